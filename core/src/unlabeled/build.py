@@ -1,0 +1,199 @@
+"""From a checked config to live parts, wired by name, and from a batch to the views that an objective sees."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from unlabeled.config import RunConfig
+from unlabeled.contract import Batch, Data, Encoder, Mask, Needs, Objective, Tokenizer, View, Views
+from unlabeled.draw import Draw
+from unlabeled.errors import PluginError, UsageError
+from unlabeled.plugins import Component, registry, resolve
+
+MASKED_ROLES = ("global", "source")  # the roles that a mask applies to
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a run is made of, live."""
+
+    config: RunConfig
+    data: Data
+    views: Views
+    tokenizer: Tokenizer | None
+    mask: Mask | None
+    encoder: Any  # an Encoder that is an nn.Module
+    objective: Any  # an Objective that is an nn.Module
+
+    def prepare(self, batch: Batch, seed: int, epoch: int) -> list[View]:
+        """The views of a batch, with layout, tokens and mask: what the objective is called with.
+
+        Content and ids are tokenized for the views that a mask may touch, where the objective asks for them.
+        """
+        needs: Needs = self.objective.needs
+        draw = Draw(seed, epoch, batch.ids)
+        views = []
+        for number, view in enumerate(self.views(batch, draw)):
+            if view.layout is None and (self.mask or needs.content or needs.ids):
+                view = replace(view, layout=self.encoder.layout(view.batch))
+            if view.role in MASKED_ROLES:
+                if self.tokenizer is not None and (needs.content or needs.ids):
+                    assert view.layout is not None
+                    content, ids = self.tokenizer(view.batch, view.layout)
+                    view = replace(view, content=content, ids=ids)
+                if self.mask is not None:
+                    view = self.mask(view, draw.at(number))
+            views.append(view)
+        return views
+
+
+def construct(component: Component, settings: Mapping[str, Any], wired: Mapping[str, Any], *, name: str = "") -> Any:
+    """Call a component's constructor: positional parameters from ``wired`` by name, settings as keywords.
+
+    ``name`` is how the user wrote a ``family/*`` component; what stands for the star is the first positional.
+    A ``ValueError`` of the constructor is a user's mistake in a setting.
+    """
+    target = resolve(component)
+    args = []
+    for number, parameter in enumerate(inspect.signature(target).parameters.values()):
+        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            continue
+        if number == 0 and component.name.endswith("/*"):
+            args.append(name.removeprefix(component.name[:-1]))
+        elif parameter.name in wired:
+            args.append(wired[parameter.name])
+        elif parameter.default is parameter.empty:
+            raise PluginError(
+                f"{component.kind} {component.name!r} asks for {parameter.name!r}; "
+                f"core wires {', '.join(sorted(wired)) or 'nothing'} here, and settings stand after '*'"
+            )
+        else:
+            args.append(parameter.default)
+    try:
+        return target(*args, **settings)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{component.kind} {name or component.name}: {error}") from error
+
+
+def _part(config: RunConfig, kind: str, wired: Mapping[str, Any]) -> Any:
+    if kind not in config.parts:
+        return None
+    choice = config.parts[kind]
+    component = registry().find(config.domain, kind, choice.name)
+    return construct(component, choice.settings, wired, name=choice.name)
+
+
+def build_data(config: RunConfig, path: str | None = None) -> Data:
+    """The data set of a run, or the one at ``path`` read as the run reads its own."""
+    data: Data = _part(config, "data", {"path": path or config.data_path, "max_bad": config.training.max_bad})
+    if len(data) == 0:
+        raise UsageError(f"{data.describe()}: no samples")
+    return data
+
+
+def build_encoder(config: RunConfig, spec: Any) -> Any:
+    """The encoder, with weights drawn from the run's seed alone."""
+    with _seeded(config.training.seed):
+        return _part(config, "encoder", {"spec": spec})
+
+
+def build(config: RunConfig, data: Data | None = None) -> Parts:
+    """Every part of a run, wired and checked against the objective's needs."""
+    data = build_data(config) if data is None else data
+    spec = data.spec
+    encoder = build_encoder(config, spec)
+    views = _part(config, "views", {"spec": spec})
+    tokenizer = _part(config, "tokenizer", {"spec": spec, "encoder": encoder})
+    mask = _part(config, "mask", {"spec": spec, "encoder": encoder})
+    wired: dict[str, Any] = {"encoder": encoder, "samples": len(data)}
+    if "decoder" in config.parts:
+        choice = config.parts["decoder"]
+        component = registry().find(config.domain, "decoder", choice.name)
+        wired["decoder"] = functools.partial(resolve(component), **choice.settings)
+    if tokenizer is not None:
+        wired |= {"content": tokenizer.width, "vocabulary": tokenizer.vocabulary}
+    with _seeded(config.training.seed + 1):
+        objective: Objective = _part(config, "objective", wired)
+    needs = objective.needs
+    if not needs.hidden and not needs.predict:
+        mask = None
+    if not needs.content and not needs.ids:
+        tokenizer = None
+    errors = unmet(config, needs, views, tokenizer, mask, encoder)
+    if errors:
+        raise UsageError("\n  ".join(errors))
+    return Parts(config, data, views, tokenizer, mask, encoder, objective)
+
+
+def unmet(
+    config: RunConfig, needs: Needs, views: Views, tokenizer: Tokenizer | None, mask: Mask | None, encoder: Encoder
+) -> list[str]:
+    """What the objective needs and does not get; each line says what would satisfy it."""
+    who = f"objective {config.parts['objective'].name!r}"
+    errors = []
+    for role, count in needs.views.items():
+        found = views.roles.count(role)
+        if found < count:
+            chosen = config.parts["views"].name
+            errors.append(
+                f"{who} needs {count} {role} view{'s' * (count > 1)}; views {chosen!r} make {found}. "
+                f"Choose others with --views ({_known(config, 'views')})"
+            )
+    extra = set(views.roles) - set(needs.views) - set(needs.uses)
+    if extra:
+        errors.append(
+            f"{who} makes no use of {', '.join(sorted(extra))} views, and views {config.parts['views'].name!r} "
+            f"make them: choose others with --views ({_known(config, 'views')})"
+        )
+    if needs.hidden and (mask is None or not mask.sets & {"hidden", "swap"}):
+        errors.append(f"{who} needs a mask that hides rows: choose one with --mask ({_known(config, 'mask')})")
+    if needs.predict and (mask is None or mask.targets < needs.predict):
+        found = 0 if mask is None else mask.targets
+        errors.append(
+            f"{who} needs a mask with {needs.predict} predict set{'s' * (needs.predict > 1)}, found {found}: "
+            f"choose one with --mask ({_known(config, 'mask')})"
+        )
+    if needs.content and (tokenizer is None or not tokenizer.width):
+        errors.append(f"{who} needs continuous content: choose a tokenizer ({_known(config, 'tokenizer')})")
+    if needs.ids and (tokenizer is None or not tokenizer.vocabulary):
+        errors.append(f"{who} needs discrete tokens: choose a tokenizer that quantizes ({_known(config, 'tokenizer')})")
+    lacking = needs.encoder - encoder.can
+    if lacking:
+        errors.append(
+            f"{who} needs an encoder that can {', '.join(sorted(lacking))}; {config.parts['encoder'].name!r} can "
+            f"{', '.join(sorted(encoder.can))}: choose one with --encoder ({_known(config, 'encoder')})"
+        )
+    missing = set(needs.params) - set(views.params)
+    if missing:
+        errors.append(f"{who} reads view parameters {', '.join(sorted(missing))}; views give {', '.join(views.params)}")
+    if config.training.batch_size < needs.batch:
+        errors.append(
+            f"{who} needs at least {needs.batch} samples a batch; --batch-size is {config.training.batch_size}"
+        )
+    return errors
+
+
+def _known(config: RunConfig, kind: str) -> str:
+    return ", ".join(row.name for row in registry().components(config.domain, kind)) or "none installed"
+
+
+class _seeded:
+    """Torch's generator set to ``seed`` inside, and as it was after."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self._state = torch.get_rng_state()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self._state)

@@ -1,0 +1,23 @@
+"""What a user can do wrong: one clear line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(ValueError):
+    """A mistake that the user can mend. The message says what was found and what would be right."""
+
+
+class PluginError(UsageError):
+    """A plugin that is installed but broken, or an optional package that a component needs."""
+
+
+def near(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """``" Perhaps you meant a, b."``, or the known names where none is near."""
+    known = sorted(set(known))
+    close = get_close_matches(name, known, n=most, cutoff=0.5)
+    if close:
+        return f" Perhaps you meant {', '.join(close)}."
+    return f" Known: {', '.join(known)}." if known else ""

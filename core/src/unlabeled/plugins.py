@@ -1,0 +1,307 @@
+"""Plugins: two pluggy hooks, rows of strings, and loading that one broken plugin cannot stop. Imports no torch.
+
+A plugin is a module with hook implementations, named by an entry point of the group ``unlabeled``. It returns rows of
+strings; what a row points to is imported when it is first used. Core's own objectives and probes come through the
+same hook (``unlabeled.plugin``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+import pluggy
+
+from unlabeled.errors import PluginError, UsageError, near
+
+CONTRACT = 1
+GROUP = "unlabeled"
+Kind = Literal[
+    "data",
+    "views",
+    "tokenizer",
+    "mask",
+    "encoder",
+    "decoder",
+    "objective",
+    "probe",
+    "baseline",
+    "export",
+    "preview",
+    "logger",
+    "schedule",
+    "optimizer",
+    "select",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+hookspec = pluggy.HookspecMarker("unlabeled")
+hookimpl = pluggy.HookimplMarker("unlabeled")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Component:
+    """One row of a plugin's table.
+
+    Args:
+        kind: what it is.
+        name: how users write it. A name that ends in ``/*`` serves a family (``timm/*``): what stands for the star
+            is the constructor's first positional argument.
+        target: ``package.module:Name``, imported on first use.
+        summary: one line, shown by ``unlabeled list``.
+        paper: arXiv id or DOI.
+        extra: the pip extra that it needs, ``unlabeled-audio[flac]``.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str
+    paper: str = ""
+    extra: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PluginError(f"component {self.name!r} has unknown kind {self.kind!r}.{near(self.kind, KINDS)}")
+        if self.target.count(":") != 1:
+            raise PluginError(f"component {self.name!r} has target {self.target!r}; it must read 'package.module:Name'")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """A modality: its components, and which of them are the default.
+
+    Args:
+        name: as on the command line.
+        summary: one line.
+        contract: the :data:`CONTRACT` that it was written for.
+        sample: what one sample is, with shape and unit.
+        components: its table.
+        defaults: the default component of each kind.
+    """
+
+    name: str
+    summary: str
+    contract: int
+    sample: str
+    components: tuple[Component, ...]
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@hookspec
+def unlabeled_domain() -> Domain:  # type: ignore[empty-body]
+    """Return the domain that this plugin brings."""
+
+
+@hookspec
+def unlabeled_components(domain: str) -> Sequence[Component]:  # type: ignore[empty-body]
+    """Return components to add to ``domain``; called once for each domain that is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A plugin that did not load, and why."""
+
+    name: str
+    distribution: str
+    cause: Exception
+
+    def __str__(self) -> str:
+        return f"{self.distribution or self.name}: {type(self.cause).__name__}: {self.cause}"
+
+
+class Registry:
+    """Every plugin that is installed, loaded one at a time.
+
+    Args:
+        only: names of entry points to load; None loads all.
+        files: plugin files to load without packaging (``--plugin ./mine.py``).
+        discover: whether installed entry points are looked at; tests switch it off.
+    """
+
+    def __init__(self, only: Iterable[str] | None = None, files: Iterable[str | Path] = (), discover: bool = True):
+        self._manager = pluggy.PluginManager("unlabeled")
+        self._manager.add_hookspecs(sys.modules[__name__])
+        self.domains: dict[str, Domain] = {}
+        self.broken: dict[str, Broken] = {}
+        self.versions: dict[str, str] = {}
+        self._extra: dict[str, list[tuple[str, Component]]] = {}
+        self._adders: list[tuple[str, ModuleType]] = []
+        wanted = None if only is None else set(only)
+
+        from unlabeled import plugin as own
+
+        self.add("unlabeled", own)
+        if discover:
+            points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
+            for point in points:
+                if wanted is not None and point.name not in wanted:
+                    continue
+                dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.name
+                self._try(point.name, dist, point.load)
+            if wanted is not None:
+                self.missing = sorted(wanted - {p.name for p in points})
+        for file in files:
+            self._load_file(Path(file))
+
+    def _try(self, name: str, dist: str, load: Any) -> None:
+        try:
+            self.add(name, load())
+            self.versions[name] = dist
+        except Exception as error:  # noqa: BLE001 - one broken plugin must not stop the others
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            self.domains.pop(name, None)
+            self.broken[name] = Broken(name, dist, error)
+
+    def _load_file(self, path: Path) -> None:
+        if not path.is_file():
+            raise UsageError(f"--plugin {path}: no such file")
+        name = f"unlabeled_plugin_{path.stem}"
+
+        def load() -> ModuleType:
+            spec = importlib.util.spec_from_file_location(name, path)
+            if spec is None or spec.loader is None:
+                raise PluginError(f"{path} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module  # so that a target can name the file's own module
+            spec.loader.exec_module(module)
+            return module
+
+        self._try(path.stem, str(path), load)
+
+    def add(self, name: str, module: ModuleType | object) -> None:
+        """Register one plugin; raises what is wrong with it."""
+        if self._manager.has_plugin(name):
+            raise PluginError(f"a plugin named {name!r} is loaded already")
+        self._manager.register(module, name=name)
+        self._manager.check_pending()
+        others = [p for p in self._manager.get_plugins() if p is not module]
+        for domain in self._manager.subset_hook_caller("unlabeled_domain", others)():
+            self._check_domain(domain)
+            self.domains[domain.name] = domain
+        if hasattr(module, "unlabeled_components"):
+            self._adders.append((name, module))  # type: ignore[arg-type]
+            for domain_name in [*self.domains, "*"]:
+                self.components(domain_name)  # raises now, while this plugin can still be taken out
+        self._extra.clear()
+
+    def _check_domain(self, domain: Any) -> None:
+        if not isinstance(domain, Domain):
+            raise PluginError(f"unlabeled_domain returned {type(domain).__name__}; it must return a Domain")
+        if domain.contract != CONTRACT:
+            raise PluginError(
+                f"domain {domain.name!r} is written for contract {domain.contract}, this core has {CONTRACT}; "
+                "docs/architecture.md lists what changed"
+            )
+        if domain.name in self.domains:
+            raise PluginError(f"domain {domain.name!r} is brought by another plugin already")
+        _refuse_duplicates(domain.name, domain.components)
+        for kind, name in domain.defaults.items():
+            if not any(c.kind == kind and _matches(c.name, name) for c in domain.components) and not any(
+                c.kind == kind and _matches(c.name, name) for c in self.components("*")
+            ):
+                raise PluginError(f"domain {domain.name!r} has default {kind} {name!r}, which is no component of it")
+
+    # ------------------------------------------------------------------------------------------ questions
+
+    def domain(self, name: str) -> Domain:
+        """The domain, or the error of its plugin, or the near names."""
+        if name in self.domains:
+            return self.domains[name]
+        if name in self.broken:
+            raise PluginError(f"plugin {name!r} is installed but broken: {self.broken[name]}") from (
+                self.broken[name].cause
+            )
+        hint = near(name, self.domains) if self.domains else " No domain is installed: pip install unlabeled-vision"
+        raise UsageError(f"unknown domain {name!r}.{hint}")
+
+    def components(self, domain: str, kind: str | None = None) -> list[Component]:
+        """The components of ``domain`` and those that other plugins add to it, sorted by kind and name."""
+        if domain not in self._extra:
+            found: list[tuple[str, Component]] = []
+            for plugin, module in self._adders:
+                others = [p for p in self._manager.get_plugins() if p is not module]
+                for rows in self._manager.subset_hook_caller("unlabeled_components", others)(domain=domain):
+                    found += [(plugin, row) for row in rows]
+            own = self.domains[domain].components if domain in self.domains else ()
+            _refuse_duplicates(domain, [*own, *(row for _, row in found)])
+            self._extra[domain] = found
+        own = self.domains[domain].components if domain in self.domains else ()
+        rows = [*own, *(row for _, row in self._extra[domain])]
+        rows = [row for row in rows if kind is None or row.kind == kind]
+        return sorted(rows, key=lambda row: (KINDS.index(row.kind), row.name))
+
+    def find(self, domain: str, kind: str, name: str) -> Component:
+        """The component of that name; ``domain/name`` is understood too."""
+        if name.startswith(f"{domain}/"):
+            name = name[len(domain) + 1 :]
+        rows = self.components(domain, kind)
+        for row in rows:
+            if row.name == name:
+                return row
+        for row in rows:
+            if _matches(row.name, name):
+                return row
+        raise UsageError(f"unknown {kind} {name!r} in domain {domain!r}.{near(name, (row.name for row in rows))}")
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if pattern.endswith("/*"):
+        return name.startswith(pattern[:-1]) and len(name) > len(pattern) - 1
+    return pattern == name
+
+
+def _refuse_duplicates(domain: str, rows: Iterable[Component]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if (row.kind, row.name) in seen:
+            raise PluginError(f"domain {domain!r} has two components {row.kind} {row.name!r}")
+        seen.add((row.kind, row.name))
+
+
+def resolve(component: Component) -> Any:
+    """Import what a component points to. A missing package says what to type."""
+    module_name, _, attribute = component.target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if component.extra and error.name and not module_name.startswith(error.name):
+            raise PluginError(
+                f"{component.kind} {component.name!r} needs the package {error.name!r}: pip install '{component.extra}'"
+            ) from error
+        raise
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise PluginError(
+            f"{component.kind} {component.name!r} points to {component.target!r}, but {module_name} has no {attribute}"
+        ) from error
+
+
+_files: tuple[str, ...] = ()
+
+
+def use_files(files: Sequence[str]) -> None:
+    """Load these plugin files too (``--plugin FILE``), from the next :func:`registry` on."""
+    global _files
+    if tuple(files) != _files:
+        _files = tuple(files)
+        registry.cache_clear()
+
+
+@cache
+def registry() -> Registry:
+    """The installed plugins. ``UNLABELED_PLUGINS=vision,audio`` restricts which are loaded; empty loads none."""
+    wanted = os.environ.get("UNLABELED_PLUGINS")
+    only = None if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
+    return Registry(only, _files)
