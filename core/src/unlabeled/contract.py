@@ -49,7 +49,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Data(Protocol):
-    """A data set: the component kind ``data``. Constructed as ``(path, *, settings)``.
+    """A data set: the component kind ``data``. Constructed as ``(path, *, settings)`` or ``(path, max_bad, *, settings)``.
 
     ``__getitems__`` returns a collated :class:`Batch`, read in a worker process. ``spec`` is what views, tokenizer and
     encoder are wired with (vision: channels and image size); its type belongs to the domain.
@@ -58,6 +58,7 @@ class Data(Protocol):
     spec: Any
     labels: Tensor | None  # [N] class of each sample, -1 unknown; None without labels
     classes: tuple[str, ...]
+    test: Tensor | None  # bool[N], True = held out for probes; None where the data set fixes no split
 
     def __len__(self) -> int: ...
     def __getitems__(self, indices: Sequence[int]) -> Batch: ...
@@ -384,7 +385,9 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class Mask(Protocol):
-    """Sets ``hidden``, ``predict`` or ``swap`` of a view that has its layout; keeps T. Constructed as ``(*, settings)``.
+    """Sets ``hidden``, ``predict`` or ``swap`` of a view that has its layout; keeps T.
+
+    Constructed as ``(*, settings)``; ``spec`` and ``encoder`` are wired where its constructor names them.
 
     ``sets`` says which of the three it sets, ``targets`` how many predict sets it gives (0 = hidden alone).
     """
@@ -437,10 +440,28 @@ class Objective(Protocol):
     def after_step(self, encoder: Any, progress: Progress) -> None: ...
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Frozen features ``x[N, D]`` of N samples, with labels ``y[N]`` where there are any (-1 = unknown)."""
+
+    x: Tensor
+    y: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@runtime_checkable
+class Baseline(Protocol):
+    """Features without a model, ``[B, D]``: raw pixels, mel statistics. Constructed as ``(spec, *, settings)``."""
+
+    def __call__(self, view: View) -> Tensor: ...
+
+
 @runtime_checkable
 class Probe(Protocol):
     """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number."""
 
     spec: str
 
-    def __call__(self, train: Any, test: Any) -> dict[str, float]: ...
+    def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]: ...

@@ -43,6 +43,7 @@ Kind = Literal[
     "select",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+ROLES = {"files": "data", "clean": "views"}  # defaults of a domain that are no kind of their own
 
 hookspec = pluggy.HookspecMarker("unlabeled")
 hookimpl = pluggy.HookimplMarker("unlabeled")
@@ -86,7 +87,9 @@ class Domain:
         contract: the :data:`CONTRACT` that it was written for.
         sample: what one sample is, with shape and unit.
         components: its table.
-        defaults: the default component of each kind.
+        defaults: the default component of each kind; besides kinds, ``files`` names the data component that reads
+            a user's path, and ``clean`` the views that features are taken from.
+        spec: target of the frozen dataclass that ``Data.spec`` is made of; an encoder is saved with its fields.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Domain:
     sample: str
     components: tuple[Component, ...]
     defaults: Mapping[str, str] = field(default_factory=dict)
+    spec: str = ""
 
 
 @hookspec
@@ -206,7 +210,8 @@ class Registry:
         if domain.name in self.domains:
             raise PluginError(f"domain {domain.name!r} is brought by another plugin already")
         _refuse_duplicates(domain.name, domain.components)
-        for kind, name in domain.defaults.items():
+        for key, name in domain.defaults.items():
+            kind = ROLES.get(key, key)
             if not any(c.kind == kind and _matches(c.name, name) for c in domain.components) and not any(
                 c.kind == kind and _matches(c.name, name) for c in self.components("*")
             ):

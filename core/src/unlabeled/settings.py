@@ -140,7 +140,7 @@ def _type(where: str, name: str, node: ast.expr) -> Any:
         return eval(text, {"__builtins__": {}}, _TYPES)  # noqa: S307 - names are looked up in _TYPES alone
     except Exception as error:
         raise PluginError(
-            f"{where}: the type of {name!r} must be made of int, float, str, bool, tuple, Literal and None, found {text!r}"
+            f"{where}: {name!r} must be typed by int, float, str, bool, tuple, Literal and None, found {text!r}"
         ) from error
 
 
