@@ -1,0 +1,58 @@
+# Every target makes .venv and installs what it needs when that is missing or stale, and is quick when it is not.
+# A stamp file records the hash of all pyproject.toml files, so leftovers of an older checkout are noticed.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml)))
+DISTS  := core $(PLUGINS:/=)
+STATE  := $(shell cat $(DISTS:=/pyproject.toml) dev-requirements.txt Makefile | cksum | cut -d' ' -f1)
+USE    := $(VENV)/.use-$(STATE)
+DEV    := $(VENV)/.dev-$(STATE)
+EDITABLE := $(foreach d,$(DISTS),-e ./$(d))
+SHARED ?= ../shared/data
+
+.PHONY: demo test test-all lint bench docs clean help
+
+help:
+	@echo "make demo | test | test-all | lint | bench | docs | clean"
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(USE): | $(BIN)/python
+	@echo "installing $(DISTS) into $(VENV) (a few minutes, once)"
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE)
+	@rm -f $(VENV)/.use-*; touch $@
+
+$(DEV): $(USE)
+	@echo "installing test and lint tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) -r dev-requirements.txt
+	@rm -f $(VENV)/.dev-*; touch $@
+
+demo: $(USE)
+	@$(BIN)/python -m unlabeled.demo
+
+test: $(DEV)
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(DEV)
+	@UNLABELED_DATA=$(SHARED) $(BIN)/python -m pytest
+
+lint: $(DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(DEV)
+	@$(BIN)/python bench/run.py --data $(SHARED)
+
+docs: $(DEV)
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+clean:
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache
