@@ -12,6 +12,7 @@ USE    := $(VENV)/.use-$(STATE)
 DEV    := $(VENV)/.dev-$(STATE)
 EDITABLE := $(foreach d,$(DISTS),-e ./$(d))
 SHARED ?= ../shared/data
+DEMO_EPOCHS ?= 60
 
 .PHONY: demo test test-all lint bench docs clean help
 
@@ -34,7 +35,10 @@ $(DEV): $(USE)
 	@rm -f $(VENV)/.dev-*; touch $@
 
 demo: $(USE)
-	@$(BIN)/python -m unlabeled.demo
+	$(BIN)/unlabeled vision pretrain simclr --data digits --out runs/demo --epochs $(DEMO_EPOCHS) --overwrite
+	$(BIN)/unlabeled vision probe runs/demo --data digits
+	@echo "Next: unlabeled vision pretrain simclr --data PATH/TO/YOUR/IMAGES --out runs/mine"
+	@echo "      unlabeled vision probe runs/mine --data PATH/TO/LABELLED/FOLDERS   (commands live in $(BIN))"
 
 test: $(DEV)
 	@$(BIN)/python -m pytest -m "not slow"
