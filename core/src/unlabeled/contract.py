@@ -49,7 +49,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Data(Protocol):
-    """A data set: the component kind ``data``. Constructed as ``(path, *, settings)`` or ``(path, max_bad, *, settings)``.
+    """A data set: the component kind ``data``. Constructed as ``(path, *, settings)``, or with ``max_bad`` after path.
 
     ``__getitems__`` returns a collated :class:`Batch`, read in a worker process. ``spec`` is what views, tokenizer and
     encoder are wired with (vision: channels and image size); its type belongs to the domain.
@@ -198,7 +198,7 @@ class Layout:
         if self.edges is not None or self.seeds is not None:
             raise TypeError("a layout with edges is cut by its batch, not by its rows")
         begin, end = self.offsets[start], self.offsets[stop]
-        maskable = self.maskable and self.maskable.groups(start, stop, self)
+        maskable = None if self.maskable is None else self.maskable.groups(start, stop, self)
         return Layout(self.lengths[start:stop], self.position[begin:end], self.grid, maskable=maskable)
 
     @property
@@ -272,7 +272,7 @@ class View:
             self,
             batch=self.batch[start:stop],
             layout=layout.groups(start, stop),
-            hidden=self.hidden and self.hidden.groups(start, stop, layout),
+            hidden=None if self.hidden is None else self.hidden.groups(start, stop, layout),
             predict=tuple(r.groups(start, stop, layout) for r in self.predict),
             swap=rows(self.swap, begin),
             origin=content(self.origin),

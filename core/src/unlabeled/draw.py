@@ -99,6 +99,7 @@ class Draw:
         return self.ids.numel()
 
     def _key(self, purpose: int) -> Tensor:
+        assert 0 <= purpose <= 65535, f"purpose {purpose} does not fit beside the view: 0 to 65535"
         k = mix64(self.ids.to(torch.int64) + _wrap(self.seed * GOLDEN))
         k = mix64(k + _wrap(self.epoch * GOLDEN + 1))
         return mix64(k + _wrap((self.view << 16 | int(purpose)) * GOLDEN + 2))
@@ -117,8 +118,11 @@ class Draw:
     def uniform(self, n: int, purpose: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """``float32[B, n]`` in [low, high), on a grid of 2**-24."""
         unit = _unit(self.bits(n, purpose))
-        # two separate roundings: a fused multiply-add would differ from device to device
-        return unit if (low, high) == (0.0, 1.0) else (unit * (high - low)) + low
+        if (low, high) == (0.0, 1.0):
+            return unit
+        # two separate roundings: a fused multiply-add would differ from device to device; the second may reach high
+        below = torch.nextafter(torch.tensor(float(high)), torch.tensor(float(low))).item()
+        return ((unit * (high - low)) + low).clamp(max=below)
 
     def integers(self, n: int, purpose: int, high: int | Tensor, low: int | Tensor = 0) -> Tensor:
         """``int64[B, n]`` in [low, high); ``high`` and ``low`` may be tensors that broadcast to it. high < 2**31."""
@@ -130,6 +134,7 @@ class Draw:
 
     def permutation(self, n: int, purpose: int) -> Tensor:
         """``int64[B, n]``: a permutation of range(n) for each sample. n < 2**20."""
+        assert n < 1 << 20, f"{n} does not fit the 20 bits that break ties"
         index = torch.arange(n, device=self.ids.device)
         # the index in the low bits breaks ties in the same way on every device
         return torch.argsort((self.words(n, purpose) & ~0xFFFFF) | index, dim=1)
