@@ -1,0 +1,1 @@
+"""What plugin authors test with: toys, ranks, and the conformance kit."""
