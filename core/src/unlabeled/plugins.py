@@ -138,8 +138,10 @@ class Registry:
         self.domains: dict[str, Domain] = {}
         self.broken: dict[str, Broken] = {}
         self.versions: dict[str, str] = {}
-        self._extra: dict[str, list[tuple[str, Component]]] = {}
-        self._adders: list[tuple[str, ModuleType]] = []
+        self.missing: list[str] = []  # asked for by name, and not installed
+        self._owner: dict[str, str] = {}  # domain -> plugin
+        self._added: dict[str, list[Component]] = {}
+        self._adders: list[tuple[str, ModuleType | object]] = []  # core first
         wanted = None if only is None else set(only)
 
         from unlabeled import plugin as own
@@ -147,57 +149,92 @@ class Registry:
         self.add("unlabeled", own)
         if discover:
             points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
+            self.missing = sorted((wanted or set()) - {p.name for p in points})
             for point in points:
-                if wanted is not None and point.name not in wanted:
-                    continue
-                dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.name
-                self._try(point.name, dist, point.load)
-            if wanted is not None:
-                self.missing = sorted(wanted - {p.name for p in points})
+                if wanted is None or point.name in wanted:
+                    self._try(point)
         for file in files:
             self._load_file(Path(file))
 
-    def _try(self, name: str, dist: str, load: Any) -> None:
+    def _try(self, point: importlib.metadata.EntryPoint) -> None:
+        dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.name
         try:
-            self.add(name, load())
-            self.versions[name] = dist
+            self.add(point.name, point.load())
+            self.versions[point.name] = dist
         except Exception as error:  # noqa: BLE001 - one broken plugin must not stop the others
-            if self._manager.has_plugin(name):
-                self._manager.unregister(name=name)
-            self.domains.pop(name, None)
-            self.broken[name] = Broken(name, dist, error)
+            self.broken[point.name] = Broken(point.name, dist, error)
 
     def _load_file(self, path: Path) -> None:
         if not path.is_file():
             raise UsageError(f"--plugin {path}: no such file")
         name = f"unlabeled_plugin_{path.stem}"
-
-        def load() -> ModuleType:
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                raise PluginError(f"{path} is not a Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module  # so that a target can name the file's own module
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise UsageError(f"--plugin {path}: not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # so that a target can name the file's own module
+        try:
             spec.loader.exec_module(module)
-            return module
-
-        self._try(path.stem, str(path), load)
+            self.add(path.stem, module)
+        except Exception as error:  # asked for by name, so it is no plugin to go on without
+            del sys.modules[name]
+            raise PluginError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+        self.versions[path.stem] = str(path)
 
     def add(self, name: str, module: ModuleType | object) -> None:
-        """Register one plugin; raises what is wrong with it."""
+        """Register one plugin; raises what is wrong with it, and then leaves nothing of it behind."""
         if self._manager.has_plugin(name):
             raise PluginError(f"a plugin named {name!r} is loaded already")
+        try:
+            self._add(name, module)
+        except Exception:
+            self._remove(name)
+            raise
+
+    def _add(self, name: str, module: ModuleType | object) -> None:
         self._manager.register(module, name=name)
         self._manager.check_pending()
-        others = [p for p in self._manager.get_plugins() if p is not module]
-        for domain in self._manager.subset_hook_caller("unlabeled_domain", others)():
+        if not self._manager.get_hookcallers(module):
+            raise PluginError(f"plugin {name!r} implements no hook: is @hookimpl missing above unlabeled_domain?")
+        for domain in self._alone("unlabeled_domain", module)():
             self._check_domain(domain)
             self.domains[domain.name] = domain
+            self._owner[domain.name] = name
+            self._ask_adders(domain)
         if hasattr(module, "unlabeled_components"):
-            self._adders.append((name, module))  # type: ignore[arg-type]
-            for domain_name in [*self.domains, "*"]:
+            self._adders.append((name, module))
+            self._added.clear()
+            for domain_name in self.domains:
                 self.components(domain_name)  # raises now, while this plugin can still be taken out
-        self._extra.clear()
+
+    def _remove(self, name: str) -> None:
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+        for domain in [d for d, owner in self._owner.items() if owner == name]:
+            del self.domains[domain], self._owner[domain]
+        self._adders = [(other, module) for other, module in self._adders if other != name]
+        self._added.clear()
+
+    def _alone(self, hook: str, module: ModuleType | object) -> Any:
+        """A hook of one plugin: called together, the first that raises would stop the others."""
+        return self._manager.subset_hook_caller(hook, [p for p in self._manager.get_plugins() if p is not module])
+
+    def _rows(self, module: ModuleType | object, domain: str) -> list[Component]:
+        rows = [row for rows in self._alone("unlabeled_components", module)(domain=domain) for row in rows]
+        _refuse_strangers("unlabeled_components", rows)
+        return rows
+
+    def _ask_adders(self, domain: Domain) -> None:
+        """What other plugins add to a domain that has just come; one that cannot say is taken out, not the domain."""
+        rows = [*domain.components, *self._rows(self._adders[0][1], domain.name)]
+        for name, module in self._adders[1:]:
+            try:
+                more = self._rows(module, domain.name)
+                _refuse_duplicates(domain.name, [*rows, *more])
+                rows += more
+            except Exception as error:  # noqa: BLE001 - as above
+                self._remove(name)
+                self.broken[name] = Broken(name, self.versions.pop(name, name), error)
 
     def _check_domain(self, domain: Any) -> None:
         if not isinstance(domain, Domain):
@@ -208,13 +245,13 @@ class Registry:
                 "docs/architecture.md lists what changed"
             )
         if domain.name in self.domains:
-            raise PluginError(f"domain {domain.name!r} is brought by another plugin already")
-        _refuse_duplicates(domain.name, domain.components)
+            raise PluginError(f"domain {domain.name!r} is brought by plugin {self._owner[domain.name]!r} already")
+        _refuse_strangers("Domain.components", domain.components)
+        rows = [*domain.components, *self._rows(self._adders[0][1], domain.name)]
+        _refuse_duplicates(domain.name, rows)
         for key, name in domain.defaults.items():
             kind = ROLES.get(key, key)
-            if not any(c.kind == kind and _matches(c.name, name) for c in domain.components) and not any(
-                c.kind == kind and _matches(c.name, name) for c in self.components("*")
-            ):
+            if not any(c.kind == kind and _matches(c.name, name) for c in rows):
                 raise PluginError(f"domain {domain.name!r} has default {kind} {name!r}, which is no component of it")
 
     # ------------------------------------------------------------------------------------------ questions
@@ -227,23 +264,17 @@ class Registry:
             raise PluginError(f"plugin {name!r} is installed but broken: {self.broken[name]}") from (
                 self.broken[name].cause
             )
-        hint = near(name, self.domains) if self.domains else " No domain is installed: pip install unlabeled-vision"
-        raise UsageError(f"unknown domain {name!r}.{hint}")
+        hint = near(name, self.domains) if self.domains else " No domain is installed: pip install unlabeled-vision."
+        raise UsageError(f"unknown domain {name!r}.{hint}{self._broken_too()}")
 
     def components(self, domain: str, kind: str | None = None) -> list[Component]:
         """The components of ``domain`` and those that other plugins add to it, sorted by kind and name."""
-        if domain not in self._extra:
-            found: list[tuple[str, Component]] = []
-            for plugin, module in self._adders:
-                others = [p for p in self._manager.get_plugins() if p is not module]
-                for rows in self._manager.subset_hook_caller("unlabeled_components", others)(domain=domain):
-                    found += [(plugin, row) for row in rows]
-            own = self.domains[domain].components if domain in self.domains else ()
-            _refuse_duplicates(domain, [*own, *(row for _, row in found)])
-            self._extra[domain] = found
         own = self.domains[domain].components if domain in self.domains else ()
-        rows = [*own, *(row for _, row in self._extra[domain])]
-        rows = [row for row in rows if kind is None or row.kind == kind]
+        if domain not in self._added:
+            found = [row for _, module in self._adders for row in self._rows(module, domain)]
+            _refuse_duplicates(domain, [*own, *found])
+            self._added[domain] = found
+        rows = [row for row in (*own, *self._added[domain]) if kind is None or row.kind == kind]
         return sorted(rows, key=lambda row: (KINDS.index(row.kind), row.name))
 
     def find(self, domain: str, kind: str, name: str) -> Component:
@@ -257,13 +288,25 @@ class Registry:
         for row in rows:
             if _matches(row.name, name):
                 return row
-        raise UsageError(f"unknown {kind} {name!r} in domain {domain!r}.{near(name, (row.name for row in rows))}")
+        hint = near(name, (row.name for row in rows))
+        raise UsageError(f"unknown {kind} {name!r} in domain {domain!r}.{hint}{self._broken_too()}")
+
+    def _broken_too(self) -> str:
+        broken = f" Installed but broken: {'; '.join(map(str, self.broken.values()))}." if self.broken else ""
+        missing = f" UNLABELED_PLUGINS asks for {', '.join(self.missing)}: not installed." if self.missing else ""
+        return broken + missing
 
 
 def _matches(pattern: str, name: str) -> bool:
     if pattern.endswith("/*"):
         return name.startswith(pattern[:-1]) and len(name) > len(pattern) - 1
     return pattern == name
+
+
+def _refuse_strangers(source: str, rows: Iterable[Any]) -> None:
+    for row in rows:
+        if not isinstance(row, Component):
+            raise PluginError(f"{source} holds {type(row).__name__} {row!r}; every row must be a Component")
 
 
 def _refuse_duplicates(domain: str, rows: Iterable[Component]) -> None:
@@ -277,20 +320,18 @@ def _refuse_duplicates(domain: str, rows: Iterable[Component]) -> None:
 def resolve(component: Component) -> Any:
     """Import what a component points to. A missing package says what to type."""
     module_name, _, attribute = component.target.partition(":")
+    who = f"{component.kind} {component.name!r}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if component.extra and error.name and not module_name.startswith(error.name):
-            raise PluginError(
-                f"{component.kind} {component.name!r} needs the package {error.name!r}: pip install '{component.extra}'"
-            ) from error
-        raise
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise PluginError(f"{who} points to {component.target!r}, but there is no module {error.name!r}") from error
+        install = component.extra or error.name
+        raise PluginError(f"{who} needs the package {error.name!r}: pip install '{install}'") from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        raise PluginError(
-            f"{component.kind} {component.name!r} points to {component.target!r}, but {module_name} has no {attribute}"
-        ) from error
+        raise PluginError(f"{who} points to {component.target!r}, but {module_name} has no {attribute}") from error
 
 
 _files: tuple[str, ...] = ()
