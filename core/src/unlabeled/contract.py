@@ -442,10 +442,17 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Embedded:
-    """Frozen features ``x[N, D]`` of N samples, with labels ``y[N]`` where there are any (-1 = unknown)."""
+    """Frozen features of N samples, with labels where there are any.
+
+    Args:
+        x: ``[N, D]``, or ``[N, V, D]`` for V views of each sample.
+        y: ``[N]`` class of each sample, -1 unknown.
+        ids: ``[N]`` index of each sample in its data set; samples that could not be read are missing.
+    """
 
     x: Tensor
     y: Tensor | None = None
+    ids: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
