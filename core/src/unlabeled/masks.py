@@ -1,0 +1,97 @@
+"""Masks over packed rows, for any layout, and the pieces that a plugin's own masks are made of.
+
+``RandomMask`` hides the same share of every group, uniformly at random (MAE, https://arxiv.org/abs/2111.06377).
+Rows are addressed by (sample id, place in the sample), so a sample is masked alike in any batch, order or rank; the
+counts are known on the host, so nothing waits for an accelerator.
+
+    # B samples, G groups, T packed rows, L rows of the longest group, H chosen rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Layout, Rows, View
+from unlabeled.draw import Draw, Purpose
+
+_LAST = torch.iinfo(torch.int64).max
+
+
+def touchable(layout: Layout) -> tuple[int, ...]:
+    """How many rows of each group a mask may touch."""
+    return layout.lengths if layout.maskable is None else layout.maskable.lengths
+
+
+def share(ratio: float, lengths: Sequence[int]) -> tuple[int, ...]:
+    """``ratio`` of each length, rounded; of two rows or more at least one, and never all of them."""
+    return tuple(max(min(max(round(ratio * n), 1), n - 1), 0) for n in lengths)
+
+
+def keys(layout: Layout, draw: Draw, purpose: int = Purpose.MASK) -> Tensor:
+    """``int64[T]``: a random word for each row, addressed by its sample's id and its place in the sample."""
+    if layout.seeds is None:
+        return draw.rows(purpose, layout.group, layout.within)
+    if len(layout.seeds) != layout.total:
+        raise TypeError(
+            f"{layout.total} rows but {len(layout.seeds)} of them are samples: the other rows have no id to draw by"
+        )
+    sample = torch.empty_like(layout.seeds)
+    sample[layout.seeds] = torch.arange(layout.total, device=sample.device)
+    return draw.rows(purpose, sample, torch.zeros_like(sample))
+
+
+def choose(keys_T: Tensor, layout: Layout, counts: Sequence[int]) -> Rows:
+    """The ``counts[g]`` maskable rows of each group with the smallest int64 keys, first row first among equals."""
+    counts = tuple(counts)
+    limits = touchable(layout)
+    assert all(c <= n for c, n in zip(counts, limits, strict=True)), (counts, limits)
+    keys_T = keys_T >> 1  # leaves the greatest value to the rows that must not be chosen
+    if layout.maskable is not None:
+        keys_T = keys_T.masked_fill(~layout.maskable.flags(layout.total), _LAST)
+    keys_GL, pad_GL = layout.dense(keys_T)
+    if pad_GL is not None:
+        keys_GL = keys_GL.masked_fill(pad_GL, _LAST)
+    order_GL = torch.argsort(keys_GL, dim=1, stable=True)
+    chosen = torch.arange(keys_GL.shape[1], device=keys_T.device) < _column(counts, keys_T)
+    flags_GL = torch.zeros_like(chosen).scatter_(1, order_GL, chosen)
+    return gather_rows(layout.pack(flags_GL), counts)
+
+
+def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
+    """Rows from ``flags_T`` (True = in the subset), of which the host knows how many fall in each group."""
+    # not nonzero: the size is known, so an accelerator need not be waited for
+    index = torch.nonzero_static(flags_T, size=sum(lengths)).flatten()
+    return Rows(index, tuple(lengths))
+
+
+def _column(counts: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(counts, device=like.device).reshape(-1, 1)
+
+
+class RandomMask:
+    """Hides the same share of every group's rows, uniformly at random.
+
+    Args:
+        ratio: share of the maskable rows of each group that is hidden, between 0 and 1.
+    """
+
+    sets = frozenset({"hidden"})
+    targets = 0
+
+    def __init__(self, *, ratio: float = 0.75) -> None:
+        if not 0 < ratio < 1:
+            raise ValueError(f"ratio is {ratio}; it must lie between 0 and 1, both excluded")
+        self.ratio = ratio
+
+    def __repr__(self) -> str:
+        return f"RandomMask(ratio={self.ratio})"
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        layout = view.layout
+        assert layout is not None, "a mask needs the view's layout"
+        counts = share(self.ratio, touchable(layout))
+        return replace(view, hidden=choose(keys(layout, draw), layout, counts))
