@@ -13,7 +13,7 @@ is complete and replayable::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from unlabeled.errors import UsageError, near
-from unlabeled.plugins import Component, registry
+from unlabeled.plugins import Component, Domain, registry
 from unlabeled.settings import REQUIRED, Signature, check, read_signature, signature
 
 PARTS = ("data", "views", "tokenizer", "mask", "encoder", "decoder", "objective", "optimizer", "schedule")
@@ -116,6 +116,8 @@ class RunConfig:
                 choice = self.parts[kind]
                 path = {"path": self.data_path} if kind == "data" else {}
                 out[kind] = {"name": choice.name, **path, **_plain(choice.settings)}
+            elif kind not in REQUIRED_PARTS:
+                out[kind] = None  # said, so that a replay does not fill in the domain's default
         out["training"] = _plain(asdict(self.training))
         return out
 
@@ -146,8 +148,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``over`` on top of ``base``; a part that names another component drops the settings of the old one."""
-    out = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
-    for key, value in over.items():
+    out = {k: _part_of(k, v) for k, v in base.items()}
+    for key, value in ((k, _part_of(k, v)) for k, v in over.items()):
         old = out.get(key)
         if not isinstance(value, Mapping):
             out[key] = value
@@ -158,66 +160,119 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def _part_of(key: str, value: Any) -> Any:
+    """A part written as a bare name, as a mapping."""
+    if isinstance(value, str) and key in PARTS:
+        return {"name": value}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def resolve(raw: Mapping[str, Any], domain: str | None = None) -> RunConfig:
     """Check a merged mapping and fill in every default; all errors at once, in one :class:`UsageError`."""
-    errors: list[str] = []
+    config, errors = examine(raw, domain)
+    if config is None or errors:
+        raise UsageError(together(errors))
+    return config
+
+
+def together(errors: Sequence[str]) -> str:
+    """All errors as one message, a line each."""
+    many = f"found {len(errors)} errors:\n  " if len(errors) > 1 else ""
+    return many + "\n  ".join(errors)
+
+
+def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfig | None, list[str]]:
+    """The configuration that ``raw`` means, or None, and everything that is wrong with it."""
     name = domain or raw.get("domain")
     if not isinstance(name, str):
-        raise UsageError(f"the config names no domain.{near('', registry().domains)}")
+        return None, [f"the config names no domain.{near('', registry().domains)}"]
     row = registry().domain(name)
     known = (*HEAD, *PARTS, "training")
-    errors += [f"unknown key {key!r}.{near(str(key), known)}" for key in raw if key not in known]
+    errors = [f"unknown key {key!r}.{near(str(key), known)}" for key in raw if key not in known]
+    if raw.get("domain") not in (None, name):
+        errors.append(f"the config is for domain {raw['domain']!r}, the command for {name!r}")
     parts: dict[str, Choice] = {}
     data_path: str | None = None
     for kind in PARTS:
-        given = raw.get(kind, {})
+        given = _part_of(kind, raw.get(kind, {}))
         if given is None and kind not in REQUIRED_PARTS:
             continue
-        if isinstance(given, str):
-            given = {"name": given}
         if not isinstance(given, Mapping):
             errors.append(f"{kind} is {given!r}; it must be a name, or a mapping with a name and settings")
             continue
-        settings = {k: v for k, v in given.items() if k != "name"}
-        if kind == "data":
-            path = settings.pop("path", None)
-            data_path = None if path is None else str(path)
-        chosen = given.get("name") or _default(row.defaults, kind, data_path)
-        if not chosen:
-            if kind in REQUIRED_PARTS:
-                errors.append(f"no {kind} is named, and domain {name!r} has no default one")
-            continue
-        try:
-            component = registry().find(name, kind, str(chosen))
-            good, wrong = check(kind, settings, signature(component))
-        except UsageError as error:
-            errors.append(str(error))
-            continue
+        if kind == "data" and given.get("path") is not None:
+            data_path = str(given["path"])
+        choice, wrong = _choose(row, kind, given, data_path)
         errors += wrong
-        parts[kind] = Choice(str(chosen), _complete(signature(component), good))
-    training_raw = raw.get("training", {})
-    if not isinstance(training_raw, Mapping):
-        raise UsageError(f"training is {training_raw!r}; it must be a mapping")
-    good, wrong = check("training", training_raw, training_signature())
+        if choice is not None:
+            parts[kind] = choice
+    training, wrong = _training(name, raw.get("training") or {})
     errors += wrong
-    if not errors:
-        training = Training(**good)
-        errors += _bounds(training)
-    if errors:
-        many = f"Found {len(errors)} errors in the config:\n  " if len(errors) > 1 else ""
-        raise UsageError(many + "\n  ".join(errors))
+    if errors or training is None:
+        return None, errors
     head = {key: str(raw[key]) for key in ("recipe", "summary", "paper") if raw.get(key)}
-    return RunConfig(name, parts, training, data_path, **head)
+    return RunConfig(name, parts, training, data_path, **head), []
+
+
+def _choose(row: Domain, kind: str, given: Mapping[str, Any], data_path: str | None) -> tuple[Choice | None, list[str]]:
+    """The component that ``given`` names, or else the domain's default, with all of its settings."""
+    chosen = given.get("name") or default_name(row, kind, data_path)
+    if not chosen:
+        missing = f"no {kind} is named, and domain {row.name!r} has no default one"
+        return None, [missing] if kind in REQUIRED_PARTS or given else []
+    settings = {k: v for k, v in given.items() if k != "name" and (kind, k) != ("data", "path")}
+    try:
+        sig = signature(registry().find(row.name, kind, str(chosen)))
+    except UsageError as error:
+        return None, [str(error)]
+    good, wrong = check(kind, settings, sig)
+    return Choice(str(chosen), _complete(sig, good)), wrong
+
+
+def _training(domain: str, given: Any) -> tuple[Training | None, list[str]]:
+    if not isinstance(given, Mapping):
+        return None, [f"training is {given!r}; it must be a mapping"]
+    good, wrong = check("training", given, training_signature())
+    if wrong:
+        return None, wrong
+    training = Training(**good)
+    wrong = _bounds(training)
+    if training.logger != "none":
+        try:
+            registry().find(domain, "logger", training.logger)
+        except UsageError as error:
+            wrong.append(str(error))
+    return training, wrong
 
 
 def training_signature() -> Signature:
     return read_signature("unlabeled.config", "Training")
 
 
-def _default(defaults: Mapping[str, str], kind: str, data_path: str | None) -> str:
+def default_name(row: Domain, kind: str, data_path: str | None = None) -> str:
+    """The component that stands for ``kind`` where none is named; data that has a path is read by ``files``."""
     if kind == "data" and data_path is not None:
-        return defaults.get("files", defaults.get("data", ""))
-    return defaults.get(kind, {"optimizer": "adamw", "schedule": "cosine"}.get(kind, ""))
+        return row.defaults.get("files", row.defaults.get("data", ""))
+    return row.defaults.get(kind, {"optimizer": "adamw", "schedule": "cosine"}.get(kind, ""))
+
+
+def data_choice(domain: str, text: str, part: Any = None) -> dict[str, Any]:
+    """What ``--data`` means: a data component by name, or else a path, read as ``part`` reads its own or by default.
+
+    A folder that is called like a component is written ``./digits``.
+    """
+    row = registry().domain(domain)
+    names = [component.name for component in registry().components(domain, "data")]
+    if text in names:
+        return {"name": text}
+    if not Path(text).exists() and "://" not in text:
+        if any(name.endswith("/*") and text.startswith(name[:-1]) for name in names):
+            return {"name": text}
+        hint = near(text, names) or " No data set has that name either."
+        raise UsageError(f"--data {text}: no such file or folder.{hint}")
+    if isinstance(part, Mapping) and part.get("path") is not None:
+        return {"path": text}
+    return {"name": default_name(row, "data", text), "path": text}
 
 
 def _complete(sig: Signature, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
 import re
 import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from unlabeled.errors import PluginError
+from unlabeled.errors import PluginError, near
 from unlabeled.plugins import Component
 
 REQUIRED = object()
@@ -168,6 +170,9 @@ def _args_of(doc: str) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------- values
 
 
+_BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
 def convert(value: Any, kind: Any) -> Any:
     """``value`` as ``kind``, as a YAML or JSON value is meant; ``TypeError`` where it cannot be.
 
@@ -203,9 +208,11 @@ def convert(value: Any, kind: Any) -> Any:
         return float(value)
     if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
         try:
-            return float(value)
+            return _number(float(value))
         except ValueError as error:
             raise TypeError from error
+    if kind is float and isinstance(value, float):
+        return _number(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
@@ -213,6 +220,48 @@ def convert(value: Any, kind: Any) -> Any:
     if kind is Any:
         return value
     raise TypeError
+
+
+def _number(value: float) -> float:
+    if math.isnan(value):  # compares false with every bound, so it would pass all checks of a constructor
+        raise TypeError
+    return value
+
+
+def parse(text: str, kind: Any) -> Any:
+    """``text`` of a command line as ``kind``; ``TypeError`` where it cannot be. Lists are written ``0.2,1``."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if type(None) in inner and text.lower() in ("none", "null"):
+            return None
+        for option in inner:
+            try:
+                return parse(text, option)
+            except TypeError:
+                continue
+        raise TypeError
+    if kind is bool:
+        if text.lower() not in _BOOLS:
+            raise TypeError
+        return _BOOLS[text.lower()]
+    if origin is tuple or kind is tuple:
+        words = [w for w in re.split(r"[,\s]+", text.strip("[]() ")) if w]
+        many = len(inner) == 2 and inner[1] is Ellipsis
+        kinds = [inner[0]] * len(words) if many else list(inner) or [str] * len(words)
+        if len(kinds) != len(words):
+            raise TypeError
+        return tuple(parse(w, k) for w, k in zip(words, kinds, strict=True))
+    if origin is Literal:
+        found = [i for i in inner if str(i) == text]
+        if not found:
+            raise TypeError
+        return found[0]
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError as error:
+            raise TypeError from error
+    return convert(text, kind)
 
 
 def spell(kind: Any) -> str:
@@ -229,22 +278,46 @@ def spell(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))
 
 
+def show(value: Any) -> str:
+    """A value as a user would type it."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(show(v) for v in value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value != "" else "''"
+
+
+def describe(setting: Setting) -> str:
+    """``float (softmax temperature, above 0; default 0.5)``."""
+    facts = [setting.help.rstrip(".")] if setting.help else []
+    facts += [] if setting.default is REQUIRED else [f"default {show(setting.default)}"]
+    return spell(setting.type) + (f" ({'; '.join(facts)})" if facts else "")
+
+
+def near_settings(name: str, sig: Signature, prefix: str = "") -> str:
+    """``near``, with type, help and default where a single setting is near."""
+    if not sig.names:
+        return " It has none."
+    close = get_close_matches(name.replace("-", "_"), sig.names, n=1, cutoff=0.5)
+    if not close:
+        return near(name, sig.names)
+    return f" Perhaps you meant {prefix}{close[0]}: {describe(sig[close[0]])}."
+
+
 def check(where: str, values: Mapping[str, Any], sig: Signature) -> tuple[dict[str, Any], list[str]]:
     """Values for ``sig``'s settings, converted, and every error found, each a line that says what would be right."""
-    from unlabeled.errors import near
-
     good: dict[str, Any] = {}
     errors: list[str] = []
     for name, value in values.items():
         if name not in sig.names:
-            errors.append(f"{where} has no setting {name!r}.{near(name, sig.names)}")
+            errors.append(f"{where} has no setting {name!r}.{near_settings(str(name), sig)}")
             continue
         setting = sig[name]
         try:
             good[name] = convert(value, setting.type)
         except TypeError:
-            errors.append(f"{where}.{name} is {value!r}; it must be {spell(setting.type)} ({setting.help})")
+            errors.append(f"{where}.{name} is {value!r}; it must be {describe(setting)}")
     for setting in sig.settings:
         if setting.default is REQUIRED and setting.name not in values:
-            errors.append(f"{where}.{setting.name} must be given: {spell(setting.type)} ({setting.help})")
+            errors.append(f"{where}.{setting.name} must be given: {describe(setting)}")
     return good, errors

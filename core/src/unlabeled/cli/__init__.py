@@ -1,0 +1,5 @@
+"""The command line. Only the part that a command needs is imported, and never torch for help and listings."""
+
+from unlabeled.cli.main import main
+
+__all__ = ["main"]
