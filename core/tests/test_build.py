@@ -1,0 +1,317 @@
+"""Wiring by name, and what is said before step one when parts do not fit."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import unlabeled.build as build_module
+from unlabeled.build import Parts, _seeded, build, construct, unmet
+from unlabeled.config import Choice, RunConfig, Training
+from unlabeled.contract import Needs, View
+from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import PluginError, UsageError
+from unlabeled.plugins import Component, Domain, Registry, hookimpl
+from unlabeled.testing.toys import ToyBatch, ToyEncoder, toy_batch, toy_hide
+
+HERE = "toy_parts_of_test_build"
+
+
+class Wants:
+    def __init__(self, spec: object, encoder: object = None, *, size: int = 3) -> None:
+        if size < 1:
+            raise ValueError(f"size is {size}; it must be at least 1")
+        self.spec, self.encoder, self.size = spec, encoder, size
+
+
+class Family:
+    def __init__(self, model: str, spec: object, *, depth: int = 1) -> None:
+        self.model, self.spec, self.depth = model, spec, depth
+
+
+class ToyData:
+    def __init__(self, path: str | None, max_bad: float, *, count: int = 6) -> None:
+        self.path, self.max_bad, self.count = path, max_bad, count
+        self.spec, self.labels, self.classes, self.test = "spec", None, (), None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, indices: list[int]) -> ToyBatch:
+        return toy_batch(indices)
+
+    def describe(self) -> str:
+        return f"{self.count} toys"
+
+
+class ToyViews:
+    params: tuple[str, ...] = ("shift",)
+
+    def __init__(self, spec: object, *, roles: tuple[str, ...] = ("global", "global")) -> None:
+        self.spec, self.roles = spec, roles
+
+    def __call__(self, batch: ToyBatch, draw: Draw) -> list[View]:
+        made = []
+        for number, role in enumerate(self.roles):
+            shift = draw.at(number).uniform(1, Purpose.SHIFT)
+            made.append(View(ToyBatch(batch.ids, batch.x + shift[..., None, None]), role, params={"shift": shift}))
+        return made
+
+
+class ToyTokenizer:
+    vocabulary = 0
+
+    def __init__(self, spec: object, encoder: object, *, width: int = 4) -> None:
+        self.spec, self.encoder, self.width = spec, encoder, width
+
+    def __call__(self, batch: ToyBatch, layout: Any) -> tuple[torch.Tensor, None]:
+        return torch.zeros(layout.total, self.width), None
+
+
+class ToyMask:
+    sets, targets = frozenset({"hidden"}), 0
+
+    def __init__(self, *, count: int = 2) -> None:
+        self.count = count
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        return toy_hide(view, self.count, seed=draw.view)
+
+
+class BuiltEncoder(ToyEncoder):
+    def __init__(self, spec: object, *, dim: int = 8) -> None:
+        super().__init__(4, dim)
+        self.spec = spec
+
+
+class ToyDecoder:
+    def __init__(self, dim: int, width: int, *, depth: int = 1) -> None:
+        self.dim, self.width, self.depth = dim, width, depth
+
+
+class ToyObjective(torch.nn.Module):
+    needs = Needs(views={"global": 2})
+
+    def __init__(self, encoder: object, decoder: object, content: int, samples: int, *, hidden: bool = False) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3))
+        self.wired = {"encoder": encoder, "decoder": decoder, "content": content, "samples": samples}
+        self.needs = Needs(views={"global": 2}, hidden=hidden, content=hidden)
+
+
+TOYS = {
+    "data": ToyData,
+    "views": ToyViews,
+    "tokenizer": ToyTokenizer,
+    "mask": ToyMask,
+    "encoder": BuiltEncoder,
+    "decoder": ToyDecoder,
+    "objective": ToyObjective,
+}
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry with one domain, whose components are the classes above."""
+    monkeypatch.setitem(sys.modules, HERE, SimpleNamespace(**TOYS))
+    rows = [Component(kind=k, name=f"toy_{k}", target=f"{HERE}:{k}", summary="") for k in TOYS]  # type: ignore[arg-type]
+
+    class Plugin:
+        @hookimpl
+        def unlabeled_domain(self) -> Domain:
+            return Domain(name="toy", summary="", contract=1, sample="", components=tuple(rows))
+
+    found = Registry(discover=False)
+    found.add("toy", Plugin())
+    monkeypatch.setattr(build_module, "registry", lambda: found)
+    return found
+
+
+def config(**settings: dict[str, Any]) -> RunConfig:
+    parts = {kind: Choice(f"toy_{kind}", settings.get(kind, {})) for kind in TOYS}
+    return RunConfig("toy", parts, Training(batch_size=4, max_bad=0.25), data_path="here")
+
+
+def component(target: str, kind: str = "views", name: str = "x") -> Component:
+    return Component(kind=kind, name=name, target=f"{HERE}:{target}", summary="")  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, HERE, SimpleNamespace(Wants=Wants, Family=Family))
+
+
+# ------------------------------------------------------------------------------------------------- construct
+
+
+def test_positional_parameters_are_wired_by_name() -> None:
+    made = construct(component("Wants"), {"size": 5}, {"encoder": "E", "spec": "S", "samples": 3})
+    assert (made.spec, made.encoder, made.size) == ("S", "E", 5)
+    assert construct(component("Wants"), {}, {"spec": "S"}).encoder is None
+
+
+def test_a_family_gets_what_stands_for_the_star() -> None:
+    row = component("Family", "encoder", "timm/*")
+    made = construct(row, {"depth": 2}, {"spec": "S"}, name="timm/vit_tiny/16")
+    assert (made.model, made.spec, made.depth) == ("vit_tiny/16", "S", 2)
+
+
+def test_a_parameter_that_core_cannot_wire_is_the_plugins_mistake() -> None:
+    with pytest.raises(PluginError, match=r"views 'x' asks for 'spec'; core wires encoder, samples here"):
+        construct(component("Wants"), {}, {"samples": 1, "encoder": 2})
+    with pytest.raises(PluginError, match="core wires nothing here"):
+        construct(component("Wants"), {}, {})
+
+
+def test_a_value_error_of_a_constructor_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="views x: size is 0; it must be at least 1"):
+        construct(component("Wants"), {"size": 0}, {"spec": 1})
+
+
+# ------------------------------------------------------------------------------------------------- build
+
+
+def test_build_wires_every_part(toy: Registry) -> None:
+    parts = build(config(objective={"hidden": True}, decoder={"depth": 7}))
+    assert parts.data.path == "here"
+    assert parts.data.max_bad == 0.25
+    assert parts.views.spec == parts.encoder.spec == "spec"
+    assert parts.tokenizer.encoder is parts.encoder
+    wired = parts.objective.wired
+    assert wired["encoder"] is parts.encoder
+    assert (wired["content"], wired["samples"]) == (4, 6)
+    made = wired["decoder"](8, 4)
+    assert (made.dim, made.width, made.depth) == (8, 4, 7)
+
+
+def test_parts_that_the_objective_makes_no_use_of_are_left_out(toy: Registry) -> None:
+    parts = build(config())
+    assert parts.mask is None
+    assert parts.tokenizer is None
+
+
+def test_weights_follow_the_seed_and_leave_the_global_generator_alone(toy: Registry) -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = build(config())
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    second, other = build(config()), build(config().with_training(seed=1))
+    assert torch.equal(first.encoder.embed.weight, second.encoder.embed.weight)
+    assert torch.equal(first.objective.weight, second.objective.weight)
+    assert not torch.equal(first.encoder.embed.weight, other.encoder.embed.weight)
+
+
+def test_the_generator_comes_back_after_an_error() -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(KeyError), _seeded(3):
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_no_samples_is_a_usage_error(toy: Registry) -> None:
+    with pytest.raises(UsageError, match="0 toys: no samples"):
+        build(config(data={"count": 0}))
+
+
+def test_prepare_masks_the_views_that_a_mask_may_touch(toy: Registry) -> None:
+    parts = build(config(objective={"hidden": True}, views={"roles": ("global", "global")}))
+    first, second = parts.prepare(parts.data.__getitems__([0, 1, 2]), seed=3, epoch=1)
+    assert first.hidden is not None
+    assert second.hidden is not None
+    assert first.hidden.lengths == (2, 2, 2)
+    assert first.content is not None
+    assert first.content.shape == (first.layout.total, 4)
+    assert not torch.equal(first.hidden.index, second.hidden.index)  # each view has draws of its own
+
+
+def test_prepare_gives_a_sample_the_same_draws_in_any_batch(toy: Registry) -> None:
+    parts = build(config(objective={"hidden": True}))
+    whole = parts.prepare(parts.data.__getitems__([0, 1, 2, 3]), seed=3, epoch=1)
+    alone = parts.prepare(parts.data.__getitems__([2]), seed=3, epoch=1)
+    for a, b in zip(whole, alone, strict=True):
+        assert torch.equal(a.batch.x[2:3], b.batch.x)
+        assert torch.equal(a.hidden.groups(2, 3, a.layout).index, b.hidden.index)
+
+
+def test_prepare_leaves_other_roles_alone(toy: Registry) -> None:
+    objective = SimpleNamespace(needs=Needs(views={"global": 1}, uses=("local", "clean"), hidden=True))
+    encoder = ToyEncoder()
+    views = ToyViews("spec", roles=("global", "clean"))
+    parts = Parts(config(), None, views, None, ToyMask(), encoder, objective)  # type: ignore[arg-type]
+    first, second = parts.prepare(toy_batch(range(3)), 0, 0)
+    assert first.hidden is not None
+    assert second.hidden is None
+
+
+# ------------------------------------------------------------------------------------------------- unmet needs
+
+
+GOOD = {
+    "needs": Needs(views={"global": 2}),
+    "views": SimpleNamespace(roles=("global", "global"), params=("box",)),
+    "tokenizer": None,
+    "mask": None,
+    "encoder": SimpleNamespace(can=frozenset({"tokens"})),
+}
+HIDES = SimpleNamespace(sets=frozenset({"hidden"}), targets=0)
+CASES = {
+    "views": (
+        {"needs": Needs(views={"global": 3})},
+        "needs 3 global views; views 'toy_views' make 2. Choose others with --views (toy_views)",
+    ),
+    "idle views": (
+        {"views": SimpleNamespace(roles=("global", "global", "local"), params=())},
+        "makes no use of local views, and views 'toy_views' make them",
+    ),
+    "mask": (
+        {"needs": Needs(views={"global": 2}, hidden=True)},
+        "needs a mask that hides rows: choose one with --mask",
+    ),
+    "predict sets": (
+        {"needs": Needs(views={"global": 2}, predict=4), "mask": HIDES},
+        "needs a mask with 4 predict sets, found 0: choose one with --mask (random, toy_mask)",
+    ),
+    "content": ({"needs": Needs(views={"global": 2}, content=True)}, "needs continuous content: choose a tokenizer"),
+    "ids": (
+        {"needs": Needs(views={"global": 2}, ids=True), "tokenizer": SimpleNamespace(width=3, vocabulary=0)},
+        "needs discrete tokens: choose a tokenizer that quantizes (toy_tokenizer)",
+    ),
+    "encoder": (
+        {"needs": Needs(views={"global": 2}, encoder=frozenset({"drop", "mask"}))},
+        "needs an encoder that can drop, mask; 'toy_encoder' can tokens: choose one with --encoder (toy_encoder)",
+    ),
+    "params": (
+        {"needs": Needs(views={"global": 2}, params=("box", "angle"))},
+        "reads view parameters angle; views give box",
+    ),
+    "batch": ({"needs": Needs(views={"global": 2}, batch=8)}, "needs at least 8 samples a batch; --batch-size is 4"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_unmet_needs_say_what_would_satisfy_them(toy: Registry, case: str) -> None:
+    changed, expected = CASES[case]
+    errors = unmet(config(), **(GOOD | changed))
+    assert len(errors) == 1
+    assert errors[0].startswith("objective 'toy_objective' ")
+    assert expected in errors[0]
+
+
+def test_what_is_met_gives_no_error(toy: Registry) -> None:
+    assert unmet(config(), **GOOD) == []
+    needs = Needs(views={"global": 2}, uses=("local",), hidden=True, content=True, params=("box",), batch=4)
+    tokenizer = SimpleNamespace(width=3, vocabulary=0)
+    assert unmet(config(), **(GOOD | {"needs": needs, "mask": HIDES, "tokenizer": tokenizer})) == []
+
+
+def test_build_reports_every_unmet_need_at_once(toy: Registry) -> None:
+    bad = config(views={"roles": ("global",)}, objective={"hidden": True}, tokenizer={"width": 0})
+    with pytest.raises(UsageError) as error:
+        build(bad)
+    assert "needs 2 global views" in str(error.value)
+    assert "needs continuous content" in str(error.value)
