@@ -21,3 +21,21 @@ def near(name: str, known: Iterable[str], *, most: int = 3) -> str:
     if close:
         return f" Perhaps you meant {', '.join(close)}."
     return f" Known: {', '.join(known)}." if known else ""
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on, though nothing is wrong with the command: one clear line, exit code 1."""
+
+
+def above(least: float, **settings: float) -> None:
+    """``ValueError`` for a setting that is not above ``least``: for constructors."""
+    for name, value in settings.items():
+        if not value > least:
+            raise ValueError(f"{name} is {value}; it must be above {least}")
+
+
+def within(low: float, high: float, **settings: float) -> None:
+    """``ValueError`` for a setting outside [low, high]: for constructors."""
+    for name, value in settings.items():
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value}; it must be in [{low}, {high}]")

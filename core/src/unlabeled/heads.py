@@ -1,8 +1,8 @@
-"""Projectors and predictors: multi-layer perceptrons whose BatchNorm spans all ranks.
+"""Projectors and predictors: multi-layer perceptrons whose BatchNorm spans all ranks; and unit vectors.
 
 Weights start as torch's Linear does, uniform in +-1/sqrt(width in); biases likewise, norms at 1 and 0.
 
-    # B samples
+    # B samples, D features
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from unlabeled.distributed import BatchNorm
 
@@ -55,3 +57,16 @@ def mlp(
 
 def _norm(kind: Norm, width: int, *, affine: bool) -> nn.Module:
     return BatchNorm(width, affine=affine) if kind == "batch" else nn.LayerNorm(width, elementwise_affine=affine)
+
+
+def full(x: Tensor) -> Tensor:
+    """``x`` in float32, or float64 where it is that: losses are computed so under autocast too."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def unit(x_BD: Tensor) -> Tensor:
+    """Rows of ``x[B, D]`` at length 1, in full precision; a zero row stays zero."""
+    x_BD = full(x_BD)
+    # a factor that cancels in value and gradient, so that the squares of large numbers do not overflow
+    scale = x_BD.detach().abs().amax(dim=1, keepdim=True).clamp(min=1.0)
+    return F.normalize(x_BD / scale, dim=1, eps=1e-8)

@@ -1,0 +1,92 @@
+"""BYOL, https://arxiv.org/abs/2006.07733, and SimSiam, https://arxiv.org/abs/2011.10566: predict the other view's
+projection, without negatives.
+
+BYOL predicts the projection of a momentum teacher, SimSiam its own with the gradient stopped. Differs: takes any number
+of global views and averages over their ordered pairs (BYOL's sum over the two directions is kept: twice that mean).
+Statistics of BatchNorm in the heads span all ranks, as in the papers.
+
+    # B samples, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.errors import above, within
+from unlabeled.heads import mlp, unit
+from unlabeled.teacher import Teacher, momentum_at
+
+
+def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
+    """Mean cosine similarity; no gradient flows into the target."""
+    return (unit(prediction_BD) * unit(target_BD.detach())).sum(1).mean()
+
+
+def across(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Mean of :func:`cosine` over all ordered pairs of different views."""
+    pairs = permutations(range(len(predictions)), 2)
+    return torch.stack([cosine(predictions[i], targets[j]) for i, j in pairs]).mean()
+
+
+class BYOL(nn.Module):
+    """Predict a momentum teacher's projection of the other view.
+
+    Args:
+        projector: widths of the projection head, hidden and output; (4096, 256) in the paper.
+        predictor: hidden width of the prediction head; 4096 in the paper.
+        momentum: of the teacher at the start, in [0, 1]; it rises to 1 along a cosine; tau_base = 0.996 in the
+            paper.
+    """
+
+    def __init__(
+        self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), predictor: int = 512, momentum: float = 0.99
+    ) -> None:
+        super().__init__()
+        above(0, predictor=predictor)
+        within(0, 1, momentum=momentum)
+        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.momentum = momentum
+        self.projector = mlp((encoder.dim, *projector))
+        self.predictor = mlp((projector[-1], predictor, projector[-1]))
+        self.teacher = Teacher(encoder, self.projector)
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        chosen = [view for view in views if view.role == "global"]
+        predictions = [self.predictor(self.projector(encoder(view).pooled)) for view in chosen]
+        with torch.no_grad():
+            targets = [self.teacher[1](self.teacher[0](view).pooled) for view in chosen]
+        similarity = across(predictions, targets)
+        return Loss(2.0 * (2.0 - 2.0 * similarity), {"cosine": similarity.detach()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+
+
+class SimSiam(nn.Module):
+    """Predict the other view's projection, with the gradient stopped there.
+
+    Args:
+        projector: widths of the projection head, hidden and output; (2048, 2048, 2048) in the paper.
+        predictor: hidden width of the prediction head, a bottleneck; 512 in the paper, a quarter of the output.
+    """
+
+    def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), predictor: int = 128) -> None:
+        super().__init__()
+        above(0, predictor=predictor)
+        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.projector = mlp((encoder.dim, *projector), last_norm=True, last_affine=False)
+        self.predictor = mlp((projector[-1], predictor, projector[-1]))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
+        similarity = across([self.predictor(z_BD) for z_BD in z], z)
+        return Loss(-similarity, {"cosine": similarity.detach()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to follow."""

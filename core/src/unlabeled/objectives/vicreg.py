@@ -1,0 +1,74 @@
+"""VICReg, https://arxiv.org/abs/2105.04906: variance, invariance and covariance regularization.
+
+Differs: takes any number of global views; invariance is averaged over their pairs, variance over the views, and the
+covariance terms add up to those of two views. As in the official code, the two views' variance terms are halved, and
+statistics span all ranks.
+
+    # B samples of all ranks, b samples of this rank, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.distributed import all_reduce, union_moments
+from unlabeled.errors import within
+from unlabeled.heads import full, mlp
+
+
+def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
+    """The hinge of each deviation below 1, averaged; and the squared covariances off the diagonal, summed over D."""
+    mean, biased, count = union_moments(z_bD)
+    deviation_D = torch.sqrt(biased * count / (count - 1) + eps)
+    centered = z_bD - mean
+    covariance_DD = all_reduce(centered.T @ centered) / (count - 1)
+    off = covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()
+    return F.relu(1.0 - deviation_D).mean(), off / z_bD.shape[1]
+
+
+class VICReg(nn.Module):
+    """Views agree, each feature varies, and no two features covary.
+
+    Args:
+        projector: widths of the expander, hidden and output; (8192, 8192, 8192) in the paper.
+        invariance: weight of the squared distance between views, at least 0; lambda in the paper.
+        variance: weight of the hinge on each feature's deviation, at least 0; mu in the paper.
+        covariance: weight of the squared covariances, at least 0; nu in the paper.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        projector: tuple[int, ...] = (512, 512, 512),
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+    ) -> None:
+        super().__init__()
+        within(0, float("inf"), invariance=invariance, variance=variance, covariance=covariance)
+        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.invariance, self.variance, self.covariance = invariance, variance, covariance
+        self.projector = mlp((encoder.dim, *projector))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
+        with torch.autocast(z[0].device.type, enabled=False):
+            z = [full(z_BD) for z_BD in z]
+            invariance = torch.stack([F.mse_loss(a, b) for a, b in combinations(z, 2)]).mean()
+            terms = [variance_and_covariance(z_BD) for z_BD in z]
+            variance = torch.stack([v for v, _ in terms]).mean()
+            covariance = 2.0 * torch.stack([c for _, c in terms]).mean()
+            total = self.invariance * invariance + self.variance * variance + self.covariance * covariance
+        parts = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to follow."""
