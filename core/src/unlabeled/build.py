@@ -130,6 +130,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     errors = unmet(config, needs, views, tokenizer, mask, encoder)
     if errors:
         raise UsageError("\n  ".join(errors))
+    if hasattr(encoder, "prepare"):
+        encoder.prepare(needs)
     return Parts(config, data, views, tokenizer, mask, encoder, objective)
 
 

@@ -404,6 +404,10 @@ class Encoder(Protocol):
 
     ``hide`` says how ``view.hidden`` is kept from the model: its rows replaced by a mask token, or dropped. With
     nothing hidden, the output equals the bare library model's.
+
+    Optional: ``prepare(needs: Needs) -> None`` is called once the objective is known, so that parameters which it
+    leaves unused ask for no gradient (a mask token, where rows are dropped or none is hidden). Parameters are neither
+    added nor removed there: teachers are copied before.
     """
 
     dim: int

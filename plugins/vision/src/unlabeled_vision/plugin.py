@@ -25,7 +25,7 @@ ROWS = (
     _row("tokenizer", "patches", "tokenizers:Patches", "pixels of each patch", "2111.06377"),
     _row("mask", "block", "masks:BlockMask", "rectangles until an exact share is hidden", "2106.08254"),
     _row("mask", "multi_block", "masks:MultiBlockMask", "several target blocks, one context block", "2301.08243"),
-    _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but one block", "2208.12262"),
+    _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
     _row("mask", "grid", "masks:GridMask", "the same share of every small cell", "2205.10063"),
     _row("encoder", "vit", "encoders:ViT", "Vision Transformer, sized to the image", "2010.11929"),
     _row("encoder", "resnet", "resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385"),
