@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.masks import RandomMask, choose, gather_rows, keys, share, touchable
@@ -96,12 +97,8 @@ def test_pairs_of_places_are_hidden_together_as_often_as_chance_says():
 
 def test_a_sample_is_masked_alike_in_any_batch_and_order():
     lengths = {3: 20, 8: 5, 41: 33, 7: 20}
-    together = {
-        sample: places
-        for sample, places in zip(
-            lengths, split(hidden_of(ragged(lengths.values()), list(lengths)), ragged(lengths.values())), strict=True
-        )
-    }
+    whole = ragged(lengths.values())
+    together = dict(zip(lengths, split(hidden_of(whole, list(lengths)), whole), strict=True))
     for order in ([41, 3], [8], [7, 41, 8, 3]):
         layout = ragged([lengths[s] for s in order])
         for sample, places in zip(order, split(hidden_of(layout, order), layout), strict=True):

@@ -1,0 +1,154 @@
+"""DINO, https://arxiv.org/abs/2104.14294: match a momentum teacher's sharpened, centered output across crops.
+
+The teacher sees the global views alone, the student all of them. Differs: the head's last layer is normalized where it
+is used (weight norm with its gain fixed at 1); freezing it early multiplies its gradient by 0 rather than removing it;
+the temperature warms up by share of training, not by epoch.
+
+    # B samples, K outputs, G global views (the teacher's), V views (the student's; the global ones first)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.distributed import mean_over_ranks
+from unlabeled.errors import above, within
+from unlabeled.heads import mlp, unit
+from unlabeled.teacher import Teacher, momentum_at
+
+
+def teacher_probabilities(teacher_GBK: Tensor, center_K: Tensor, temperature: Tensor | float) -> Tensor:
+    """The teacher's output, centered and sharpened: ``[G, B, K]``, each row summing to 1."""
+    return F.softmax((teacher_GBK - center_K) / temperature, dim=-1)
+
+
+def entropy(p: Tensor) -> Tensor:
+    """Mean entropy of the distributions in the last dimension, in nats."""
+    return -torch.special.xlogy(p, p).sum(-1).mean()
+
+
+def cross_view_entropy(student_VBK: Tensor, target_GBK: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy of every student view against the ``target_GBK`` of every other view."""
+    logs = F.log_softmax(student_VBK / temperature, dim=-1)
+    terms_GV = -torch.einsum("gbk,vbk->gv", target_GBK, logs) / student_VBK.shape[1]
+    same = torch.eye(*terms_GV.shape, dtype=torch.bool, device=terms_GV.device)
+    count = terms_GV.numel() - min(terms_GV.shape)
+    return terms_GV.masked_fill(same, 0.0).sum() / count
+
+
+def dino_loss(
+    student_VBK: Tensor,
+    teacher_GBK: Tensor,
+    center_K: Tensor,
+    *,
+    student_temperature: float = 0.1,
+    teacher_temperature: Tensor | float = 0.04,
+) -> Tensor:
+    """Equation 2 of the paper over all pairs of different views; ``student[:G]`` are the teacher's views."""
+    target = teacher_probabilities(teacher_GBK, center_K, teacher_temperature)
+    return cross_view_entropy(student_VBK, target, student_temperature)
+
+
+class Head(nn.Module):
+    """Three layers, a bottleneck of length 1, and cosines with the prototypes: ``[B, D] -> [B, K]``."""
+
+    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int) -> None:
+        super().__init__()
+        self.layers = mlp((dim, hidden, hidden, bottleneck), norm="none", activation="gelu")
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
+
+    def forward(self, x_BD: Tensor, learn: Tensor) -> Tensor:
+        """``learn`` multiplies the gradient of the prototypes: 0 holds them still."""
+        x = unit(self.layers(x_BD))
+        still = self.prototypes.detach()
+        with torch.autocast(x.device.type, enabled=False):
+            return x @ unit(still + learn * (self.prototypes - still)).T
+
+
+class DINO(nn.Module):
+    """Self-distillation with no labels.
+
+    Args:
+        hidden: width of the head's two hidden layers.
+        bottleneck: width of the normalized layer before the prototypes.
+        prototypes: number of outputs, K.
+        temperature: divides the student's output, tau_s.
+        teacher_temperature: divides the teacher's output after the warm-up, tau_t.
+        warmup_temperature: tau_t at the start of training.
+        warmup: share of training over which tau_t goes from the one to the other, 0 to 1.
+        center_momentum: of the running mean of the teacher's output, m, 0 to 1.
+        momentum: of the teacher at the start, lambda; it rises to 1 along a cosine.
+        freeze_last: share of training in which the prototypes stand still, 0 to 1 (the paper: one epoch).
+    """
+
+    center: Tensor
+    fraction: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        prototypes: int = 65536,
+        temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        warmup_temperature: float = 0.04,
+        warmup: float = 0.3,
+        center_momentum: float = 0.9,
+        momentum: float = 0.996,
+        freeze_last: float = 0.01,
+    ) -> None:
+        super().__init__()
+        above(0, temperature=temperature, teacher_temperature=teacher_temperature)
+        above(0, warmup_temperature=warmup_temperature)
+        above(1, prototypes=prototypes)
+        within(0, 1, warmup=warmup, center_momentum=center_momentum, momentum=momentum, freeze_last=freeze_last)
+        self.needs = Needs(views={"global": 2}, uses=("local",))
+        self.temperature, self.teacher_temperature = temperature, teacher_temperature
+        self.warmup_temperature, self.warmup = warmup_temperature, warmup
+        self.center_momentum, self.momentum, self.freeze_last = center_momentum, momentum, freeze_last
+        self.head = Head(encoder.dim, hidden, bottleneck, prototypes)
+        self.teacher = Teacher(encoder, self.head)
+        self.register_buffer("center", torch.zeros(prototypes))
+        self.register_buffer("fraction", torch.zeros(()))
+        self._outputs: list[Tensor] = []  # mean teacher output of each forward pass of this step
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        ordered = sorted(views, key=lambda view: view.role != "global")
+        learn = (self.fraction >= self.freeze_last).to(self.head.prototypes.dtype)
+        with torch.no_grad():
+            seen = [view for view in ordered if view.role == "global"]
+            teacher = torch.stack([self.teacher[1](self.teacher[0](view).pooled, learn) for view in seen])
+            target = teacher_probabilities(teacher, self.center, self._teacher_temperature())
+            spread = entropy(target)
+        student = torch.stack([self.head(encoder(view).pooled, learn) for view in ordered])
+        with torch.autocast(student.device.type, enabled=False):
+            total = cross_view_entropy(student, target, self.temperature)
+        if self.training:
+            self._outputs.append(mean_over_ranks(teacher.mean((0, 1))))
+        return Loss(total, {"teacher_entropy": spread, "kl": total.detach() - spread})
+
+    def _teacher_temperature(self) -> Tensor:
+        done = (self.fraction / self.warmup).clamp(max=1.0) if self.warmup else torch.ones_like(self.fraction)
+        return self.warmup_temperature + (self.teacher_temperature - self.warmup_temperature) * done
+
+    @torch.no_grad()
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Move the center to this step's teacher outputs, and the teacher to the student."""
+        if self._outputs:
+            mean = torch.stack(self._outputs).mean(0).to(self.center.dtype)
+            self.center.lerp_(mean, 1.0 - self.center_momentum)
+            self._outputs = []
+        self.fraction.fill_(progress.fraction)
+        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.head)

@@ -1,0 +1,157 @@
+"""SwAV, https://arxiv.org/abs/2006.09882: predict the Sinkhorn code of one view from every other view.
+
+The codes of a global view come from a Sinkhorn-Knopp assignment over the batch of all ranks, which makes the
+prototypes share the samples equally. Differs: scores are shifted by their greatest before they are exponentiated
+(same codes, no overflow); the queue fills from the first step on and is used once it is full and training is past
+``queue_start``, where the authors' code also fills it from there.
+
+    # B samples, N rows to assign (batch and queue), K prototypes, D width of the projection, G global views, V views
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.distributed import all_reduce, gather, rank, world
+from unlabeled.errors import above, within
+from unlabeled.heads import full, mlp, unit
+from unlabeled.memory import Queue
+
+QUEUES = 2  # the paper's: one for each of the two views that are assigned
+
+
+@torch.no_grad()
+def sinkhorn(
+    scores_NK: Tensor, *, epsilon: float = 0.05, iterations: int = 3, weight_N: Tensor | None = None
+) -> Tensor:
+    """Soft codes ``[N, K]``, each row summing to 1, with the prototypes used equally by the rows of all ranks.
+
+    ``weight_N`` is how much a row counts in the prototypes' shares (default 1). Entries more than e^60 below the
+    greatest of all are raised to that, so no row or column is empty.
+    """
+    scores = full(scores_NK)
+    top = gather(scores.amax()[None]).amax()
+    codes = torch.exp(((scores - top) / epsilon).clamp(min=-60.0))
+    for _ in range(iterations):
+        counted = codes if weight_N is None else codes * weight_N[:, None]
+        codes = codes / all_reduce(counted.sum(0))
+        codes = codes / codes.sum(1, keepdim=True)
+    return codes
+
+
+def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
+    """Cross-entropy of each view's ``scores[B, K]`` against the ``codes[B, K]`` of every other assigned view.
+
+    ``codes[i]`` belongs to the view of ``scores[i]``: the assigned (global) views come first.
+    """
+    logs = [F.log_softmax(s / temperature, dim=1) for s in scores]
+    terms = [-(q * log).sum(1).mean() for i, q in enumerate(codes) for v, log in enumerate(logs) if v != i]
+    return torch.stack(terms).mean()
+
+
+def perplexity(codes: Sequence[Tensor]) -> Tensor:
+    """How many prototypes are used: exp of the entropy of the mean code, 1 to K."""
+    mean = torch.cat(list(codes)).mean(0)
+    return torch.exp(-(mean * mean.clamp(min=1e-12).log()).sum())
+
+
+class SwAV(nn.Module):
+    """Swapped prediction of cluster assignments.
+
+    Args:
+        hidden: width of the projector's hidden layer.
+        dim: width of the projection.
+        prototypes: number of prototypes, K.
+        temperature: divides the scores that predict, tau.
+        epsilon: of the entropy term in the assignment; smaller is sharper.
+        iterations: of Sinkhorn-Knopp.
+        queue: earlier projections that take part in the assignment, over all ranks; 0 = none.
+        queue_start: share of training after which the queue is used, 0 to 1.
+        freeze: share of training in which the prototypes stand still, 0 to 1.
+    """
+
+    fraction: Tensor
+    filled: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        hidden: int = 2048,
+        dim: int = 128,
+        prototypes: int = 3000,
+        temperature: float = 0.1,
+        epsilon: float = 0.05,
+        iterations: int = 3,
+        queue: int = 0,
+        queue_start: float = 0.15,
+        freeze: float = 0.01,
+    ) -> None:
+        super().__init__()
+        above(0, temperature=temperature, epsilon=epsilon, iterations=iterations)
+        above(1, prototypes=prototypes)
+        above(-1, queue=queue)
+        within(0, 1, queue_start=queue_start, freeze=freeze)
+        self.needs = Needs(views={"global": 2}, uses=("local",), batch=2, couples=True)
+        self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
+        self.queue, self.queue_start, self.freeze = queue, queue_start, freeze
+        self.head = mlp((encoder.dim, hidden, dim))
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, dim), dim=1))
+        self.queues = nn.ModuleList(Queue(queue, dim) for _ in range(QUEUES if queue else 0))
+        self.register_buffer("fraction", torch.zeros(()))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self._pending: list[list[Tensor]] = []  # projections of this step, taken into the queues after it
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        ordered = sorted(views, key=lambda view: view.role != "global")
+        assigned = sum(view.role == "global" for view in ordered)
+        projections = [unit(self.head(encoder(view).pooled)) for view in ordered]
+        if self.queue and self.training:
+            self._pending.append([z.detach() for z in projections[:QUEUES]])
+        with torch.autocast(self.prototypes.device.type, enabled=False):
+            prototypes = self._prototypes()
+            scores = [z @ prototypes.T for z in projections]
+            codes = [self._codes(s, i) for i, s in enumerate(scores[:assigned])]
+            total = swapped_prediction(scores, codes, self.temperature)
+        return Loss(total, {"code_perplexity": perplexity(codes)})
+
+    def _prototypes(self) -> Tensor:
+        # a factor of 0 rather than no gradient: DDP fails on parameters that a step leaves out
+        learn = (self.fraction >= self.freeze).to(self.prototypes.dtype)
+        still = self.prototypes.detach()
+        return full(still + learn * (self.prototypes - still))
+
+    @torch.no_grad()
+    def _codes(self, scores_BK: Tensor, number: int) -> Tensor:
+        if not self.queue:
+            return sinkhorn(scores_BK, epsilon=self.epsilon, iterations=self.iterations)
+        # every rank holds the whole queue and brings its share of it, so that each row counts once
+        earlier = full(self._queue(number).contents[rank() :: world()]) @ full(self.prototypes).T
+        used = (self.filled >= self.queue) & (self.fraction >= self.queue_start)
+        weight = torch.cat((scores_BK.new_ones(len(scores_BK)), used.to(scores_BK.dtype).expand(len(earlier))))
+        codes = sinkhorn(
+            torch.cat((scores_BK, earlier)), epsilon=self.epsilon, iterations=self.iterations, weight_N=weight
+        )
+        return codes[: len(scores_BK)]
+
+    def _queue(self, number: int) -> Queue:
+        queue = self.queues[number % QUEUES]
+        assert isinstance(queue, Queue)
+        return queue
+
+    @torch.no_grad()
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Bring the prototypes back to length 1, and the step's projections into the queues."""
+        self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
+        self.fraction.fill_(progress.fraction)
+        for projections in self._pending:
+            for number, z in enumerate(projections):
+                self._queue(number).enqueue(z)
+            self.filled.add_(len(projections[0]) * world())
+        self._pending = []
