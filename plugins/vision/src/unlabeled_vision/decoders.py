@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled_vision.encoders import sin_cos
+from unlabeled.objectives.masked import sincos
 
 
 class TransformerDecoder(nn.Module):
@@ -49,7 +49,7 @@ class TransformerDecoder(nn.Module):
 
     def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
         x_TD = self.enter(tokens)
-        x_TD = x_TD + sin_cos(layout.position, self.inner).to(x_TD.dtype)
+        x_TD = x_TD + sincos(layout.position, self.inner).to(x_TD.dtype)
         x_GLD, pad_GL = layout.dense(x_TD)
         for block in self.blocks:
             x_GLD = block(x_GLD, src_key_padding_mask=pad_GL)

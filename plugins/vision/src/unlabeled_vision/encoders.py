@@ -27,21 +27,27 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Needs, Rows, View
 from unlabeled.errors import near
+from unlabeled.objectives.masked import sincos
 from unlabeled_vision.data import ImageSpec
 
 PATCHED = ("vision_transformer", "eva", "deit", "beit")  # modules of timm whose models take any patch size
-LARGE = 128  # pixels; from this side on an image is cut into patches of about 16, smaller ones into 4 to 8 a side
+LARGE = 128  # pixels; from this side on an image is cut into patches of about 16, a smaller one's side into about 8
 
 
 # ---------------------------------------------------------------------------------------------- geometry
 
 
 def auto_patch(size: int) -> int:
-    """Side of a patch in pixels: near 16 for large images, else such that a side has 4 to 8 patches."""
+    """Side of a patch in pixels: as near 16 as divides a large image, else such that about 8 make a small one's side.
+
+    A power of two where one does, since local crops have sides of multiples of 8.
+    """
     if size >= LARGE:
         fits = [p for p in sorted(range(8, 33), key=lambda p: abs(p - 16)) if size % p == 0]
     else:
-        fits = [p for p in range(1, size + 1) if size % p == 0 and 4 <= size // p <= 8]
+        even = [p for p in (1, 2, 4, 8) if size % p == 0 and 4 <= size // p <= 12]
+        odd = [p for p in range(1, size + 1) if size % p == 0 and 4 <= size // p <= 12]
+        fits = sorted(even or odd, key=lambda p: abs(size / p - 8))
     if not fits:
         raise ValueError(f"images of {size} px cannot be cut into equal patches of a useful size; make them 16 * n px")
     return fits[0]
@@ -54,17 +60,6 @@ def grid_layout(count: int, grid: tuple[int, int], device: torch.device) -> Layo
     ys, xs = torch.arange(height, device=device), torch.arange(width, device=device)
     position_N2 = torch.stack((ys.repeat_interleave(width), xs.repeat(height)), dim=1)
     return Layout((height * width,) * count, position_N2.repeat(count, 1), grid)
-
-
-def sin_cos(position: Tensor, dim: int, longest: float = 10_000.0) -> Tensor:
-    """``position[T, P] -> [T, dim]``: sines and cosines of each coordinate (https://arxiv.org/abs/1706.03762)."""
-    axes = position.shape[1]
-    each = dim // (2 * axes)
-    assert each > 0, (dim, axes)
-    rate = longest ** (-torch.arange(each, device=position.device, dtype=torch.float32) / each)
-    angle = position.float()[:, :, None] * rate
-    out = torch.cat((angle.sin(), angle.cos()), dim=2).flatten(1)
-    return F.pad(out, (0, dim - out.shape[1]))
 
 
 def pixel_flags(hidden: Rows, layout: Layout, size: tuple[int, int]) -> Tensor:
@@ -320,7 +315,7 @@ class ViT(TimmEncoder):
     """Vision Transformer of timm, in sizes that fit the image where a setting is 0.
 
     Args:
-        patch: side of a patch in pixels; 0 = near 16 from 128 px on, else 4 to 8 patches a side.
+        patch: side of a patch in pixels; 0 = near 16 from 128 px on, else about 8 patches a side.
         width: D, features of a token, a multiple of heads; 0 = 384 from 128 px on, 192 from 32 px on, else 128.
         depth: number of blocks; 0 = 12 from 128 px on, 6 from 32 px on, else 4.
         heads: attention heads; 0 = one for each 64 features.
@@ -367,12 +362,13 @@ class ViT(TimmEncoder):
             "fc_norm": False,  # else a masked objective, which reads tokens, would leave the norm unused
             "drop_path_rate": drop_path,
             "dynamic_img_size": True,
+            "dynamic_img_pad": True,  # local crops have sides that no patch need divide
             "num_classes": 0,
         }
         model: Any = timm.create_model("vit_small_patch16_224", **kwargs)
         with torch.no_grad():  # positions are learned from where MAE and MoCo v3 fix them
             position = grid_layout(1, model.patch_embed.grid_size, torch.device("cpu")).position
-            model.pos_embed.copy_(sin_cos(position, width)[None])
+            model.pos_embed.copy_(sincos(position, width)[None])
         super().__init__(model, Blueprint("vit_small_patch16_224", kwargs), spec)
 
 
@@ -381,7 +377,7 @@ class Timm(TimmEncoder):
 
     Args:
         pretrained: start from timm's weights, which are downloaded, instead of random ones.
-        patch: side of a patch of a ViT in pixels; 0 = the model's own, or what cuts a small image into 4 to 8 a side.
+        patch: side of a patch of a ViT in pixels; 0 = the model's own, or what cuts a small image into about 8 a side.
         drop_path: greatest share of samples that skip a block in training, in [0, 1), where the model has it.
     """
 
@@ -392,7 +388,7 @@ class Timm(TimmEncoder):
             raise ValueError(f"timm has no model {model!r}.{near(model, timm.list_models())}")
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path is {drop_path}; it must be in [0, 1)")
-        wanted: dict[str, Any] = {"img_size": spec.size, "dynamic_img_size": True}
+        wanted: dict[str, Any] = {"img_size": spec.size, "dynamic_img_size": True, "dynamic_img_pad": True}
         family = timm.models.model_entrypoint(model).__module__.rpartition(".")[2]
         if patch or (not pretrained and family in PATCHED and spec.size < LARGE):
             wanted["patch_size"] = patch or auto_patch(spec.size)
