@@ -40,8 +40,8 @@ class Batch(Protocol):
     graph) raises ``TypeError``, and gradient caching refuses it.
     """
 
-    ids: Tensor
-
+    @property
+    def ids(self) -> Tensor: ...  # a property, so that a frozen dataclass satisfies it
     def __len__(self) -> int: ...
     def to(self, device: torch.device | str) -> Self: ...
     def __getitem__(self, samples: slice) -> Self: ...

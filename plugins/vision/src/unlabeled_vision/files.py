@@ -1,0 +1,160 @@
+"""Where image files come from: a folder, a zip archive, or a text file of paths; their order, and labels by folder.
+
+Nothing is decoded here. Files are in natural order (``2.png`` before ``10.png``), a text file's in its own. Hidden
+files and ``__MACOSX`` are passed over; symbolic links are followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from unlabeled.errors import UsageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+HELD_OUT = ("test", "val", "valid", "validation")
+MAX_BYTES = 1 << 30  # of one file; no image that this project can use is larger
+MAX_RATIO = 1100  # deflate cannot do better than 1032, so a higher claim is a lie
+
+
+class FileError(Exception):
+    """One file that cannot be read, with the reason."""
+
+
+class Folder:
+    """Image files under ``root``, by their relative names; ``names`` gives them where a list does."""
+
+    def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
+        self.root = root
+        self.names = list(names) if names is not None else natural(_walk(root))
+
+    def read(self, name: str) -> bytes:
+        path = self.root / name
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise FileError("not a file")
+            if status.st_size == 0:
+                raise FileError("empty file")
+            if status.st_size > MAX_BYTES:
+                raise FileError(f"{status.st_size >> 20} MiB, more than {MAX_BYTES >> 20}")
+            return path.read_bytes()
+        except OSError as error:
+            raise FileError((error.strerror or str(error)).lower()) from error
+
+
+class Archive:
+    """Image members of a zip file. Nothing is ever written to disk, so a member's path cannot do harm."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: tuple[int, zipfile.ZipFile] | None = None
+        members = (m for m in self._file().infolist() if not m.is_dir())
+        self.names = natural(m.filename for m in members if is_image(m.filename))
+
+    def _file(self) -> zipfile.ZipFile:
+        # a forked worker shares the parent's file position, so each process opens the archive for itself
+        if self._open is None or self._open[0] != os.getpid():
+            try:
+                self._open = os.getpid(), zipfile.ZipFile(self.path)
+            except (zipfile.BadZipFile, OSError) as error:
+                raise UsageError(f"{self.path} cannot be read as a zip file: {error}") from error
+        return self._open[1]
+
+    def read(self, name: str) -> bytes:
+        info = self._file().getinfo(name)
+        if info.file_size == 0:
+            raise FileError("empty file")
+        if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(1, info.compress_size):
+            raise FileError(f"claims {info.file_size} bytes from {info.compress_size}: a decompression bomb")
+        if info.flag_bits & 1:
+            raise FileError("encrypted")
+        try:
+            return self._file().read(name)
+        except Exception as error:
+            raise FileError(f"damaged in the archive: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": None}
+
+
+Source = Folder | Archive
+
+
+def open_source(path: Path) -> Source:
+    """The image files at ``path``; :class:`UsageError` where there can be none."""
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+    source: Source
+    if path.is_dir():
+        source = Folder(path)
+    elif path.suffix.lower() == ".zip":
+        source = Archive(path)
+    elif path.suffix.lower() in (".txt", ".lst"):
+        source = Folder(path.parent, _lines(path))
+    else:
+        raise UsageError(f"{path} is no image data: give a folder, a .zip, an .npz, or a .txt of paths")
+    if not source.names:
+        raise UsageError(f"{path} has no images; these are read: {', '.join(s[1:] for s in SUFFIXES)}")
+    return source
+
+
+def natural(names: Any) -> list[str]:
+    """Names sorted as people count: digits as numbers, case ignored, ties by the name itself."""
+
+    def key(name: str) -> tuple[Any, ...]:
+        parts = re.split(r"([0-9]+)", name.replace("\\", "/").casefold())
+        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
+
+    return sorted(names, key=key)
+
+
+def is_image(name: str) -> bool:
+    """Whether the name ends as an image's does and no part of it is hidden."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
+    return not hidden and parts != () and parts[-1].lower().endswith(SUFFIXES)
+
+
+def _walk(root: Path) -> list[str]:
+    found, seen = [], set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above would go round for ever
+            below.clear()
+            continue
+        seen.add(real)
+        inner = Path(folder).relative_to(root).as_posix()
+        found += [name for name in (f if inner == "." else f"{inner}/{f}" for f in files) if is_image(name)]
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path} is no text file of paths: {error}") from error
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def by_folder(names: Sequence[str]) -> tuple[list[str | None], list[bool] | None]:
+    """The class of each file, and whether it is held out (None where no folder says so).
+
+    Folders that all files share are passed over. ``train`` beside ``test`` (or ``val``, ``valid``, ``validation``)
+    splits; the next folder is the class, None for a file that lies in none. One class tells nothing: all are None.
+    """
+    parts = [PurePosixPath(n.replace("\\", "/")).parts for n in names]
+    while parts and all(len(p) > 1 and p[0] == parts[0][0] for p in parts):
+        parts = [p[1:] for p in parts]
+    tops = {p[0].casefold() for p in parts if len(p) > 1}
+    test = None
+    if "train" in tops and tops & set(HELD_OUT) and tops <= {"train", *HELD_OUT} and all(len(p) > 1 for p in parts):
+        test = [p[0].casefold() != "train" for p in parts]
+        parts = [p[1:] for p in parts]
+    classes = [p[0] if len(p) > 1 else None for p in parts]
+    return (classes, test) if len({c for c in classes if c is not None}) > 1 else ([None] * len(names), test)
