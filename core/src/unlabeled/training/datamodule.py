@@ -1,0 +1,121 @@
+"""The order of samples, addressed by (seed, epoch), and the loader that reads them from any position.
+
+An epoch's order is a permutation of the data set; rank r of W takes ``global_batch[r*b:(r+1)*b]``. The last, smaller
+batch of an epoch is left out, and another order brings its samples in the next one. Nothing here has state: after a
+resume the sampler starts where the loop says that it stands.
+
+    # N samples in the data set, b samples per micro-step and rank, W ranks
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Sampler
+
+from unlabeled.contract import Batch, Data
+from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.errors import UsageError
+from unlabeled.training.session import position
+
+
+def order(samples: int, seed: int, epoch: int) -> torch.Tensor:
+    """``int64[N]``: the permutation of an epoch."""
+    words = Draw(seed, epoch, torch.arange(samples)).words(1, Purpose.ORDER)[:, 0]
+    return torch.argsort(mix64(words), stable=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an epoch is cut into steps, micro-steps and the parts of ranks."""
+
+    samples: int
+    batch_size: int
+    accumulate: int = 1
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size > self.samples:
+            raise UsageError(
+                f"the data has {self.samples} samples, fewer than one batch of {self.batch_size}: "
+                f"set --batch-size to {self.samples} or less"
+            )
+        parts = self.accumulate * self.world
+        if self.batch_size % parts:
+            below = self.batch_size // parts * parts or parts
+            raise UsageError(
+                f"--batch-size {self.batch_size} cannot be split over {self.world} devices and {self.accumulate} "
+                f"accumulated micro-steps: it must be a multiple of {parts}, for example {below}"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        return self.samples // self.batch_size
+
+    @property
+    def micro_steps(self) -> int:
+        """Micro-steps of an epoch."""
+        return self.steps * self.accumulate
+
+    @property
+    def rows(self) -> int:
+        """b, the samples of a rank in a micro-step."""
+        return self.batch_size // (self.accumulate * self.world)
+
+
+class AddressedBatches(Sampler[list[int]]):
+    """Batches of this rank from the position that ``position()`` gives, in micro-steps since the start of the run."""
+
+    def __init__(self, plan: Plan, seed: int, rank: int, position: Callable[[], int]) -> None:
+        self.plan, self.seed, self.rank, self.position = plan, seed, rank, position
+
+    def __len__(self) -> int:
+        return self.plan.micro_steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, start = divmod(self.position(), len(self))
+        ids = order(self.plan.samples, self.seed, epoch)
+        wide, b = self.plan.rows * self.plan.world, self.plan.rows
+        for micro in range(start, len(self)):
+            begin = micro * wide + self.rank * b
+            yield ids[begin : begin + b].tolist()
+
+
+def _as_read(batch: Any) -> Any:
+    return batch  # ``Data.__getitems__`` has collated it
+
+
+def ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the trainer alone decides when its readers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class PretrainingData(LightningDataModule):
+    """Reads batches in ``workers`` processes, which stay from epoch to epoch."""
+
+    def __init__(self, data: Data, plan: Plan, seed: int, workers: int) -> None:
+        super().__init__()
+        self.data, self.plan, self.seed, self.workers = data, plan, seed, workers
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        trainer = self.trainer
+        assert trainer is not None
+        batches = AddressedBatches(self.plan, self.seed, trainer.global_rank, lambda: position(trainer))
+        return DataLoader(
+            self.data,  # type: ignore[arg-type]
+            batch_sampler=batches,
+            collate_fn=_as_read,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            worker_init_fn=ignore_signals,
+        )

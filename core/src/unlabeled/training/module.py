@@ -1,0 +1,200 @@
+"""One training step: a batch becomes views, the objective sees them, and every source of chance is addressed.
+
+Resume recipe: the position is Lightning's count of processed micro-steps; views and masks draw from (seed, epoch,
+sample); what a model draws on its own (dropout) is reseeded each micro-step from (seed, step, micro-step, rank); the
+learning rate is a function of the step; the teacher, the queue and the like change inside ``optimizer_step``, so that
+a checkpoint of a step has them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from unlabeled.build import Parts, construct
+from unlabeled.contract import Batch, Loss, Progress
+from unlabeled.distributed import convert_batchnorm
+from unlabeled.errors import RunError
+from unlabeled.training.datamodule import Plan
+from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.session import position
+
+
+def step_seed(seed: int, step: int, micro: int, rank: int) -> int:
+    """63 well mixed bits of (seed, step, micro-step, rank): torch's CPU generator takes only the low 32."""
+    z = 0
+    for word in (seed, step, micro, rank):
+        z = (z + word + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        z ^= z >> 31
+    return z >> 1
+
+
+class Meter:
+    """Losses since the last log row, kept on the device, so that no step waits for an accelerator.
+
+    A loss that is not finite ends the run: at once on a CPU, on an accelerator when it is next read, and always before
+    a checkpoint is written.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, dict[str, Tensor]]] = []
+        self.world = 1
+
+    def add(self, step: int, loss: Loss) -> None:
+        """Keep a micro-step's loss; ``step`` is the optimizer step that it belongs to, counted from 1."""
+        parts = {name: value.detach() for name, value in loss.parts.items()}
+        self.rows.append((step, {"loss": loss.total.detach(), **parts}))
+        if loss.total.device.type == "cpu" and self.world == 1 and not math.isfinite(loss.total.item()):
+            self.check()
+
+    def _table(self) -> tuple[list[str], Tensor]:
+        """Names, and ``float32[rows, names]`` averaged over ranks; NaN where a row lacks a name."""
+        names = list(dict.fromkeys(name for _, row in self.rows for name in row))
+        table = torch.stack(
+            [torch.stack([row[n].float() if n in row else row["loss"].new_tensor(math.nan).float() for n in names])
+             for _, row in self.rows]
+        )  # fmt: skip
+        if self.world > 1:
+            torch.distributed.all_reduce(table)
+            table /= self.world
+        return names, table.cpu()
+
+    def check(self) -> None:
+        """Raise where a loss is not finite."""
+        if self.rows:
+            self._check(*self._table())
+
+    def _check(self, names: list[str], table: Tensor) -> None:
+        bad = ~table[:, 0].isfinite()
+        if bad.any():
+            index = int(bad.int().argmax())
+            parts = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[index].tolist(), strict=True))
+            raise RunError(
+                f"the loss is not finite at step {self.rows[index][0]} ({parts}). The last checkpoint is good: lower "
+                "--lr, clip gradients with --clip 1, or use --precision 32-true, and go on with --resume"
+            )
+
+    def read(self) -> dict[str, float]:
+        """Means since the last read, and forget them."""
+        names, table = self._table()
+        self._check(names, table)
+        self.rows = []
+        return dict(zip(names, table.nanmean(0).tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [(step, {n: v.cpu() for n, v in row.items()}) for step, row in self.rows]}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        self.rows = [(step, {n: v.to(device) for n, v in row.items()}) for step, row in state["rows"]]
+
+
+class Pretraining(LightningModule):
+    """Encoder and objective under one optimizer.
+
+    Args:
+        parts: of the run.
+        plan: how an epoch is cut.
+        steps: optimizer steps of the whole run.
+        schedule: step -> factor on the learning rate.
+        spent: the share of a time budget that is spent, 0 without one; see :meth:`progress`.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        plan: Plan,
+        steps: int,
+        schedule: Callable[[float], float],
+        spent: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.objective = parts.encoder, parts.objective
+        self.parts, self.plan, self.steps, self.schedule, self.spent = parts, plan, steps, schedule, spent
+        self.training_settings = parts.config.training
+        self.meter = Meter()
+        self._replay: Callable[[], None] | None = None
+
+    # ------------------------------------------------------------------------------------------ set-up
+
+    def setup(self, stage: str) -> None:
+        self.meter.world = self.trainer.world_size
+        if self.trainer.world_size > 1:
+            convert_batchnorm(self)
+
+    def configure_optimizers(self) -> Optimizer:
+        choice = self.parts.config.parts["optimizer"]
+        groups = parameter_groups(self.encoder, self.objective)
+        component = self.parts.config.component("optimizer")
+        optimizer: Optimizer = construct(component, choice.settings, {"groups": groups}, name=choice.name)
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+        return optimizer
+
+    def on_train_start(self) -> None:
+        if self.training_settings.micro_batch and self.trainer.world_size > 1:
+            # DDP's hooks would reduce after the first chunk; on_after_backward reduces once, after the last
+            self.trainer.strategy.model.require_backward_grad_sync = False  # type: ignore[union-attr]
+
+    # ------------------------------------------------------------------------------------------ a step
+
+    def progress(self, step: int) -> Progress:
+        """Where training stands after ``step`` steps; under a time budget, ``steps`` is what it has room for."""
+        spent = self.spent()
+        return Progress(step, self.steps if spent * self.steps <= step else max(step, round(step / spent)))
+
+    def factor(self) -> float:
+        """On the learning rate, for the step to come."""
+        return self.schedule(max(float(self.trainer.global_step), self.spent() * self.steps))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        settings, step = self.training_settings, self.trainer.global_step
+        done = position(self.trainer)
+        epoch, micro = done // self.plan.micro_steps, done % self.plan.accumulate
+        seed = step_seed(settings.seed, step, micro, self.global_rank)
+        torch.manual_seed(seed)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            views = self.parts.prepare(batch, settings.seed, epoch)
+        if settings.micro_batch:
+            from unlabeled.training.gradient_cache import forward_cached
+
+            loss, self._replay = forward_cached(self.objective, self.encoder, views, settings.micro_batch, seed)
+        else:
+            loss = self.objective(self.encoder, views)
+        self.meter.add(step + 1, loss)
+        return loss.total
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        loss.backward(*args, **kwargs)
+        if self._replay is not None:
+            self._replay()
+            self._replay = None
+
+    def on_after_backward(self) -> None:
+        if self.training_settings.micro_batch and self.trainer.world_size > 1:
+            from unlabeled.training.gradient_cache import sync_gradients
+
+            sync_gradients(self.parameters())
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        factor = self.factor()
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * factor
+        optimizer.step(closure=optimizer_closure)
+        # Lightning counts this step when the hook has returned
+        self.objective.after_step(self.encoder, self.progress(self.trainer.global_step + 1))
+
+    # ------------------------------------------------------------------------------------------ state
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["meter"] = self.meter.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.meter.load_state_dict(checkpoint["meter"], self.device)

@@ -1,0 +1,231 @@
+"""AdamW, SGD, LARS and LAMB, and which parameters they decay and adapt.
+
+AdamW, https://arxiv.org/abs/1711.05101, and SGD with momentum are torch's own. LARS is
+https://arxiv.org/abs/1708.03888, LAMB is https://arxiv.org/abs/1904.00962 (Algorithm 2), both with foreach
+operations. Departures: LARS applies the learning rate to the momentum buffer (as torch's SGD does), not inside it;
+in both, parameters that are excluded from decay are also excluded from the layer-wise adaptation, as SimCLR, BYOL and
+Barlow Twins train; LAMB's phi is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Groups = list[dict[str, Any]]
+TOKENS = ("token", "tokens", "pos_embed", "pos_embedding", "position_embeddings")  # last names of what never decays
+
+
+def parameter_groups(*modules: nn.Module) -> Groups:
+    """Trainable parameters, each once, in two groups: those that decay, and those that do not.
+
+    Not decayed: one-dimensional parameters (norm, bias, scales), class, mask and register tokens, position
+    embeddings, and whatever a module lists in ``no_weight_decay()``, as timm's models do.
+    """
+    decay: dict[int, nn.Parameter] = {}
+    plain: dict[int, nn.Parameter] = {}
+    for module in modules:
+        listed = _listed(module)
+        for name, parameter in module.named_parameters(remove_duplicate=True):
+            if parameter.requires_grad and id(parameter) not in decay | plain:
+                kept = parameter.ndim < 2 or name in listed or _is_token(name)
+                (plain if kept else decay)[id(parameter)] = parameter
+    groups: Groups = [
+        {"params": list(decay.values())},
+        {"params": list(plain.values()), "weight_decay": 0.0, "adapt": False},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _is_token(name: str) -> bool:
+    parts = name.removesuffix(".weight").split(".")
+    return parts[-1].endswith(TOKENS)
+
+
+def _listed(module: nn.Module) -> set[str]:
+    """Full names of the parameters that submodules list in ``no_weight_decay()``."""
+    found: set[str] = set()
+    for prefix, sub in module.named_modules():
+        names = getattr(sub, "no_weight_decay", None)
+        if callable(names):
+            found |= {f"{prefix}.{name}".lstrip(".") for name in names()}
+    return found
+
+
+def _check(lr: float, weight_decay: float, **rates: float) -> None:
+    if lr < 0:
+        raise ValueError(f"lr is {lr}; it must be at least 0")
+    if weight_decay < 0:
+        raise ValueError(f"weight_decay is {weight_decay}; it must be at least 0")
+    for name, value in rates.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}; it must be in [0, 1)")
+
+
+def _tensors(groups: Groups) -> Iterable[Tensor]:
+    return (parameter for group in groups for parameter in group["params"])
+
+
+def adamw(
+    groups: Groups,
+    *,
+    lr: float = 1e-3,
+    weight_decay: float = 0.05,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> Optimizer:
+    """AdamW, https://arxiv.org/abs/1711.05101.
+
+    Args:
+        lr: learning rate at the schedule's factor 1 (alpha), at least 0.
+        weight_decay: decoupled decay (lambda), times lr at each step, at least 0.
+        beta1: decay of the mean of gradients, in [0, 1).
+        beta2: decay of the mean of squared gradients, in [0, 1).
+        eps: added to the denominator, above 0.
+    """
+    _check(lr, weight_decay, beta1=beta1, beta2=beta2)
+    # torch's default on a CPU is a loop over single tensors, three times slower than its fused kernel
+    fused = True if all(p.device.type == "cpu" for p in _tensors(groups)) else None
+    plain = [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
+    return torch.optim.AdamW(plain, lr=lr, weight_decay=weight_decay, betas=(beta1, beta2), eps=eps, fused=fused)
+
+
+def sgd(
+    groups: Groups, *, lr: float = 0.1, weight_decay: float = 1e-4, momentum: float = 0.9, nesterov: bool = False
+) -> Optimizer:
+    """SGD with momentum.
+
+    Args:
+        lr: learning rate at the schedule's factor 1, at least 0.
+        weight_decay: L2 decay added to the gradient, at least 0.
+        momentum: in [0, 1).
+        nesterov: look ahead along the momentum.
+    """
+    _check(lr, weight_decay, momentum=momentum)
+    if nesterov and not momentum:
+        raise ValueError("nesterov needs momentum above 0")
+    plain = [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
+    return torch.optim.SGD(plain, lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov, foreach=True)
+
+
+# ---------------------------------------------------------------------------------------------- layer-wise rates
+
+
+def trust_ratio(numerator: list[Tensor], denominator: list[Tensor]) -> list[Tensor]:
+    """``numerator / denominator`` for each layer, and 1 where either is 0 (a new or a dead layer is not scaled)."""
+    return [torch.where((n > 0) & (d > 0), n / d, 1.0) for n, d in zip(numerator, denominator, strict=True)]
+
+
+class _Layerwise(Optimizer):
+    """A step over all parameters of a group at once; ``update`` is the paper's rule."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                self.update(group, parameters, [p.grad for p in parameters])
+        return loss
+
+    def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
+        """Change ``p`` in place, given gradients ``g``."""
+        raise AssertionError("each optimizer has its own rule")
+
+    def buffers(self, p: list[Tensor], name: str) -> list[Tensor]:
+        """The state of that name for each parameter, zero at first."""
+        for x in p:
+            if name not in self.state[x]:
+                self.state[x][name] = torch.zeros_like(x)
+        return [self.state[x][name] for x in p]
+
+
+class LARS(_Layerwise):
+    """Layer-wise adaptive rates over SGD with momentum, https://arxiv.org/abs/1708.03888.
+
+    Args:
+        lr: global learning rate at the schedule's factor 1 (gamma), at least 0.
+        weight_decay: L2 decay (beta), at least 0.
+        momentum: (m), in [0, 1).
+        trust: how much a layer may change its weights in one step (eta), above 0.
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        *,
+        lr: float = 0.2,
+        weight_decay: float = 1.5e-6,
+        momentum: float = 0.9,
+        trust: float = 0.001,
+    ):
+        _check(lr, weight_decay, momentum=momentum)
+        if trust <= 0:
+            raise ValueError(f"trust is {trust}; it must be above 0")
+        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "trust": trust, "adapt": True}
+        super().__init__(groups, defaults)
+
+    def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
+        decay = group["weight_decay"]
+        d = list(torch._foreach_add(g, p, alpha=decay)) if decay else [x.clone() for x in g]
+        if group["adapt"]:
+            w_norm, g_norm = torch._foreach_norm(p), torch._foreach_norm(g)
+            ratio = [group["trust"] * w / (a + decay * w) for w, a in zip(w_norm, g_norm, strict=True)]
+            # a layer whose weights or gradient vanish takes the plain step
+            alive = [torch.where((w > 0) & (a > 0), r, 1.0) for r, w, a in zip(ratio, w_norm, g_norm, strict=True)]
+            torch._foreach_mul_(d, alive)
+        velocity = self.buffers(p, "momentum")
+        torch._foreach_mul_(velocity, group["momentum"])
+        torch._foreach_add_(velocity, d)
+        torch._foreach_add_(p, velocity, alpha=-group["lr"])
+
+
+class LAMB(_Layerwise):
+    """Layer-wise adaptive rates over Adam, https://arxiv.org/abs/1904.00962, Algorithm 2.
+
+    Args:
+        lr: learning rate at the schedule's factor 1 (eta), at least 0.
+        weight_decay: decoupled decay inside the layer's update (lambda), at least 0.
+        beta1: decay of the mean of gradients, in [0, 1).
+        beta2: decay of the mean of squared gradients, in [0, 1).
+        eps: added to the denominator, above 0.
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        *,
+        lr: float = 2e-3,
+        weight_decay: float = 0.01,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-6,
+    ):
+        _check(lr, weight_decay, beta1=beta1, beta2=beta2)
+        defaults = {"lr": lr, "weight_decay": weight_decay, "beta1": beta1, "beta2": beta2, "eps": eps, "adapt": True}
+        super().__init__(groups, defaults | {"step": 0})
+
+    def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
+        group["step"] += 1
+        beta1, beta2, t = group["beta1"], group["beta2"], group["step"]
+        m, v = self.buffers(p, "mean"), self.buffers(p, "square")
+        torch._foreach_lerp_(m, g, 1 - beta1)
+        torch._foreach_mul_(v, beta2)
+        torch._foreach_addcmul_(v, g, g, 1 - beta2)
+        denominator = torch._foreach_div(v, 1 - beta2**t)
+        torch._foreach_sqrt_(denominator)
+        torch._foreach_add_(denominator, group["eps"])
+        r = list(torch._foreach_div(torch._foreach_div(m, 1 - beta1**t), denominator))
+        if group["weight_decay"]:
+            torch._foreach_add_(r, p, alpha=group["weight_decay"])
+        if group["adapt"]:
+            torch._foreach_mul_(r, trust_ratio(list(torch._foreach_norm(p)), list(torch._foreach_norm(r))))
+        torch._foreach_add_(p, r, alpha=-group["lr"])

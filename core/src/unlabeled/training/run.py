@@ -1,0 +1,248 @@
+"""A run from parts to a trained encoder: the plan, the callbacks, Lightning's Trainer under them, and the result.
+
+The only entry is :func:`train`. What it promises: the same parts, config and hardware give the same weights, however
+often the run is killed and resumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from unlabeled.build import Parts, construct
+from unlabeled.config import Training
+from unlabeled.errors import UsageError
+from unlabeled.plugins import registry
+from unlabeled.training import loggers
+from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
+from unlabeled.training.collapse import Watch
+from unlabeled.training.datamodule import Plan, PretrainingData
+from unlabeled.training.module import Pretraining
+from unlabeled.training.progress import display
+from unlabeled.training.saving import SPARE, AtomicCheckpointIO, Save, remove_stale
+from unlabeled.training.session import Session
+
+SHARDED = ("fsdp", "deepspeed")  # strategies that write a folder per checkpoint, by means of their own
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Args:
+        steps: optimizer steps done, over all resumes.
+        epochs: passes over the data done.
+        seconds: of training, over all resumes.
+        samples_per_second: of this session.
+        interrupted: whether a signal ended it; ``resume=True`` goes on.
+        stopped: steps, epochs, minutes, collapse or interrupted.
+        collapse: what collapsed, or None.
+        loss: mean of the last log row.
+        parts: the objective's terms, likewise.
+        rank: of this process; only rank 0 writes the encoder.
+    """
+
+    steps: int
+    epochs: float
+    seconds: float
+    samples_per_second: float
+    interrupted: bool
+    stopped: str
+    collapse: str | None
+    loss: float | None
+    parts: dict[str, float] = field(default_factory=dict)
+    rank: int = 0
+
+
+def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
+    """Train ``parts.encoder`` and ``parts.objective`` in place, and write into the run folder ``out``.
+
+    ``resume`` goes on from ``out/checkpoints/last.ckpt``, and starts over where the run was killed before the first.
+    """
+    settings = parts.config.training
+    with quiet(), kept_generator():
+        trainer = _trainer(settings, out)
+        plan = Plan(len(parts.data), settings.batch_size, settings.accumulate, trainer.world_size)
+        steps = total_steps(settings, plan)
+        checkpoint = out / "checkpoints" / "last.ckpt"
+        start = _start(checkpoint, resume)
+        session = Session(
+            steps, plan.steps, settings.batch_size, start, 60 * settings.minutes if settings.minutes else None
+        )
+        if start >= steps:
+            return _result(session, trainer, start, _reason(session, settings, plan))
+        module = _module(parts, plan, session)
+        _fit(trainer, module, out, session, checkpoint if start else None)
+        return _result(session, trainer, trainer.global_step, _reason(session, settings, plan))
+
+
+def total_steps(settings: Training, plan: Plan) -> int:
+    """Optimizer steps of the run, should the minutes suffice."""
+    steps = settings.epochs * plan.steps
+    return steps if settings.steps is None else min(steps, settings.steps)
+
+
+# ---------------------------------------------------------------------------------------------- set-up
+
+
+def _trainer(settings: Training, out: Path) -> Trainer:
+    sharded = settings.strategy.startswith(SHARDED)
+    try:
+        return Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=-1,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.clip or None,
+            default_root_dir=out,
+            plugins=None if sharded else [AtomicCheckpointIO()],
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UsageError(
+            f"lightning refuses accelerator {settings.accelerator!r}, devices {settings.devices!r}, strategy "
+            f"{settings.strategy!r}, precision {settings.precision!r}: {error}"
+        ) from error
+
+
+def _module(parts: Parts, plan: Plan, session: Session) -> Pretraining:
+    choice = parts.config.parts["schedule"]
+    component = parts.config.component("schedule")
+    schedule = construct(component, choice.settings, {"steps": session.steps}, name=choice.name)
+    parts.encoder.train()
+    parts.objective.train()
+    if parts.config.training.compile:
+        parts.encoder.compile()
+    return Pretraining(parts, plan, session.steps, schedule, lambda: session.spent)
+
+
+def _start(checkpoint: Path, resume: bool) -> int:
+    """The step to start from: 0, or that of the checkpoint."""
+    remove_stale(checkpoint.parent)
+    if not (resume and checkpoint.exists()):
+        return 0
+    if checkpoint.is_dir():  # a sharded strategy's own format
+        return int(torch.load(checkpoint / "meta.pt", map_location="cpu", weights_only=True)["global_step"])
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(found["global_step"])
+    except (RuntimeError, KeyError, EOFError) as error:
+        raise UsageError(f"cannot resume from {checkpoint}: it is no checkpoint of a run ({error})") from error
+
+
+def _sinks(parts: Parts, out: Path, start: int) -> list[loggers.Sink]:
+    """Where rows go on rank 0."""
+    settings = parts.config.training
+    sinks: list[Any] = [loggers.Jsonl(out / "metrics.jsonl", start)]
+    if settings.tensorboard:
+        sinks.append(loggers.tensorboard(out, start))
+    if settings.logger != "none":
+        component = registry().find(parts.config.domain, "logger", settings.logger)
+        sinks.append(construct(component, {}, {"out": out, "run": out.name}, name=settings.logger))
+    return sinks
+
+
+def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, checkpoint: Path | None) -> None:
+    parts, plan, settings = module.parts, module.plan, module.training_settings
+    sinks = _sinks(parts, out, session.start) if trainer.is_global_zero else []
+    shown = display(trainer.global_rank, session.start, session.steps)
+    watch = Watch(parts.encoder, parts.objective, parts.config.parts["objective"].name)
+    stop = StopWatch(session, settings.stop_on_collapse, settings.log_every, shown.say)
+    callbacks: list[Any] = [stop, Log(session, settings.log_every, watch, sinks, shown)]
+    if settings.probe_every and parts.data.labels is not None:
+        callbacks.append(OnlineProbe(parts, settings.probe_every * plan.steps, sinks, shown))
+    every, spare = (settings.checkpoint_every, 0.0) if settings.checkpoint_every else (plan.steps, SPARE)
+    callbacks.append(Save(out / "checkpoints" / "last.ckpt", every, spare))
+    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
+    trainer.fit_loop.epoch_loop.max_steps = session.steps
+    data = PretrainingData(parts.data, plan, settings.seed, settings.workers)
+    status = "failed"
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        status = "success"
+    finally:
+        watch.close()
+        shown.close()
+        for sink in sinks:
+            sink.finalize(status)
+
+
+# ---------------------------------------------------------------------------------------------- the end
+
+
+def _reason(session: Session, settings: Training, plan: Plan) -> str:
+    if session.stop:
+        return session.stop
+    return "steps" if settings.steps is not None and settings.steps <= settings.epochs * plan.steps else "epochs"
+
+
+def _result(session: Session, trainer: Trainer, steps: int, stopped: str) -> Result:
+    seconds = session.seconds - session.before
+    return Result(
+        steps=steps,
+        epochs=steps / session.per_epoch,
+        seconds=session.seconds,
+        samples_per_second=(steps - session.start) * session.batch_size / seconds if seconds > 0 else 0.0,
+        interrupted=stopped == "interrupted",
+        stopped=stopped,
+        collapse=session.collapse or None,
+        loss=session.last.get("loss"),
+        parts=session.last.get("parts", {}),
+        rank=trainer.global_rank,
+    )
+
+
+@contextlib.contextmanager
+def kept_generator() -> Iterator[None]:
+    """Torch's generator is reseeded at every step; the caller's is as it was afterwards."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's banners, tips and advice about workers are not about this run."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    found = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for text in ADVICE:
+            warnings.filterwarnings("ignore", message=text)
+        try:
+            yield
+        finally:
+            for name, level in found.items():
+                logging.getLogger(name).setLevel(level)
+
+
+ADVICE = (
+    ".*does not have many workers.*",
+    ".*your dataloader is not resumable.*",
+    ".*in eval mode.*",
+    ".*available but not used.*",
+    ".*isinstance.treespec.*",
+    ".*Consider setting `persistent_workers.*",
+    ".*Checkpoint directory.*exists and is not empty.*",
+)

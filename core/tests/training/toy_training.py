@@ -1,0 +1,182 @@
+"""A data set, an encoder and an objective with all kinds of state, small enough to train in a second.
+
+Run as a script, it is one training process: ``python toy_training.py OUT '{"training": {...}, "resume": true}'``.
+Tests load it by path, since a tests folder is no package.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.build import Parts
+from unlabeled.config import Choice, RunConfig, Training
+from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
+from unlabeled.distributed import BatchNorm, gather
+from unlabeled.draw import Draw
+from unlabeled.training.run import Result, train
+
+WIDTH, DIM = 12, 8
+
+
+@dataclass
+class ToyBatch:
+    ids: Tensor
+    x: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> ToyBatch:
+        return ToyBatch(self.ids.to(device), self.x.to(device))
+
+    def __getitem__(self, samples: slice) -> ToyBatch:
+        return ToyBatch(self.ids[samples], self.x[samples])
+
+
+class ToyData:
+    """Samples of standard normal numbers around one of three centers; the label is the center."""
+
+    spec = None
+    classes = ("a", "b", "c")
+    test = None
+
+    def __init__(self, samples: int, poison: int = -1) -> None:
+        self.samples, self.poison = samples, poison
+        self.labels = torch.arange(samples) % 3
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitems__(self, indices: list[int]) -> ToyBatch:
+        ids = torch.tensor(indices)
+        x = Draw(7, 0, ids).normal(WIDTH, 2000) + 3 * F.one_hot(ids % 3, WIDTH)
+        x[ids == self.poison] = torch.nan
+        return ToyBatch(ids, x)
+
+    def describe(self) -> str:
+        return f"{self.samples} toy samples"
+
+
+class ToyViews:
+    """Two noisy views; with ``count = 1`` the clean one."""
+
+    params = ()
+
+    def __init__(self, roles: tuple[str, ...] = ("global", "global"), noise: float = 0.3) -> None:
+        self.roles, self.noise = roles, noise
+
+    def __call__(self, batch: ToyBatch, draw: Draw) -> list[View]:
+        shape = batch.x.shape[1]
+        return [
+            View(ToyBatch(batch.ids, batch.x + self.noise * draw.at(number).normal(shape, 2001)), role)
+            for number, role in enumerate(self.roles)
+        ]
+
+
+class ToyEncoder(nn.Module):
+    """A perceptron with BatchNorm, or without and with dropout."""
+
+    can = frozenset()
+
+    def __init__(self, *, batchnorm: bool = True, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dim = DIM
+        norm = BatchNorm(16) if batchnorm else nn.LayerNorm(16)
+        self.body = nn.Sequential(nn.Linear(WIDTH, 16), norm, nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, DIM))
+
+    def layout(self, batch: ToyBatch) -> Layout:
+        return Layout((1,) * len(batch), torch.zeros(len(batch), 0))
+
+    def forward(self, view: View, *, hide: str = "mask", layers: tuple[int, ...] = ()) -> Features:
+        x = self.body(view.batch.x.to(self.body[0].weight.dtype))
+        return Features(x, self.layout(view.batch), x)
+
+
+class ToyObjective(nn.Module):
+    """NT-Xent with a BatchNorm projector, against a queue of an EMA teacher's keys: state of every kind."""
+
+    needs = Needs(views={"global": 2}, couples=True)
+
+    def __init__(self, encoder: ToyEncoder, queue: int = 0) -> None:
+        super().__init__()
+        self.projector = nn.Sequential(nn.Linear(DIM, 16), BatchNorm(16), nn.ReLU(), nn.Linear(16, DIM))
+        self.teacher = nn.Linear(WIDTH, DIM).requires_grad_(False)
+        self.register_buffer("queue", F.normalize(torch.randn(queue, DIM), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.keys: Tensor | None = None
+
+    def forward(self, encoder: Any, views: list[View]) -> Loss:
+        z1, z2 = (F.normalize(self.projector(encoder(view).pooled), dim=1) for view in views)
+        with torch.no_grad():
+            self.keys = gather(F.normalize(self.teacher(views[1].batch.x.to(z1.dtype)), dim=1))
+        all2, rows = gather(z2), torch.arange(len(z1))
+        offset = (torch.distributed.get_rank() if len(all2) > len(z1) else 0) * len(z1)
+        logits = torch.cat([z1 @ all2.T, z1 @ self.queue.T], dim=1) / 0.2
+        loss = F.cross_entropy(logits, rows + offset)
+        return Loss(loss, {"similarity": (z1 * z2).sum(1).mean().detach()})
+
+    @torch.no_grad()
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        momentum = 0.9 + 0.1 * progress.fraction
+        for mine, theirs in zip(self.teacher.parameters(), encoder.body[0].parameters(), strict=True):
+            mine.lerp_(theirs[:DIM], 1 - momentum)
+        if len(self.queue):
+            place = (torch.arange(len(self.keys)) + self.pointer) % len(self.queue)
+            self.queue[place] = self.keys
+            self.pointer.add_(len(self.keys))
+
+
+def toy_parts(
+    *,
+    samples: int = 80,
+    poison: int = -1,
+    queue: int = 32,
+    noise: float = 0.3,
+    batchnorm: bool = True,
+    dropout: float = 0.1,
+    optimizer: str = "adamw",
+    schedule: str = "cosine",
+    lr: float = 0.01,
+    dtype: str = "float32",
+    training: dict[str, Any] | None = None,
+) -> Parts:
+    settings = {"batch_size": 16, "accelerator": "cpu", "devices": 1, "tensorboard": False, **(training or {})}
+    choices = {
+        "objective": Choice("simclr"),
+        "optimizer": Choice(optimizer, {"lr": lr}),
+        "schedule": Choice(schedule),
+    }
+    config = RunConfig("toy", choices, Training(**settings))
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        encoder = ToyEncoder(batchnorm=batchnorm, dropout=dropout).to(getattr(torch, dtype))
+        objective = ToyObjective(encoder, queue).to(getattr(torch, dtype))
+    return Parts(config, ToyData(samples, poison), ToyViews(noise=noise), None, None, encoder, objective)
+
+
+def run(out: Path, *, resume: bool = False, **options: Any) -> tuple[Result, Parts]:
+    parts = toy_parts(**options)
+    return train(parts, out, resume=resume), parts
+
+
+def weights(parts: Parts) -> dict[str, Tensor]:
+    """Everything that a step can change."""
+    found = {f"encoder.{k}": v for k, v in parts.encoder.state_dict().items()}
+    return found | {f"objective.{k}": v for k, v in parts.objective.state_dict().items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    result, trained = run(folder, **json.loads(sys.argv[2]))
+    print("RESULT", json.dumps({"steps": result.steps, "interrupted": result.interrupted, "stopped": result.stopped}))
+    if result.rank == 0:
+        torch.save(weights(trained), folder / "weights.pt")
