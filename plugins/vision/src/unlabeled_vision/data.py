@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from unlabeled.errors import UsageError
 from unlabeled_vision.arrays import read_arrays
 from unlabeled_vision.cache import Cache
-from unlabeled_vision.files import FileError, Source, by_folder, open_source
+from unlabeled_vision.files import FileError, Source, by_folder, open_source, read
 from unlabeled_vision.reading import MODES, Header, decode, quiet, read_header
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -283,11 +284,10 @@ class _Files:
         raise UsageError(f"none of the {len(self):,} images can be decoded; the last: {bad[self.names[number]]}")
 
     def _image(self, number: int) -> Tensor:
-        def read() -> Tensor:
-            data = self._source.read(self.names[number])
-            return decode(data, self.channels, least=self.least, white=self._white)
+        def load() -> Tensor:
+            return decode(read(self._source, self.names[number]), self.channels, least=self.least, white=self._white)
 
-        return read() if self._cache is None else self._cache.one(number, read)
+        return load() if self._cache is None else self._cache.one(number, load)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a spawned worker cannot share this memory, so it decodes
@@ -298,12 +298,15 @@ def _scan(source: Source) -> tuple[dict[str, Header], dict[str, str]]:
 
     def look(name: str) -> Header | str:
         try:
-            return read_header(source.read(name))
+            with source.open(name) as file:
+                return read_header(file)
         except FileError as error:
             return str(error)
 
-    with quiet(), ThreadPoolExecutor(8) as pool:
-        found = dict(zip(source.names, pool.map(look, source.names)))
+    # threads wait for disks together; in slices, since a task for each file costs as much as a small header
+    slices = [source.names[start : start + 256] for start in range(0, len(source.names), 256)]
+    with quiet(), ThreadPoolExecutor(4) as pool:
+        found = dict(zip(source.names, chain.from_iterable(pool.map(lambda part: [look(n) for n in part], slices))))
     good = {name: header for name, header in found.items() if isinstance(header, Header)}
     return good, {name: reason for name, reason in found.items() if isinstance(reason, str)}
 

@@ -10,9 +10,10 @@ import os
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from unlabeled.errors import UsageError
 
@@ -33,17 +34,14 @@ class Folder:
         self.root = root
         self.names = list(names) if names is not None else natural(_walk(root))
 
-    def read(self, name: str) -> bytes:
+    def open(self, name: str) -> BinaryIO:
         path = self.root / name
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise FileError("not a file")
-            if status.st_size == 0:
-                raise FileError("empty file")
-            if status.st_size > MAX_BYTES:
-                raise FileError(f"{status.st_size >> 20} MiB, more than {MAX_BYTES >> 20}")
-            return path.read_bytes()
+            _check_size(status.st_size)
+            return path.open("rb")
         except OSError as error:
             raise FileError((error.strerror or str(error)).lower()) from error
 
@@ -66,17 +64,16 @@ class Archive:
                 raise UsageError(f"{self.path} cannot be read as a zip file: {error}") from error
         return self._open[1]
 
-    def read(self, name: str) -> bytes:
+    def open(self, name: str) -> BinaryIO:
         info = self._file().getinfo(name)
-        if info.file_size == 0:
-            raise FileError("empty file")
-        if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(1, info.compress_size):
+        _check_size(info.file_size)
+        if info.file_size > MAX_RATIO * max(1, info.compress_size):
             raise FileError(f"claims {info.file_size} bytes from {info.compress_size}: a decompression bomb")
         if info.flag_bits & 1:
             raise FileError("encrypted")
         try:
-            return self._file().read(name)
-        except Exception as error:
+            return cast(BinaryIO, self._file().open(info))
+        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
             raise FileError(f"damaged in the archive: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,6 +81,22 @@ class Archive:
 
 
 Source = Folder | Archive
+
+
+def read(source: Source, name: str) -> bytes:
+    """All bytes of one file; :class:`FileError` where that cannot be."""
+    try:
+        with source.open(name) as file:
+            return file.read()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise FileError(f"cannot be read: {error}") from error
+
+
+def _check_size(size: int) -> None:
+    if size == 0:
+        raise FileError("empty file")
+    if size > MAX_BYTES:
+        raise FileError(f"{size >> 20} MiB, and {MAX_BYTES >> 20} are the most")
 
 
 def open_source(path: Path) -> Source:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -52,12 +53,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     """The image, not yet decoded; where Pillow warns of a decompression bomb, this refuses."""
-    if not data:
-        raise FileError("empty file")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     except Exception as error:
         raise FileError(_reason(error)) from error
     most = Image.MAX_IMAGE_PIXELS or 1 << 28
@@ -74,9 +73,9 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def read_header(data: bytes) -> Header:
+def read_header(file: BinaryIO) -> Header:
     """Size and kind of an encoded image; :class:`FileError` where its header is damaged."""
-    image = _open(data)
+    image = _open(file)
     width, height = image.size
     if _orientation(image) >= 5:  # these four turn by a quarter
         width, height = height, width
@@ -97,7 +96,7 @@ def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0
     the decoder, by a power of two), and its shorter side stays at ``least`` or more. ``white`` is the value that
     becomes 1 in a 16-bit image.
     """
-    image = _open(data)
+    image = _open(io.BytesIO(data))
     try:
         return _pixels(image, channels, least, white)
     except FileError:
