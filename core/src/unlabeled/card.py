@@ -1,4 +1,4 @@
-"""The model card of an encoder: where it comes from, how it is loaded, and the numbers that were measured, no others."""
+"""The model card of an encoder: where it comes from, how it loads, and the numbers that were measured, no others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+
+from unlabeled.probes.table import Table
 
 
 def card(info: Mapping[str, Any], probes: Mapping[str, Any] | None) -> str:
@@ -75,7 +77,7 @@ def _short(value: Any) -> str:
 def _measured(info: Mapping[str, Any], probes: Mapping[str, Any] | None) -> str:
     if not probes:
         return f"Nothing yet. `unlabeled {info['domain']} probe RUN --data LABELED` measures it beside its baselines."
-    return f"```json\n{json.dumps(probes, indent=2)}\n```"
+    return f"```text\n{Table.from_dict(probes).text()}\n```"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

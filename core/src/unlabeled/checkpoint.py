@@ -61,7 +61,7 @@ def save_encoder(
     weights = folder / (WEIGHTS + ".tmp")
     save_file(_distinct(encoder.state_dict()), weights, metadata={"format": "pt"})
     os.replace(weights, folder / WEIGHTS)
-    _write(folder / CONFIG, json.dumps(info, indent=2) + "\n")
+    write_json(folder / CONFIG, info)
     write_card(folder)
     return folder
 
@@ -160,6 +160,16 @@ def initialize(encoder: nn.Module, source: str | Path) -> None:
     load_weights(encoder, path if path.is_file() else encoder_folder(path) / WEIGHTS)
 
 
+def restore(encoder: nn.Module, checkpoint: Path) -> None:
+    """Load the encoder's weights out of a training checkpoint."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        own = {name.removeprefix("encoder."): value for name, value in state.items() if name.startswith("encoder.")}
+        encoder.load_state_dict(own)
+    except (OSError, RuntimeError, KeyError, EOFError) as error:
+        raise UsageError(f"cannot read the encoder from {checkpoint}: {error}") from error
+
+
 def load_weights(encoder: nn.Module, path: Path) -> None:
     """Load a safetensors file into ``encoder``; names and shapes must match."""
     found = _read_weights(path)
@@ -246,6 +256,11 @@ def _construct(row: Domain, kind: str, saved: Mapping[str, Any], spec: Any, fold
     if good.get("pretrained") is True:
         good["pretrained"] = False  # a download whose weights would be overwritten at once
     return construct(component, good, {"spec": spec}, name=saved["name"])
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    _write(path, json.dumps(content, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

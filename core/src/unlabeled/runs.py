@@ -1,10 +1,11 @@
 """Run folders: what lies in them, which one a new run takes, and what may be repeated, resumed or overwritten.
 
-Nothing here makes or changes a folder but :func:`clear`. Imports no torch.
+Nothing here makes or changes a folder but :func:`write_config` and :func:`clear`. Imports no torch.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from unlabeled.recipes import load_recipe
 CONFIG = "config.yaml"
 ENCODER = "encoder"
 PROBES = "probes.json"
+LAST = Path("checkpoints") / "last.ckpt"
 # everything that core writes into a run folder, and so all that --overwrite may delete
 CONTENT = (CONFIG, "metrics.jsonl", "tensorboard", "checkpoints", ENCODER, PROBES, "report.html", "finetune.json")
 # training settings that a resumed run may change: those that end it, and those that leave its numbers as they are
@@ -96,6 +98,14 @@ def clear(run: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def write_config(run: Path, config: RunConfig) -> None:
+    """Make the run folder, and write its complete ``config.yaml``."""
+    run.mkdir(parents=True, exist_ok=True)
+    temporary = run / (CONFIG + ".tmp")
+    temporary.write_text(config.to_yaml(), encoding="utf-8")
+    os.replace(temporary, run / CONFIG)
 
 
 def check_resume(old: RunConfig, new: RunConfig) -> None:

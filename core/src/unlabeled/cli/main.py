@@ -1,6 +1,6 @@
 """Entry: which command is meant, and what becomes of errors.
 
-Exit codes: 0 done, 1 failure (with its traceback), 2 a user's mistake (one clear line), 130 interrupted.
+Exit codes: 0 done, 1 failure (of ours with its traceback), 2 a user's mistake (one clear line), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from unlabeled.errors import PluginError, UsageError, near
+from unlabeled.errors import PluginError, RunError, UsageError, near
 from unlabeled.plugins import registry, use_files
 
 # command: (module, function, arguments, summary)
@@ -45,8 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:
-        print(f"stopped. {stop}".rstrip(), file=sys.stderr)
+    except RunError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # the reader (head, less) has gone: point stdout away, so that the interpreter's last flush is silent

@@ -43,8 +43,14 @@ def pretrain_command(domain: str, words: Sequence[str]) -> int:
         overwrite=bool(typed["overwrite"]),
         chosen=asked.chosen,
     )
-    result = start(request, say=_say)
-    print(_after(domain, result.out))
+    done = start(request, say=_say)
+    if done.result.rank:
+        return 0
+    if done.result.interrupted:
+        again = f"unlabeled {domain} pretrain --resume --out {done.out}"
+        print(f"stopped at step {done.result.steps}; the state is saved: {again}", file=sys.stderr)
+        return 130
+    _say(_after(domain, done.out))
     return 0
 
 

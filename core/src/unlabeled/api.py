@@ -1,0 +1,390 @@
+"""The Python face of the command line: pretrain, load, probe, finetune, embed, export. Torch is imported on first use.
+
+>>> run = unlabeled.pretrain("vision", recipe="simclr", data="photos/", out="runs/first", epochs=50)
+>>> features, labels = run.embed("labeled/")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlabeled.config import (
+    PARTS,
+    RunConfig,
+    data_choice,
+    default_name,
+    examine,
+    merge,
+    together,
+    training_signature,
+)
+from unlabeled.errors import UsageError, near
+from unlabeled.plugins import registry
+from unlabeled.runs import (
+    CONFIG,
+    ENCODER,
+    LAST,
+    PROBES,
+    base,
+    check_out,
+    check_resume,
+    clear,
+    is_run,
+    next_folder,
+    read_run,
+    write_config,
+)
+from unlabeled.settings import check, convert, signature
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlabeled.build import Parts
+    from unlabeled.contract import Data
+    from unlabeled.probes.table import Table
+
+Say = Callable[[str], None]
+OUT = "UNLABELED_OUT"  # tells the processes that the trainer starts for other ranks which folder the first one took
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""
+
+
+# ---------------------------------------------------------------------------------------------- pre-training
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that is asked for.
+
+    Args:
+        config: complete and checked.
+        out: the run folder; None = the next free one under ``runs/``.
+        resume: go on with the run in ``out``.
+        overwrite: delete the run in ``out`` first.
+        chosen: kinds that the user named or set, so that one which the objective ignores is told.
+    """
+
+    config: RunConfig
+    out: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    chosen: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that ended: its folder, and the trainer's ``Result``."""
+
+    out: Path
+    result: Any
+
+
+def start(request: Request, say: Say = _quiet) -> Done:
+    """Check everything, then make the run folder, train, and write the encoder."""
+    config, first = request.config, is_first_process()
+    out = _folder(request, first)
+    if first:
+        check_out(out, resume=request.resume, overwrite=request.overwrite)
+        if request.resume:
+            check_resume(read_run(out), config)
+
+    from unlabeled.build import build
+    from unlabeled.checkpoint import initialize
+    from unlabeled.training.run import check as check_training
+    from unlabeled.training.run import train
+
+    parts = build(config)
+    check_training(parts, out)
+    if config.training.init and not request.resume:
+        initialize(parts.encoder, config.training.init)
+    if first:
+        for line in [*ignored(parts, request.chosen), headline(parts, out)]:
+            say(line)
+        if request.overwrite and is_run(out):
+            clear(out)
+        write_config(out, config)
+    os.environ[OUT] = str(out)
+    try:
+        result = train(parts, out, resume=request.resume)
+    finally:
+        del os.environ[OUT]
+    if first:
+        _finish(parts, out, result, request.resume)
+    return Done(out, result)
+
+
+def _finish(parts: Parts, out: Path, result: Any, resume: bool) -> None:
+    """Write the encoder folder."""
+    from unlabeled.checkpoint import restore, save_encoder
+
+    if resume and result.samples_per_second == 0:  # there was nothing left to train, so no weights were loaded
+        restore(parts.encoder, out / LAST)
+    samples = result.steps * parts.config.training.batch_size
+    save_encoder(out / ENCODER, parts.encoder, parts.data.spec, parts.config, steps=result.steps, samples=samples)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of rank 0, by what torchrun, SLURM and the trainer's own launcher set."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def _folder(request: Request, first: bool) -> Path:
+    if request.out is not None:
+        return request.out
+    if os.environ.get(OUT):
+        return Path(os.environ[OUT])
+    if not first or "RANK" in os.environ:
+        raise UsageError("several processes train together: give --out, so that all of them use one run folder")
+    return next_folder(request.config)
+
+
+def headline(parts: Parts, out: Path) -> str:
+    """``data digits: 1,797 images | encoder vit 0.4 M | objective simclr | cpu | runs/x``"""
+    import torch
+
+    names = parts.config.parts
+    count = sum(p.numel() for p in parts.encoder.parameters()) / 1e6
+    device = parts.config.training.accelerator
+    if device == "auto":
+        device = "gpu" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    size = f"{count:.1f} M" if count >= 0.05 else f"{count * 1e3:.1f} k"
+    steps = [f"encoder {names['encoder'].name} {size}", f"objective {names['objective'].name}", device, str(out)]
+    return " | ".join([f"data {parts.data.describe()}", *steps])
+
+
+def ignored(parts: Parts, chosen: frozenset[str]) -> list[str]:
+    """A warning for each component that the user chose and the objective makes no use of."""
+    objective = parts.config.parts["objective"].name
+    unused = {kind for kind, part in (("mask", parts.mask), ("tokenizer", parts.tokenizer)) if part is None}
+    if "decoder" not in signature(parts.config.component("objective")).wired:
+        unused.add("decoder")
+    found = sorted(kind for kind in unused & chosen if kind in parts.config.parts)
+    return [f"warning: objective {objective!r} makes no use of a {kind}; --{kind} is ignored" for kind in found]
+
+
+def pretrain(
+    domain: str,
+    *,
+    recipe: str | None = None,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Say = print,
+    **settings: Any,
+) -> Pretrained:
+    """Train an encoder without labels, as ``unlabeled <domain> pretrain`` does.
+
+    ``settings`` are components by name or as a mapping (``objective="simclr"``, ``objective={"temperature": 0.2}``),
+    training settings by name (``epochs=10``), and ``lr``. Raises ``UsageError`` for every mistake at once.
+    """
+    if resume and out is None:
+        raise UsageError("resume=True needs out, the run to go on with")
+    registry().domain(domain)
+    raw = base(domain, recipe, config, Path(str(out)) if resume else None)
+    over, errors = _nested(settings)
+    if data is not None:
+        part = over.get("data", {})
+        over["data"] = data_choice(domain, str(data), raw.get("data")) | (part if isinstance(part, dict) else {})
+    found, wrong = examine(merge(raw, over), domain)
+    if found is None or errors:
+        raise UsageError(together([*errors, *wrong]))
+    request = Request(found, None if out is None else Path(out), resume, overwrite, frozenset(over))
+    return load(start(request, say).out)
+
+
+def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Keyword arguments as the mapping of a config."""
+    over: dict[str, Any] = {}
+    errors = []
+    known = training_signature().names
+    for name, value in settings.items():
+        if name in PARTS:
+            over[name] = merge(over, {name: value})[name]
+        elif name == "lr":
+            over = merge(over, {"optimizer": {"lr": value}})
+        elif name in known:
+            over = merge(over, {"training": {name: value}})
+        else:
+            errors.append(f"unknown setting {name!r}.{near(name, (*PARTS, *known, 'lr'))}")
+    return over, errors
+
+
+# ---------------------------------------------------------------------------------------------- what came out
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pre-trained encoder, ready to use.
+
+    Args:
+        encoder: an nn.Module in eval mode, on the CPU.
+        spec: what it was wired with.
+        views: the clean views that features are taken from.
+        info: its ``config.json``.
+        folder: the run folder or encoder folder that it came from.
+        config: the run's configuration; None for an encoder folder alone.
+    """
+
+    encoder: Any
+    spec: Any
+    views: Any
+    info: Mapping[str, Any]
+    folder: Path
+    config: RunConfig | None = None
+
+    @property
+    def domain(self) -> str:
+        return str(self.info["domain"])
+
+    def data(self, source: str | Path | Data | None = None) -> Any:
+        """A data set for this encoder: by path or name, the run's own for None, or a data object as it is."""
+        if source is not None and not isinstance(source, (str, Path)):
+            return source
+        return open_data(self.domain, source, self.config, self.spec)
+
+    def embed(
+        self,
+        data: str | Path | Data | None = None,
+        *,
+        batch_size: int = 256,
+        workers: int = 0,
+        device: str = "auto",
+        feature: Literal["pooled", "mean", "prefix"] = "pooled",
+    ) -> tuple[Tensor, Tensor | None]:
+        """Frozen features ``[N, D]`` and labels ``[N]`` (None without labels); unreadable samples are left out."""
+        found = self.embedded(data, batch_size=batch_size, workers=workers, device=device, feature=feature)
+        return found.x, found.y
+
+    def embedded(self, data: str | Path | Data | None = None, *, device: str = "auto", **options: Any) -> Any:
+        """The same with ids, as :class:`unlabeled.contract.Embedded`."""
+        from unlabeled.probes.embedding import embed as features_of
+
+        return features_of(self.encoder, self.data(data), self.views, device=pick_device(device), **options)
+
+    def export(self, to: str = "native", folder: str | Path | None = None) -> str:
+        """Write weights that load without this project into ``folder``; the snippet that loads them."""
+        from unlabeled.export import export as write
+
+        return write(self, to, folder)
+
+
+def load(run: str | Path) -> Pretrained:
+    """Load the encoder of a run folder or an encoder folder."""
+    from unlabeled.checkpoint import load_encoder
+
+    saved = load_encoder(run)
+    config = read_run(run) if (Path(run) / CONFIG).is_file() else None
+    return Pretrained(saved.encoder, saved.spec, saved.views, saved.info, Path(run), config)
+
+
+def open_data(domain: str, source: str | Path | None, config: RunConfig | None, spec: Any) -> Any:
+    """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it."""
+    from unlabeled.build import construct
+
+    own = {} if config is None else config.to_dict()["data"]
+    part = merge({"data": own}, {"data": data_choice(domain, str(source), own)})["data"] if source is not None else own
+    name = part.get("name") or default_name(registry().domain(domain), "data", part.get("path"))
+    component = registry().find(domain, "data", name)
+    sig = signature(component)
+    good, wrong = check("data", {k: v for k, v in part.items() if k not in ("name", "path")}, sig)
+    if wrong:
+        raise UsageError(together(wrong))
+    for field in fields(spec):
+        if field.name in sig.names:
+            good[field.name] = convert(getattr(spec, field.name), sig[field.name].type)
+    max_bad = 0.01 if config is None else config.training.max_bad
+    data = construct(component, good, {"path": part.get("path"), "max_bad": max_bad}, name=name)
+    if len(data) == 0:
+        raise UsageError(f"{data.describe()}: no samples")
+    found, needed = getattr(data.spec, "channels", None), getattr(spec, "channels", None)
+    if found != needed:
+        raise UsageError(f"{data.describe()} has {found} channels, the encoder was trained on {needed}")
+    return data
+
+
+def pick_device(name: str) -> str:
+    """``auto`` is a GPU where there is one."""
+    import torch
+
+    if name != "auto":
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+# ---------------------------------------------------------------------------------------------- what one does with it
+
+
+def run_of(run: str | Path | Pretrained) -> tuple[Pretrained, RunConfig]:
+    """A loaded run and its configuration; ``UsageError`` where ``run`` is an encoder folder alone."""
+    found = run if isinstance(run, Pretrained) else load(run)
+    if found.config is None:
+        raise UsageError(
+            f"{found.folder} is an encoder folder; its baselines need the run's {CONFIG}: give a run folder"
+        )
+    return found, found.config
+
+
+def probe(
+    run: str | Path | Pretrained,
+    data: str | Path | Data | None = None,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    batch_size: int = 256,
+    workers: int = 0,
+    device: str = "auto",
+    say: Say = _quiet,
+) -> Table:
+    """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``."""
+    from unlabeled.checkpoint import encoder_folder, write_card, write_json
+    from unlabeled.probes.evaluate import evaluate
+
+    found, config = run_of(run)
+    options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
+    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)  # type: ignore[arg-type]
+    write_json(found.folder / PROBES, table.to_dict())
+    write_card(encoder_folder(found.folder))
+    return table
+
+
+def embed(
+    run: str | Path | Pretrained,
+    data: str | Path | Data | None = None,
+    out: str | Path | None = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Features ``[N, D]`` and labels of ``data``; written to ``out`` (``.npz``, ``.parquet``) where that is given."""
+    from unlabeled.embedding_files import check_target, write
+
+    if out is not None:
+        check_target(Path(out))
+    found = run if isinstance(run, Pretrained) else load(run)
+    opened = found.data(data)
+    features = found.embedded(opened, **options)
+    if out is not None:
+        write(Path(out), features, opened.classes)
+    return features.x, features.y
+
+
+def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
+    """Write weights that load without this project; the snippet that loads them."""
+    return (run if isinstance(run, Pretrained) else load(run)).export(to, folder)
+
+
+def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
+    """Train all weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``."""
+    from unlabeled.finetune import finetune as fit
+
+    found, _ = run_of(run)
+    return fit(found, found.data(data), **settings)
