@@ -83,9 +83,9 @@ def mean_logsumexp(
     """
     if chunk > 0:
         return _MeanLogSumExp.apply(query_RD, keys_KD, extra_R, exclude_R, temperature, chunk)
-    logits = query_RD @ keys_KD.T / temperature
+    logits = (query_RD / temperature) @ keys_KD.T
     if exclude_R is not None:
-        logits = logits.scatter(1, exclude_R[:, None], float("-inf"))
+        logits.scatter_(1, exclude_R[:, None], float("-inf"))
     total = torch.logsumexp(logits, 1)
     return (total if extra_R is None else torch.logaddexp(total, extra_R)).mean()
 
