@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from unlabeled.contract import Data, View, Views
+from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
 from unlabeled_vision.color import denormalize
-from unlabeled_vision.data import ImageSpec
+from unlabeled_vision.data import Digits, Images, ImageSpec
 from unlabeled_vision.views import Clean
 
 CELL = 96  # least side of a cell in pixels: smaller views are enlarged by a whole factor
@@ -24,7 +24,7 @@ GAP = 4
 TITLE = 16
 
 
-def preview_views(data: Data, views: Views, out_png: str | Path, *, n: int = 8, seed: int = 0) -> Path:
+def preview_views(data: Images | Digits, views: Views, out_png: str | Path, *, n: int = 8, seed: int = 0) -> Path:
     """Write the views of n samples, spread over the data set, as they are in the first epoch of a run with ``seed``.
 
     Args:
@@ -63,6 +63,8 @@ def grid(columns: list[Tensor], titles: list[str]) -> Image.Image:
         pen.text((GAP + column * step, 2), title, fill="black")
         factor = max(1, largest // images.shape[1])
         for row, image in enumerate(images):
-            cell = Image.fromarray(np.ascontiguousarray(image)).resize((images.shape[1] * factor,) * 2, Image.NEAREST)
+            cell = Image.fromarray(np.ascontiguousarray(image)).resize(
+                (images.shape[1] * factor,) * 2, Image.Resampling.NEAREST
+            )
             picture.paste(cell, (GAP + column * step, TITLE + row * step))
     return picture
