@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
 from unlabeled.heads import full
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.objectives.masked import deviation, target_rows, union_mean
 from unlabeled.teacher import Teacher
 
 
@@ -103,7 +103,7 @@ class Data2Vec(nn.Module):
         with torch.no_grad():
             target = average_layers(self._teacher_layers(view), self.norm)[index]
         predicted = self.head(encoder(view, hide="mask").tokens[index])
-        return data2vec_loss(predicted, target, self.beta), target.std(0, correction=0).mean()
+        return data2vec_loss(predicted, target, self.beta), deviation(target)
 
     def _teacher_layers(self, view: View) -> tuple[Features, ...]:
         try:

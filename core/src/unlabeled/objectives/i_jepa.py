@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
 from unlabeled.heads import full
-from unlabeled.objectives.masked import TokenPredictor, target_rows, union_mean
+from unlabeled.objectives.masked import TokenPredictor, deviation, target_rows, union_mean
 from unlabeled.teacher import Teacher
 
 
@@ -62,7 +62,7 @@ class IJEPA(nn.Module):
         context = encoder(view, hide="drop")
         sets = [Layout(rows.lengths, layout.position[rows.index]) for rows in view.predict]
         predicted = self.predictor(context.tokens, context.layout, sets)
-        return i_jepa_loss(predicted, target), full(target).std(0, correction=0).mean()
+        return i_jepa_loss(predicted, target), deviation(target)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""

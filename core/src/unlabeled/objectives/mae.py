@@ -21,8 +21,10 @@ from unlabeled.objectives.masked import restore, target_rows, union_mean
 
 def normalize_rows(content_HC: Tensor, eps: float = 1e-6) -> Tensor:
     """Each row with mean 0 and (unbiased) variance 1: contrast within a patch, not its brightness."""
-    mean, variance = content_HC.mean(-1, keepdim=True), content_HC.var(-1, keepdim=True)
-    return (content_HC - mean) / (variance + eps).sqrt()
+    centered = content_HC - content_HC.mean(-1, keepdim=True)
+    # spelled out, since torch's var warns where no row is hidden
+    variance = centered.square().sum(-1, keepdim=True) / (content_HC.shape[-1] - 1)
+    return centered / (variance + eps).sqrt()
 
 
 def mae_loss(predicted_HC: Tensor, content_HC: Tensor, *, norm_pix: bool = True) -> Tensor:

@@ -34,6 +34,14 @@ def union_mean(values_H: Tensor) -> Tensor:
     return total / count.clamp(min=1)
 
 
+@torch.no_grad()
+def deviation(x_HD: Tensor) -> Tensor:
+    """Mean over features of their standard deviation over rows, 0 without rows: near 0, targets have collapsed."""
+    # spelled out, since torch's own warns about no rows
+    x, rows = full(x_HD), max(1, len(x_HD))
+    return ((x - x.sum(0) / rows).square().sum(0) / rows).sqrt().mean()
+
+
 def restore(tokens: Tensor, kept: Rows | None, token_D: Tensor, total: int) -> Tensor:
     """The whole sequence ``[T, D]``: ``tokens`` at the rows that were kept, ``token_D`` at those that were dropped."""
     if kept is None:

@@ -1,0 +1,122 @@
+"""DINO against lightly 1.6.0, and its centre, temperatures, frozen layer and teacher."""
+
+import pytest
+import torch
+from lightly.loss import DINOLoss
+
+from unlabeled.contract import Progress
+from unlabeled.objectives.dino import DINO, dino_loss, entropy, teacher_probabilities
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
+
+B, K = 64, 48
+
+
+@pytest.fixture
+def outputs():
+    """Teacher and student outputs of the shared conformance fixture."""
+    torch.manual_seed(0)
+    torch.randn(64, 32), torch.randn(64, 32), torch.randn(48, 32)
+    return torch.randn(2, B, K), torch.randn(4, B, K)
+
+
+def toy(**settings):
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    settings = {"hidden": 16, "bottleneck": 6, "prototypes": 12, "freeze_last": 0.0} | settings
+    return encoder, DINO(encoder, **settings)
+
+
+def test_golden_value(outputs):
+    teacher, student = outputs
+    assert dino_loss(student, teacher, torch.zeros(K)).item() == pytest.approx(23.461279, rel=1e-6)
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_equals_lightly_also_once_centered(outputs, views):
+    teacher, student = outputs[0], outputs[1][:views]
+    oracle = DINOLoss(K, teacher_temp=0.07)
+    for center in (torch.zeros(K), 0.1 * teacher.mean((0, 1))):
+        loss = dino_loss(student, teacher, center, teacher_temperature=0.07)
+        torch.testing.assert_close(loss, oracle(list(teacher), list(student), teacher_temp=0.07), rtol=1e-5, atol=0)
+    # the oracle has no gradient through its targets either
+    torch.testing.assert_close(oracle.center.flatten(), 0.19 * teacher.mean((0, 1)), rtol=1e-5, atol=1e-7)
+
+
+def test_the_best_student_reaches_the_teachers_entropy(outputs):
+    teacher = outputs[0][:1].expand(2, -1, -1)
+    target = teacher_probabilities(teacher, torch.zeros(K), 0.1)
+    loss = dino_loss(teacher, teacher, torch.zeros(K), teacher_temperature=0.1)
+    torch.testing.assert_close(loss, entropy(target))
+    assert entropy(torch.eye(5)) == 0
+    torch.testing.assert_close(entropy(torch.full((3, 8), 1 / 8)), torch.tensor(8.0).log())
+
+
+def test_extreme_outputs_stay_finite(outputs):
+    loss = dino_loss(outputs[1] * 1e6, outputs[0] * 1e6, torch.zeros(K))
+    assert loss.isfinite()
+
+
+def literal_loss(encoder, objective, views, temperature):
+    """Equation 2 written out: student against teacher over pairs of different views, wherever the local views stand."""
+    learn = torch.ones(())
+    total, pairs = 0.0, 0
+    for i, seen in enumerate(views):
+        if seen.role != "global":
+            continue
+        with torch.no_grad():
+            t = objective.teacher[1](objective.teacher[0](seen).pooled, learn)
+            p = torch.softmax((t - objective.center) / temperature, dim=1)
+        for j, view in enumerate(views):
+            if i != j:
+                s = torch.log_softmax(objective.head(encoder(view).pooled, learn) / 0.1, dim=1)
+                total, pairs = total - (p * s).sum(1).mean(), pairs + 1
+    return total / pairs
+
+
+def test_objective_is_the_formula_with_center_warm_up_and_any_order_of_views():
+    encoder, objective = toy(teacher_temperature=0.08, warmup_temperature=0.04, warmup=0.5)
+    views = toy_views(toy_batch(range(4)), ("local", "global", "local", "global"))
+    for step, temperature in enumerate((0.04, 0.056, 0.072, 0.08, 0.08)):
+        loss = objective(encoder, views)
+        torch.testing.assert_close(loss.total, literal_loss(encoder, objective, views, temperature))
+        assert loss.parts["kl"] > 0
+        torch.testing.assert_close(loss.parts["kl"] + loss.parts["teacher_entropy"], loss.total.detach())
+        objective.after_step(encoder, Progress(2 * (step + 1), 10))
+
+
+def test_center_follows_the_mean_of_a_step_once_whatever_the_accumulation():
+    encoder, objective = toy(center_momentum=0.75)
+    whole = toy_views(toy_batch(range(6)))
+    with torch.no_grad():
+        outputs = [objective.teacher[1](objective.teacher[0](v).pooled, torch.ones(())) for v in whole]
+    expected = 0.25 * torch.cat(outputs).mean(0)
+    for ids in (range(3), range(3, 6)):  # two micro-batches
+        objective(encoder, toy_views(toy_batch(ids)))
+    assert (objective.center == 0).all()
+    objective.after_step(encoder, Progress(1, 10))
+    torch.testing.assert_close(objective.center, expected)
+    objective.after_step(encoder, Progress(2, 10))
+    torch.testing.assert_close(objective.center, expected)
+
+
+def test_teacher_moves_by_a_cosine_to_a_standstill():
+    encoder, objective = toy(momentum=0.5)
+    before = objective.teacher[1].prototypes.clone()
+    with torch.no_grad():
+        objective.head.prototypes += 1
+    objective.after_step(encoder, Progress(5, 10))  # momentum 0.75 half way
+    torch.testing.assert_close(objective.teacher[1].prototypes, before + 0.25)
+    objective.after_step(encoder, Progress(10, 10))
+    torch.testing.assert_close(objective.teacher[1].prototypes, before + 0.25)
+
+
+def test_the_last_layer_is_frozen_early_and_only_there():
+    encoder, objective = toy(freeze_last=0.2)
+    views = toy_views(toy_batch(range(4)))
+    for step in range(1, 5):
+        last, first = torch.autograd.grad(
+            objective(encoder, views).total, [objective.head.prototypes, objective.head.layers[0].weight]
+        )
+        assert (last.abs().sum() > 0) == (step > 2)
+        assert first.abs().sum() > 0
+        objective.after_step(encoder, Progress(step, 10))

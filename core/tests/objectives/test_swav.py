@@ -1,0 +1,126 @@
+"""SwAV against lightly 1.6.0, and what Sinkhorn-Knopp and the queue promise."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightly.loss import SwaVLoss
+from lightly.loss.swav_loss import sinkhorn as lightly_sinkhorn
+
+from unlabeled.contract import Progress
+from unlabeled.objectives.swav import SwAV, perplexity, sinkhorn, swapped_prediction
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
+
+
+@pytest.fixture
+def scores():
+    """Cosines of two views with 48 prototypes: the start of the shared conformance fixture."""
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(64, 32), torch.randn(64, 32)
+    z2 = 0.5 * z1 + 0.5 * z2
+    prototypes = F.normalize(torch.randn(48, 32), dim=1)
+    return [F.normalize(z, dim=1) @ prototypes.T for z in (z1, z2)]
+
+
+def test_golden_value(scores):
+    codes = [sinkhorn(s) for s in scores]
+    assert codes[0][0, 0].item() == pytest.approx(4.76509e-05, rel=1e-5)
+    assert swapped_prediction(scores, codes).item() == pytest.approx(2.912347, rel=1e-6)
+
+
+@pytest.mark.parametrize("local", [0, 3])
+def test_equals_lightly(scores, local):
+    torch.manual_seed(1)
+    low = [torch.rand(64, 48) * 2 - 1 for _ in range(local)]
+    for epsilon, iterations in ((0.05, 3), (0.2, 5)):
+        codes = [sinkhorn(s, epsilon=epsilon, iterations=iterations) for s in scores]
+        torch.testing.assert_close(codes[1], lightly_sinkhorn(scores[1], iterations, epsilon), rtol=1e-5, atol=1e-8)
+        expected = SwaVLoss(temperature=0.2, sinkhorn_iterations=iterations, sinkhorn_epsilon=epsilon)(scores, low)
+        torch.testing.assert_close(swapped_prediction([*scores, *low], codes, 0.2), expected[0], rtol=1e-5, atol=0)
+
+
+def test_codes_share_the_prototypes_equally(scores):
+    codes = sinkhorn(scores[0].double(), epsilon=0.2, iterations=200)
+    torch.testing.assert_close(codes.sum(1), torch.ones(64, dtype=torch.float64))
+    torch.testing.assert_close(codes.sum(0), torch.full((48,), 64 / 48, dtype=torch.float64))
+    assert 47 < perplexity([codes]) <= 48.0001
+
+
+def test_codes_ignore_order_and_a_common_shift(scores):
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    codes = sinkhorn(scores[0])
+    torch.testing.assert_close(sinkhorn(scores[0][order]), codes[order])
+    torch.testing.assert_close(sinkhorn(scores[0] + 7), codes, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e4, 1e30])
+def test_codes_of_extreme_scores_are_distributions(scores, scale):
+    codes = sinkhorn(scores[0] * scale)
+    torch.testing.assert_close(codes.sum(1), torch.ones(64))
+
+
+def test_rows_without_weight_do_not_move_the_others(scores):
+    weight = torch.cat((torch.ones(64), torch.zeros(64)))
+    torch.testing.assert_close(sinkhorn(torch.cat(scores), weight_N=weight)[:64], sinkhorn(scores[0]))
+    both = sinkhorn(torch.cat(scores), weight_N=torch.ones(128))
+    torch.testing.assert_close(both, sinkhorn(torch.cat(scores)))
+    assert not torch.allclose(both[:64], sinkhorn(scores[0]))
+
+
+def toy(**settings):
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    settings = {"hidden": 16, "dim": 6, "prototypes": 10, "freeze": 0.0} | settings
+    return encoder, SwAV(encoder, **settings)
+
+
+def step(encoder, objective, number, ids=range(4)):
+    loss = objective(encoder, toy_views(toy_batch(ids), ("global", "local", "global")))
+    objective.after_step(encoder, Progress(number, 10))
+    return loss
+
+
+def test_all_views_predict_and_global_views_assign():
+    encoder, objective = toy()
+    views = toy_views(toy_batch(range(4)), ("global", "local", "global"))
+    z = [F.normalize(objective.head(encoder(view).pooled), dim=1) for view in views]
+    scores = [x @ objective.prototypes.T for x in z]
+    expected = SwaVLoss()([scores[0], scores[2]], [scores[1]])
+    torch.testing.assert_close(objective(encoder, views).total, expected[0], rtol=1e-5, atol=0)
+
+
+def test_a_full_queue_takes_part_in_the_assignment():
+    encoder, objective = toy(queue=8, queue_start=0.1)
+    _, plain = toy()
+    plain.load_state_dict(objective.state_dict(), strict=False)
+    for number in (1, 2):  # two steps of four samples fill it
+        torch.testing.assert_close(step(encoder, objective, number).total, step(encoder, plain, number).total)
+    views = toy_views(toy_batch(range(4, 8)), ("global", "global"))
+    scores = [F.normalize(objective.head(encoder(v).pooled), dim=1) @ objective.prototypes.T for v in views]
+    queued = [queue.contents @ objective.prototypes.T for queue in objective.queues]
+    loss = objective(encoder, views).total
+    torch.testing.assert_close(loss, SwaVLoss()(scores, [], queued)[0], rtol=1e-5, atol=0)
+    assert not torch.allclose(loss, plain(encoder, views).total)
+
+
+def test_a_full_queue_waits_for_its_start():
+    encoder, objective = toy(queue=4, queue_start=0.5)
+    _, plain = toy()
+    plain.load_state_dict(objective.state_dict(), strict=False)
+    same = []
+    for number in range(1, 8):  # other samples each time: a queue of the same ones would change no code
+        ids = range(4 * number, 4 * number + 4)
+        losses = [step(encoder, each, number, ids).total for each in (objective, plain)]
+        same.append(torch.isclose(*losses, rtol=1e-5).item())
+    assert same == [True] * 5 + [False] * 2  # after five of ten steps
+
+
+def test_prototypes_stand_still_while_frozen_and_have_length_one():
+    encoder, objective = toy(freeze=0.2)
+    for number in range(1, 4):
+        loss = objective(encoder, toy_views(toy_batch(range(4))))
+        (gradient,) = torch.autograd.grad(loss.total, [objective.prototypes])
+        assert (gradient.abs().sum() > 0) == (number > 2)
+        with torch.no_grad():
+            objective.prototypes += 0.1
+        objective.after_step(encoder, Progress(number, 10))
+        torch.testing.assert_close(objective.prototypes.norm(dim=1), torch.ones(10))
