@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unlabeled_vision.files import FileError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "MPO")  # MPO: JPEGs of some phones
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16 in its byte orders
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112  # EXIF tag
@@ -107,7 +107,7 @@ def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0
 
 def _pixels(image: Image.Image, channels: int, least: int, white: float) -> Tensor:
     factor = min(image.size) // least if least else 1
-    if factor > 1 and image.format in ("JPEG", "MPO"):
+    if factor > 1 and image.format in ("JPEG", "MPO"):  # MPO: JPEGs of some phones
         image.draft(image.mode, (-(-image.width // factor), -(-image.height // factor)))
     image.load()
     if _orientation(image) != 1:
