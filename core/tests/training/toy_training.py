@@ -1,13 +1,17 @@
 """A data set, an encoder and an objective with all kinds of state, small enough to train in a second.
 
-Run as a script, it is one training process: ``python toy_training.py OUT '{"training": {...}, "resume": true}'``.
+Run as a script, it trains in forks of one process, ``python toy_training.py BASE '[["run", {"training": {...}}]]'``,
+and writes what each printed to ``BASE/run.txt``.
 Tests load it by path, since a tests folder is no package.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,10 +177,45 @@ def weights(parts: Parts) -> dict[str, Tensor]:
     return found | {f"objective.{k}": v for k, v in parts.objective.state_dict().items()}
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    result, trained = run(folder, **json.loads(sys.argv[2]))
+def run_job(folder: Path, job: dict[str, Any]) -> None:
+    result, trained = run(folder, **job)
     print("RESULT", json.dumps({"steps": result.steps, "interrupted": result.interrupted, "stopped": result.stopped}))
+    sys.stdout.flush()
     if result.rank == 0:
         torch.save(weights(trained), folder / "weights.pt")
+
+
+def run_and_signal(folder: Path, job: dict[str, Any], lines: int, number: int, delay: float) -> str:
+    """Run the job in a fork, torch being imported already; ``delay`` seconds after ``lines`` rows, send the signal."""
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(sender, 1)
+        os.close(receiver)
+        os.close(sender)
+        run_job(folder, job)
+        os._exit(0)
+    os.close(sender)
+    seen, text = 0, ""
+    with os.fdopen(receiver) as stream:
+        for line in stream:
+            text += line
+            seen += line.startswith("step ")
+            if seen == lines and number:
+                time.sleep(delay)
+                os.kill(child, number)
+                if number == signal.SIGKILL:  # its readers live on for seconds, and hold the pipe
+                    break
+                number = 0
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return f"{text}EXIT {status}\n"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    base, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
+    for name, each in jobs:
+        signal_after = each.pop("signal_after", [0, 0, 0.0])
+        report = run_and_signal(base / name, each, *signal_after)
+        with (base / f"{name}.txt").open("a") as file:
+            file.write(report)

@@ -77,7 +77,8 @@ class StopWatch(Callback):
         spent, code = both.tolist()
         return spent, STOPS[int(code)]
 
-    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+    def close(self) -> None:
+        """Give the signals back, and stop the clock."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -75,14 +75,23 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
         steps = total_steps(settings, plan)
         checkpoint = out / "checkpoints" / "last.ckpt"
         start = _start(checkpoint, resume)
-        session = Session(
-            steps, plan.steps, settings.batch_size, start, 60 * settings.minutes if settings.minutes else None
-        )
+        budget = None if settings.minutes is None else 60 * settings.minutes
+        session = Session(steps, plan.steps, settings.batch_size, start, budget)
         if start >= steps:
             return _result(session, trainer, start, _reason(session, settings, plan))
         module = _module(parts, plan, session)
         _fit(trainer, module, out, session, checkpoint if start else None)
         return _result(session, trainer, trainer.global_step, _reason(session, settings, plan))
+
+
+def check(parts: Parts, out: Path) -> None:
+    """Raise for everything that training would refuse, before there is a run folder."""
+    settings = parts.config.training
+    with quiet(), kept_generator():
+        trainer = _trainer(settings, out)
+        plan = Plan(len(parts.data), settings.batch_size, settings.accumulate, trainer.world_size)
+        session = Session(total_steps(settings, plan), plan.steps, settings.batch_size, 0)
+        _module(parts, plan, session).configure_optimizers()
 
 
 def total_steps(settings: Training, plan: Plan) -> int:
@@ -179,6 +188,7 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         status = "success"
     finally:
+        stop.close()
         watch.close()
         shown.close()
         for sink in sinks:
