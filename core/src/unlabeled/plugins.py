@@ -267,6 +267,11 @@ class Registry:
         hint = near(name, self.domains) if self.domains else " No domain is installed: pip install unlabeled-vision."
         raise UsageError(f"unknown domain {name!r}.{hint}{self._broken_too()}")
 
+    def plugin(self, domain: str) -> ModuleType | object:
+        """The plugin that brings a domain."""
+        self.domain(domain)
+        return self._manager.get_plugin(self._owner[domain])
+
     def components(self, domain: str, kind: str | None = None) -> list[Component]:
         """The components of ``domain`` and those that other plugins add to it, sorted by kind and name."""
         own = self.domains[domain].components if domain in self.domains else ()

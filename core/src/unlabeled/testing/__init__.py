@@ -1,1 +1,26 @@
-"""What plugin authors test with: toys, ranks, and the conformance kit."""
+"""What plugin authors test with: the conformance kit, toys, ranks, and the template of a new plugin.
+
+``check("vision")`` yields the outcome of every check, as ``unlabeled plugin check vision`` prints them;
+``parametrize_checks("vision")`` makes a pytest test of each. Heavy imports happen on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlabeled.testing.checks import CHECKS, Outcome, check
+    from unlabeled.testing.parametrize import parametrize_checks
+
+_HOME = {
+    **dict.fromkeys(("CHECKS", "Outcome", "check"), "unlabeled.testing.checks"),
+    "parametrize_checks": "unlabeled.testing.parametrize",
+}
+__all__ = ["CHECKS", "Outcome", "check", "parametrize_checks"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'unlabeled.testing' has no attribute {name!r}")

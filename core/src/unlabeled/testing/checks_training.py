@@ -1,0 +1,189 @@
+"""Checks of training: gradients, ranks, state, a loss that falls, features that tell classes apart.
+
+# B samples, D features
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.build import Parts
+from unlabeled.contract import Loss, Progress, View
+from unlabeled.distributed import convert_batchnorm, rank, world
+from unlabeled.plugins import registry
+from unlabeled.testing.ranks import run_ranks
+from unlabeled.testing.subject import BATCH, NotApplicable, Subject, difference, ensure, still, subject
+
+STEPS = 20
+RANKS = 2
+ROUNDING = 1e-4  # relative, of a whole gradient in float32
+
+
+def _runs(it: Subject) -> Iterator[tuple[str, str | None]]:
+    """What to train: every recipe, or the defaults where the domain has none."""
+    if not it.recipes:
+        yield "the default composition", None
+    yield from ((f"recipe {name!r}", name) for name in it.recipes)
+
+
+def _loss(parts: Parts, views: list[View], seed: int = 1) -> Loss:
+    torch.manual_seed(seed)  # of dropout and the like, as the training loop does
+    loss: Loss = parts.objective(parts.encoder, views)
+    return loss
+
+
+def _weights(parts: Parts) -> list[tuple[str, torch.nn.Parameter]]:
+    named = [(f"encoder.{n}", p) for n, p in parts.encoder.named_parameters()]
+    named += [(f"objective.{n}", p) for n, p in parts.objective.named_parameters()]
+    return [(n, p) for n, p in named if p.requires_grad]
+
+
+def check_every_parameter_gets_a_gradient(domain: str) -> None:
+    """Ensure that every parameter that wants a gradient gets a finite one, in every recipe: DDP fails on others.
+
+    Troubleshooting: freeze what the objective leaves unused in ``Encoder.prepare(needs)``.
+    """
+    it = subject(domain)
+    for who, recipe in _runs(it):
+        parts = it.parts(recipe)
+        loss = _loss(parts, parts.prepare(it.batch(), 0, 0))
+        ensure(loss.total.dim() == 0 and bool(torch.isfinite(loss.total)), f"the loss of {who} is a number", loss.total)
+        grown = [name for name, part in loss.parts.items() if part.requires_grad]
+        ensure(not grown, f"the logged parts of {who} are detached", grown)
+        loss.total.backward()
+        unused = [name for name, p in _weights(parts) if p.grad is None]
+        ensure(not unused, f"{who} uses every parameter that wants a gradient", unused[:6])
+        wild = [name for name, p in _weights(parts) if not bool(torch.isfinite(p.grad).all())]  # type: ignore[arg-type]
+        ensure(not wild, f"every gradient of {who} is finite", wild[:6])
+
+
+def check_loss_falls(domain: str) -> None:
+    """Ensure that the loss of every recipe falls in 20 steps of AdamW on one batch.
+
+    Teachers, queues and centers stand still (no ``after_step``): against targets that move, a loss may well rise.
+    """
+    it = subject(domain)
+    for who, recipe in _runs(it):
+        parts = it.parts(recipe)
+        views = parts.prepare(it.batch(), 0, 0)
+        losses = _train(parts, [views] * STEPS, move=False)
+        first, last = losses[0], sum(losses[-3:]) / 3
+        ensure(last < first, f"the loss of {who} falls in {STEPS} steps", f"{first:.4g} to {last:.4g}")
+
+
+def _train(parts: Parts, batches: list[list[View]], *, move: bool = True) -> list[float]:
+    """Losses of AdamW steps; ``move`` says whether the objective's teachers and the like move on."""
+    optimizer = torch.optim.AdamW([p for _, p in _weights(parts)], lr=1e-3, weight_decay=0.0)
+    losses = []
+    for step, views in enumerate(batches):
+        loss = _loss(parts, views)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        if move:
+            parts.objective.after_step(parts.encoder, Progress(step + 1, len(batches)))
+        losses.append(loss.total.item())
+    return losses
+
+
+def check_state_round_trip(domain: str) -> None:
+    """Ensure that encoder and objective, saved after a step and loaded into new ones, give the same next loss.
+
+    Troubleshooting: queues, centers, codebooks and pointers are registered buffers.
+    """
+    it = subject(domain)
+    for who, recipe in _runs(it):
+        parts, other = it.parts(recipe), it.parts(recipe, seed=5)
+        views = parts.prepare(it.batch(), 0, 0)
+        _train(parts, [views])
+        for ours, theirs in ((parts.encoder, other.encoder), (parts.objective, other.objective)):
+            file = io.BytesIO()
+            torch.save(ours.state_dict(), file)
+            file.seek(0)
+            theirs.load_state_dict(torch.load(file, weights_only=True))
+        gap = difference(_loss(other, views).total, _loss(parts, views).total, 0.0, "the next loss")
+        ensure(not gap, f"{who} goes on from its saved state", gap)
+
+
+# ------------------------------------------------------------------------------------------------- ranks
+
+
+def check_ranks_equal_one_rank(domain: str) -> None:
+    """Ensure that 2 ranks of B / 2 samples give the loss and the gradient of 1 rank of B, by the default objective.
+
+    Troubleshooting: gather across ranks with ``unlabeled.distributed``; a detached gather has the wrong gradient.
+    """
+    it = subject(domain)
+    plugin: Any = it.found.plugin(domain)
+    where = (domain, getattr(plugin, "__name__", ""))
+    one = rank_step(*where)
+    several = run_ranks(rank_step, RANKS, *where)
+    gap = abs(several[0]["loss"] - one["loss"]) / max(1e-6, abs(one["loss"]))
+    ensure(gap < ROUNDING, f"{RANKS} ranks give the loss of one", f"{several[0]['loss']:.6g}, {one['loss']:.6g}")
+    gap = float((several[0]["gradient"] - one["gradient"]).norm() / one["gradient"].norm())
+    ensure(gap < ROUNDING, f"{RANKS} ranks give the gradient of one", f"a relative difference of {gap:.2g}")
+
+
+def rank_step(domain: str, plugin: str) -> dict[str, Any]:
+    """Loss and gradient of the default composition on this rank's share of a batch, averaged over ranks."""
+    if domain not in registry().domains:  # a plugin that is loaded by hand is not found in a new process
+        import importlib
+
+        registry().add(domain, importlib.import_module(plugin))
+    it = subject(domain)
+    parts = it.parts()
+    if world() > 1:
+        convert_batchnorm(parts.encoder)
+        convert_batchnorm(parts.objective)
+        still(parts.encoder)
+    share = BATCH // world()
+    ids = it.ids()[rank() * share : (rank() + 1) * share]
+    loss = _loss(parts, parts.prepare(it.batch(ids), 0, 0)).total
+    loss.backward()
+    flat = torch.cat([p.grad.flatten() for _, p in _weights(parts) if p.grad is not None] + [loss.detach()[None]])
+    if world() > 1:
+        torch.distributed.all_reduce(flat)
+        flat /= world()
+    return {"loss": float(flat[-1]), "gradient": flat[:-1]}
+
+
+# ------------------------------------------------------------------------------------------------- learning
+
+
+def check_probe_is_above_chance(domain: str) -> None:
+    """Ensure that features after 20 steps of the default recipe tell the default data's classes apart.
+
+    By 5 nearest neighbors, leaving the sample itself out, three deviations above chance.
+    """
+    it = subject(domain)
+    if it.data.labels is None:
+        raise NotApplicable("the default data has no labels")
+    parts = it.parts()
+    batches = [parts.prepare(it.batch(it.ids(first=step)), 0, step) for step in range(STEPS)]
+    _train(parts, batches)
+    ids = [i for i in it.ids(256) if it.data.labels[i] >= 0]
+    encoder = parts.encoder.eval()
+    with torch.no_grad():
+        x_BD = torch.cat(
+            [encoder(it.placed(encoder, it.clean(ids[i : i + 64]))).pooled for i in range(0, len(ids), 64)]
+        )
+    y_B = it.data.labels[ids]
+    accuracy = _neighbors(x_BD, y_B)
+    chance = float(torch.bincount(y_B).max()) / len(y_B)
+    limit = chance + 3 * math.sqrt(chance * (1 - chance) / len(y_B))
+    ensure(accuracy > limit, f"kNN is above {limit:.2f} (chance {chance:.2f})", f"{accuracy:.2f}")
+
+
+def _neighbors(x_BD: Tensor, y_B: Tensor, k: int = 5) -> float:
+    """Accuracy of a vote of the k nearest others by cosine."""
+    x_BD = F.normalize(x_BD - x_BD.mean(0))
+    similarity = (x_BD @ x_BD.T).fill_diagonal_(-2.0)
+    votes = y_B[similarity.topk(k).indices].mode(dim=1).values
+    return float((votes == y_B).float().mean())
