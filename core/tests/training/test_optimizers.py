@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unlabeled.training.optimizers import LAMB, LARS, adamw, parameter_groups, sgd
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.randn(1, 1, 6))
+        self.pos_embed = nn.Parameter(torch.randn(1, 4, 6))
+        self.word_embeddings = nn.Embedding(5, 6)
+        self.norm = nn.LayerNorm(6)
+        self.body = nn.Sequential(nn.Linear(6, 7), nn.Linear(7, 6))
+        self.tied = nn.Linear(6, 5, bias=False)
+        self.tied.weight = self.word_embeddings.weight
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self) -> Tensor:
+        x = self.body(self.norm(self.pos_embed + self.cls_token) + self.word_embeddings.weight.mean(0))
+        return self.tied(x).square().sum() * 3
+
+
+def names(model: nn.Module, group: dict[str, Any]) -> set[str]:
+    known = {id(p): name for name, p in model.named_parameters()}
+    return {known[id(p)] for p in group["params"]}
+
+
+def test_what_decays_and_what_does_not() -> None:
+    model = Model()
+    decay, plain = parameter_groups(model)
+    assert names(model, decay) == {"word_embeddings.weight", "body.0.weight", "body.1.weight"}
+    assert names(model, plain) == {
+        "cls_token", "pos_embed", "norm.weight", "norm.bias", "body.0.bias", "body.1.bias"
+    }  # fmt: skip
+    assert plain["weight_decay"] == 0
+    assert not plain["adapt"]
+
+
+def test_shared_parameters_are_in_one_group_once() -> None:
+    model = Model()
+    head = nn.Module()
+    head.tied = model.tied
+    groups = parameter_groups(model, head)
+    every = [id(p) for group in groups for p in group["params"]]
+    assert len(every) == len(set(every)) == sum(p.requires_grad for p in model.parameters())
+
+
+def test_what_a_library_model_lists_does_not_decay() -> None:
+    import timm
+
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=0)
+    wrapper = nn.Module()
+    wrapper.model = model
+    decay, plain = parameter_groups(wrapper)
+    assert {f"model.{name}" for name in model.no_weight_decay()} & names(wrapper, decay) == set()
+    assert "model.pos_embed" in names(wrapper, plain)
+    assert "model.patch_embed.proj.weight" in names(wrapper, decay)
+
+
+# ---------------------------------------------------------------------------------------------- references
+
+
+def lars_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bool, decay: float) -> Tensor:
+    """Algorithm 1 of 1708.03888 for one layer, with the global rate applied to the momentum buffer."""
+    momentum, eta = 0.9, 0.001
+    rate = eta * p.norm() / (g.norm() + decay * p.norm()) if adapt else 1.0
+    state["v"] = momentum * state.get("v", torch.zeros_like(p)) + rate * (g + decay * p)
+    return p - lr * state["v"]
+
+
+def lamb_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bool, decay: float) -> Tensor:
+    """Algorithm 2 of 1904.00962 for one layer."""
+    beta1, beta2, eps = 0.9, 0.999, 1e-6
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", torch.zeros_like(p)) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", torch.zeros_like(p)) + (1 - beta2) * g * g
+    r = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps) + decay * p
+    return p - lr * (p.norm() / r.norm() if adapt else 1.0) * r
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference", "settings"),
+    [(LARS, lars_of_the_paper, {"lr": 0.5}), (LAMB, lamb_of_the_paper, {"lr": 0.05})],
+)
+def test_equals_the_paper(optimizer: Callable, reference: Callable, settings: dict) -> None:
+    torch.manual_seed(0)
+    model = Model().double()
+    groups = parameter_groups(model)
+    ours = optimizer(groups, weight_decay=0.1, **settings)
+    mine = [(p, p.detach().clone(), {}, group is groups[0]) for group in groups for p in group["params"]]
+    for _ in range(5):
+        ours.zero_grad()
+        model().backward()
+        expected = [
+            reference(q, p.grad.clone(), state, adapt=first, decay=0.1 if first else 0.0, **settings)
+            for p, q, state, first in mine
+        ]
+        ours.step()
+        for (p, _, _, _), q in zip(mine, expected, strict=True):
+            torch.testing.assert_close(p.detach(), q, rtol=1e-10, atol=1e-12)
+        mine = [(p, q, state, first) for (p, _, state, first), q in zip(mine, expected, strict=True)]
+
+
+def test_lars_equals_lightly() -> None:
+    from lightly.utils import lars as lightly_lars
+
+    torch.manual_seed(0)
+    model = Model()
+    other = copy.deepcopy(model)
+    ours = LARS(parameter_groups(model), lr=0.01, weight_decay=0.01)
+    theirs = lightly_lars.LARS(
+        [{k: v for k, v in g.items() if k != "adapt"} for g in parameter_groups(other)],
+        lr=0.01, momentum=0.9, weight_decay=0.01,
+    )  # fmt: skip
+    for _ in range(10):
+        for one, optimizer in ((model, ours), (other, theirs)):
+            optimizer.zero_grad()
+            one().backward()
+            optimizer.step()
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [LARS, LAMB])
+def test_a_layer_of_zeros_takes_a_finite_step(optimizer: Callable) -> None:
+    p = nn.Parameter(torch.zeros(3, 3))
+    made = optimizer([{"params": [p]}], lr=0.1)
+    p.grad = torch.ones_like(p)
+    made.step()
+    assert p.isfinite().all()
+    assert (p != 0).all()
+    p.grad = torch.zeros_like(p)
+    made.step()
+    assert p.isfinite().all()
+
+
+@pytest.mark.parametrize("optimizer", [adamw, sgd, LARS, LAMB])
+def test_state_saved_and_loaded_gives_the_same_next_step(optimizer: Callable) -> None:
+    torch.manual_seed(0)
+    model = Model()
+    made = optimizer(parameter_groups(model), lr=0.01)
+
+    def step(one: nn.Module, its: torch.optim.Optimizer) -> None:
+        its.zero_grad()
+        one().backward()
+        its.step()
+
+    step(model, made)
+    other = copy.deepcopy(model)
+    again = optimizer(parameter_groups(other), lr=0.01)
+    again.load_state_dict(copy.deepcopy(made.state_dict()))
+    step(model, made)
+    step(other, again)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_adamw_equals_torch_with_the_same_groups() -> None:
+    torch.manual_seed(0)
+    model = Model().double()
+    other = copy.deepcopy(model)
+    ours = adamw(parameter_groups(model), lr=0.01, weight_decay=0.2)
+    decay, plain = ([*g["params"]] for g in parameter_groups(other))
+    theirs = torch.optim.AdamW([{"params": decay}, {"params": plain, "weight_decay": 0.0}], lr=0.01, weight_decay=0.2)
+    for _ in range(3):
+        for one, optimizer in ((model, ours), (other, theirs)):
+            optimizer.zero_grad()
+            one().backward()
+            optimizer.step()
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings", "message"),
+    [
+        (adamw, {"lr": -1.0}, "lr is -1.0; it must be at least 0"),
+        (adamw, {"beta2": 1.0}, r"beta2 is 1.0; it must be in \[0, 1\)"),
+        (sgd, {"weight_decay": -0.1}, "weight_decay is -0.1"),
+        (sgd, {"momentum": 0.0, "nesterov": True}, "nesterov needs momentum"),
+        (LARS, {"trust": 0.0}, "trust is 0.0; it must be above 0"),
+        (LAMB, {"beta1": -0.1}, "beta1 is -0.1"),
+    ],
+)
+def test_errors_say_what_would_be_right(optimizer: Callable, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        optimizer([{"params": [nn.Parameter(torch.zeros(2))]}], **settings)
