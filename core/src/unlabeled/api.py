@@ -28,6 +28,7 @@ from unlabeled.runs import (
     CONFIG,
     ENCODER,
     LAST,
+    MEASURED,
     PROBES,
     base,
     check_out,
@@ -115,16 +116,22 @@ def start(request: Request, say: Say = _quiet) -> Done:
     finally:
         del os.environ[OUT]
     if first:
-        _finish(parts, out, result, request.resume)
+        _finish(parts, out, result, request.resume, say)
     return Done(out, result)
 
 
-def _finish(parts: Parts, out: Path, result: Any, resume: bool) -> None:
-    """Write the encoder folder."""
+def _finish(parts: Parts, out: Path, result: Any, resume: bool, say: Say) -> None:
+    """Write the encoder folder; numbers that were measured on earlier weights go."""
     from unlabeled.checkpoint import restore, save_encoder
 
-    if resume and result.samples_per_second == 0:  # there was nothing left to train, so no weights were loaded
-        restore(parts.encoder, out / LAST)
+    if resume and result.samples_per_second == 0:
+        say(f"all {result.steps} steps were done already; more epochs go on with the run")
+        restore(parts.encoder, out / LAST)  # nothing was trained, so the trainer loaded no weights
+    elif resume:
+        for name in MEASURED:
+            if (out / name).exists():
+                (out / name).unlink()
+                say(f"removed {out / name}: it measured the encoder before it was trained on")
     samples = result.steps * parts.config.training.batch_size
     save_encoder(out / ENCODER, parts.encoder, parts.data.spec, parts.config, steps=result.steps, samples=samples)
 

@@ -70,8 +70,8 @@ def describe_encoder(spec: Any, config: RunConfig, *, steps: int, samples: int) 
     """What ``config.json`` says."""
     row = registry().domain(config.domain)
     versions = {"unlabeled": unlabeled.__version__, "torch": str(torch.__version__)}
-    if registry().versions.get(config.domain):
-        versions["plugin"] = registry().versions[config.domain]
+    if registry().distribution(config.domain):
+        versions["plugin"] = registry().distribution(config.domain)
     objective = config.parts["objective"]
     return {
         "format": FORMAT,

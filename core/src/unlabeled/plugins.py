@@ -272,6 +272,10 @@ class Registry:
         self.domain(domain)
         return self._manager.get_plugin(self._owner[domain])
 
+    def distribution(self, domain: str) -> str:
+        """``unlabeled-vision 0.1.0``, or the file that brings a domain."""
+        return self.versions.get(self._owner.get(domain, domain), "")
+
     def components(self, domain: str, kind: str | None = None) -> list[Component]:
         """The components of ``domain`` and those that other plugins add to it, sorted by kind and name."""
         own = self.domains[domain].components if domain in self.domains else ()

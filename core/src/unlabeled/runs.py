@@ -19,8 +19,9 @@ CONFIG = "config.yaml"
 ENCODER = "encoder"
 PROBES = "probes.json"
 LAST = Path("checkpoints") / "last.ckpt"
+MEASURED = (PROBES, "finetune.json", "report.html")  # say something of the encoder as it is
 # everything that core writes into a run folder, and so all that --overwrite may delete
-CONTENT = (CONFIG, "metrics.jsonl", "tensorboard", "checkpoints", ENCODER, PROBES, "report.html", "finetune.json")
+CONTENT = (CONFIG, "metrics.jsonl", "tensorboard", "checkpoints", ENCODER, *MEASURED)
 # training settings that a resumed run may change: those that end it, and those that leave its numbers as they are
 LONGER = ("epochs", "steps", "minutes")
 FREE = ("workers", "log_every", "checkpoint_every", "tensorboard", "logger", "stop_on_collapse")

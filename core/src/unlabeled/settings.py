@@ -294,14 +294,14 @@ def describe(setting: Setting) -> str:
     return spell(setting.type) + (f" ({'; '.join(facts)})" if facts else "")
 
 
-def near_settings(name: str, sig: Signature, prefix: str = "") -> str:
+def near_settings(name: str, sig: Signature) -> str:
     """``near``, with type, help and default where a single setting is near."""
     if not sig.names:
         return " It has none."
     close = get_close_matches(name.replace("-", "_"), sig.names, n=1, cutoff=0.5)
     if not close:
         return near(name, sig.names)
-    return f" Perhaps you meant {prefix}{close[0]}: {describe(sig[close[0]])}."
+    return f" Perhaps you meant {close[0]}: {describe(sig[close[0]])}"
 
 
 def check(where: str, values: Mapping[str, Any], sig: Signature) -> tuple[dict[str, Any], list[str]]:

@@ -14,7 +14,7 @@ from unlabeled.config import together
 from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.runs import read_config
-from unlabeled.settings import read_signature
+from unlabeled.settings import read_signature, signature
 
 DATA = Flag("data", str, "a path or a data set's name; the run's own data if not given", metavar="PATH|NAME")
 JSON = Flag("json", bool, "print JSON instead of the table", False)
@@ -152,10 +152,16 @@ def report_command(words: Sequence[str]) -> int:
 
 def preview_command(domain: str, words: Sequence[str]) -> int:
     """``unlabeled <domain> preview [RECIPE] --data PATH --out FILE.png``"""
+    name = registry().domain(domain).defaults.get("preview")
+    if name is None:
+        raise UsageError(f"domain {domain!r} has no preview")
+    component = registry().find(domain, "preview", name)
+    settings = [Flag(s.name, s.type, s.help, s.default, group="run") for s in signature(component).settings]
     own = (
         Flag("out", str, "the picture to write", "preview.png", group="run", metavar="FILE"),
-        Flag("samples", int, "how many samples", 8, group="run"),
         Flag("config", str, "a run's config.yaml", group="run", metavar="FILE"),
+        # the run's own seed is a training flag already
+        *(flag for flag in settings if flag.name != "seed"),
     )
     asked = compose(domain, [word for word in words if word not in HELP], own)
     usage = f"unlabeled {domain} preview [RECIPE] [--data PATH] [--out FILE] [flags]"
@@ -163,13 +169,10 @@ def preview_command(domain: str, words: Sequence[str]) -> int:
         print(render(usage, "A picture of what the objective will see.", [asked.flags[0], *own, *asked.flags[1:]]))
         return 0
     config = asked.checked()
-    rows = registry().components(domain, "preview")
-    if not rows:
-        raise UsageError(f"domain {domain!r} has no preview")
-    from unlabeled.build import build
-    from unlabeled.plugins import resolve
+    from unlabeled.build import build, construct
 
-    out = Path(asked.typed["out"] or "preview.png")
-    resolve(rows[0])(build(config), out, samples=asked.typed["samples"] or 8)
-    print(f"saved {out}")
+    parts = build(config)
+    given = {flag.name: asked.typed[flag.name] for flag in settings if asked.typed[flag.name] is not None}
+    wired = {"data": parts.data, "views": parts.views, "out_png": Path(asked.typed["out"] or "preview.png")}
+    print(f"saved {construct(component, given, wired, name=name)}")
     return 0

@@ -149,17 +149,17 @@ def _take(flag: Flag, texts: list[str], out: Parsed) -> None:
 def unknown(name: str, flags: Iterable[Flag], given: Sequence[str] = ()) -> str:
     """What to say of a flag that does not exist: the nearest ones, with type, help and default."""
     table = {flag.name: flag for flag in flags}
-    prefix = name.partition(".")[0] + "."
-    siblings = [n for n in table if "." in name and n.startswith(prefix)]
-    # a flag of the same component is meant rather than one of another, and a last part typed alone means its owner
-    near = get_close_matches(name, siblings, n=1, cutoff=0.6)
-    near = near or get_close_matches(name, table, n=1, cutoff=0.7)
+    owner, dot, last = name.partition(".")
+    # a setting of the same component is meant rather than one of another, and a last part alone means its owner
+    siblings = {n.partition(".")[2]: n for n in table if dot and n.startswith(f"{owner}.")}
+    near = [siblings[n] for n in get_close_matches(last, siblings, n=1, cutoff=0.6)]
+    near = near or ([] if siblings else get_close_matches(name, table, n=1, cutoff=0.7))
     near = near or [n for n in table if n.partition(".")[2] == name][:3]
     line = f"unknown flag --{name}."
     if near:
         return f"{line} Perhaps you meant {' or '.join(table[n].describe() for n in near)}"
     if siblings:
-        return f"{line} Known there: {', '.join('--' + n for n in siblings)}"
+        return f"{line} Known there: {', '.join('--' + n for n in siblings.values())}"
     return f"{line} See --help"
 
 

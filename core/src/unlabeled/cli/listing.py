@@ -11,7 +11,8 @@ from typing import Any
 from unlabeled.cli.flags import Flag, Parsed, read, render
 from unlabeled.config import default_name, together
 from unlabeled.errors import UsageError
-from unlabeled.plugins import Component, registry
+from unlabeled.plugin import ROWS
+from unlabeled.plugins import KINDS, Component, registry
 from unlabeled.recipes import Recipe, describe_recipe, recipe_files
 
 EVERY = "*"  # stands for the components that any domain has
@@ -36,7 +37,8 @@ def list_command(words: Sequence[str]) -> int:
     elif typed["markdown"]:
         print("\n\n".join(map(_markdown, sections)))
     else:
-        print("\n\n".join([*map(_plain, sections), *map(_plain_broken, broken)]))
+        missing = [f"{name}  not installed, but named in UNLABELED_PLUGINS" for name in registry().missing]
+        print("\n\n".join([*map(_plain, sections), *map(_plain_broken, broken), *missing]))
     return 0
 
 
@@ -79,9 +81,10 @@ def _read(words: Sequence[str], flags: Sequence[Flag]) -> Parsed:
 
 def section(name: str, *, whole: bool) -> dict[str, Any]:
     """One domain with its components, as ``--json`` prints it; ``*`` is what every domain has."""
-    shared = {(row.kind, row.name) for row in registry().components(EVERY)}
+    shared = {(row.kind, row.name) for row in ROWS}
     if name == EVERY:
-        rows = [_row(row, row.name == DEFAULTS.get(row.kind)) for row in registry().components(EVERY)]
+        found = sorted(ROWS, key=lambda row: (KINDS.index(row.kind), row.name))
+        rows = [_row(row, row.name == DEFAULTS.get(row.kind)) for row in found]
         return {"name": EVERY, "summary": "what every domain has", "distribution": "unlabeled", "components": rows}
     domain = registry().domain(name)
     rows = [
@@ -93,7 +96,7 @@ def section(name: str, *, whole: bool) -> dict[str, Any]:
         "name": name,
         "summary": domain.summary,
         "sample": domain.sample,
-        "distribution": registry().versions.get(name, ""),
+        "distribution": registry().distribution(name),
         "defaults": dict(domain.defaults),
         "components": rows,
     }

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from unlabeled.errors import PluginError, RunError, UsageError, near
+from unlabeled.errors import RunError, UsageError, near
 from unlabeled.plugins import registry, use_files
 
 # command: (module, function, arguments, summary)
@@ -70,8 +70,6 @@ def dispatch(words: list[str]) -> int:
         print(help_text())
         return 0
     first, *rest = words
-    if first != "list":
-        _refuse_broken(files)
     if first in GLOBAL:
         return _call(GLOBAL[first], [], rest)
     if first.startswith("-"):
@@ -107,13 +105,6 @@ def take_plugins(words: list[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return rest, files
-
-
-def _refuse_broken(files: list[str]) -> None:
-    """A plugin file that was asked for by name must load."""
-    for broken in registry().broken.values():
-        if broken.distribution in files:
-            raise PluginError(f"--plugin {broken}")
 
 
 def _version() -> int:

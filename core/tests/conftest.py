@@ -1,0 +1,25 @@
+"""A toy domain from a plugin file, with no installed plugin beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from unlabeled.plugins import registry, use_files
+
+TOY = Path(__file__).with_name("toy_domain.py")
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """Domain ``toy`` alone, in an empty working folder; the path of its plugin file."""
+    monkeypatch.setenv("UNLABELED_PLUGINS", "")
+    monkeypatch.chdir(tmp_path)
+    use_files([])
+    registry.cache_clear()
+    use_files([str(TOY)])
+    yield str(TOY)
+    use_files([])
+    registry.cache_clear()
