@@ -14,11 +14,11 @@ def main() -> None:
     from unlabeled.draw import Draw
     from unlabeled.masks import RandomMask
     from unlabeled_vision.data import ImageBatch, ImageSpec
-    from unlabeled_vision.encoders import TimmEncoder
+    from unlabeled_vision.encoders import Timm
 
     args = arguments(__doc__, rounds=7, batch=8, model="vit_small_patch16_224")
     torch.manual_seed(0)
-    encoder = TimmEncoder(args.model, ImageSpec(3, 224)).train()
+    encoder = Timm(args.model, ImageSpec(3, 224)).train()
     batch = ImageBatch(torch.arange(args.batch), torch.randn(args.batch, 3, 224, 224))
     full = View(batch, "global", encoder.layout(batch))
     hidden = RandomMask(ratio=0.75)(full, Draw(0, 0, batch.ids))

@@ -15,7 +15,7 @@ def one(batch: int, chunk: int, steps: int) -> dict[str, float]:
     """Peak resident memory above the inputs' and the median seconds of forward and backward."""
     import torch
 
-    from unlabeled.objectives.simclr import nt_xent
+    from unlabeled.objectives.infonce import nt_xent
 
     torch.manual_seed(0)
 
@@ -23,7 +23,7 @@ def one(batch: int, chunk: int, steps: int) -> dict[str, float]:
         z1 = torch.randn(count, 128, requires_grad=True)
         z2 = torch.randn(count, 128, requires_grad=True)
         start = time.perf_counter()
-        nt_xent([z1, z2], temperature=0.1, chunk=chunk).backward()
+        nt_xent(z1, z2, 0.1, chunk=chunk).backward()
         return time.perf_counter() - start
 
     step(64)  # loads kernels and thread pools before the first reading

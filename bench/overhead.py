@@ -1,0 +1,100 @@
+"""What the trainer costs: seconds a step of `train()` over a hand-written loop on the same parts, in turn."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import arguments, child, median, save
+
+WARM = 5
+CASES = {"demo": (16, 256, 60), "vit32": (32, 128, 15)}  # pixels, batch size, steps that are read
+
+
+def parts(case: str) -> Any:
+    from unlabeled.build import build
+    from unlabeled.config import resolve
+
+    size, batch, steps = CASES[case]
+    raw = {
+        "data": {"name": "digits", "size": size},
+        "training": {"batch_size": batch, "steps": steps + WARM + 1, "epochs": 10_000},
+    }
+    return build(resolve(raw, "vision"))
+
+
+def trainer(case: str) -> list[float]:
+    from unlabeled.training.run import train
+
+    built = parts(case)
+    stamps: list[float] = []
+    after = built.objective.after_step
+
+    def after_step(*args: Any) -> None:
+        after(*args)
+        stamps.append(time.perf_counter())
+
+    built.objective.after_step = after_step
+    with tempfile.TemporaryDirectory() as out:
+        train(built, Path(out))
+    return stamps
+
+
+def by_hand(case: str) -> list[float]:
+    """The loop that one would write: same data, views, objective and optimizer; nothing logged, nothing saved."""
+    import torch
+
+    from unlabeled.build import construct
+    from unlabeled.contract import Progress
+    from unlabeled.training.optimizers import parameter_groups
+
+    built = parts(case)
+    _, size, steps = CASES[case]
+    choice = built.config.parts["optimizer"]
+    groups = {"groups": parameter_groups(built.encoder, built.objective)}
+    optimizer = construct(built.config.component("optimizer"), choice.settings, groups)
+    built.encoder.train(), built.objective.train()
+    stamps: list[float] = []
+    epoch = 0
+    while True:
+        order = torch.randperm(len(built.data), generator=torch.Generator().manual_seed(epoch)).tolist()
+        for start in range(0, len(order) - size + 1, size):
+            batch = built.data.__getitems__(order[start : start + size])
+            with torch.no_grad():
+                views = built.prepare(batch, 0, epoch)
+            loss = built.objective(built.encoder, views)
+            optimizer.zero_grad()
+            loss.total.backward()
+            optimizer.step()
+            built.objective.after_step(built.encoder, Progress(len(stamps) + 1, steps + WARM + 1))
+            stamps.append(time.perf_counter())
+            if len(stamps) == steps + WARM + 1:
+                return stamps
+        epoch += 1
+
+
+def main() -> None:
+    args = arguments(__doc__, rounds=5)
+    rows = []
+    for case in CASES:
+        found: dict[str, list[float]] = {"trainer": [], "by_hand": []}
+        for number in range(args.rounds):
+            for side in ("trainer", "by_hand") if number % 2 == 0 else ("by_hand", "trainer"):
+                found[side].append(child(Path(__file__), "--one", side, case)["seconds"])
+        row = {"case": case, **{side: median(values) for side, values in found.items()}}
+        row["ratio"] = row["trainer"] / row["by_hand"]
+        print(row, flush=True)
+        rows.append(row)
+    save("overhead", {"rows": rows})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        stamps = (trainer if sys.argv[2] == "trainer" else by_hand)(sys.argv[3])
+        print(json.dumps({"seconds": (stamps[-1] - stamps[WARM]) / (len(stamps) - 1 - WARM)}))
+    else:
+        main()
