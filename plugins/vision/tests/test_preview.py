@@ -41,7 +41,7 @@ def test_pixels_are_rgb_again(channels):
 def test_mistakes(tmp_path):
     data = Digits(None)
     views = Weak(data.spec)
-    with pytest.raises(ValueError, match="must end in .png"):
+    with pytest.raises(ValueError, match=r"must end in \.png"):
         preview_views(data, views, tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="n is 0"):
         preview_views(data, views, tmp_path / "a.png", n=0)
