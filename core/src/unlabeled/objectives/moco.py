@@ -114,7 +114,7 @@ class MoCoV3(nn.Module):
         chunk: int = 0,
     ) -> None:
         super().__init__()
-        above(0, temperature=temperature)
+        above(0, temperature=temperature, predictor=predictor)
         above(-1, chunk=chunk)
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)

@@ -37,7 +37,7 @@ def cached_backward(
 
 
 def forward_cached(
-    objective: Objective, encoder: Any, views: Sequence[View], micro_batch: int, *, seed: int
+    objective: Objective, encoder: Any, views: Sequence[View], micro_batch: int, seed: int
 ) -> tuple[Loss, Callable[[], None]]:
     """The loss, and what to call after ``loss.total.backward()``: it brings the gradient into the encoder.
 
