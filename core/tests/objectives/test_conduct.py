@@ -201,6 +201,19 @@ def test_evaluation_changes_no_state(name):
 
 
 @ALL
+def test_a_loss_couples_the_batch_exactly_where_it_says_so(name):
+    """Where it does not, the loss of a batch is the mean of its samples' losses, by predicted rows where rows count."""
+    encoder, objective = make(name, dtype=torch.float64)
+    views = make_views(encoder, objective.needs, range(6), dtype=torch.float64)
+    whole = objective(encoder, views).total
+    parts = [[view.cut(i, i + 2) for view in views] for i in range(0, 6, 2)]
+    weights = torch.tensor([float(sum(len(r) for r in p[0].targets) or len(p[0])) for p in parts])
+    losses = torch.stack([objective(encoder, part).total for part in parts])
+    alike = torch.isclose((losses * weights).sum() / weights.sum(), whole, rtol=1e-9)
+    assert alike.item() != objective.needs.couples
+
+
+@ALL
 def test_the_encoder_is_no_part_of_the_objective(name):
     encoder, objective = make(name)
     ours = {id(p) for p in objective.parameters()}

@@ -139,6 +139,11 @@ class DINO(nn.Module):
             self._outputs.append(mean_over_ranks(teacher.mean((0, 1))))
         return Loss(total, {"teacher_entropy": spread, "kl": total.detach() - spread})
 
+    @property
+    def projector(self) -> nn.Module:
+        """What the collapse watch looks at: the head up to its bottleneck."""
+        return self.head.layers
+
     def _teacher_temperature(self) -> Tensor:
         done = (self.fraction / self.warmup).clamp(max=1.0) if self.warmup else torch.ones_like(self.fraction)
         return self.warmup_temperature + (self.teacher_temperature - self.warmup_temperature) * done

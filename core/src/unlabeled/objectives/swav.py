@@ -101,7 +101,7 @@ class SwAV(nn.Module):
         self.needs = Needs(views={"global": 2}, uses=("local",), batch=2, couples=True)
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
         self.queue, self.queue_start, self.freeze = queue, queue_start, freeze
-        self.head = mlp((encoder.dim, hidden, dim))
+        self.projector = mlp((encoder.dim, hidden, dim))
         self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, dim), dim=1))
         self.queues = nn.ModuleList(Queue(queue, dim) for _ in range(QUEUES if queue else 0))
         self.register_buffer("fraction", torch.zeros(()))
@@ -111,7 +111,7 @@ class SwAV(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         ordered = sorted(views, key=lambda view: view.role != "global")
         assigned = sum(view.role == "global" for view in ordered)
-        projections = [unit(self.head(encoder(view).pooled)) for view in ordered]
+        projections = [unit(self.projector(encoder(view).pooled)) for view in ordered]
         if self.queue and self.training:
             self._pending.append([z.detach() for z in projections[:QUEUES]])
         with torch.autocast(self.prototypes.device.type, enabled=False):
