@@ -79,7 +79,7 @@ def test_objective_is_the_weighted_sum_and_draws_anew_each_step():
     found = []
     for step in range(3):
         loss = objective(encoder, views)
-        z = torch.stack([objective.projector(encoder(views[i]).pooled) for i in (1, 2, 0)])
+        z = objective.projector(torch.cat([encoder(views[i]).pooled for i in (1, 2, 0)])).reshape(3, 8, 6)
         way = directions(torch.tensor(step), 6, 32)
         expected = 0.1 * sigreg(z, way) + 0.9 * prediction_loss(z, 2)
         torch.testing.assert_close(loss.total, expected)

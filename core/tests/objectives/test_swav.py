@@ -82,8 +82,8 @@ def step(encoder, objective, number, ids=range(4)):
 def test_all_views_predict_and_global_views_assign():
     encoder, objective = toy()
     views = toy_views(toy_batch(range(4)), ("global", "local", "global"))
-    z = [F.normalize(objective.projector(encoder(view).pooled), dim=1) for view in views]
-    scores = [x @ objective.prototypes.T for x in z]
+    z = F.normalize(objective.projector(torch.cat([encoder(view).pooled for view in views])), dim=1)
+    scores = (z @ objective.prototypes.T).chunk(3)
     expected = SwaVLoss()([scores[0], scores[2]], [scores[1]])
     torch.testing.assert_close(objective(encoder, views).total, expected[0], rtol=1e-5, atol=0)
 
@@ -95,7 +95,8 @@ def test_a_full_queue_takes_part_in_the_assignment():
     for number in (1, 2):  # two steps of four samples fill it
         torch.testing.assert_close(step(encoder, objective, number).total, step(encoder, plain, number).total)
     views = toy_views(toy_batch(range(4, 8)), ("global", "global"))
-    scores = [F.normalize(objective.projector(encoder(v).pooled), dim=1) @ objective.prototypes.T for v in views]
+    z = F.normalize(objective.projector(torch.cat([encoder(view).pooled for view in views])), dim=1)
+    scores = (z @ objective.prototypes.T).chunk(2)
     queued = [queue.contents @ objective.prototypes.T for queue in objective.queues]
     loss = objective(encoder, views).total
     torch.testing.assert_close(loss, SwaVLoss()(scores, [], queued)[0], rtol=1e-5, atol=0)

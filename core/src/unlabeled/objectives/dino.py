@@ -129,10 +129,12 @@ class DINO(nn.Module):
         learn = (self.fraction >= self.freeze_last).to(self.head.prototypes.dtype)
         with torch.no_grad():
             seen = [view for view in ordered if view.role == "global"]
-            teacher = torch.stack([self.teacher[1](self.teacher[0](view).pooled, learn) for view in seen])
+            pooled = torch.cat([self.teacher[0](view).pooled for view in seen])
+            teacher = self.teacher[1](pooled, learn).unflatten(0, (len(seen), -1))
             target = teacher_probabilities(teacher, self.center, self._teacher_temperature())
             spread = entropy(target)
-        student = torch.stack([self.head(encoder(view).pooled, learn) for view in ordered])
+        pooled = torch.cat([encoder(view).pooled for view in ordered])
+        student = self.head(pooled, learn).unflatten(0, (len(ordered), -1))
         with torch.autocast(student.device.type, enabled=False):
             total = cross_view_entropy(student, target, self.temperature)
         if self.training:

@@ -103,7 +103,9 @@ class LeJEPA(nn.Module):
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         ordered = sorted(views, key=lambda view: view.role != "global")
-        z = torch.stack([full(self.projector(encoder(view).pooled)) for view in ordered])
+        pooled = torch.cat([encoder(view).pooled for view in ordered])
+        # all views in one pass, as the authors' code has it: BatchNorm's statistics are of all of them
+        z = full(self.projector(pooled)).unflatten(0, (len(ordered), -1))
         with torch.autocast(z.device.type, enabled=False):
             predicted = prediction_loss(z, sum(view.role == "global" for view in ordered))
             slices = directions(self.step, self.dim, self.slices).to(z.dtype)

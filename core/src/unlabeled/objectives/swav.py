@@ -111,7 +111,9 @@ class SwAV(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         ordered = sorted(views, key=lambda view: view.role != "global")
         assigned = sum(view.role == "global" for view in ordered)
-        projections = [unit(self.projector(encoder(view).pooled)) for view in ordered]
+        pooled = torch.cat([encoder(view).pooled for view in ordered])
+        # all views in one pass, as the authors' code has it: BatchNorm's statistics are of all of them
+        projections = unit(self.projector(pooled)).chunk(len(ordered))
         if self.queue and self.training:
             self._pending.append([z.detach() for z in projections[:QUEUES]])
         with torch.autocast(self.prototypes.device.type, enabled=False):
