@@ -51,8 +51,8 @@ def modes_kept(encoder: Any) -> Iterator[None]:
 
 @contextmanager
 def evaluating(encoder: Any) -> Iterator[None]:
-    """Eval and inference mode inside."""
-    with modes_kept(encoder), torch.inference_mode():
+    """Eval mode inside, and no gradients. Not inference mode: an encoder may cache its layouts for training."""
+    with modes_kept(encoder), torch.no_grad():
         if isinstance(encoder, nn.Module):
             encoder.eval()
         yield

@@ -11,6 +11,7 @@ samples and q = 50 views on ImageNet; fewer are the default here, and stand in t
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Embedded
@@ -39,7 +40,8 @@ def lidar(z: Tensor, delta: float = 1e-4, eps: float = 1e-8) -> float:
     within_DD = spread.T @ spread / (samples * (views - 1)) + delta * torch.eye(dim, dtype=z.dtype, device=z.device)
     # with within = L L^T, L^-1 between L^-T has the eigenvalues of the whitened between-sample scatter
     whitened_DN = torch.linalg.solve_triangular(torch.linalg.cholesky(within_DD), between_ND.T, upper=False)
-    return effective_rank(torch.linalg.svdvals(whitened_DN).square(), eps).item()
+    spectrum = torch.linalg.svdvals(whitened_DN).square()
+    return effective_rank(F.pad(spectrum, (0, dim - len(spectrum))), eps).item()  # eps counts in all D directions
 
 
 class RankMe:

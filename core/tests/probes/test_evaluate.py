@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlabeled.build import build_data, build_encoder
+from unlabeled.config import resolve
+from unlabeled.errors import UsageError
+from unlabeled.probes.evaluate import evaluate
+from unlabeled.probes.splits import LABELS
+from unlabeled.probes.table import KINDS
+
+FREE = {"rankme.rankme", "lidar.lidar", "alignment.alignment", "alignment.uniformity", "deviation.deviation"}
+CLUSTERS = {"kmeans.nmi", "kmeans.ari"}
+ACCURACIES = {f"{probe}.accuracy@{labels}" for probe in ("knn", "linear") for labels in LABELS}
+
+
+@pytest.fixture
+def run(toy):
+    def make(data=None, encoder=None, seeds=(0, 1, 2), **options):
+        config = resolve({"domain": "toy", "data": data or {}, "encoder": encoder or {}})
+        found = build_data(config)
+        return evaluate(config, build_encoder(config, found.spec), found, seeds=seeds, **options)
+
+    return make
+
+
+def test_every_row_and_number(run):
+    table = run()
+    assert tuple(row.kind for row in table.rows) == KINDS
+    chance, baseline, untrained, trained = (set(row.numbers) for row in table.rows)
+    assert chance == ACCURACIES
+    assert baseline == ACCURACIES | CLUSTERS
+    assert untrained == trained == ACCURACIES | CLUSTERS | FREE
+    assert {c.key for c in table.columns} == ACCURACIES | CLUSTERS | FREE
+    assert set(table.specs) == {"knn", "linear", "rankme", "lidar", "alignment", "deviation", "kmeans"}
+    assert all(table.specs[c.probe].startswith(c.spec) for c in table.columns)
+    assert {"unlabeled", "torch", "scikit-learn"} <= set(table.versions)
+
+
+def test_counts_of_labels(run):
+    table = run()
+    counts = {c.key: (c.n_train, c.n_test) for c in table.columns}
+    assert counts["knn.accuracy@10 per class"] == (30, 30)
+    assert counts["knn.accuracy@1 %"] == (3, 30)
+    assert counts["linear.accuracy@10 %"] == (12, 30)
+    assert counts["linear.accuracy@all"] == (120, 30)
+    assert counts["rankme.rankme"] == (120, 0)
+
+
+def test_seeds_where_something_is_drawn(run):
+    drawn, fixed = run(), run({"fixed": True})
+    for table, whole in ((drawn, 3), (fixed, 1)):
+        trained, untrained = table.row("pre-trained").numbers, table.row("untrained").numbers
+        assert len(trained["knn.accuracy@10 %"].values) == 3
+        assert len(trained["knn.accuracy@all"].values) == whole
+        assert len(trained["rankme.rankme"].values) == 1
+        assert {len(n.values) for n in untrained.values()} == {3}
+    assert "own split" in fixed.data["split"]
+    assert any("pre-training may have seen" in note for note in drawn.notes)
+    assert not any("pre-training may have seen" in note for note in fixed.notes)
+
+
+def test_same_call_same_table(run):
+    assert run(batch_size=150) == run(batch_size=150)
+
+
+def test_batch_size_moves_no_number(run):
+    a, b = run(seeds=(0,), batch_size=11).row("pre-trained"), run(seeds=(0,)).row("pre-trained")
+    for key, number in a.numbers.items():
+        assert number.mean == pytest.approx(b.numbers[key].mean, rel=1e-3), key
+
+
+def test_untrained_weights_differ_from_the_runs_and_by_seed(run):
+    table = run(seeds=(0, 1))
+    values = [*table.row("untrained").numbers["rankme.rankme"].values]
+    values += table.row("pre-trained").numbers["rankme.rankme"].values
+    assert len(set(values)) == 3
+
+
+def test_separable_points_beat_chance_in_every_row(run):
+    table = run()
+    chance = table.row("chance").numbers["knn.accuracy@all"].mean
+    assert chance == pytest.approx(1 / 3, abs=0.01)
+    for kind in KINDS[1:]:
+        assert table.row(kind).numbers["linear.accuracy@all"].mean > 0.7
+    assert any("1 / 3 classes is 33.3%" in note for note in table.notes)
+
+
+def test_without_labels(run):
+    table = run({"labeled": False})
+    assert [row.kind for row in table.rows] == ["untrained", "pre-trained"]
+    assert set(table.row("pre-trained").numbers) == FREE
+    assert any("no labels" in note for note in table.notes)
+    assert "no labels" in table.text()
+
+
+def test_batch_norm_is_calibrated_and_said(run):
+    assert any("BatchNorm statistics" in note for note in run(encoder={"norm": True}, seeds=(0,)).notes)
+    assert not any("BatchNorm" in note for note in run(seeds=(0,)).notes)
+
+
+def test_the_encoder_is_left_as_it_was(toy):
+    config = resolve({"domain": "toy", "encoder": {"norm": True}})
+    data = build_data(config)
+    encoder = build_encoder(config, data.spec)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    evaluate(config, encoder, data, seeds=(0,))
+    assert encoder.training
+    for name, value in encoder.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_test_labels_move_no_feature_or_choice(toy):
+    """Shuffled test labels change scores alone: the numbers without labels stay."""
+    config = resolve({"domain": "toy", "data": {"fixed": True}})
+    tables = []
+    for shuffle in (False, True):
+        data = build_data(config)
+        if shuffle:
+            data.labels[data.test] = data.labels[data.test].flip(0).roll(1)
+        tables.append(evaluate(config, build_encoder(config, data.spec), data, seeds=(0,)))
+    first, second = (table.row("pre-trained").numbers for table in tables)
+    assert first["linear.accuracy@all"] != second["linear.accuracy@all"]
+    for key in FREE:
+        assert first[key] == second[key]
+
+
+def test_unreadable_samples(run):
+    with pytest.raises(UsageError, match="30 of 150 samples could not be read"):
+        run({"bad": 30})
+    assert run({"bad": 1}, seeds=(0,)).data["samples"] == 149
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"seeds": ()}, "no seeds"), ({"data": {"samples": 2, "labeled": False}}, "too few")]
+)
+def test_what_allows_no_probe_is_said(run, options, message):
+    with pytest.raises(UsageError, match=message):
+        run(**options)

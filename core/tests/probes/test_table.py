@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from unlabeled.probes.table import Column, Number, Row, Table
+
+
+@pytest.fixture
+def table():
+    few = Column("knn", "accuracy", "10 per class", "knn-v1", 30, 50)
+    full = Column("knn", "accuracy", "all", "knn-v1", 100, 50)
+    rank = Column("rankme", "rankme", "", "rankme-v1", 100, 0)
+    seeds = (0, 1, 2)
+    rows = (
+        Row("chance", "", {few.key: Number((0.1,), (0,)), full.key: Number((0.1,), (0,))}),
+        Row("untrained", "[red]net", {few.key: Number((0.5, 0.6, 0.7), seeds), rank.key: Number((3.5,), (0,))}),
+    )
+    specs = {"knn": "knn-v1: cosine", "rankme": "rankme-v1: eps"}
+    data = {"description": "toy", "split": "fixed", "samples": 150}
+    return Table("toy", data, seeds, specs, {"torch": "2"}, (few, full, rank), rows, ("a note",))
+
+
+def shown(table, terminal):
+    out = io.StringIO()
+    table.print(Console(file=out, force_terminal=terminal, width=100))
+    return out.getvalue()
+
+
+def test_numbers():
+    assert Number((0.5, 0.6, 0.7), (0, 1, 2)).show(percent=True) == "60.0 ± 10.0"
+    assert Number((0.5,), (0,)).show(percent=True) == "50.0"
+    assert Number((0.12345,), (0,)).show() == "0.123"
+    assert Number((-3.14159, -3.14159), (0, 1)).show() == "-3.142 ± 0.000"
+    assert Number((25.94,), (0,)).show() == "25.9"
+    assert Number((1.0,), (0,)).deviation is None
+
+
+def test_text_is_aligned_and_whole(table):
+    lines = table.text().splitlines()
+    assert lines[0] == "knn accuracy %       10 per class (30)  all (100)"
+    assert lines[1] == "chance                            10.0       10.0"
+    assert lines[2] == "untrained: [red]net        60.0 ± 10.0          -"
+    assert lines[4].split() == ["features", "rankme"]
+    assert lines[5].split() == ["untrained:", "[red]net", "3.500"]
+    assert "knn-v1: cosine" in lines
+    assert "a note" in lines
+    assert max(map(len, lines)) < 100
+
+
+def test_a_pipe_gets_plain_text_and_a_terminal_a_drawn_table(table):
+    assert shown(table, False) == table.text() + "\n"
+    drawn = shown(table, True)
+    assert "\x1b[" in drawn
+    assert "60.0 ± 10.0" in drawn
+    assert "[red]net" in drawn  # names are no markup
+
+
+def test_to_dict_and_back(table):
+    found = table.to_dict()
+    assert Table.from_dict(json.loads(json.dumps(found))) == table
+    number = found["rows"][1]["numbers"]["knn.accuracy@10 per class"]
+    assert number == {
+        "mean": pytest.approx(0.6),
+        "deviation": pytest.approx(0.1),
+        "values": (0.5, 0.6, 0.7),
+        "seeds": (0, 1, 2),
+    }
+    assert found["columns"][0] == {
+        "key": "knn.accuracy@10 per class",
+        "probe": "knn",
+        "number": "accuracy",
+        "labels": "10 per class",
+        "spec": "knn-v1",
+        "n_train": 30,
+        "n_test": 50,
+    }
+
+
+def test_other_content_is_refused(table):
+    with pytest.raises(ValueError, match="no probe table"):
+        Table.from_dict({"format": "other"})
+    with pytest.raises(KeyError):
+        table.row("pre-trained")
