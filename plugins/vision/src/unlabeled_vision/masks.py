@@ -37,6 +37,8 @@ def grid_of(view: View) -> tuple[Layout, int, int]:
     assert layout is not None, "a mask needs the view's layout"
     if layout.grid is None or len(layout.grid) != 2:
         raise ValueError("this mask needs rows on a whole 2-D grid; choose --mask random")
+    if layout.maskable is not None and len(layout.maskable) < layout.total:
+        raise ValueError("this mask may touch every row, and some of these must not be masked; choose --mask random")
     return layout, layout.grid[0], layout.grid[1]
 
 
@@ -153,6 +155,7 @@ class GridMask:
 
     sets = frozenset({"hidden"})
     targets = 0
+    flat = True
 
     def __init__(self, *, ratio: float = 0.75, cell: int = 2) -> None:
         _check_ratio(ratio)
