@@ -67,7 +67,7 @@ def test_rows_in_chunks_give_the_same(points, monkeypatch):
 
 
 def test_rotation_and_scale_change_nothing(points):
-    train_x, train_y, test_x, test_y = points
+    train_x, train_y, test_x, _ = points
     turn = torch.linalg.qr(torch.randn(7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).Q
     moved = knn_scores(3 * train_x @ turn, train_y, 0.1 * test_x @ turn, classes=3)
     torch.testing.assert_close(moved, knn_scores(train_x, train_y, test_x, classes=3), rtol=1e-4, atol=1e-5)

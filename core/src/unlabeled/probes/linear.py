@@ -22,6 +22,10 @@ from torch import Tensor
 from unlabeled.contract import Embedded
 from unlabeled.probes.splits import first_of_each, quotas, require_labels, shuffled
 
+# of the scaled gradient, of the mean loss. Measured on digits, against 1e-7: at most 1 of 360 test samples changes
+# sides, in half the time; at 1e-3 it is 9
+TOLERANCE = 1e-4
+
 
 def standardize(train_x: Tensor, *others: Tensor) -> list[Tensor]:
     """All inputs, shifted and scaled by the mean and deviation of ``train_x[N, D]``; constant features become 0."""
@@ -51,7 +55,16 @@ class Fit:
         return z_NR @ self.weight + self.bias
 
 
-def fit(z: Tensor, y: Tensor, classes: int, C: float, *, start: Fit | None = None, steps: int = 200) -> Fit:
+def fit(
+    z: Tensor,
+    y: Tensor,
+    classes: int,
+    C: float,
+    *,
+    start: Fit | None = None,
+    steps: int = 200,
+    tolerance: float = TOLERANCE,
+) -> Fit:
     """Logistic regression of ``y[N]`` on ``z[N, R]`` (columns near uncorrelated), from ``start`` or zero."""
     count = len(z)
     decay = 1 / (C * count)
@@ -60,7 +73,7 @@ def fit(z: Tensor, y: Tensor, classes: int, C: float, *, start: Fit | None = Non
     weight = (start.weight / scale_R1).requires_grad_()
     bias = start.bias.clone().requires_grad_()
     search = torch.optim.LBFGS(
-        [weight, bias], max_iter=steps, tolerance_grad=1e-5, tolerance_change=1e-9, line_search_fn="strong_wolfe"
+        [weight, bias], max_iter=steps, tolerance_grad=tolerance, tolerance_change=1e-9, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
@@ -128,7 +141,7 @@ class Linear:
         self.grid, self.holdout, self.steps, self.seed = grid, holdout, steps, seed
         values = ", ".join(f"{C:g}" for C in grid)
         self.spec = (
-            f"linear-v1: standardized, L2 logistic regression, L-BFGS to {steps} steps, "
+            f"linear-v1: standardized, L2 logistic regression, L-BFGS to gradient {TOLERANCE:g} or {steps} steps, "
             f"C of {{{values}}} on {holdout:.0%} of train, refit"
         )
 

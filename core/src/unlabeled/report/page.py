@@ -134,8 +134,8 @@ def curves(runs: Sequence[Run]) -> str:
     """One figure for each quantity, one line for each run."""
     if not any(run.log for run in runs):
         return '<p class="missing">No metrics.jsonl: nothing was logged.</p>'
-    parts = dict.fromkeys(key for run in runs for key in run.keys("parts"))
-    others = dict.fromkeys(key for run in runs for key in run.keys() if key not in OWN)
+    parts = dict.fromkeys(key for run in runs for key in run.names("parts"))
+    others = dict.fromkeys(key for run in runs for key in run.names() if key not in OWN)
     wanted = [CURVES[0], *((f"Loss term: {key.removeprefix('parts/')}", key, "") for key in parts)]
     wanted += [*CURVES[1:], *((key, key, "") for key in others)]
     figures = [figure(title, key, unit, runs, f"figure-{number}") for number, (title, key, unit) in enumerate(wanted)]

@@ -30,7 +30,7 @@ class Run:
         found = [(row["step"], value) for row in self.log if isinstance(value := _get(row, key), int | float)]
         return [step for step, _ in found], [float(value) for _, value in found]
 
-    def keys(self, group: str = "") -> list[str]:
+    def names(self, group: str = "") -> list[str]:
         """Names of the numbers that the log has, in order; ``parts`` gives ``parts/...``."""
         found: dict[str, None] = {}
         for row in self.log:
