@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -166,8 +167,8 @@ def restore(encoder: nn.Module, checkpoint: Path) -> None:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
         own = {name.removeprefix("encoder."): value for name, value in state.items() if name.startswith("encoder.")}
         encoder.load_state_dict(own)
-    except (OSError, RuntimeError, KeyError, EOFError) as error:
-        raise UsageError(f"cannot read the encoder from {checkpoint}: {error}") from error
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        raise UsageError(f"cannot read the encoder from {checkpoint}: {str(error).splitlines()[0]}") from error
 
 
 def load_weights(encoder: nn.Module, path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unlabeled.cli.compose import compose
 from unlabeled.cli.flags import Flag, Parsed, read, render
@@ -98,7 +98,9 @@ def finetune_command(domain: str, words: Sequence[str]) -> int:
 def embed_command(domain: str, words: Sequence[str]) -> int:
     """``unlabeled <domain> embed RUN --data PATH --out FILE``"""
     out = Flag("out", str, "the file to write, .npz or .parquet", metavar="FILE")
-    feature = Flag("feature", str, "pooled, mean (of tokens) or prefix (class token)", "pooled")
+    feature = Flag(
+        "feature", Literal["pooled", "mean", "prefix"], "mean is of tokens, prefix the class token", "pooled"
+    )
     flags = (DATA, out, feature, BATCH, WORKERS, DEVICE)
     usage = f"unlabeled {domain} embed RUN [--data PATH] --out FILE [flags]"
     typed = _typed(usage, "Frozen features, one row a sample, with labels and ids.", words, flags)

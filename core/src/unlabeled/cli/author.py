@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from unlabeled.config import together
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins import registry
 
-OUT = Flag("out", str, "the folder to write it in; ./unlabeled-NAME if not given", metavar="FOLDER")
+OUT = Flag("out", str, "the folder to write unlabeled-NAME into; here if not given", metavar="FOLDER")
 USAGE = "unlabeled plugin new NAME [--out FOLDER] | check NAME"
 
 
@@ -32,17 +31,13 @@ def plugin_command(words: Sequence[str]) -> int:
 
 
 def _new(name: str, out: str | None) -> int:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UsageError(f"plugin name {name!r}: lower-case letters, digits and _, a letter first")
-    folder = Path(out or f"unlabeled-{name.replace('_', '-')}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists already; choose another with --out")
     from unlabeled.testing.new_plugin import write
 
-    write(name, folder)
-    print(
-        f"wrote {folder}\nnext: pip install -e {folder} && unlabeled list {name}\n      unlabeled plugin check {name}"
-    )
+    parent = Path(out or ".")
+    files = write(name, parent)
+    root = parent / f"unlabeled-{name}"
+    print(f"wrote {len(files)} files into {root}")
+    print(f"next: pip install -e {root} && unlabeled list {name}\n      unlabeled plugin check {name}")
     return 0
 
 
@@ -51,7 +46,7 @@ def _check(domain: str) -> int:
     from unlabeled.testing import check
 
     failed = False
-    for line in check(domain):
-        print(line, flush=True)
-        failed = failed or str(line).lower().startswith(("fail", "error"))
+    for outcome in check(domain):
+        print(outcome, flush=True)
+        failed = failed or not outcome.good
     return 1 if failed else 0

@@ -1,0 +1,53 @@
+"""Export: the domain's own format, and ONNX for any domain."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import unlabeled
+from unlabeled.errors import PluginError, UsageError
+
+SHORT = {"epochs": 0, "batch_size": 16, "tensorboard": False}
+
+
+@pytest.fixture
+def run(toy):
+    return unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
+
+
+def test_native_is_the_domains_own(run):
+    lines = run.export("native")
+    found = load_file("run/export-native/weights.safetensors")
+    assert lines == "load_file('run/export-native/weights.safetensors')"
+    for name, value in run.encoder.state_dict().items():
+        assert torch.equal(found[name], value)
+
+
+def test_a_folder_of_ones_own(run):
+    run.export("native", "there")
+    assert Path("there/weights.safetensors").is_file()
+
+
+def test_a_file_is_in_the_way(run):
+    Path("there").write_text("")
+    with pytest.raises(UsageError, match="there is a file"):
+        run.export("native", "there")
+
+
+def test_an_unknown_format(run):
+    with pytest.raises(UsageError, match=r"unknown format 'onxn' in domain 'toy'\. Perhaps you meant onnx"):
+        run.export("onxn")
+
+
+def test_onnx_without_its_packages(run, monkeypatch):
+    find = importlib.util.find_spec
+    missing = ("onnx", "onnxscript")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in missing else find(name, *a))
+    with pytest.raises(PluginError, match=r"needs onnx and onnxscript: pip install 'unlabeled\[onnx\]'"):
+        run.export("onnx")
+    assert not Path("run/export-onnx").exists()

@@ -1,0 +1,27 @@
+"""Every recipe of every installed domain is complete, known, and stands on settings that exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from unlabeled.config import resolve
+from unlabeled.plugins import registry
+from unlabeled.recipes import describe_recipe, load_recipe, recipe_files
+
+RECIPES = [(domain, name) for domain in sorted(registry().domains) for name in recipe_files(domain)]
+VISION = {"simclr", "moco_v2", "moco_v3", "barlow_twins", "vicreg", "byol", "simsiam", "swav", "dino", "mae", "simmim",
+          "i_jepa", "data2vec", "lejepa"}  # fmt: skip
+
+
+def test_vision_has_the_published_systems():
+    assert set(recipe_files("vision")) >= VISION
+
+
+@pytest.mark.parametrize(("domain", "name"), RECIPES, ids="-".join)
+def test_a_recipe_resolves_and_says_what_it_is(domain, name):
+    config = resolve(load_recipe(domain, name), domain)
+    assert config.recipe == name
+    assert config.paper
+    assert config.summary
+    assert resolve(config.to_dict()) == config
+    assert describe_recipe(domain, name).objective == config.parts["objective"].name
