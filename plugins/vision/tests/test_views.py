@@ -81,7 +81,7 @@ def test_pixels_equal_torchvision_by_the_same_parameters(kind):
             assert view.params[name].any(), name
         for number in range(24):
             params = {name: value[number] for name, value in view.params.items()}
-            expected = _by_torchvision(batch.images[number] / 255, params, spec, round(0.3 * 32 / 2))
+            expected = _by_torchvision(batch.images[number] / 255, params, spec, radius=4)
             torch.testing.assert_close(view.batch.images[number], expected, rtol=0, atol=2e-4)
 
 
@@ -119,6 +119,12 @@ def test_parameters_have_the_probabilities_and_ranges_asked_for():
     assert len(counts) == 24
     expected = 4000 / 24
     assert float(((counts - expected) ** 2 / expected).sum()) < 60  # chi-square of 23, passed once in 30,000
+
+
+def test_blur_kernel_is_that_of_simclr():
+    """A tenth of the image, made odd: 23 pixels at 224, 3 at 32 and below."""
+    assert [SimCLR(ImageSpec(3, side)).augments[0].radius for side in (224, 96, 32, 16, 4)] == [11, 4, 1, 1, 1]
+    assert SimCLR(ImageSpec(3, 1)).augments[0].radius == 0
 
 
 def test_strong_jitter_keeps_factors_at_or_above_zero():

@@ -53,8 +53,8 @@ class Augment:
 
     @property
     def radius(self) -> int:
-        """Of the blur, in pixels: the kernel is odd and has at least 3 pixels."""
-        return min(max(1, round(self.kernel * self.side / 2)), self.side - 1)
+        """Of the blur, in pixels, as SimCLR has it: the kernel is odd and has at least 3 pixels."""
+        return min(max(1, int(self.kernel * self.side) // 2), self.side - 1)
 
     def draw(self, draw: Draw, sizes: Tensor) -> dict[str, Tensor]:
         """The parameters of every sample, each ``[B, ...]``; ``draw`` and ``sizes[B, 2]`` are on the host."""

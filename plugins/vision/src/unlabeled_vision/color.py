@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, rounded as torchvision has it
-BLOCK = 1 << 20  # most numbers blurred at once: more would leave the cache
+LARGE = 1 << 15  # numbers of an image from which on it is worth a call of its own
+BLOCK = 1 << 17  # most numbers blurred at once: more would leave the cache
 
 
 def luminance(x: Tensor) -> Tensor:
@@ -51,22 +52,22 @@ def saturation_(x: Tensor, factor: Tensor) -> Tensor:
 def hue_(x: Tensor, turn: Tensor) -> Tensor:
     """Hue turned by ``turn`` in [-0.5, 0.5] of the color circle. 3 channels.
 
-    Value and chroma stay, so only the hexagon position is computed, not HSV and back.
+    Value and chroma stay, so only the place on the hexagon is computed, not HSV and back: from red at 0, it is
+    1 + (green + blue - red - low) / chroma, on the side of green or of blue. Branches cost eight times an addition.
     """
     red, green, blue = x.unbind(1)
     high = torch.maximum(red, green)
     low = torch.minimum(red, green)
     high, low = torch.maximum(high, blue, out=high), torch.minimum(low, blue, out=low)
-    chroma = high - low
-    scale = chroma.clamp(min=1e-12).reciprocal_()
-    place = (red - green).mul_(scale).add_(4)
-    place = torch.where(green == high, (blue - red).mul_(scale).add_(2), place)
-    place = torch.where(red == high, (green - blue).mul_(scale), place)
-    place.add_(turn[:, None, None], alpha=6)
-    place.sub_(torch.mul(place, 1 / 6, out=scale).floor_(), alpha=6)
+    chroma = high.sub_(low)
+    place = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1)
+    place = torch.copysign(place, green - blue, out=place).add_(turn[:, None, None], alpha=6)
+    scratch = place * (1 / 6)
+    place.sub_(scratch.floor_(), alpha=6)  # in [0, 6)
     # how much of the chroma each channel has, over the six sides of the hexagon
-    for channel, center, sign, shift in ((red, 3, 1, -1), (green, 2, -1, 2), (blue, 4, -1, 2)):
-        share = torch.sub(place, center, out=scale).abs_().mul_(sign).add_(shift).clamp_(0, 1)
+    torch.addcmul(low, chroma, torch.sub(place, 3, out=scratch).abs_().sub_(1).clamp_(0, 1), out=red)
+    for channel, center in ((green, 2), (blue, 4)):
+        share = torch.sub(place, center, out=scratch).abs_().neg_().add_(2).clamp_(0, 1)
         torch.addcmul(low, chroma, share, out=channel)
     return x
 
@@ -153,8 +154,18 @@ def _each(factor: Tensor) -> Tensor:
 
 
 def _on_rows_(x: Tensor, rows: Tensor, operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
-    """``operation`` on samples ``rows`` of x; rows are known on the host, so an accelerator need not be waited for."""
+    """``operation`` on samples ``rows`` of x; rows are known on the host, so an accelerator need not be waited for.
+
+    Large images on a CPU go one by one, where they stand: gathered, they would leave the cache.
+    """
     if len(rows) == 0:
+        return x
+    if x.device.type == "cpu" and x[0].numel() >= LARGE:
+        for row, value in zip(rows.tolist(), values.split(1)):
+            part = x[row : row + 1]
+            result = operation(part, value)
+            if result is not part:
+                part.copy_(result)
         return x
     index = rows.to(x.device, non_blocking=True)
     return x.index_copy_(0, index, operation(x.index_select(0, index), values.to(x.device, non_blocking=True)))

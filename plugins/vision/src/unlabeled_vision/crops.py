@@ -80,32 +80,38 @@ def _unit(images: Tensor) -> Tensor:
     return images.float().mul_(1 / 255) if images.dtype == torch.uint8 else images.clone()
 
 
-def triangle_weights(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
+def triangle_weights(start: Tensor, length: Tensor, size: int, side: int, flip: Tensor | None = None) -> Tensor:
     """``[B, S, size]``: row i averages pixels ``start`` to ``start + length`` of a line into output pixel i.
 
-    Triangle of half width max(1, length / S) around the pixel's center, normalized over the pixels of the crop.
+    Triangle of half width max(1, length / S) around the pixel's center, normalized over the pixels of the crop. Rows
+    are in reverse where ``flip[B]``.
     """
-    start, length = start[:, None, None].float(), length[:, None, None].float()
-    step = length / side
-    centers = (torch.arange(side, device=start.device)[:, None] + 0.5) * step
-    place = torch.arange(size, device=start.device) + 0.5 - start
-    weights = (place - centers).abs_().mul_(-1 / step.clamp(min=1)).add_(1).clamp_(min=0)
-    weights.mul_((place > 0) & (place < length))
+    start, step = start[:, None].float(), length[:, None].float() / side
+    index = torch.arange(side, device=start.device)
+    if flip is not None:
+        index = torch.where(flip[:, None], side - 1 - index, index)
+    centers = start + (index + 0.5) * step
+    pixels = torch.arange(size, device=start.device) + 0.5
+    inside = ((pixels > start) & (pixels < start + step * side)).float()
+    weights = (pixels - centers[..., None]).abs_().mul_(-1 / step.clamp(min=1)[..., None]).add_(1).clamp_(min=0)
+    weights.mul_(inside[:, None])
     return weights.div_(weights.sum(-1, keepdim=True))
 
 
 def by_products(images: Tensor, boxes: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
     """The resize as two batched matrix products."""
     top, left, height, width = boxes.to(images.device, non_blocking=True).unbind(1)
+    mirrored = None if flip is None else flip.to(images.device, non_blocking=True)
     rows = triangle_weights(top, height, images.shape[2], side)
-    columns = triangle_weights(left, width, images.shape[3], side)
-    if flip is not None:
-        columns = torch.where(flip.to(images.device)[:, None, None], columns.flip(1), columns)
+    columns = triangle_weights(left, width, images.shape[3], side, mirrored)
     if images.dtype == torch.uint8:
         columns *= 1 / 255
-    count, channels = images.shape[:2]
-    wide = torch.bmm(images.float().flatten(1, 2), columns.mT).view(count, channels, -1, side)
-    return torch.matmul(rows[:, None], wide)
+    count, channels, high, wide = images.shape
+    # lines first: all channels of an image then share a product, six times faster than one product for each
+    lines = images.permute(0, 2, 1, 3).to(torch.float32, memory_format=torch.contiguous_format)
+    lines = torch.bmm(rows, lines.reshape(count, high, channels * wide)).view(count, side * channels, wide)
+    out = torch.bmm(lines, columns.mT).view(count, side, channels, side)
+    return out.permute(0, 2, 1, 3).contiguous()
 
 
 def one_by_one(images: Tensor | list[Tensor], boxes: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
