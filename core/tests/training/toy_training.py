@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class ToyData:
 
 
 class ToyViews:
-    """Two noisy views; with ``count = 1`` the clean one."""
+    """Noisy views."""
 
     params = ()
 
@@ -83,6 +84,13 @@ class ToyViews:
             View(ToyBatch(batch.ids, batch.x + self.noise * draw.at(number).normal(shape, 2001)), role)
             for number, role in enumerate(self.roles)
         ]
+
+
+class CleanViews(ToyViews):
+    """The sample itself."""
+
+    def __init__(self, spec: None) -> None:
+        super().__init__(("clean",), 0.0)
 
 
 class ToyEncoder(nn.Module):
@@ -211,11 +219,29 @@ def run_and_signal(folder: Path, job: dict[str, Any], lines: int, number: int, d
     return f"{text}EXIT {status}\n"
 
 
+def run_ranks(folder: Path, job: dict[str, Any], ranks: int) -> str:
+    """Run the job in one fork for each rank, as torchrun or SLURM would start it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = []
+    for rank in range(ranks):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+            os.environ |= {"MASTER_PORT": str(port)}
+            run_job(folder, job)
+            os._exit(0)
+        children.append(child)
+    return "".join(f"EXIT {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n" for child in children)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     base, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
     for name, each in jobs:
-        signal_after = each.pop("signal_after", [0, 0, 0.0])
-        report = run_and_signal(base / name, each, *signal_after)
+        ranks, signal_after = each.pop("ranks", 0), each.pop("signal_after", [0, 0, 0.0])
+        folder = base / name
+        report = run_ranks(folder, each, ranks) if ranks else run_and_signal(folder, each, *signal_after)
         with (base / f"{name}.txt").open("a") as file:
             file.write(report)

@@ -26,6 +26,8 @@ from unlabeled.training.progress import Display
 from unlabeled.training.session import Session, Stop, stepped
 
 STOPS: tuple[Stop, ...] = ("", "collapse", "minutes", "interrupted")  # the later one wins where ranks differ
+Report = Callable[[Any], Sequence[str]]  # what a data set says of a batch: samples that could not be read
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SYNC = 10  # steps between agreements of several ranks to stop
 PROBED = 2000  # samples of an online probe, half of them its bank
 
@@ -36,13 +38,17 @@ class StopWatch(Callback):
     def __init__(self, session: Session, stop_on_collapse: bool, every: int, say: Callable[[str], None]) -> None:
         self.session, self.stop_on_collapse, self.every, self.say = session, stop_on_collapse, every, say
         self.signaled = False
-        self._handlers: dict[int, Any] = {}
+        # taken now: Lightning puts its own in their place before training starts
+        self._handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.session.started = time.perf_counter()
+        if self.session.budget and self.session.before >= self.session.budget:
+            self.session.stop = "minutes"
+            trainer.should_stop = True
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._on_signal)
+            for number in SIGNALS:
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signaled and number == signal.SIGINT:
@@ -79,9 +85,9 @@ class StopWatch(Callback):
 
     def close(self) -> None:
         """Give the signals back, and stop the clock."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
         self.session.seconds = self.session.elapsed()
 
     def state_dict(self) -> dict[str, Any]:
@@ -94,8 +100,17 @@ class StopWatch(Callback):
 class Log(Callback):
     """A row every ``every`` steps and at the last one: losses averaged since the last row, and how training fares."""
 
-    def __init__(self, session: Session, every: int, watch: Watch, sinks: Sequence[Sink], display: Display) -> None:
-        self.session, self.every, self.watch, self.sinks, self.display = session, every, watch, sinks, display
+    def __init__(
+        self,
+        session: Session,
+        every: int,
+        watch: Watch,
+        sinks: Sequence[Sink],
+        display: Display,
+        report: Report,
+    ) -> None:
+        self.session, self.every, self.watch = session, every, watch
+        self.sinks, self.display, self.report = sinks, display, report
         self._waited, self._step = 0.0, 0
         self._norm: Tensor | None = None
 
@@ -106,8 +121,10 @@ class Log(Callback):
     def _due(self, trainer: Trainer, step: int) -> bool:
         return step % self.every == 0 or step == trainer.max_steps
 
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, *_: Any) -> None:
         self._waited += time.perf_counter() - self._ended
+        for text in self.report(batch):
+            self.display.say(text)
         if self._due(trainer, trainer.global_step + 1):
             self.watch.arm()
 
@@ -181,27 +198,16 @@ class OnlineProbe(Callback):
             write(self.sinks, step, {"knn": accuracy})
             self.display.say(f"step {step:05d} | online knn {accuracy:.4f} (on {len(self.test)} samples)")
 
-    @torch.no_grad()
     def accuracy(self, device: torch.device) -> float:
         """Of the encoder as it is, which is left as it was."""
+        from unlabeled.probes.embedding import embed
         from unlabeled.probes.knn import knn_accuracy
 
-        encoder, labels = self.parts.encoder, self.parts.data.labels
+        parts, labels = self.parts, self.parts.data.labels
         assert labels is not None
-        training = encoder.training
-        encoder.eval()
-        try:
-            train, test = self._features(self.train, device), self._features(self.test, device)
-        finally:
-            encoder.train(training)
-        return float(knn_accuracy(train, labels[self.train], test, labels[self.test]))
-
-    def _features(self, ids: Tensor, device: torch.device) -> Tensor:
-        out = []
-        for chunk in ids.split(256):
-            batch = self.parts.data.__getitems__(chunk.tolist()).to(device)
-            out += [self.parts.encoder(view).pooled.float().cpu() for view in self.views(batch, Draw(0, 0, batch.ids))]
-        return torch.cat(out)
+        both = (self.train, self.test)
+        train, test = (embed(parts.encoder, parts.data, self.views, indices=ids, device=device).x for ids in both)
+        return knn_accuracy(train, labels[self.train], test, labels[self.test])
 
 
 def probe_samples(parts: Parts) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ hide the rest. Deviation is SimSiam's (https://arxiv.org/abs/2011.10566): per di
 times sqrt(D), so that 1 is a uniform sphere and 0 a single point.
 
 Thresholds, at the encoder or at the projector, on 5 log rows in a row: effective rank below 1.5 % of min(rows, D)
-(and at least 1.5), or deviation below 0.02, or a ``perplexity`` among the objective's parts below 1.5. They were
-chosen so that no healthy objective crosses them: they find features that are nearly a point or a line, and say
-nothing about quality.
+(and at least 1.5), or deviation below 0.02, or among the objective's parts a ``perplexity`` below 1.5 or a
+``target_std`` below 0.01. They were chosen so that no healthy objective crosses them: they find features that are
+nearly a point or a line, and say nothing about quality.
 
     # B samples, D features
 """
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Features
 
 ROWS = 256  # at most: 256 x 256 eigenvalues take 5 ms
-RANK_SHARE, RANK_LEAST, DEVIATION, PERPLEXITY = 0.015, 1.5, 0.02, 1.5
+RANK_SHARE, RANK_LEAST, DEVIATION = 0.015, 1.5, 0.02
+PARTS = {"perplexity": 1.5, "target_std": 0.01}  # least of the objective's parts whose names end so
 PATIENCE = 5
 
 CAUSES = {
@@ -120,7 +121,12 @@ class Watch:
     def read(self, parts: Mapping[str, float]) -> tuple[dict[str, float], str]:
         """``rank``, ``deviation`` (and the projector's), and what collapsed once it has lasted, or ``""``."""
         row: dict[str, float] = {}
-        bad = [f"{name} is {value:.2f}" for name, value in parts.items() if "perplexity" in name and value < PERPLEXITY]
+        bad = [
+            f"{name} is {value:.4f} (below {least})"
+            for name, value in parts.items()
+            for end, least in PARTS.items()
+            if name.endswith(end) and value < least
+        ]
         for prefix, tap in self.taps.items():
             x = tap.take()
             if x is None or not x.isfinite().all():

@@ -22,6 +22,7 @@ from unlabeled.contract import Batch, Loss, Progress
 from unlabeled.distributed import convert_batchnorm
 from unlabeled.errors import RunError
 from unlabeled.training.datamodule import Plan
+from unlabeled.training.gradient_cache import forward_cached, sync_gradients
 from unlabeled.training.optimizers import parameter_groups
 from unlabeled.training.session import position
 
@@ -163,8 +164,6 @@ class Pretraining(LightningModule):
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.parts.prepare(batch, settings.seed, epoch)
         if settings.micro_batch:
-            from unlabeled.training.gradient_cache import forward_cached
-
             loss, self._replay = forward_cached(self.objective, self.encoder, views, settings.micro_batch, seed)
         else:
             loss = self.objective(self.encoder, views)
@@ -179,8 +178,6 @@ class Pretraining(LightningModule):
 
     def on_after_backward(self) -> None:
         if self.training_settings.micro_batch and self.trainer.world_size > 1:
-            from unlabeled.training.gradient_cache import sync_gradients
-
             sync_gradients(self.parameters())
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:

@@ -26,6 +26,7 @@ from unlabeled.training import loggers
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
 from unlabeled.training.collapse import Watch
 from unlabeled.training.datamodule import Plan, PretrainingData
+from unlabeled.training.gradient_cache import refuse_batchnorm
 from unlabeled.training.module import Pretraining
 from unlabeled.training.progress import display
 from unlabeled.training.saving import SPARE, AtomicCheckpointIO, Save, remove_stale
@@ -138,6 +139,8 @@ def _module(parts: Parts, plan: Plan, session: Session) -> Pretraining:
     schedule = construct(component, choice.settings, {"steps": session.steps}, name=choice.name)
     parts.encoder.train()
     parts.objective.train()
+    if parts.config.training.micro_batch:
+        refuse_batchnorm(parts.encoder)
     if parts.config.training.compile:
         parts.encoder.compile()
     return Pretraining(parts, plan, session.steps, schedule, lambda: session.spent)
@@ -174,8 +177,9 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
     sinks = _sinks(parts, out, session.start) if trainer.is_global_zero else []
     shown = display(trainer.global_rank, session.start, session.steps)
     watch = Watch(parts.encoder, parts.objective, parts.config.parts["objective"].name)
+    report = getattr(parts.data, "report", lambda batch: ())
     stop = StopWatch(session, settings.stop_on_collapse, settings.log_every, shown.say)
-    callbacks: list[Any] = [stop, Log(session, settings.log_every, watch, sinks, shown)]
+    callbacks: list[Any] = [stop, Log(session, settings.log_every, watch, sinks, shown, report)]
     if settings.probe_every and parts.data.labels is not None:
         callbacks.append(OnlineProbe(parts, settings.probe_every * plan.steps, sinks, shown))
     every, spare = (settings.checkpoint_every, 0.0) if settings.checkpoint_every else (plan.steps, SPARE)
@@ -187,6 +191,10 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         status = "success"
+    except RuntimeError as error:
+        if "state_dict" in str(error):
+            raise UsageError(f"{checkpoint} is of another model than this config builds: {error}") from error
+        raise
     finally:
         stop.close()
         watch.close()

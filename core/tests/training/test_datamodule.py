@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlabeled.errors import UsageError
+from unlabeled.training.datamodule import AddressedBatches, Plan, order
+
+
+def batches(plan: Plan, rank: int = 0, position: int = 0, seed: int = 3) -> list[list[int]]:
+    return list(AddressedBatches(plan, seed, rank, lambda: position))
+
+
+def test_an_order_is_a_permutation_that_epoch_and_seed_change() -> None:
+    first = order(1000, 0, 0)
+    assert sorted(first.tolist()) == list(range(1000))
+    assert torch.equal(first, order(1000, 0, 0))
+    for other in (order(1000, 0, 1), order(1000, 1, 0)):
+        assert (first == other).float().mean() < 0.01
+    # positions are uniform: the mean place of the first half of the ids is that of the second
+    place = torch.argsort(torch.stack([order(100, 5, epoch) for epoch in range(200)]), dim=1).double()
+    assert abs(place[:, :50].mean() - 49.5) < 1
+
+
+def test_an_epoch_visits_each_sample_once_and_leaves_out_the_rest() -> None:
+    found = batches(Plan(103, 10))
+    assert [len(b) for b in found] == [10] * 10
+    assert len({i for b in found for i in b}) == 100
+
+
+def test_ranks_and_accumulation_cut_the_same_global_batches() -> None:
+    whole = batches(Plan(96, 24))
+    cut = [batches(Plan(96, 24, accumulate=2, world=3), rank) for rank in range(3)]
+    for step, expected in enumerate(whole):
+        joined = [i for micro in (0, 1) for rank in range(3) for i in cut[rank][2 * step + micro]]
+        assert joined == expected
+
+
+@pytest.mark.parametrize("position", [0, 1, 9, 10, 11, 27])
+def test_any_position_goes_on_where_the_stream_was(position: int) -> None:
+    plan = Plan(103, 10)
+    stream = [b for epoch in range(3) for b in batches(plan, position=10 * epoch)]
+    rest = batches(plan, position=position)
+    assert rest == stream[position : (position // 10 + 1) * 10]
+
+
+def test_errors_say_what_would_be_right() -> None:
+    with pytest.raises(UsageError, match="the data has 30 samples, fewer than one batch of 64: set --batch-size to 30"):
+        Plan(30, 64)
+    with pytest.raises(UsageError, match="must be a multiple of 6, for example 18"):
+        Plan(100, 20, accumulate=2, world=3)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from unlabeled.errors import PluginError
+from unlabeled.training import loggers
+from unlabeled.training.loggers import Jsonl, drop_rows_after
+from unlabeled.training.progress import Bar, Lines, Silent, display, duration, line
+
+ROW = {"loss": 0.4123456, "rank": 37.12, "samples_per_second": 212.4, "data_wait": 0.031, "eta_seconds": 660}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_can_be_grepped() -> None:
+    text = line(100, 4800, ROW)
+    assert text == "step 00100/04800 (2%) | loss 0.4123 | rank 37.1 | 212 samples/s | wait 3% | eta 11m"
+    assert "rank" not in line(1, 2, {k: v for k, v in ROW.items() if k != "rank"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (75, "1m15s"), (660, "11m"), (7500, "2h05m"), (273600, "3d04h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_bar_on_a_terminal_lines_elsewhere_nothing_on_other_ranks() -> None:
+    plain = io.StringIO()
+    assert isinstance(display(0, 0, 10, plain), Lines)
+    assert isinstance(display(1, 0, 10, plain), Silent)
+    terminal = Terminal()
+    bar = display(0, 0, 10, terminal)
+    assert isinstance(bar, Bar)
+    bar.show(5, 10, ROW)
+    bar.say("saved [not markup]")
+    bar.advance(6)
+    bar.close()
+    assert "loss 0.4123" in terminal.getvalue()
+    assert "[not markup]" in terminal.getvalue()
+    assert "6/10" in terminal.getvalue()
+
+
+def test_rows_after_the_resumed_step_and_torn_lines_go(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    sink = Jsonl(path, 0)
+    for step in (10, 20, 30):
+        sink.log_metrics({"loss": 1.0 / step}, step)
+    sink.finalize("success")
+    path.write_text(path.read_text() + '{"step": 40, "lo')
+    drop_rows_after(path, 20)
+    assert [json.loads(text)["step"] for text in path.read_text().splitlines()] == [10, 20]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_logger_package_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PluginError, match=r"pip install 'unlabeled\[wandb\]'"):
+        loggers.wandb(tmp_path, "run")
+    with pytest.raises(PluginError, match=r"pip install 'unlabeled\[mlflow\]'"):
+        loggers.mlflow(tmp_path, "run")
+
+
+def test_the_identity_of_a_run_stays_with_its_folder(tmp_path: Path) -> None:
+    first = loggers._run_id(tmp_path)
+    assert first == loggers._run_id(tmp_path)
+    assert len(first) == 12
