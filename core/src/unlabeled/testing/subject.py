@@ -203,6 +203,7 @@ def _tensors(a: Tensor, b: Tensor, tolerance: float, where: str) -> str:
         return f"{where} differs in {int((a != b).sum())} of {a.numel()} places"
     gap = float((a.detach() - b.detach()).abs().max())
     limit = tolerance * max(1.0, float(b.detach().abs().max()))
+    # written so that a NaN, which compares false with everything, is a difference
     return "" if gap <= limit else f"{where} differs by up to {gap:.2g} (limit {limit:.2g})"
 
 
