@@ -99,11 +99,15 @@ class Draw:
     def __len__(self) -> int:
         return self.ids.numel()
 
+    @cached_property
+    def _sample_key(self) -> Tensor:
+        """The part of the key that all purposes share, computed once."""
+        k = mix64(self.ids.to(torch.int64) + _wrap(self.seed * GOLDEN))
+        return mix64(k + _wrap(self.epoch * GOLDEN + 1))
+
     def _key(self, purpose: int) -> Tensor:
         assert 0 <= purpose <= 65535, f"purpose {purpose} does not fit beside the view: 0 to 65535"
-        k = mix64(self.ids.to(torch.int64) + _wrap(self.seed * GOLDEN))
-        k = mix64(k + _wrap(self.epoch * GOLDEN + 1))
-        return mix64(k + _wrap((self.view << 16 | int(purpose)) * GOLDEN + 2))
+        return mix64(self._sample_key + _wrap((self.view << 16 | int(purpose)) * GOLDEN + 2))
 
     def words(self, n: int, purpose: int) -> Tensor:
         """``int64[B, n]``: n words of 64 random bits for each sample."""
