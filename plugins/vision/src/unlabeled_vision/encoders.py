@@ -31,14 +31,15 @@ from unlabeled.objectives.masked import sincos
 from unlabeled_vision.data import ImageSpec
 
 PATCHED = ("vision_transformer", "eva", "deit", "beit")  # modules of timm whose models take any patch size
-LARGE = 128  # pixels; from this side on an image is cut into patches of about 16, a smaller one's side into about 8
+LARGE = 128  # pixels; from this side on an image is cut into patches of about 16, smaller ones into about 8 a side
+TINY = 32  # pixels; below, into about 4 a side
 
 
 # ---------------------------------------------------------------------------------------------- geometry
 
 
 def auto_patch(size: int) -> int:
-    """Side of a patch in pixels: as near 16 as divides a large image, else such that about 8 make a small one's side.
+    """Side of a patch in pixels: as near 16 as divides a large image; about 8, or of tiny images 4, make the side of a smaller one.
 
     A power of two where one does, since local crops have sides of multiples of 8.
     """
@@ -47,7 +48,7 @@ def auto_patch(size: int) -> int:
     else:
         even = [p for p in (1, 2, 4, 8) if size % p == 0 and 4 <= size // p <= 12]
         odd = [p for p in range(1, size + 1) if size % p == 0 and 4 <= size // p <= 12]
-        fits = sorted(even or odd, key=lambda p: abs(size / p - 8))
+        fits = sorted(even or odd, key=lambda p: abs(size / p - (8 if size >= TINY else 4)))
     if not fits:
         raise ValueError(f"images of {size} px cannot be cut into equal patches of a useful size; make them 16 * n px")
     return fits[0]
@@ -298,6 +299,15 @@ class TimmEncoder(nn.Module):
             self._shapes[size] = find_shape(self.model, self.spec.channels, size)
         return self._shapes[size]
 
+    def bare(self, view: View) -> tuple[Tensor, Tensor | None]:
+        """Tokens and pooled vector of timm's model alone, called as its users do: the conformance kit compares."""
+        batch: Any = view.batch
+        x = self.model.forward_features(batch.images)
+        if self.plain:
+            return x[:, self.model.num_prefix_tokens :].flatten(0, 1), self.model.forward_head(x, pre_logits=True)
+        shape = self._shape((batch.images.shape[2], batch.images.shape[3]))
+        return shape.rows(x)[0], self.model.forward_head(x, pre_logits=True) if shape.head else None
+
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         images: Tensor = batch.images
@@ -315,10 +325,10 @@ class ViT(TimmEncoder):
     """Vision Transformer of timm, in sizes that fit the image where a setting is 0.
 
     Args:
-        patch: side of a patch in pixels; 0 = near 16 from 128 px on, else about 8 patches a side.
-        width: D, features of a token, a multiple of heads; 0 = 384 from 128 px on, 192 from 32 px on, else 128.
+        patch: side of a patch in pixels; 0 = near 16 from 128 px on, else about 8 patches a side, below 32 px 4.
+        width: D, features of a token, a multiple of heads; 0 = 384 from 128 px on, 192 from 32 px on, else 64.
         depth: number of blocks; 0 = 12 from 128 px on, 6 from 32 px on, else 4.
-        heads: attention heads; 0 = one for each 64 features.
+        heads: attention heads; 0 = one for each 64 features, at least 4.
         registers: extra tokens that hold no patch (https://arxiv.org/abs/2309.16588).
         drop_path: greatest share of samples that skip a block in training, in [0, 1).
         pool: one vector an image: avg, the mean of the patches, or cls, a class token.
@@ -343,9 +353,9 @@ class ViT(TimmEncoder):
         patch = patch or auto_patch(spec.size)
         if spec.size % patch:
             raise ValueError(f"patch {patch} does not divide images of {spec.size} px; {auto_patch(spec.size)} does")
-        small, tiny = spec.size < LARGE, spec.size < 32
-        width = width or (128 if tiny else 192 if small else 384)
-        heads = heads or max(1, width // 64)
+        small, tiny = spec.size < LARGE, spec.size < TINY
+        width = width or (64 if tiny else 192 if small else 384)
+        heads = heads or max(4, width // 64)
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         kwargs: dict[str, Any] = {
