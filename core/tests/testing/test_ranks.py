@@ -1,8 +1,9 @@
 """Ranks return their results in order, and an error on one is raised with its cause."""
 
+import os
+
 import pytest
 import torch
-from torch.multiprocessing import ProcessRaisedException
 
 from unlabeled.distributed import gather, rank, world
 from unlabeled.testing.ranks import run_ranks
@@ -10,6 +11,18 @@ from unlabeled.testing.ranks import run_ranks
 
 def report(factor):
     return {"rank": rank(), "world": world(), "all": gather(torch.tensor([factor * rank()])), "missing": None}
+
+
+def process():
+    return os.getpid()
+
+
+def environment(name):
+    return os.environ.get(name)
+
+
+def die():
+    os._exit(3)
 
 
 def fail():
@@ -26,7 +39,7 @@ def test_results_come_in_rank_order():
 
 
 def test_an_error_is_raised_with_its_cause():
-    with pytest.raises(ProcessRaisedException, match=r"rank 1 has had enough|Connection closed by peer"):
+    with pytest.raises(RuntimeError, match="rank 1 has had enough"):
         run_ranks(fail)
 
 
@@ -36,3 +49,25 @@ def test_a_nested_function_is_refused():
 
     with pytest.raises(AssertionError, match="not at the top level of its file"):
         run_ranks(nested)
+
+
+@pytest.mark.slow  # starts processes anew
+def test_processes_are_kept_and_renewed_after_an_error():
+    first = run_ranks(process)
+    assert run_ranks(process) == first
+    with pytest.raises(RuntimeError, match=r"rank [01] of 2 failed"):
+        run_ranks(fail)
+    assert not set(run_ranks(process)) & set(first)
+
+
+@pytest.mark.slow  # starts processes anew
+def test_a_new_environment_reaches_the_ranks(monkeypatch):
+    assert run_ranks(environment, 2, "RANKS_TEST") == [None, None]
+    monkeypatch.setenv("RANKS_TEST", "here")
+    assert run_ranks(environment, 2, "RANKS_TEST") == ["here", "here"]
+
+
+@pytest.mark.slow  # starts processes anew
+def test_a_process_that_dies_is_told():
+    with pytest.raises(RuntimeError, match="died without a word"):
+        run_ranks(die)
