@@ -48,6 +48,16 @@ def test_counts_of_labels(run):
     assert counts["rankme.rankme"] == (120, 0)
 
 
+def test_unlabeled_samples_count_in_no_score(toy):
+    config = resolve({"domain": "toy"})
+    data = build_data(config)
+    data.labels[torch.arange(150) % 2 == 0] = -1
+    table = evaluate(config, build_encoder(config, data.spec), data, seeds=(0,))
+    counts = {c.key: (c.n_train, c.n_test) for c in table.columns}
+    assert counts["linear.accuracy@all"] == counts["kmeans.nmi"] == (60, 15)
+    assert counts["rankme.rankme"] == (120, 0)
+
+
 def test_seeds_where_something_is_drawn(run):
     drawn, fixed = run(), run({"fixed": True})
     for table, whole in ((drawn, 3), (fixed, 1)):

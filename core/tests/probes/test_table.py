@@ -44,7 +44,7 @@ def test_text_is_aligned_and_whole(table):
     assert lines[0] == "knn accuracy %       10 per class (30)  all (100)"
     assert lines[1] == "chance                            10.0       10.0"
     assert lines[2] == "untrained: [red]net        60.0 ± 10.0          -"
-    assert lines[4].split() == ["features", "rankme"]
+    assert lines[4].split() == ["without", "labels", "rankme"]
     assert lines[5].split() == ["untrained:", "[red]net", "3.500"]
     assert "knn-v1: cosine" in lines
     assert "a note" in lines

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count as count_from
+from itertools import islice
 from typing import Any, Literal, TypeGuard, get_args
 
 import torch
@@ -121,7 +123,7 @@ def embed_views(
     with evaluating(encode):
         for batch in batches(data, ids, batch_size=batch_size, workers=workers):
             if len(batch):
-                made = take(views, batch.to(device), count, seed)
+                made = islice(_drawn(views, batch.to(device), seed), count)
                 x.append(torch.stack([feature_of(encode(view), feature).float().cpu() for view in made], 1))
                 read.append(batch.ids.cpu())
     # the first entry only gives an empty data set its shape
@@ -134,13 +136,15 @@ def embed_views(
 
 def take(views: Views, batch: Batch, count: int, seed: int) -> list[View]:
     """``count`` views of ``batch``, of the first role; nothing in them is hidden."""
-    made: list[View] = []
-    epoch = 0
-    while len(made) < count:
-        found = views(batch, Draw(seed, epoch, batch.ids))
-        made += [view.clean() for view in found if view.role == views.roles[0]]
-        epoch += 1
-    return made[:count]
+    return list(islice(_drawn(views, batch, seed), count))
+
+
+def _drawn(views: Views, batch: Batch, seed: int) -> Iterator[View]:
+    """Epoch after epoch, so that no more than one call's views are held."""
+    for epoch in count_from(0):
+        made = [view.clean() for view in views(batch, Draw(seed, epoch, batch.ids)) if view.role == views.roles[0]]
+        assert made, f"views give no view of their first role {views.roles[0]!r}"
+        yield from made
 
 
 def has_running_statistics(encoder: Any) -> bool:

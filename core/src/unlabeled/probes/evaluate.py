@@ -190,8 +190,10 @@ class _Evaluation:
         return sides[0], sides[1]
 
     def _column(self, name: str, key: str, labels: str | None, probe: Probe, train: Embedded, test: Embedded) -> Column:
-        n_train = min(len(train), getattr(probe, "samples", len(train)))
-        n_test = len(test) if _has(probe, "needs_labels") else 0
+        if _has(probe, "needs_labels"):
+            n_train, n_test = (int((side.y >= 0).sum()) for side in (train, test) if side.y is not None)
+        else:
+            n_train, n_test = min(len(train), getattr(probe, "samples", len(train))), 0
         column = Column(name, key, labels or "", probe.spec.partition(":")[0], n_train, n_test)
         if column.key not in {c.key for c in self.columns}:
             self.columns.append(column)

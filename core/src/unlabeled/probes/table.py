@@ -144,16 +144,18 @@ class Table:
         return cls(*head, columns, rows, tuple(found["notes"]))
 
     def blocks(self) -> list[Block]:
-        """One block for each probe that was asked at several numbers of labels, one for all other numbers."""
+        """One block for each probe asked at several numbers of labels, one for other scores, one for the rest."""
         by_labels = {c.probe: [d for d in self.columns if d.probe == c.probe] for c in self.columns if c.labels}
         blocks = []
         for probe, columns in by_labels.items():
             unit = " %" if columns[0].number == "accuracy" else ""
             heads = [f"{c.labels} ({c.n_train})" for c in columns]
             blocks.append(self._block(f"{probe} {columns[0].number}{unit}", heads, columns))
-        others = [c for c in self.columns if not c.labels]
-        if others:
-            blocks.append(self._block("features", [c.number for c in others], others))
+        scored = [c for c in self.columns if not c.labels and c.n_test]
+        free = [c for c in self.columns if not c.labels and not c.n_test]
+        for title, columns in (("scored on test", scored), ("without labels", free)):
+            if columns:
+                blocks.append(self._block(title, [c.number for c in columns], columns))
         return blocks
 
     def _block(self, title: str, heads: Sequence[str], columns: Sequence[Column]) -> Block:
