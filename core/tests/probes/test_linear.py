@@ -119,6 +119,15 @@ def test_accuracy_is_that_of_a_good_classifier(points):
     assert Linear()(Embedded(x, y), Embedded(test_x, test_y))["accuracy"] == pytest.approx(theirs, abs=0.05)
 
 
+def test_threads_are_as_before(points):
+    x, y, test_x, test_y = points
+    before = torch.get_num_threads()
+    with linear.one_thread_if(True):
+        assert torch.get_num_threads() == 1
+    Linear()(Embedded(x, y), Embedded(test_x, test_y))
+    assert torch.get_num_threads() == before
+
+
 def test_labels_need_not_be_dense(points):
     x, y, test_x, test_y = points
     names = torch.tensor([4, 7, 90])
