@@ -42,7 +42,12 @@ def test_codes_share_the_prototypes_equally(scores):
     codes = sinkhorn(scores[0].double(), epsilon=0.2, iterations=200)
     torch.testing.assert_close(codes.sum(1), torch.ones(64, dtype=torch.float64))
     torch.testing.assert_close(codes.sum(0), torch.full((48,), 64 / 48, dtype=torch.float64))
-    assert 47 < perplexity([codes]) <= 48.0001
+
+
+def test_perplexity_counts_what_codes_tell_apart():
+    assert perplexity([torch.full((6, 4), 0.25)]) == 1  # each sample with the same code, though all prototypes are used
+    torch.testing.assert_close(perplexity([torch.eye(4), torch.eye(4)]), torch.tensor(4.0))
+    torch.testing.assert_close(perplexity([torch.eye(4)[[0, 0, 1, 1]]]), torch.tensor(2.0))
 
 
 def test_codes_ignore_order_and_a_common_shift(scores):

@@ -56,9 +56,14 @@ def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temper
 
 
 def perplexity(codes: Sequence[Tensor]) -> Tensor:
-    """How many prototypes are used: exp of the entropy of the mean code, 1 to K."""
-    mean = torch.cat(list(codes)).mean(0)
-    return torch.exp(-(mean * mean.clamp(min=1e-12).log()).sum())
+    """How many groups of samples the codes tell apart: 1 (all samples alike: the loss rests at ln K) to K.
+
+    exp of the information of a code about its sample. The entropy of the mean code, which is often shown, says
+    nothing here: Sinkhorn holds it at ln K.
+    """
+    rows = torch.cat(list(codes))
+    mean = rows.mean(0)
+    return torch.exp(torch.special.xlogy(rows, rows).sum(1).mean() - torch.special.xlogy(mean, mean).sum())
 
 
 class SwAV(nn.Module):
