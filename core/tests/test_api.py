@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import unlabeled
-from unlabeled.api import OUT, is_first_process, open_data
+from unlabeled.api import open_data
+from unlabeled.launch import OUT, is_first_process
 from unlabeled.runs import FREE, LONGER, next_folder, read_run
 
 pytestmark = pytest.mark.usefixtures("toy")
