@@ -52,6 +52,8 @@ MUTATIONS = [
     ("check_same_draws_in_any_batch", "any batch and order", ("masks", "start[layout.group]", "start[0]")),
     ("check_draws_differ", "two views of a role differ", ("views", "draw.at(number), role", "draw.at(0), role")),
     ("check_draws_differ", "epoch to epoch", ("views", "draw.at(number), role", "Draw(0, 0, batch.ids, number), role")),
+    ("check_baselines_give_features", "gives .B, D.", ("baselines", "view.batch.x ", "view.batch.x[0] ")),
+    ("check_baselines_give_features", "in any batch", ("baselines", "view.batch.x ", "view.batch.x - view.batch.x.mean(0) ")),
     ("check_masks_keep_the_contract", "as it says", ("masks", 'sets = frozenset({"hidden"})', 'sets = frozenset({"swap"})')),
     ("check_masks_keep_the_contract", "not all", ("masks", "share(self.ratio, touchable(layout))", "layout.lengths")),
     ("check_mask_rates_are_exact", "hides 0.5 of 8 rows", ("masks", "share(self.ratio,", "share(self.ratio / 4,")),

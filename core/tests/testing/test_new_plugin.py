@@ -20,6 +20,7 @@ FILES = """
 README.md
 pyproject.toml
 src/unlabeled_toy_new/__init__.py
+src/unlabeled_toy_new/baselines.py
 src/unlabeled_toy_new/data.py
 src/unlabeled_toy_new/encoders.py
 src/unlabeled_toy_new/masks.py

@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     checks_flow.check_layouts_and_content,
     checks_flow.check_same_draws_in_any_batch,
     checks_flow.check_draws_differ,
+    checks_flow.check_baselines_give_features,
     checks_masks.check_masks_keep_the_contract,
     checks_masks.check_mask_rates_are_exact,
     checks_masks.check_mask_marginals,

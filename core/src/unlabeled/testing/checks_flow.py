@@ -173,6 +173,21 @@ def check_draws_differ(domain: str) -> None:
         ensure(not other, "the clean view has nothing random in it", other)
 
 
+def check_baselines_give_features(domain: str) -> None:
+    """Ensure that features without a model are finite [B, D], and of a sample the same in any batch."""
+    it = subject(domain)
+    if not it.rows("baseline"):
+        raise NotApplicable("the domain has no baseline: tables of probes will say so")
+    ids = it.ids(6)
+    for row in it.rows("baseline"):
+        who, baseline = f"baseline {row.name!r}", it.make(row)
+        x = baseline(it.clean(ids))
+        ensure(x.dim() == 2 and len(x) == len(ids), f"{who} gives [B, D]", list(x.shape))
+        ensure(bool(torch.isfinite(x).all()), f"{who} gives finite numbers", "inf or nan")
+        other = difference(baseline(it.clean(ids[2:3])), x[2:3], 1e-5, "a sample")
+        ensure(not other, f"{who} gives a sample the same in any batch", other)
+
+
 def check_bad_input_is_named(domain: str) -> None:
     """Ensure that a missing path, an empty folder and a file of garbage are one clear line that names them."""
     it = subject(domain)

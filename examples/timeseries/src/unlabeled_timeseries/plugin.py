@@ -11,6 +11,7 @@ ROWS = (
     Component(kind="tokenizer", name="patches", target=f"{PACKAGE}.tokenizers:Patches", summary="values of each patch"),
     Component(kind="encoder", name="transformer", target=f"{PACKAGE}.encoders:Transformer", summary="over patches"),
     Component(kind="decoder", name="block", target=f"{PACKAGE}.decoders:BlockDecoder", summary="one block over rows"),
+    Component(kind="baseline", name="spectrum", target=f"{PACKAGE}.baselines:Spectrum", summary="power in 16 bands"),
 )
 
 
@@ -33,5 +34,6 @@ def unlabeled_domain() -> Domain:
             "encoder": "transformer",
             "decoder": "block",
             "objective": "simclr",
+            "baseline": "spectrum",
         },
     )
