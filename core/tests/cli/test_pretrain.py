@@ -258,6 +258,14 @@ class TestResume:
     def test_what_leaves_the_numbers_as_they_are_may_change(self, unlabeled, run, words):
         assert unlabeled("toy", "pretrain", "--resume", "--out", run, *words).code == 0
 
+    @pytest.mark.parametrize("content", [b"", b"garbage" * 9])
+    def test_a_broken_checkpoint(self, unlabeled, run, content):
+        (run / "checkpoints" / "last.ckpt").write_bytes(content)
+        found = unlabeled("toy", "pretrain", "--resume", "--out", run, "--epochs", "2")
+        assert found.code == 2
+        assert "last.ckpt: it is no checkpoint of a run" in found.err
+        assert found.err.count("\n") == 1
+
     def test_no_run(self, unlabeled, tmp_path):
         found = unlabeled("toy", "pretrain", "--resume", "--out", "nowhere")
         assert found.code == 2
