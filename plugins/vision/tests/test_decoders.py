@@ -7,7 +7,7 @@ import torch
 
 from unlabeled.contract import Layout
 from unlabeled_vision.decoders import TransformerDecoder
-from unlabeled_vision.encoders import grid_layout
+from unlabeled_vision.features import grid_layout
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from unlabeled.contract import Encoder, Features, Needs, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.masks import RandomMask
 from unlabeled_vision.data import ImageBatch, ImageSpec
-from unlabeled_vision.encoders import Timm, TimmEncoder, ViT, auto_patch, grid_layout
+from unlabeled_vision.encoders import Timm, TimmEncoder, ViT
+from unlabeled_vision.features import auto_patch, grid_layout
 from unlabeled_vision.resnet import ResNet
 
 SPEC = ImageSpec(3, 64)
@@ -214,7 +215,7 @@ def test_layouts_are_row_major() -> None:
 
 
 def test_errors_say_what_is_right() -> None:
-    with pytest.raises(ValueError, match="timm has no model 'resnt18'. Perhaps you meant"):
+    with pytest.raises(ValueError, match=r"timm has no model .resnt18.\. Perhaps you meant"):
         Timm("resnt18", SPEC)
     with pytest.raises(ValueError, match="patch 5 does not divide images of 64 px; 8 does"):
         ViT(SPEC, patch=5)

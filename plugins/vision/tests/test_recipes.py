@@ -1,4 +1,4 @@
-"""Every recipe: a paper, a command, a config that resolves and builds at any size, and steps that leave nothing unused."""
+"""Every recipe: a paper, a command, a config that builds at any size, and steps that leave nothing unused."""
 
 from __future__ import annotations
 
