@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -156,8 +157,9 @@ def _start(checkpoint: Path, resume: bool) -> int:
     try:
         found = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         return int(found["global_step"])
-    except (RuntimeError, KeyError, EOFError) as error:
-        raise UsageError(f"cannot resume from {checkpoint}: it is no checkpoint of a run ({error})") from error
+    except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"cannot resume from {checkpoint}: it is no checkpoint of a run ({cause})") from error
 
 
 def _sinks(parts: Parts, out: Path, start: int) -> list[loggers.Sink]:
