@@ -23,6 +23,7 @@ class ResNet(TimmEncoder):
 
     Args:
         depth: number of layers: 10 and 18 of basic blocks, 34 likewise, 50 of bottlenecks.
+        width: channels of the first stage; each stage doubles them. 64 in the paper; the stem has 64 at any width.
         small_stem: 3x3 first convolution and no max-pool: yes, no, or auto, which says yes up to 64 px.
     """
 
@@ -31,9 +32,14 @@ class ResNet(TimmEncoder):
         spec: ImageSpec,
         *,
         depth: Literal[10, 18, 34, 50] = 18,
+        width: int = 64,
         small_stem: Literal["auto", "yes", "no"] = "auto",
     ) -> None:
+        if width < 1:
+            raise ValueError(f"width is {width}; it must be at least 1")
         kwargs: dict[str, Any] = {"in_chans": spec.channels, "num_classes": 0}
+        if width != 64:
+            kwargs["channels"] = tuple(width * 2**stage for stage in range(4))
         if depth == 10:
             kwargs["layers"] = (1, 1, 1, 1)
         name = f"resnet{18 if depth == 10 else depth}"
