@@ -98,9 +98,8 @@ class Subject:
 
     def make(self, row: Component, encoder: Any = None) -> Any:
         """A component with its default settings."""
-        config = self.config(**{str(row.kind): {"name": self.name(row)}})
         wired = {"spec": self.data.spec, "encoder": encoder}
-        return construct(row, config.parts[row.kind].settings, wired, name=self.name(row))
+        return construct(row, {}, wired, name=self.name(row))
 
     def views(self, row: Component, ids: Sequence[int] | None = None, epoch: int = 0) -> list[View]:
         """What a views component makes of a batch."""
