@@ -51,7 +51,7 @@ class Training:
         clip: greatest gradient norm; 0 = no clipping.
         init: encoder weights to start from: a run folder, an encoder folder or a safetensors file.
         log_every: optimizer steps between log rows.
-        checkpoint_every: optimizer steps between checkpoints; 0 = once an epoch.
+        checkpoint_every: optimizer steps between checkpoints; 0 = once an epoch, at most every 30 seconds.
         probe_every: epochs between online kNN probes, where the data has labels; 0 = off.
         stop_on_collapse: end the run when the features collapse.
         max_bad: greatest share of unreadable samples before the run stops.

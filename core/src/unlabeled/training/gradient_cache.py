@@ -24,6 +24,7 @@ from unlabeled.contract import Features, Hide, Layout, Loss, Objective, Rows, Vi
 from unlabeled.distributed import world
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError, above
+from unlabeled.training.session import reseed
 
 
 def cached_backward(
@@ -118,6 +119,7 @@ class CachedEncoder:
             # a weight that autocast casts and keeps under no_grad would have no gradient in the second pass
             "cache_enabled": False,
         }
+        self._device = device
         self._devices = [device] if device.type == "cuda" else []
 
     def __getattr__(self, name: str) -> Any:
@@ -161,7 +163,7 @@ class CachedEncoder:
         with torch.random.fork_rng(self._devices):
             # mixed, because the CPU generator reads only the low 32 bits of a seed
             word = mix64(mix64(torch.tensor(self._seed)) + (call << 32 | chunk))
-            torch.manual_seed(int(word))
+            reseed(int(word), self._device)
             yield
 
 

@@ -24,7 +24,7 @@ from unlabeled.errors import RunError
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
 from unlabeled.training.optimizers import parameter_groups
-from unlabeled.training.session import position
+from unlabeled.training.session import position, reseed
 
 
 def step_seed(seed: int, step: int, micro: int, rank: int) -> int:
@@ -160,7 +160,7 @@ class Pretraining(LightningModule):
         done = position(self.trainer)
         epoch, micro = done // self.plan.micro_steps, done % self.plan.accumulate
         seed = step_seed(settings.seed, step, micro, self.global_rank)
-        torch.manual_seed(seed)
+        reseed(seed, self.device)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.parts.prepare(batch, settings.seed, epoch)
         if settings.micro_batch:
