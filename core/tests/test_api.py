@@ -134,6 +134,13 @@ def test_settings_that_a_resume_may_change_exist():
     assert {*LONGER, *FREE} <= set(Training.__dataclass_fields__)
 
 
+def test_no_module_hides_a_public_function():
+    """Importing a submodule sets its name on the package, over the function of that name."""
+    package = Path(unlabeled.__file__).parent
+    modules = {path.stem for path in package.iterdir() if not path.name.startswith("_")}
+    assert modules & set(unlabeled.__all__) == set()
+
+
 def test_every_public_name_resolves():
     for name in unlabeled.__all__:
         assert getattr(unlabeled, name) is not None

@@ -139,7 +139,7 @@ class Pretrained:
 
     def export(self, to: str = "native", folder: str | Path | None = None) -> str:
         """Write weights that load without this project into ``folder``; the snippet that loads them."""
-        from unlabeled.export import export as write
+        from unlabeled.exporting import export as write
 
         return write(self, to, folder)
 
@@ -252,7 +252,7 @@ def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
     """Train all weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``."""
-    from unlabeled.finetune import finetune as fit
+    from unlabeled.finetuning import finetune as fit
 
     found, _ = run_of(run)
     return fit(found, found.data(data), **settings)

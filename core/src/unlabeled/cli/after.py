@@ -81,7 +81,7 @@ def probe_command(domain: str, words: Sequence[str]) -> int:
 
 def finetune_command(domain: str, words: Sequence[str]) -> int:
     """``unlabeled <domain> finetune RUN --data PATH``"""
-    sig = read_signature("unlabeled.finetune", "Finetune")
+    sig = read_signature("unlabeled.finetuning", "Finetune")
     own = [Flag(s.name.replace("_", "-"), s.type, s.help, s.default) for s in sig.settings]
     summary = "All weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json."
     typed = _typed(f"unlabeled {domain} finetune RUN [--data PATH] [flags]", summary, words, [DATA, JSON, *own])

@@ -105,14 +105,15 @@ def finetune(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda
     views = _views(run, settings.views)
     scores: dict[str, list[float]] = {"from scratch": [], "pre-trained": []}
     sides = split(data, ids, settings.seeds[0])
-    for seed in settings.seeds:
-        fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
-        for name, encoder in (("from scratch", build_encoder(fresh, run.spec)), ("pre-trained", run.encoder)):
-            say(f"fine-tuning {name}, seed {seed}")
-            train, test = (ids[side] for side in split(data, ids, seed))
-            model = _Classifier(copy.deepcopy(encoder), classes).to(device)
-            fit(model, data, views, train, settings, seed, device)
-            scores[name].append(score(model, data, run.views, test, settings, device))
+    with torch.random.fork_rng():  # the caller's generator stays as it is
+        for seed in settings.seeds:
+            fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
+            for name, encoder in (("from scratch", build_encoder(fresh, run.spec)), ("pre-trained", run.encoder)):
+                say(f"fine-tuning {name}, seed {seed}")
+                train, test = (ids[side] for side in split(data, ids, seed))
+                model = _Classifier(copy.deepcopy(encoder), classes).to(device)
+                fit(model, data, views, train, settings, seed, device)
+                scores[name].append(score(model, data, run.views, test, settings, device))
     assert data.labels is not None
     train, test = (data.labels[ids[side]] for side in sides)
     chance = float((test == train.mode().values).float().mean())
@@ -146,22 +147,22 @@ def fit(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: Fin
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr)
     step = 0
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model.train()
-        for epoch in range(settings.epochs):
-            for batch in _epoch(data, ids, size, settings.workers, seed, epoch):
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.lr * factor(step, steps)
-                view = views(batch.to(device), Draw(seed, epoch, batch.ids.to(device)))[0].clean()
-                loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device))
-                if not math.isfinite(loss.item()):
-                    raise RunError(f"fine-tuning diverged in epoch {epoch + 1}: the loss is {loss.item()}; lower --lr")
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], 1.0)
-                optimizer.step()
-                step += 1
+    torch.manual_seed(seed)
+    model.train()
+    for epoch in range(settings.epochs):
+        for batch in _epoch(data, ids, size, settings.workers, seed, epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * factor(step, steps)
+            view = views(batch.to(device), Draw(seed, epoch, batch.ids.to(device)))[0].clean()
+            # a sample that stands in for an unreadable one may have no label
+            loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device), ignore_index=-1)
+            if not math.isfinite(loss.item()):
+                raise RunError(f"fine-tuning diverged in epoch {epoch + 1}: the loss is {loss.item()}; lower --lr")
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], 1.0)
+            optimizer.step()
+            step += 1
 
 
 def factor(step: int, steps: int) -> float:
@@ -179,9 +180,10 @@ def score(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: F
     with evaluating(model):
         for batch in batches(data, ids, batch_size=256, workers=settings.workers):
             logits = model(take(views, batch.to(device), 1, 0)[0])
-            right += int((logits.argmax(1).cpu() == data.labels[batch.ids.cpu()]).sum())
-            total += len(batch)
-    return right / total
+            y = data.labels[batch.ids.cpu()]
+            right += int((logits.argmax(1).cpu() == y).sum())
+            total += int((y >= 0).sum())
+    return right / max(1, total)
 
 
 def _epoch(data: Data, ids: Tensor, size: int, workers: int, seed: int, epoch: int) -> Iterator[Batch]:
