@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from unlabeled.distributed import gather, rank
 
@@ -124,6 +125,7 @@ class _MeanLogSumExp(torch.autograd.Function):
         return total_R.mean()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0] / ctx.rows
         return (*(None if g is None else g * scale for g in ctx.saved_tensors), None, None, None)
