@@ -77,10 +77,6 @@ class TimmEncoder(nn.Module):
                 can.add("layers")
         self.can: frozenset[Capability] = frozenset(can)
         self._shapes: dict[tuple[int, int], Shape] = {}
-        # oneDNN and cuDNN convolve channels-last; any other order costs each convolution a copy
-        self.channels_last = self.shape is not None and self.shape.form == "NCHW"
-        if self.channels_last:
-            model.to(memory_format=torch.channels_last)
 
     def prepare(self, needs: Needs) -> None:
         """Called by core with the objective's needs: the mask token learns only where rows are masked."""
@@ -124,8 +120,6 @@ class TimmEncoder(nn.Module):
             return plain_features(self.model, images, view, layout, hide, layers, self.mask_token)
         if view.swap is not None or (view.hidden is not None and hide == "drop"):
             raise ValueError(f"{self.blueprint.name} can neither drop nor swap rows; a ViT can")
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
         return map_features(self.model, self._shape((images.shape[2], images.shape[3])), images, view, layout, layers)
 
 
