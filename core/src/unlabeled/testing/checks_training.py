@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 from unlabeled.build import Parts
 from unlabeled.contract import Loss, Progress, View
 from unlabeled.distributed import convert_batchnorm, rank, world
-from unlabeled.plugins import registry
+from unlabeled.plugins import registry, use_files
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import BATCH, NotApplicable, Subject, difference, ensure, still, subject
 
@@ -134,7 +136,7 @@ def check_ranks_equal_one_rank(domain: str) -> None:
     """
     it = subject(domain)
     plugin: Any = it.found.plugin(domain)
-    where = (domain, getattr(plugin, "__name__", ""))
+    where = (domain, getattr(plugin, "__name__", ""), str(getattr(plugin, "__file__", "")))
     one = rank_step(*where)
     several = run_ranks(rank_step, RANKS, *where)
     gap = abs(several[0]["loss"] - one["loss"]) / max(1e-6, abs(one["loss"]))
@@ -143,12 +145,13 @@ def check_ranks_equal_one_rank(domain: str) -> None:
     ensure(gap < ROUNDING, f"{RANKS} ranks give the gradient of one", f"a relative difference of {gap:.2g}")
 
 
-def rank_step(domain: str, plugin: str) -> dict[str, Any]:
+def rank_step(domain: str, plugin: str, file: str) -> dict[str, Any]:
     """Loss and gradient of the default composition on this rank's share of a batch, averaged over ranks."""
     if domain not in registry().domains:  # a plugin that is loaded by hand is not found in a new process
-        import importlib
-
-        registry().add(domain, importlib.import_module(plugin))
+        if plugin == f"unlabeled_plugin_{Path(file).stem}":
+            use_files([file])  # --plugin FILE
+        else:
+            registry().add(domain, importlib.import_module(plugin))
     it = subject(domain)
     parts = it.parts()
     if world() > 1:
