@@ -1,7 +1,7 @@
 """Flags from settings: parsing that lists every mistake at once, and help. Imports nothing heavy.
 
 Not tyro: building its parser for the some 80 flags of a run takes 210 ms of CPU (85 import, 125 parser; measured with
-tyro 1.0.17) where this takes under 10, and it stops at the first kind of error, in a box of several lines.
+tyro 1.0.17) where this takes 22, with reading all settings from source; and tyro stops at the first kind of error.
 """
 
 from __future__ import annotations
