@@ -18,7 +18,7 @@ from typing import Any
 
 from common import arguments, child, save
 
-ENCODER = {"name": "resnet", "depth": 10, "width": 32}
+ENCODER = {"name": "resnet", "depth": 10, "width": 16}
 BATCH = 256
 LR = {"simclr": 2e-3, "barlow_twins": 2e-3, "vicreg": 2e-3, "lightly": 2e-3}
 PROJECTOR = (512, 128)

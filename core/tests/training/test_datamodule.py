@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from unlabeled.errors import UsageError
-from unlabeled.training.datamodule import AddressedBatches, Plan, order
+from unlabeled.training.datamodule import AddressedBatches, Plan, order, trainable
 
 
 def batches(plan: Plan, rank: int = 0, position: int = 0, seed: int = 3) -> list[list[int]]:
-    return list(AddressedBatches(plan, seed, rank, lambda: position))
+    return list(AddressedBatches(plan, torch.arange(plan.samples), seed, rank, lambda: position))
 
 
 def test_an_order_is_a_permutation_that_epoch_and_seed_change() -> None:
@@ -42,6 +42,22 @@ def test_any_position_goes_on_where_the_stream_was(position: int) -> None:
     stream = [b for epoch in range(3) for b in batches(plan, position=10 * epoch)]
     rest = batches(plan, position=position)
     assert rest == stream[position : (position // 10 + 1) * 10]
+
+
+class Held:
+    """Twelve samples, every third held out."""
+
+    test: torch.Tensor | None = torch.arange(12) % 3 == 0
+
+    def __len__(self) -> int:
+        return 12
+
+
+def test_held_out_samples_are_never_trained_on() -> None:
+    pool = trainable(Held())  # type: ignore[arg-type]
+    assert pool.tolist() == [1, 2, 4, 5, 7, 8, 10, 11]
+    epoch = list(AddressedBatches(Plan(len(pool), 4), pool, 0, 0, lambda: 0))
+    assert sorted(i for batch in epoch for i in batch) == pool.tolist()
 
 
 def test_errors_say_what_would_be_right() -> None:

@@ -1,10 +1,11 @@
 """The order of samples, addressed by (seed, epoch), and the loader that reads them from any position.
 
-An epoch's order is a permutation of the data set; rank r of W takes ``global_batch[r*b:(r+1)*b]``. The last, smaller
+An epoch's order is a permutation of the samples that training may see: all but those that the data set itself holds
+out for its test, so that no probe is ever asked about a sample that pre-training saw. Rank r of W takes ``global_batch[r*b:(r+1)*b]``. The last, smaller
 batch of an epoch is left out, and another order brings its samples in the next one. Nothing here has state: after a
 resume the sampler starts where the loop says that it stands.
 
-    # N samples in the data set, b samples per micro-step and rank, W ranks
+    # N samples to train on, b samples per micro-step and rank, W ranks
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def order(samples: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.argsort(mix64(words), stable=True)
 
 
+def trainable(data: Data) -> torch.Tensor:
+    """``int64[N]``: ids of the samples that training may see."""
+    return torch.arange(len(data)) if data.test is None else torch.nonzero(~data.test)[:, 0]
+
+
 @dataclass(frozen=True)
 class Plan:
     """How an epoch is cut into steps, micro-steps and the parts of ranks."""
@@ -42,7 +48,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.batch_size > self.samples:
             raise UsageError(
-                f"the data has {self.samples} samples, fewer than one batch of {self.batch_size}: "
+                f"the data has {self.samples} samples to train on, fewer than one batch of {self.batch_size}: "
                 f"set --batch-size to {self.samples} or less"
             )
         parts = self.accumulate * self.world
@@ -70,17 +76,21 @@ class Plan:
 
 
 class AddressedBatches(Sampler[list[int]]):
-    """Batches of this rank from the position that ``position()`` gives, in micro-steps since the start of the run."""
+    """Batches of this rank from the position that ``position()`` gives, in micro-steps since the start of the run.
 
-    def __init__(self, plan: Plan, seed: int, rank: int, position: Callable[[], int]) -> None:
-        self.plan, self.seed, self.rank, self.position = plan, seed, rank, position
+    ``pool[N]`` are the ids that are drawn from.
+    """
+
+    def __init__(self, plan: Plan, pool: torch.Tensor, seed: int, rank: int, position: Callable[[], int]) -> None:
+        assert len(pool) == plan.samples, (len(pool), plan.samples)
+        self.plan, self.pool, self.seed, self.rank, self.position = plan, pool, seed, rank, position
 
     def __len__(self) -> int:
         return self.plan.micro_steps
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, start = divmod(self.position(), len(self))
-        ids = order(self.plan.samples, self.seed, epoch)
+        ids = self.pool[order(self.plan.samples, self.seed, epoch)]
         wide, b = self.plan.rows * self.plan.world, self.plan.rows
         for micro in range(start, len(self)):
             begin = micro * wide + self.rank * b
@@ -110,7 +120,9 @@ class PretrainingData(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
         assert trainer is not None
-        batches = AddressedBatches(self.plan, self.seed, trainer.global_rank, lambda: position(trainer))
+        batches = AddressedBatches(
+            self.plan, trainable(self.data), self.seed, trainer.global_rank, lambda: position(trainer)
+        )
         return DataLoader(
             self.data,  # type: ignore[arg-type]
             batch_sampler=batches,

@@ -26,7 +26,7 @@ from unlabeled.plugins import registry
 from unlabeled.training import loggers
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
 from unlabeled.training.collapse import Watch
-from unlabeled.training.datamodule import Plan, PretrainingData
+from unlabeled.training.datamodule import Plan, PretrainingData, trainable
 from unlabeled.training.gradient_cache import refuse_batchnorm
 from unlabeled.training.module import Pretraining
 from unlabeled.training.progress import display
@@ -73,7 +73,7 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
     settings = parts.config.training
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
-        plan = Plan(len(parts.data), settings.batch_size, settings.accumulate, trainer.world_size)
+        plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         steps = total_steps(settings, plan)
         checkpoint = out / "checkpoints" / "last.ckpt"
         start = _start(checkpoint, resume)
@@ -91,7 +91,7 @@ def check(parts: Parts, out: Path) -> None:
     settings = parts.config.training
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
-        plan = Plan(len(parts.data), settings.batch_size, settings.accumulate, trainer.world_size)
+        plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         session = Session(total_steps(settings, plan), plan.steps, settings.batch_size, 0)
         _module(parts, plan, session).configure_optimizers()
 
