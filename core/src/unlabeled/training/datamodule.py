@@ -1,9 +1,9 @@
 """The order of samples, addressed by (seed, epoch), and the loader that reads them from any position.
 
 An epoch's order is a permutation of the samples that training may see: all but those that the data set itself holds
-out for its test, so that no probe is ever asked about a sample that pre-training saw. Rank r of W takes ``global_batch[r*b:(r+1)*b]``. The last, smaller
-batch of an epoch is left out, and another order brings its samples in the next one. Nothing here has state: after a
-resume the sampler starts where the loop says that it stands.
+out for its test, so that no probe is ever asked about a sample that pre-training saw. Rank r of W takes
+``global_batch[r*b:(r+1)*b]``. The last, smaller batch of an epoch is left out, and another order brings its samples
+in the next one. Nothing here has state: after a resume the sampler starts where the loop says that it stands.
 
     # N samples to train on, b samples per micro-step and rank, W ranks
 """
