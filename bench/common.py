@@ -23,7 +23,9 @@ def machine() -> dict[str, str]:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        model = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), model)
+        model = next(
+            (x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), model
+        )
     packages = ("torch", "torchvision", "timm", "lightning", "lightly")
     return {
         "cpu": f"{model}, {os.cpu_count()} cores",

@@ -19,8 +19,8 @@ from typing import Any
 from common import arguments, child, save
 
 ENCODER = {"name": "resnet", "depth": 10, "width": 16}
-BATCH = 256
-LR = {"simclr": 2e-3, "barlow_twins": 2e-3, "vicreg": 2e-3, "lightly": 2e-3}
+BATCH = 128
+LR = 1e-3
 PROJECTOR = (512, 128)
 TEMPERATURE = 0.2
 CALIBRATE = 12  # steps
@@ -35,7 +35,7 @@ def config(method: str, archive: str, steps: int) -> Any:
         "data": {"name": "images", "path": archive, "size": 32},
         "views": {"name": "simclr", "blur": 0.0, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
         "encoder": ENCODER,
-        "optimizer": {"name": "adamw", "lr": LR.get(method, 2e-3), "weight_decay": 0.05},
+        "optimizer": {"name": "adamw", "lr": LR, "weight_decay": 0.05},
         "training": {"batch_size": BATCH, "steps": steps, "epochs": 100_000, "workers": 0, "log_every": 50},
     }
     name = "simclr" if method == "lightly" else method
@@ -77,7 +77,7 @@ def lightly(archive: str, steps: int, out: Path) -> Any:
     head = SimCLRProjectionHead(encoder.dim, *PROJECTOR)
     criterion = NTXentLoss(temperature=TEMPERATURE)
     model = encoder.model.to(memory_format=torch.contiguous_format)
-    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=LR["lightly"], weight_decay=0.05)
+    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=LR, weight_decay=0.05)
     warmup = max(1, steps // 10)
     schedule = torch.optim.lr_scheduler.SequentialLR(
         optimizer,
@@ -131,32 +131,76 @@ def train_within(method: str, archive: str, minutes: float, weights: Path) -> di
     return child(Path(__file__), "--one", *words, str(steps), str(weights))
 
 
-def probe(method: str, archive: str, weights: Path) -> dict[str, Any]:
-    """The probe table of an encoder, with its baselines."""
+def measure(archive: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
+    """kNN and linear accuracy on the 4,000 test images: chance, raw pixels, untrained (3 seeds), and each method.
+
+    Label subsets are drawn with 3 seeds; numbers with all labels of a trained encoder have one value each.
+    """
+    import torch
     from safetensors.torch import load_file
 
     from unlabeled.build import build_data, build_encoder
-    from unlabeled.probes.evaluate import evaluate
+    from unlabeled.contract import Embedded
+    from unlabeled.probes.embedding import batches, calibrate, embed, take
+    from unlabeled.probes.knn import KNN
+    from unlabeled.probes.linear import Linear
+    from unlabeled.probes.splits import subset
+    from unlabeled_vision.baselines import RawPixels
+    from unlabeled_vision.views import Clean
 
-    run = config(method, archive, 1)
+    run = config("simclr", archive, 1)
     data = build_data(run)
-    encoder = build_encoder(run, data.spec)
-    encoder.load_state_dict(load_file(weights))
-    return evaluate(run, encoder, data).to_dict()
+    clean, ids = Clean(data.spec), torch.arange(len(data))
+    train, test = ids[~data.test], ids[data.test]
+    knn, linear = KNN(), Linear()
+
+    def numbers(found: Embedded, seeds: tuple[int, ...]) -> dict[str, list[float]]:
+        x, y = found.x, found.y
+        held, out = Embedded(x[test], y[test]), {}
+        for labels in ("10 per class", "10 %", "all"):
+            for seed in seeds if labels != "all" else seeds[:1]:
+                part = train[subset(y[train], train, labels, seed)]
+                for name, one_probe in (("knn", knn), ("linear", linear)):
+                    value = one_probe(Embedded(x[part], y[part]), held)["accuracy"]
+                    out.setdefault(f"{name}, {labels}", []).append(100 * value)
+        return out
+
+    rows = [{"row": "chance", "numbers": {}, "note": "10.0 everywhere: ten classes of equal size"}]
+    rows.append({"row": "raw pixels", "numbers": numbers(embed(RawPixels(data.spec), data, clean), (0, 1, 2))})
+    fresh: dict[str, list[float]] = {}
+    for seed in range(3):
+        encoder = build_encoder(run.with_training(seed=1000 + seed), data.spec)
+        some = batches(data, train[torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))][:2048],
+                       batch_size=256, workers=0)  # fmt: skip
+        calibrate(encoder, lambda batch, e=encoder: e(take(clean, batch, 1, 0)[0]), some)
+        for key, values in numbers(embed(encoder, data, clean), (seed,)).items():
+            fresh.setdefault(key, []).extend(values)
+    rows.append({"row": "untrained encoder", "numbers": fresh})
+    for method, file in weights.items():
+        encoder = build_encoder(run, data.spec)
+        encoder.load_state_dict(load_file(file))
+        rows.append({"row": method, "numbers": numbers(embed(encoder, data, clean), (0, 1, 2))})
+        print(rows[-1], flush=True)
+    return [{**row, "specs": [knn.spec, linear.spec]} for row in rows]
 
 
 def main() -> None:
-    args = arguments(__doc__, minutes=20.0, methods="simclr,barlow_twins,vicreg,lightly", weights="bench/weights")
+    args = arguments(
+        __doc__, minutes=20.0, methods="simclr,barlow_twins,vicreg,lightly", only="", weights="bench/weights"
+    )
     archive = str(args.data / "vision" / "cifar10" / "cifar10.zip")
     folder = Path(args.weights)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = {}
-    for method in args.methods.split(","):
-        weights = folder / f"{method}.safetensors"
-        trained = train_within(method, archive, args.minutes, weights)
-        rows[method] = {"trained": trained, "probe": probe(method, archive, weights)}
-        print(method, trained, flush=True)
-        save("quality" if len(args.methods.split(",")) > 1 else f"quality-{method}", {"minutes": args.minutes, "rows": rows})
+    if args.only != "probe":
+        for method in args.methods.split(","):
+            trained = train_within(method, archive, args.minutes, folder / f"{method}.safetensors")
+            (folder / f"{method}.json").write_text(json.dumps(trained))
+            print(method, trained, flush=True)
+    if args.only != "train":
+        weights = {m: folder / f"{m}.safetensors" for m in args.methods.split(",")}
+        rows = measure(archive, weights)
+        trained = {m: json.loads((folder / f"{m}.json").read_text()) for m in weights}
+        save("quality", {"minutes": args.minutes, "encoder": ENCODER, "batch": BATCH, "rows": rows, "trained": trained})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def throughput(rows: list[dict[str, Any]]) -> str:
 
 def overhead(rows: list[dict[str, Any]]) -> str:
     head = ("case", "trainer / by hand", "trainer, s a step", "by hand, s a step")
-    return table(head, [(r["case"], f"**{r['ratio']:.3f}**", f"{r['trainer']:.4f}", f"{r['by_hand']:.4f}") for r in rows])
+    return table(
+        head, [(r["case"], f"**{r['ratio']:.3f}**", f"{r['trainer']:.4f}", f"{r['by_hand']:.4f}") for r in rows]
+    )
 
 
 def infonce(rows: list[dict[str, Any]]) -> str:
@@ -57,13 +59,20 @@ def infonce(rows: list[dict[str, Any]]) -> str:
 
 
 def startup(rows: list[dict[str, Any]]) -> str:
-    text = table(("command", "CPU s", "wall s"), [(f"`{r['command']}`", f"{r['cpu_s']:.2f}", f"{r['wall_s']:.2f}") for r in rows])
-    return text + "\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's `spt --help` 0.35 CPU s."
+    text = table(
+        ("command", "CPU s", "wall s"), [(f"`{r['command']}`", f"{r['cpu_s']:.2f}", f"{r['wall_s']:.2f}") for r in rows]
+    )
+    return (
+        text + "\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's `spt --help` 0.35 CPU s."
+    )
 
 
 def drop(rows: list[dict[str, Any]]) -> str:
     head = ("model", "75 % hidden / none hidden", "none hidden, s", "75 % hidden, s", "batch")
-    return table(head, [(r["model"], f"**{r['ratio']:.2f}**", f"{r['all_s']:.2f}", f"{r['hidden_s']:.2f}", r["batch"]) for r in rows])
+    return table(
+        head,
+        [(r["model"], f"**{r['ratio']:.2f}**", f"{r['all_s']:.2f}", f"{r['hidden_s']:.2f}", r["batch"]) for r in rows],
+    )
 
 
 SECTIONS = {
@@ -80,7 +89,12 @@ def page() -> str:
     """RESULTS.md: ratios first, with the command and machine of each measurement."""
     from quality_table import quality
 
-    lines = ["# Results", "", "Made by `make bench`; every section names its command. Medians; both sides in one run, in turn.", ""]
+    lines = [
+        "# Results",
+        "",
+        "Made by `make bench`; every section names its command. Medians; both sides in one run, in turn.",
+        "",
+    ]
     machine = None
     for name in NAMES:
         file = RESULTS / f"{name}.json"

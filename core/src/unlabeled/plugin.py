@@ -15,7 +15,7 @@ ROWS = (
     _row("objective", "simclr", "objectives.simclr:SimCLR", "NT-Xent between views of a batch", "2002.05709"),
     _row("objective", "moco_v2", "objectives.moco:MoCoV2", "InfoNCE against a queue of teacher keys", "2003.04297"),
     _row("objective", "moco_v3", "objectives.moco:MoCoV3", "InfoNCE of student against teacher", "2104.02057"),
-    _row("objective", "barlow_twins", "objectives.barlow_twins:BarlowTwins", "decorrelate, keep the diagonal", "2103.03230"),
+    _row("objective", "barlow_twins", "objectives.barlow_twins:BarlowTwins", "correlation to identity", "2103.03230"),
     _row("objective", "vicreg", "objectives.vicreg:VICReg", "variance, invariance, covariance", "2105.04906"),
     _row("objective", "byol", "objectives.byol:BYOL", "predict a momentum teacher's projection", "2006.07733"),
     _row("objective", "simsiam", "objectives.byol:SimSiam", "predict the other view, stop-gradient", "2011.10566"),

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unlabeled.allocator import keep_freed_memory
 from unlabeled.build import build_encoder, construct
 from unlabeled.config import Choice, RunConfig
 from unlabeled.contract import Batch, Data, Embedded, Probe, Views
@@ -52,6 +53,8 @@ def evaluate(
     ``spec`` is what the encoder was wired with, where that is not ``data.spec``; ``say`` is told what is under way.
     Raises ``UsageError`` where ``data`` allows no probe.
     """
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
     run = _Evaluation(config, data, tuple(seeds), device, batch_size, workers, data.spec if spec is None else spec, say)
     rows = [run.pretrained(encoder), run.untrained()]
     if run.labeled:

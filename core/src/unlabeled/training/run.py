@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from unlabeled.allocator import keep_freed_memory
 from unlabeled.build import Parts, construct
 from unlabeled.config import Training
 from unlabeled.errors import UsageError
@@ -73,6 +74,8 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
     settings = parts.config.training
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         steps = total_steps(settings, plan)
         checkpoint = out / "checkpoints" / "last.ckpt"
