@@ -7,96 +7,127 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from common import HERE, RESULTS, table
 
-NAMES = ("paired", "throughput", "overhead", "infonce", "startup", "drop", "quality")
+
+def rows_of(**columns: str) -> Callable[[dict[str, Any]], str]:
+    """A table whose columns are format strings over a row."""
+
+    def write(found: dict[str, Any]) -> str:
+        return table(tuple(columns), [[text.format(**row) for text in columns.values()] for row in found["rows"]])
+
+    return write
 
 
-def paired(rows: list[dict[str, Any]]) -> str:
-    head = ("method", "steps", "greatest relative gap, float64", "float32, first 50", "loss first -> last")
-    return table(
-        head,
-        [
-            (r["method"], r["steps"], f"{r['gap']:.1e}", f"{r['gap_float32_50']:.1e}", f"{r['first']:.4f} -> {r['last']:.4f}")
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-def throughput(rows: list[dict[str, Any]]) -> str:
-    head = ("encoder", "pixels", "ours / lightly", "ours, images/s", "lightly, images/s", "batch", "workers")
-    return table(
-        head,
-        [
-            (r["encoder"], r["size"], f"**{r['ratio']:.2f} x**", f"{r['ours']:.1f}", f"{r['lightly']:.1f}", r["batch"], r["workers"])
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-def overhead(rows: list[dict[str, Any]]) -> str:
-    head = ("case", "trainer / by hand", "trainer, s a step", "by hand, s a step")
-    return table(
-        head, [(r["case"], f"**{r['ratio']:.3f}**", f"{r['trainer']:.4f}", f"{r['by_hand']:.4f}") for r in rows]
-    )
-
-
-def infonce(rows: list[dict[str, Any]]) -> str:
-    head = ("B", "dense / chunked memory", "chunked / dense time", "dense MB", "chunked MB", "dense s", "chunked s")
-    return table(
-        head,
-        [
-            (r["batch"], f"**{r['memory_ratio']:.1f} x**", f"**{r['time_ratio']:.2f}**", f"{r['dense_mb']:.0f}",
-             f"{r['chunked_mb']:.0f}", f"{r['dense_s']:.2f}", f"{r['chunked_s']:.2f}")
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-def startup(rows: list[dict[str, Any]]) -> str:
-    text = table(
-        ("command", "CPU s", "wall s"), [(f"`{r['command']}`", f"{r['cpu_s']:.2f}", f"{r['wall_s']:.2f}") for r in rows]
-    )
+def startup(found: dict[str, Any]) -> str:
+    text = rows_of(**{"command": "`{command}`", "CPU s": "{cpu_s:.2f}", "wall s": "{wall_s:.2f}"})(found)
     return (
-        text + "\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's `spt --help` 0.35 CPU s."
+        f"{text}\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's `spt --help` 0.35 CPU s."
     )
 
 
-def drop(rows: list[dict[str, Any]]) -> str:
-    head = ("model", "75 % hidden / none hidden", "none hidden, s", "75 % hidden, s", "batch")
-    return table(
-        head,
-        [(r["model"], f"**{r['ratio']:.2f}**", f"{r['all_s']:.2f}", f"{r['hidden_s']:.2f}", r["batch"]) for r in rows],
+def quality(found: dict[str, Any]) -> str:
+    """Probe numbers, each with its deviation over seeds where there are several, and the CPU minutes really used."""
+    keys = list(next(r["numbers"] for r in found["rows"] if r["numbers"]))
+    rows = []
+    for row in found["rows"]:
+        used = found["trained"].get(row["row"])
+        cells = [number(row["numbers"][key]) for key in keys] if row["numbers"] else ["10.0"] * len(keys)
+        rows.append((row["row"], *cells, f"{used['cpu_s'] / 60:.1f}" if used else "", used["steps"] if used else ""))
+    specs = "\n".join(f"- {spec}" for spec in found["rows"][0]["specs"])
+    return (
+        f"Encoder {found['encoder']}, batch {found['batch']}, {found['minutes']:g} CPU-minutes a method, accuracy in %, "
+        "mean ± deviation over 3 label subsets (of the untrained encoder: 3 initial weights).\n\n"
+        + table(("", *keys, "CPU min", "steps"), rows)
+        + f"\n\n{specs}"
     )
 
 
-SECTIONS = {
-    "paired": ("Loss curves beside lightly's modules", paired),
-    "throughput": ("Images per second, end to end, beside lightly", throughput),
-    "overhead": ("Overhead of the trainer", overhead),
-    "infonce": ("Chunked InfoNCE", infonce),
+def number(values: list[float]) -> str:
+    mean = statistics.mean(values)
+    return f"{mean:.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "paired": (
+        "Loss curves beside lightly's modules",
+        rows_of(
+            **{
+                "method": "{method}",
+                "steps": "{steps}",
+                "greatest relative gap, float64": "{gap:.1e}",
+                "the same, float32, first 50": "{gap_float32_50:.1e}",
+                "loss": "{first:.4f} -> {last:.4f}",
+            }
+        ),
+    ),
+    "throughput": (
+        "Images per second, end to end, beside lightly",
+        rows_of(
+            **{
+                "encoder": "{encoder}",
+                "pixels": "{size}",
+                "ours / lightly": "**{ratio:.2f} x**",
+                "ours, images/s": "{ours:.1f}",
+                "lightly, images/s": "{lightly:.1f}",
+                "batch": "{batch}",
+                "workers": "{workers}",
+            }
+        ),
+    ),
+    "overhead": (
+        "Overhead of the trainer",
+        rows_of(
+            **{
+                "case": "{case}",
+                "trainer / by hand": "**{ratio:.3f}**",
+                "trainer, s a step": "{trainer:.4f}",
+                "by hand, s a step": "{by_hand:.4f}",
+            }
+        ),
+    ),
+    "infonce": (
+        "Chunked InfoNCE",
+        rows_of(
+            **{
+                "B": "{batch}",
+                "dense / chunked memory": "**{memory_ratio:.1f} x**",
+                "chunked / dense time": "**{time_ratio:.2f}**",
+                "dense MB": "{dense_mb:.0f}",
+                "chunked MB": "{chunked_mb:.0f}",
+                "dense s": "{dense_s:.2f}",
+                "chunked s": "{chunked_s:.2f}",
+            }
+        ),
+    ),
     "startup": ("Start-up", startup),
-    "drop": ("Encoder time when tokens are dropped", drop),
+    "drop": (
+        "Encoder time when tokens are dropped",
+        rows_of(
+            **{
+                "model": "{model}",
+                "75 % hidden / none hidden": "**{ratio:.2f}**",
+                "none hidden, s": "{all_s:.2f}",
+                "75 % hidden, s": "{hidden_s:.2f}",
+                "batch": "{batch}",
+            }
+        ),
+    ),
+    "quality": ("Quality on CIFAR-10 (JPEG)", quality),
 }
 
 
 def page() -> str:
     """RESULTS.md: ratios first, with the command and machine of each measurement."""
-    from quality_table import quality
-
-    lines = [
-        "# Results",
-        "",
-        "Made by `make bench`; every section names its command. Medians; both sides in one run, in turn.",
-        "",
-    ]
+    lines = ["# Results", "", "Made by `make bench`. Medians; both sides in one run, in turn.", ""]
     machine = None
-    for name in NAMES:
+    for name, (title, write) in SECTIONS.items():
         file = RESULTS / f"{name}.json"
         if not file.exists():
             continue
@@ -104,16 +135,14 @@ def page() -> str:
         if found["machine"] != machine:
             machine = found["machine"]
             lines += ["Machine: " + ", ".join(f"{k} {v}" for k, v in machine.items()), ""]
-        title, text = ("Quality on CIFAR-10 (JPEG)", quality(found)) if name == "quality" else (
-            SECTIONS[name][0], SECTIONS[name][1](found["rows"]))  # fmt: skip
-        lines += [f"## {title}", "", f"`{found['command']}`", "", text, ""]
+        lines += [f"## {title}", "", f"`{found['command']}`", "", write(found), ""]
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--only", default=",".join(NAMES))
+    parser.add_argument("--only", default=",".join(SECTIONS))
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     if not args.write:

@@ -61,7 +61,7 @@ def test_held_out_samples_are_never_trained_on() -> None:
 
 
 def test_errors_say_what_would_be_right() -> None:
-    with pytest.raises(UsageError, match="the data has 30 samples to train on, fewer than one batch of 64: set --batch-size to 30"):
+    with pytest.raises(UsageError, match="30 samples to train on, fewer than one batch of 64: set --batch-size to 30"):
         Plan(30, 64)
     with pytest.raises(UsageError, match="must be a multiple of 6, for example 18"):
         Plan(100, 20, accumulate=2, world=3)
