@@ -27,9 +27,7 @@ def rows_of(**columns: str) -> Callable[[dict[str, Any]], str]:
 
 def startup(found: dict[str, Any]) -> str:
     text = rows_of(**{"command": "`{command}`", "CPU s": "{cpu_s:.2f}", "wall s": "{wall_s:.2f}"})(found)
-    return (
-        f"{text}\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's `spt --help` 0.35 CPU s."
-    )
+    return f"{text}\n\nPublished elsewhere: `lightly-train help` 11.1 CPU s, stable-pretraining's 0.35."
 
 
 def quality(found: dict[str, Any]) -> str:
@@ -42,7 +40,7 @@ def quality(found: dict[str, Any]) -> str:
         rows.append((row["row"], *cells, f"{used['cpu_s'] / 60:.1f}" if used else "", used["steps"] if used else ""))
     specs = "\n".join(f"- {spec}" for spec in found["rows"][0]["specs"])
     return (
-        f"Encoder {found['encoder']}, batch {found['batch']}, {found['minutes']:g} CPU-minutes a method, accuracy in %, "
+        f"Encoder {found['encoder']}, batch {found['batch']}, {found['minutes']:g} CPU-minutes a method. Accuracy in %: "
         "mean ± deviation over 3 label subsets (of the untrained encoder: 3 initial weights).\n\n"
         + table(("", *keys, "CPU min", "steps"), rows)
         + f"\n\n{specs}"
