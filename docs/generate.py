@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlabeled.plugins import registry
-from unlabeled.recipes import recipes
+from unlabeled.recipes import describe_recipe, recipe_files
 
 DOCS = Path(__file__).parent
 REFERENCE = {
@@ -32,7 +32,7 @@ def components() -> str:
             star = "*" if row.defaults.get(item.kind) == item.name else ""
             lines.append(f"| {item.kind} | `{item.name}`{star} | {item.summary} | {link(item.paper)} |")
         lines += ["", "`*` = default", "", "| recipe | summary | paper |", "|---|---|---|"]
-        lines += [f"| `{r.name}` | {r.summary} | {link(r.paper)} |" for r in recipes(domain)]
+        lines += [f"| `{r.name}` | {r.summary} | {link(r.paper)} |" for r in (describe_recipe(domain, name) for name in recipe_files(domain))]
         lines.append("")
     return "\n".join(lines)
 

@@ -107,6 +107,11 @@ class _Evaluation:
         self.known = self.data.labels is not None and len(self.data.labels[self.data.labels >= 0].unique())
         self.labeled = self.known >= 2
         self.ids: Tensor = torch.arange(len(self.data))
+        if self.labeled and self.data.test is None:
+            self.notes.append(
+                "the data fixes no split, so a fifth is held out by seed; a run that was pre-trained on these samples "
+                "has seen them, without their labels"
+            )
 
     def _component(self, kind: str, name: str, wired: dict[str, Any], choice: Choice | None = None) -> Any:
         row = registry().find(self.config.domain, kind, name)
