@@ -225,3 +225,18 @@ def test_errors_say_what_is_right() -> None:
         Timm("resnet18", SPEC, patch=4)
     with pytest.raises(ValueError, match="cannot be cut"):
         auto_patch(131)
+
+
+@pytest.mark.parametrize("size", [16, 32, 128])
+def test_a_fresh_vit_computes_with_its_blocks_at_any_width(size: int) -> None:
+    """Weights too small for their width leave a map that is linear in the patches, which learns slowly."""
+    torch.manual_seed(0)
+    encoder = ViT(ImageSpec(1, size))
+    x = encoder.model.patch_embed(torch.randn(4, 1, size, size)).flatten(1, -2)
+    for block in encoder.model.blocks:
+        y = block(x)
+        assert 0.25 < (y - x).std() / x.std() < 3
+        x = y
+    weight = encoder.model.patch_embed.proj.weight.flatten(1)
+    assert weight.std().item() == pytest.approx((2 / sum(weight.shape)) ** 0.5, rel=0.1)
+    assert encoder.model.pos_embed.square().mean().item() == pytest.approx(0.5, abs=1e-3)
