@@ -82,7 +82,7 @@ def test_digits():
 
     data = Digits(None, size=24)
     assert isinstance(data, Data)
-    assert (len(data), data.spec, len(data.classes)) == (1797, ImageSpec(1, 24), 10)
+    assert (len(data), data.spec, len(data.classes)) == (1797, ImageSpec(1, 24, mirror=False), 10)
     batch = data.__getitems__([5, 0, 1796])
     expected = load_digits().images[[5, 0, 1796]] / 16
     np.testing.assert_allclose(batch.images[:, 0] / 255, expected, atol=0.5 / 255)

@@ -37,13 +37,15 @@ class ImageSpec:
     """What the encoder gets: ``channels`` and the side ``size`` in pixels of the square images that views make.
 
     ``mean`` and ``std`` normalize each channel, as the last step of every view; empty = ImageNet's for 3 channels,
-    and 0.5 and 0.25 otherwise. One number serves all channels.
+    and 0.5 and 0.25 otherwise. One number serves all channels. ``mirror``: whether a mirror image is still such data,
+    as it is of most photos, and not of digits or letters.
     """
 
     channels: int
     size: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    mirror: bool = True
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.size < 1:
@@ -131,7 +133,7 @@ class Digits:
         if path is not None:
             raise ValueError(f"the digits come with scikit-learn; to read {path}, use --data-set images")
         found = load_digits()
-        self.spec = ImageSpec(1, size)
+        self.spec = ImageSpec(1, size, mirror=False)
         self.labels: Tensor | None = torch.from_numpy(found.target).long()
         self.classes = tuple(str(n) for n in range(10))
         self.test: Tensor | None = torch.arange(len(found.target)) >= len(found.target) * 4 // 5
@@ -164,6 +166,7 @@ class Images:
         channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; 0 = 1 where all images are gray, else 3.
         mean: of each channel, subtracted as the views' last step; empty = ImageNet's for 3 channels, else 0.5.
         std: of each channel, divided by; empty = ImageNet's for 3 channels, else 0.25.
+        mirror: whether a mirror image is still such data; False for letters, digits, signs, the heart's side.
         shrink: larger files are reduced by a whole factor while the shorter side stays at least this many times size
             (JPEG in the decoder, which saves most of its time); 0 = never.
         white: the value that becomes 1 in 16-bit images (4095 for 12-bit cameras).
@@ -179,6 +182,7 @@ class Images:
         channels: int = 0,
         mean: tuple[float, ...] = (),
         std: tuple[float, ...] = (),
+        mirror: bool = True,
         shrink: float = 2.0,
         white: int = 65535,
         cache: int = 512,
@@ -200,7 +204,7 @@ class Images:
         self._total = len(reader) + len(reader.bad)
         self._check_bad()
         self.labels, self.classes, self.test = reader.labels, reader.classes, reader.test
-        self.spec = ImageSpec(reader.channels, size or reader.side, mean, std)
+        self.spec = ImageSpec(reader.channels, size or reader.side, mean, std, mirror)
         reader.least = round(shrink * self.spec.size)
 
     def __len__(self) -> int:
