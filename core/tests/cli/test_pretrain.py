@@ -80,7 +80,7 @@ class TestCompose:
         (["--resume"], ["--resume needs --out RUN"]),
         (["--views.noise", "-1"], ["views noise: noise is -1.0; it must be at least 0"]),
         (["--lr", "-1"], ["optimizer adamw", "-1"]),
-        (["--batch-size", "1000"], ["the data has 64 samples, fewer than one batch of 1000"]),
+        (["--batch-size", "1000"], ["the data has 64 samples to train on, fewer than one batch of 1000"]),
         (["--data.samples", "0"], ["no samples"]),
         (["--accelerator", "abacus"], ["lightning refuses accelerator 'abacus'"]),
         (["--init", "nowhere"], ["nowhere: no such folder"]),

@@ -56,7 +56,13 @@ def test_extreme_outputs_stay_finite(outputs):
     assert loss.isfinite()
 
 
-def literal_loss(encoder, objective, views, temperature):
+def mean_output(objective, views):
+    with torch.no_grad():
+        seen = [view for view in views if view.role == "global"]
+        return torch.cat([objective.teacher[1](objective.teacher[0](v).pooled, torch.ones(())) for v in seen]).mean(0)
+
+
+def literal_loss(encoder, objective, views, center, temperature):
     """Equation 2 written out: student against teacher over pairs of different views, wherever the local views stand."""
     learn = torch.ones(())
     total, pairs = 0.0, 0
@@ -65,7 +71,7 @@ def literal_loss(encoder, objective, views, temperature):
             continue
         with torch.no_grad():
             t = objective.teacher[1](objective.teacher[0](seen).pooled, learn)
-            p = torch.softmax((t - objective.center) / temperature, dim=1)
+            p = torch.softmax((t - center) / temperature, dim=1)
         for j, view in enumerate(views):
             if i != j:
                 s = torch.log_softmax(objective.head(encoder(view).pooled, learn) / 0.1, dim=1)
@@ -78,25 +84,46 @@ def test_objective_is_the_formula_with_center_warm_up_and_any_order_of_views():
     views = toy_views(toy_batch(range(4)), ("local", "global", "local", "global"))
     for step, temperature in enumerate((0.04, 0.056, 0.072, 0.08, 0.08)):
         loss = objective(encoder, views)
-        torch.testing.assert_close(loss.total, literal_loss(encoder, objective, views, temperature))
+        center = objective.center if step else mean_output(objective, views)
+        torch.testing.assert_close(loss.total, literal_loss(encoder, objective, views, center, temperature))
         assert loss.parts["kl"] > 0
         torch.testing.assert_close(loss.parts["kl"] + loss.parts["teacher_entropy"], loss.total.detach())
         objective.after_step(encoder, Progress(2 * (step + 1), 10))
 
 
 def test_center_follows_the_mean_of_a_step_once_whatever_the_accumulation():
-    encoder, objective = toy(center_momentum=0.75)
-    whole = toy_views(toy_batch(range(6)))
-    with torch.no_grad():
-        outputs = [objective.teacher[1](objective.teacher[0](v).pooled, torch.ones(())) for v in whole]
-    expected = 0.25 * torch.cat(outputs).mean(0)
-    for ids in (range(3), range(3, 6)):  # two micro-batches
-        objective(encoder, toy_views(toy_batch(ids)))
-    assert (objective.center == 0).all()
-    objective.after_step(encoder, Progress(1, 10))
+    encoder, objective = toy(center_momentum=0.75, momentum=1.0)
+    expected = torch.zeros(12)
+    for step, weight in enumerate((1.0, 0.25), 1):  # the first step's mean stands for all before it
+        for ids in (range(3), range(3, 6)):  # two micro-batches
+            objective(encoder, toy_views(toy_batch(ids)))
+        torch.testing.assert_close(objective.center, expected)
+        objective.after_step(encoder, Progress(step, 10))
+        expected = expected.lerp(mean_output(objective, toy_views(toy_batch(range(6)))), weight)
+        torch.testing.assert_close(objective.center, expected)
+        with torch.no_grad():
+            objective.teacher[1].layers[0].weight.mul_(-1.0)
+    objective.after_step(encoder, Progress(3, 10))
     torch.testing.assert_close(objective.center, expected)
-    objective.after_step(encoder, Progress(2, 10))
-    torch.testing.assert_close(objective.center, expected)
+
+
+def test_what_all_samples_share_teaches_nothing_from_the_first_step_on():
+    """A teacher that cannot tell samples apart gives the uniform target, not the direction that it happens to have."""
+    encoder, objective = toy()
+    for copy in (objective.teacher[1], objective.head):
+        torch.nn.init.constant_(copy.layers[-1].bias, 5.0)
+    loss = objective(encoder, toy_views(toy_batch(range(8))))
+    torch.testing.assert_close(loss.parts["teacher_entropy"], torch.tensor(12.0).log(), rtol=1e-3, atol=0)
+
+
+def test_batch_norm_tells_samples_apart_at_the_start():
+    spread = {}
+    for norm in ("none", "batch"):
+        encoder, objective = toy(norm=norm)
+        assert objective.needs.couples == (norm == "batch")
+        z = torch.nn.functional.normalize(objective.head.layers(encoder(toy_views(toy_batch(range(32)))[0]).pooled))
+        spread[norm] = float((z - z.mean(0)).pow(2).sum(1).mean())
+    assert spread["batch"] > 2 * spread["none"]
 
 
 def test_teacher_moves_by_a_cosine_to_a_standstill():
