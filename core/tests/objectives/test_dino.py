@@ -122,7 +122,7 @@ def test_batch_norm_tells_samples_apart_at_the_start():
         encoder, objective = toy(norm=norm)
         assert objective.needs.couples == (norm == "batch")
         z = torch.nn.functional.normalize(objective.head.layers(encoder(toy_views(toy_batch(range(32)))[0]).pooled))
-        spread[norm] = float((z - z.mean(0)).pow(2).sum(1).mean())
+        spread[norm] = float((z - z.mean(0)).pow(2).sum(1).mean().detach())
     assert spread["batch"] > 2 * spread["none"]
 
 

@@ -2,7 +2,8 @@
 
 The teacher sees the global views alone, the student all of them. Differs: the head's last layer is normalized where it
 is used (weight norm with its gain fixed at 1); freezing it early multiplies its gradient by 0 rather than removing it;
-the temperature warms up by share of training, not by epoch.
+the temperature warms up by share of training, not by epoch; the center starts at the first step's mean and not at 0,
+where all samples' common direction is the first thing that the student learns.
 
     # B samples, K outputs, G global views (the teacher's), V views (the student's; the global ones first)
 """
@@ -10,7 +11,7 @@ the temperature warms up by share of training, not by epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.distributed import mean_over_ranks
 from unlabeled.errors import above, within
-from unlabeled.heads import mlp, unit
+from unlabeled.heads import Norm, mlp, unit
 from unlabeled.teacher import Teacher, momentum_at
 
 
@@ -58,13 +59,14 @@ def dino_loss(
 class Head(nn.Module):
     """Three layers, a bottleneck of length 1, and cosines with the prototypes: ``[B, D] -> [B, K]``."""
 
-    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int) -> None:
+    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int, norm: Norm = "none") -> None:
         super().__init__()
-        self.layers = mlp((dim, hidden, hidden, bottleneck), norm="none", activation="gelu")
+        self.layers = mlp((dim, hidden, hidden, bottleneck), norm=norm, activation="gelu")
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
 
     def forward(self, x_BD: Tensor, learn: Tensor) -> Tensor:
@@ -82,6 +84,8 @@ class DINO(nn.Module):
         hidden: width of the head's two hidden layers.
         bottleneck: width of the normalized layer before the prototypes.
         prototypes: number of outputs, K.
+        norm: after each hidden layer of the head; batch for short runs, which starts with outputs that tell samples
+            apart (the authors' use_bn_in_head), none as in the paper.
         temperature: divides the student's output, tau_s.
         teacher_temperature: divides the teacher's output after the warm-up, tau_t.
         warmup_temperature: tau_t at the start of training.
@@ -101,6 +105,7 @@ class DINO(nn.Module):
         hidden: int = 2048,
         bottleneck: int = 256,
         prototypes: int = 65536,
+        norm: Literal["none", "batch"] = "none",
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
         warmup_temperature: float = 0.04,
@@ -114,11 +119,11 @@ class DINO(nn.Module):
         above(0, warmup_temperature=warmup_temperature)
         above(1, prototypes=prototypes)
         within(0, 1, warmup=warmup, center_momentum=center_momentum, momentum=momentum, freeze_last=freeze_last)
-        self.needs = Needs(views={"global": 2}, uses=("local",))
+        self.needs = Needs(views={"global": 2}, uses=("local",), couples=norm == "batch")
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.warmup_temperature, self.warmup = warmup_temperature, warmup
         self.center_momentum, self.momentum, self.freeze_last = center_momentum, momentum, freeze_last
-        self.head = Head(encoder.dim, hidden, bottleneck, prototypes)
+        self.head = Head(encoder.dim, hidden, bottleneck, prototypes, norm)
         self.teacher = Teacher(encoder, self.head)
         self.register_buffer("center", torch.zeros(prototypes))
         self.register_buffer("fraction", torch.zeros(()))
@@ -131,14 +136,16 @@ class DINO(nn.Module):
             seen = [view for view in ordered if view.role == "global"]
             pooled = torch.cat([self.teacher[0](view).pooled for view in seen])
             teacher = self.teacher[1](pooled, learn).unflatten(0, (len(seen), -1))
-            target = teacher_probabilities(teacher, self.center, self._teacher_temperature())
+            mean = mean_over_ranks(teacher.mean((0, 1)))
+            center = torch.where(self.fraction > 0, self.center, mean)
+            target = teacher_probabilities(teacher, center, self._teacher_temperature())
             spread = entropy(target)
         pooled = torch.cat([encoder(view).pooled for view in ordered])
         student = self.head(pooled, learn).unflatten(0, (len(ordered), -1))
         with torch.autocast(student.device.type, enabled=False):
             total = cross_view_entropy(student, target, self.temperature)
         if self.training:
-            self._outputs.append(mean_over_ranks(teacher.mean((0, 1))))
+            self._outputs.append(mean)
         return Loss(total, {"teacher_entropy": spread, "kl": total.detach() - spread})
 
     @property
@@ -155,7 +162,7 @@ class DINO(nn.Module):
         """Move the center to this step's teacher outputs, and the teacher to the student."""
         if self._outputs:
             mean = torch.stack(self._outputs).mean(0).to(self.center.dtype)
-            self.center.lerp_(mean, 1.0 - self.center_momentum)
+            self.center.copy_(torch.where(self.fraction > 0, self.center.lerp(mean, 1.0 - self.center_momentum), mean))
             self._outputs = []
         self.fraction.fill_(progress.fraction)
         self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.head)
