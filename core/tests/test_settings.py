@@ -193,6 +193,7 @@ def test_convert_refuses(value, kind):
     [
         ("3", int, 3),
         ("-1e-3", float, -1e-3),
+        ("5%", float, 0.05),
         ("none", float | None, None),
         ("0.5", float | None, 0.5),
         ("0.2,1", tuple[float, float], (0.2, 1.0)),

@@ -206,9 +206,9 @@ def convert(value: Any, kind: Any) -> Any:
         return tuple(convert(v, t) for v, t in zip(value, inner, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string; a share may be written 1%
         try:
-            return _number(float(value))
+            return _number(float(value[:-1]) / 100 if value.endswith("%") else float(value))
         except ValueError as error:
             raise TypeError from error
     if kind is float and isinstance(value, float):
