@@ -130,3 +130,16 @@ def test_prototypes_stand_still_while_frozen_and_have_length_one():
             objective.prototypes += 0.1
         objective.after_step(encoder, Progress(number, 10))
         torch.testing.assert_close(objective.prototypes.norm(dim=1), torch.ones(10))
+
+
+@pytest.mark.parametrize(
+    ("correlation", "epsilon", "grows"), [(0.2, 0.05, False), (0.2, 0.01, True), (0.7, 0.05, True)]
+)
+def test_even_codes_are_left_where_views_agree_above_epsilon_over_temperature(correlation, epsilon, grows):
+    torch.manual_seed(0)
+    shared, own = torch.randn(3, 256, 32).mul(correlation**0.5), torch.randn(3, 256, 32).mul((1 - correlation) ** 0.5)
+    scale = torch.tensor(1e-4, requires_grad=True)  # of scores that are even but for the first trace of a sample
+    scores = [scale * (shared[0] + own[view]) for view in range(2)]
+    codes = [sinkhorn(s.detach(), epsilon=epsilon) for s in scores]
+    (slope,) = torch.autograd.grad(swapped_prediction(scores, codes, 0.1), scale)
+    assert (slope.item() < 0) == grows

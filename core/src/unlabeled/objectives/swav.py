@@ -74,7 +74,8 @@ class SwAV(nn.Module):
         dim: width of the projection.
         prototypes: number of prototypes, K.
         temperature: divides the scores that predict, tau.
-        epsilon: of the entropy term in the assignment; smaller is sharper.
+        epsilon: of the entropy term in the assignment; smaller is sharper. Even codes teach even scores; a run leaves
+            them only where the scores of two views correlate above epsilon / tau.
         iterations: of Sinkhorn-Knopp.
         queue: earlier projections that take part in the assignment, over all ranks; 0 = none.
         queue_start: share of training after which the queue is used, 0 to 1.
