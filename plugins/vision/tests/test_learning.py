@@ -1,38 +1,35 @@
-"""Every recipe learns on digits: 10-per-class kNN of the pre-trained encoder is above that of the untrained one.
+"""Every recipe learns on digits, as it stands: no setting is changed but the length of the run.
 
-Mean of 3 seeds, about 40 CPU-seconds a seed with the encoder that the recipes' defaults give for 16 px. Crops are mild
-and not mirrored, since a digit's parts and mirror images are other digits; the rest is the recipe.
+10-per-class kNN of the encoder after 100 steps, about half a minute, is clearly above that of the untrained one, in the
+mean of 3 choices of the labeled samples. Training never sees the test samples, the last fifth. One seed of training is
+enough for margins of this size: over 3 seeds, the slowest recipe here, SwAV, gains 9 to 16 points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from unlabeled.build import Parts, build, construct
-from unlabeled.config import merge, resolve
+from unlabeled.config import resolve
 from unlabeled.contract import Progress
 from unlabeled.draw import Draw
-from unlabeled.plugins import registry
 from unlabeled.probes.knn import knn_accuracy
 from unlabeled.probes.splits import split, subset
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.settings import signature
 from unlabeled.training.optimizers import parameter_groups
 from unlabeled_vision.views import Clean
 
-STEPS = 200
-BATCH = 64
+STEPS = 100
+MARGIN = 0.04
 
 
-def parts_of(name: str, seed: int) -> Parts:
-    raw = load_recipe("vision", name)
-    mild = {"flip": 0.0, "scale": (0.5, 1.0), "local_scale": (0.3, 0.6)}
-    row = registry().find("vision", "views", raw["views"]["name"])
-    views = {key: value for key, value in mild.items() if key in signature(row).names}
-    return build(resolve(merge(raw, {"views": views, "training": {"batch_size": BATCH, "seed": seed}}), "vision"))
+def parts_of(name: str) -> Parts:
+    torch.manual_seed(0)
+    return build(resolve(load_recipe("vision", name), "vision"))
 
 
 def features(parts: Parts) -> torch.Tensor:
@@ -45,24 +42,26 @@ def features(parts: Parts) -> torch.Tensor:
     return out
 
 
-def few_shot(parts: Parts, seed: int) -> float:
+def few_shot(parts: Parts) -> float:
     x, y, ids = features(parts), parts.data.labels, torch.arange(len(parts.data))
     assert y is not None
-    train, test = split(parts.data, ids, seed)
-    few = train[subset(y[train], ids[train], "10 per class", seed)]
-    return knn_accuracy(x[few], y[few], x[test], y[test])
+    found = []
+    for seed in range(3):
+        train, test = split(parts.data, ids, seed)
+        few = train[subset(y[train], ids[train], "10 per class", seed)]
+        found.append(knn_accuracy(x[few], y[few], x[test], y[test]))
+    return sum(found) / len(found)
 
 
-def pretrain(parts: Parts, seed: int) -> None:
+def pretrain(parts: Parts) -> None:
     parts.objective.train()
-    config, steps = parts.config, STEPS
+    config = parts.config
     groups = parameter_groups(parts.encoder, parts.objective)
     optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": steps})
+    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": STEPS})
     base = [group["lr"] for group in optimizer.param_groups]
-    for step in range(steps):
-        ids = torch.randperm(len(parts.data), generator=torch.Generator().manual_seed(1000 * seed + step))[:BATCH]
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids.tolist()), seed, step))
+    for step, (epoch, ids) in enumerate(batches(parts)):
+        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids.tolist()), 0, epoch))
         optimizer.zero_grad()
         loss.total.backward()
         if config.training.clip:
@@ -70,17 +69,25 @@ def pretrain(parts: Parts, seed: int) -> None:
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr * rate(step)
         optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
+        parts.objective.after_step(parts.encoder, Progress(step + 1, STEPS))
+
+
+def batches(parts: Parts) -> Iterator[tuple[int, torch.Tensor]]:
+    """The epoch and the samples of each step; none of the test."""
+    held_out = parts.data.test
+    assert held_out is not None
+    train, size = torch.nonzero(~held_out)[:, 0], parts.config.training.batch_size
+    for step in range(STEPS):
+        epoch, number = divmod(step, len(train) // size)
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch))
+        yield epoch, train[order[number * size : (number + 1) * size]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(recipe_files("vision")))
 def test_a_recipe_learns(name: str) -> None:
-    before, after = [], []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        parts = parts_of(name, seed)
-        before.append(few_shot(parts, seed))
-        pretrain(parts, seed)
-        after.append(few_shot(parts, seed))
-    assert sum(after) > sum(before), f"untrained {before}, pre-trained {after}"
+    parts = parts_of(name)
+    before = few_shot(parts)
+    pretrain(parts)
+    after = few_shot(parts)
+    assert after > before + MARGIN, f"untrained {before:.3f}, pre-trained {after:.3f}"
