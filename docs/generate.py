@@ -32,7 +32,8 @@ def components() -> str:
             star = "*" if row.defaults.get(item.kind) == item.name else ""
             lines.append(f"| {item.kind} | `{item.name}`{star} | {item.summary} | {link(item.paper)} |")
         lines += ["", "`*` = default", "", "| recipe | summary | paper |", "|---|---|---|"]
-        lines += [f"| `{r.name}` | {r.summary} | {link(r.paper)} |" for r in (describe_recipe(domain, name) for name in recipe_files(domain))]
+        found = [describe_recipe(domain, name) for name in recipe_files(domain)]
+        lines += [f"| `{recipe.name}` | {recipe.summary} | {link(recipe.paper)} |" for recipe in found]
         lines.append("")
     return "\n".join(lines)
 
