@@ -40,7 +40,7 @@ def quality(found: dict[str, Any]) -> str:
         rows.append((row["row"], *cells, f"{used['cpu_s'] / 60:.1f}" if used else "", used["steps"] if used else ""))
     specs = "\n".join(f"- {spec}" for spec in found["rows"][0]["specs"])
     return (
-        f"Encoder {found['encoder']}, batch {found['batch']}, {found['minutes']:g} CPU-minutes a method. Accuracy in %: "
+        f"{found['encoder']}, batch {found['batch']}, {found['minutes']:g} CPU-minutes a method; accuracy in %, "
         "mean ± deviation over 3 label subsets (of the untrained encoder: 3 initial weights).\n\n"
         + table(("", *keys, "CPU min", "steps"), rows)
         + f"\n\n{specs}"
