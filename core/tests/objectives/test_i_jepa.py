@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from unlabeled.contract import Layout, Progress, Rows
 from unlabeled.objectives.i_jepa import IJEPA, i_jepa_loss
@@ -74,3 +75,12 @@ def test_the_teacher_moves_linearly_to_a_standstill(parts):
     torch.testing.assert_close(objective.teacher[0].cls, before + 0.2)
     objective.after_step(encoder, Progress(10, 10))
     torch.testing.assert_close(objective.teacher[0].cls, before + 0.2)
+
+
+@pytest.mark.parametrize(("dim", "width", "heads"), [(32, 64, 2), (192, 64, 2), (384, 192, 6), (768, 384, 12)])
+def test_the_predictor_is_half_as_wide_as_the_encoder(dim, width, heads):
+    encoder = nn.Linear(2, 2)
+    encoder.dim = dim
+    predictor = IJEPA(encoder, depth=1).predictor
+    assert predictor.token.shape == (width,)
+    assert predictor.blocks[0].self_attn.num_heads == heads

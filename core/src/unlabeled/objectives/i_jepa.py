@@ -34,19 +34,21 @@ class IJEPA(nn.Module):
     """Image-based joint-embedding predictive architecture, for any rows with positions.
 
     Args:
-        width: of the predictor.
+        width: of the predictor; 0 = half of the encoder's, as the paper's ViT-B has it, at least 64.
         depth: blocks of the predictor.
-        heads: attention heads of the predictor; must divide its width.
+        heads: attention heads of the predictor; must divide its width; 0 = one for each 32 features.
         momentum: of the teacher at the start; it rises linearly to 1.
     """
 
     def __init__(
-        self, encoder: Any, *, width: int = 384, depth: int = 6, heads: int = 12, momentum: float = 0.996
+        self, encoder: Any, *, width: int = 0, depth: int = 6, heads: int = 0, momentum: float = 0.996
     ) -> None:
         super().__init__()
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 1}, hidden=True, predict=1, encoder=frozenset({"tokens", "drop"}))
         self.momentum = momentum
+        width = width or max(64, encoder.dim // 2 // 64 * 64)
+        heads = heads or max(1, width // 32)
         self.predictor = TokenPredictor(encoder.dim, width=width, depth=depth, heads=heads)
         self.teacher = Teacher(encoder)
 
