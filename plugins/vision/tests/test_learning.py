@@ -24,7 +24,7 @@ from unlabeled.training.optimizers import parameter_groups
 from unlabeled_vision.views import Clean
 
 STEPS = 100
-MASKED_STEPS = 400  # a step of one masked view costs a fraction of one of two views and more
+MASKED_STEPS = 700  # a step of one masked view costs a fraction of one of two views and more
 MARGIN = 0.04
 
 
