@@ -10,7 +10,7 @@ DISTS  := core $(PLUGINS:/=)
 STATE  := $(shell cat $(DISTS:=/pyproject.toml) dev-requirements.txt Makefile | cksum | cut -d' ' -f1)
 USE    := $(VENV)/.use-$(STATE)
 DEV    := $(VENV)/.dev-$(STATE)
-EDITABLE := $(foreach d,$(DISTS),-e ./$(d))
+EDITABLE := -e './core[parquet,report]' $(foreach d,$(DISTS:core=),-e ./$(d))
 SHARED ?= ../shared/data
 DEMO_EPOCHS ?= 60
 
