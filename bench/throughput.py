@@ -24,10 +24,10 @@ WARM = 3
 CASES = {  # encoder, pixels -> batch size, steps that are read
     ("demo", 32): (256, 20),
     ("demo", 224): (32, 12),
-    ("resnet18", 32): (64, 10),
+    ("resnet18", 32): (128, 6),
     ("resnet18", 224): (16, 8),
 }
-DEMO = {"name": "vit", "width": 128, "depth": 4, "heads": 2}  # what `vit` is for the demo's digits
+DEMO = {"name": "vit", "width": 64, "depth": 4, "heads": 1}  # what `vit` is for the demo's digits
 TEMPERATURE = 0.2
 LEARNING_RATE = 1e-3
 
