@@ -78,9 +78,9 @@ def by_hand(case: str) -> list[float]:
 
 
 def main() -> None:
-    args = arguments(__doc__, rounds=5)
+    args = arguments(__doc__, rounds=5, cases=",".join(CASES))
     rows = []
-    for case in CASES:
+    for case in args.cases.split(","):
         found: dict[str, list[float]] = {"trainer": [], "by_hand": []}
         for number in range(args.rounds):
             for side in ("trainer", "by_hand") if number % 2 == 0 else ("by_hand", "trainer"):
