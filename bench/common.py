@@ -69,7 +69,9 @@ def median(values: Sequence[float]) -> float:
 def save(name: str, found: Mapping[str, Any]) -> None:
     """Write ``results/NAME.json``, with the machine and the command that made it."""
     RESULTS.mkdir(exist_ok=True)
-    command = "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    threads = os.environ.get("OMP_NUM_THREADS")
+    prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
+    command = prefix + "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *sys.argv[1:]])
     text = json.dumps({"command": command, "machine": machine(), **found}, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"wrote bench/results/{name}.json")
