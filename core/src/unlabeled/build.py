@@ -112,6 +112,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     encoder = build_encoder(config, spec)
     views = _part(config, "views", {"spec": spec})
     tokenizer = _part(config, "tokenizer", {"spec": spec, "encoder": encoder})
+    if tokenizer is not None and hasattr(tokenizer, "fit"):
+        tokenizer.fit(data, config.training.seed)
     mask = _part(config, "mask", {"spec": spec, "encoder": encoder})
     wired: dict[str, Any] = {"encoder": encoder, "samples": len(data)}
     if "decoder" in config.parts:

@@ -375,6 +375,9 @@ class Tokenizer(Protocol):
 
     Constructed as ``(spec, encoder, *, settings)``. ``width`` is C (0 = none), ``vocabulary`` the number of ids
     (0 = none).
+
+    Optional: ``fit(data: Data, seed: int) -> None`` is called once before training, to learn a codebook. It is called
+    again on a resume, so what it learns may depend on the data, the settings and the seed alone.
     """
 
     width: int

@@ -41,6 +41,7 @@ Kind = Literal[
     "schedule",
     "optimizer",
     "select",
+    "command",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 ROLES = {"files": "data", "clean": "views"}  # defaults of a domain that are no kind of their own

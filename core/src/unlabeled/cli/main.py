@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from unlabeled.errors import RunError, UsageError, near
-from unlabeled.plugins import registry, use_files
+from unlabeled.plugins import registry, resolve, use_files
 
 # command: (module, function, arguments, summary)
 GLOBAL = {
@@ -80,8 +80,11 @@ def dispatch(words: list[str]) -> int:
     if not rest or rest[0] in ("-h", "--help", "help"):
         print(domain_help(first))
         return 0
+    own = {row.name: row for row in registry().components(first, "command")}
+    if rest[0] in own:
+        return resolve(own[rest[0]])(first, rest[1:])  # type: ignore[no-any-return]
     if rest[0] not in IN_DOMAIN:
-        raise UsageError(f"unknown command {rest[0]!r} of {first}.{near(rest[0], IN_DOMAIN)}")
+        raise UsageError(f"unknown command {rest[0]!r} of {first}.{near(rest[0], (*IN_DOMAIN, *own))}")
     return _call(IN_DOMAIN[rest[0]], [first], rest[1:])
 
 
@@ -135,6 +138,7 @@ def domain_help(domain: str) -> str:
     """What ``unlabeled vision --help`` prints."""
     row = registry().domain(domain)
     rows = [(f"{name} {e[2]}", e[3]) for name, e in IN_DOMAIN.items()]
+    rows += [(command.name, command.summary) for command in registry().components(domain, "command")]
     return "\n\n".join(
         [
             f"usage: unlabeled {domain} COMMAND ...",

@@ -9,6 +9,12 @@ with their default settings; beside ``spec`` they may say
     fractions: bool      asked with 10 labels per class, 1 %, 10 % and all
     needs_views: int     reads ``train.x[N, V, D]``: this many views of each of ``samples`` samples, by the run's views
     samples: int         the most samples of train that it reads
+    reads = "encoder"    called with the frozen encoder and the data (``unlabeled.probes.frozen``)
+    draws: bool          such a probe draws something itself (labels, negatives), so that it is asked with every seed
+    applies(data)        whether it has anything to measure on this data
+
+Every component of kind ``baseline`` is a row, the domain's default first. A baseline may have ``applies(data)`` too,
+and ``fit(data, ids)``: called with the ids of train, and never with labels.
 """
 
 from __future__ import annotations
@@ -29,6 +35,7 @@ from unlabeled.contract import Batch, Data, Embedded, Probe, Views
 from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
+from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import LABELS, Labels, shuffled, split, subset
 from unlabeled.probes.table import BASELINE, CHANCE, PRETRAINED, UNTRAINED, Column, Number, Row, Table
 
@@ -57,9 +64,9 @@ def evaluate(
         keep_freed_memory()
     run = _Evaluation(config, data, tuple(seeds), device, batch_size, workers, data.spec if spec is None else spec, say)
     rows = [run.pretrained(encoder), run.untrained()]
-    if run.labeled:
-        rows += [run.baseline(), run.chance()]
-    else:
+    if run.labeled or run.deep:
+        rows += [*reversed(run.baselines()), run.chance()]
+    if not run.labeled:
         run.notes.append("the data has no labels of two classes: numbers without labels alone")
     rows.reverse()
     specs = {name: probe.spec for name, probe in run.probes.items() if any(c.probe == name for c in run.columns)}
@@ -102,10 +109,12 @@ class _Evaluation:
         self.views: Views = self._component("views", choice.name, {"spec": self.spec}, choice)
         rows = registry().components(self.config.domain, "probe")
         # probes that are asked with few labels come first, then the rest, as the plugins list them
-        found: dict[str, Probe] = {row.name: construct(row, {}, {}) for row in rows}
+        found: dict[str, Any] = {row.name: construct(row, {}, {}) for row in rows}
+        found = {name: probe for name, probe in found.items() if _applies(probe, self.data)}
         self.probes = dict(sorted(found.items(), key=lambda item: not _has(item[1], "fractions")))
         self.known = self.data.labels is not None and len(self.data.labels[self.data.labels >= 0].unique())
         self.labeled = self.known >= 2
+        self.deep = any(_deep(p) and (self.labeled or not _has(p, "needs_labels")) for p in self.probes.values())
         self.ids: Tensor = torch.arange(len(self.data))
         if self.labeled and self.data.test is None:
             self.notes.append(
@@ -124,7 +133,7 @@ class _Evaluation:
         features = self._embed(encoder)
         self.ids = features.ids if features.ids is not None else self.ids
         self._check()
-        numbers = self._measure(lambda seed: _Subject(encoder, features), fresh=False, labels_only=False)
+        numbers = self._measure(lambda seed: _Subject(encoder, features, PRETRAINED), fresh=False, labels_only=False)
         return Row(PRETRAINED, self.config.parts["encoder"].name, numbers)
 
     def untrained(self) -> Row:
@@ -133,33 +142,59 @@ class _Evaluation:
         def make(seed: int) -> _Subject:
             self.say(f"probing the untrained encoder, seed {seed}")
             encoder = self._fresh(seed)
-            return _Subject(encoder, self._embed(encoder))
+            return _Subject(encoder, self._embed(encoder), UNTRAINED)
 
         return Row(UNTRAINED, name, self._measure(make, fresh=True, labels_only=False))
 
-    def baseline(self) -> Row:
-        name = registry().domain(self.config.domain).defaults.get("baseline")
-        if name is None:
+    def baselines(self) -> list[Row]:
+        """A row for every baseline of the domain, the default first."""
+        default = registry().domain(self.config.domain).defaults.get("baseline")
+        names = [row.name for row in registry().components(self.config.domain, "baseline")]
+        rows = [self._baseline(name) for name in sorted(names, key=lambda name: name != default)]
+        if not names:
             self.notes.append(f"domain {self.config.domain!r} has no baseline without a model")
-            return Row(BASELINE, "", {})
-        self.say(f"probing the baseline {name}")
+        return [row for row in rows if row is not None] or [Row(BASELINE, "", {})]
+
+    def _baseline(self, name: str) -> Row | None:
         baseline = self._component("baseline", name, {"spec": self.spec})
-        features = self._embed(baseline)
-        numbers = self._measure(lambda seed: _Subject(baseline, features), fresh=False, labels_only=True)
-        return Row(BASELINE, name, numbers)
+        if not _applies(baseline, self.data):
+            return None
+        self.say(f"probing the baseline {name}")
+
+        def make(seed: int) -> _Subject:
+            if fitted:
+                train, _ = split(self.data, self.ids, seed)
+                baseline.fit(self.data, self.ids[train])
+            return _Subject(baseline, self._embed(baseline), BASELINE)
+
+        # what is fitted on train differs by seed where the split does
+        fitted = hasattr(baseline, "fit")
+        fresh = fitted and self.data.test is None
+        once = None if fresh else make(self.seeds[0])
+        return Row(BASELINE, name, self._measure(lambda seed: once or make(seed), fresh=fresh, labels_only=True))
 
     def chance(self) -> Row:
-        """The share in test of the class that is most frequent in train."""
-        assert self.data.labels is not None
-        y, values = self.data.labels[self.ids], []
-        for seed in self.seeds:
-            train, test = (y[part][y[part] >= 0] for part in split(self.data, self.ids, seed))
-            values.append((test == train.mode().values).float().mean().item())
-        number = Number((values[0],), self.seeds[:1]) if len(set(values)) == 1 else Number(tuple(values), self.seeds)
-        self.notes.append(
-            f"chance is always the most frequent class of train; 1 / {self.known} classes is {1 / self.known:.1%}"
-        )
-        return Row(CHANCE, "", {c.key: number for c in self.columns if c.number == "accuracy"})
+        """The share in test of the class that is most frequent in train; what probes of the domain say of their own."""
+        numbers: dict[str, Number] = {}
+        if self.labeled:
+            assert self.data.labels is not None
+            y, values = self.data.labels[self.ids], []
+            for seed in self.seeds:
+                train, test = (y[part][y[part] >= 0] for part in split(self.data, self.ids, seed))
+                values.append((test == train.mode().values).float().mean().item())
+            values = values[:1] if len(set(values)) == 1 else values
+            number = Number(tuple(values), self.seeds[: len(values)])
+            self.notes.append(
+                f"chance is always the most frequent class of train; 1 / {self.known} classes is {1 / self.known:.1%}"
+            )
+            plain = [c for c in self.columns if c.number == "accuracy" and not _deep(self.probes[c.probe])]
+            numbers = {c.key: number for c in plain}
+        for name, probe in self.probes.items():
+            if _deep(probe) and hasattr(probe, "chance") and (self.labeled or not _has(probe, "needs_labels")):
+                seed = self.seeds[0]
+                for key, value in probe.chance(self._frozen(None, CHANCE, seed)).items():
+                    numbers[f"{name}.{key}"] = Number((value,), (seed,))
+        return Row(CHANCE, "", numbers)
 
     # ------------------------------------------------------------------------------------------ how a row is filled
 
@@ -169,18 +204,42 @@ class _Evaluation:
         for number, seed in enumerate(self.seeds):
             subject = make(seed)
             for name, probe in self.probes.items():
-                with_labels = _has(probe, "needs_labels")
-                if not self.labeled if with_labels else labels_only:
-                    continue
-                for labels in LABELS if _has(probe, "fractions") else (None,):
-                    drawn = with_labels and (self.data.test is None or labels not in (None, "all"))
-                    if number and not (fresh or drawn):
-                        continue
-                    train, test = self._sides(subject, probe, labels, seed)
-                    for key, value in probe(train, test).items():
-                        column = self._column(name, key, labels, probe, train, test)
+                if self._asked(probe, subject.kind, labels_only):
+                    ask = self._ask_deep if _deep(probe) else self._ask
+                    for column, value in ask(name, probe, subject, seed, bool(number) and not fresh):
                         found.setdefault(column.key, []).append(value)
         return {key: Number(tuple(values), self.seeds[: len(values)]) for key, values in found.items()}
+
+    def _asked(self, probe: Any, kind: str, labels_only: bool) -> bool:
+        """Whether a row of this kind has numbers of ``probe``."""
+        if _has(probe, "needs_labels") and not self.labeled:
+            return False
+        if _deep(probe):
+            return kind in getattr(probe, "kinds", (kind,))
+        return _has(probe, "needs_labels") or not labels_only
+
+    def _ask(
+        self, name: str, probe: Probe, subject: _Subject, seed: int, again: bool
+    ) -> Iterator[tuple[Column, float]]:
+        """The numbers of a probe of features; ``again`` where another seed gives the same features."""
+        with_labels = _has(probe, "needs_labels")
+        for labels in LABELS if _has(probe, "fractions") else (None,):
+            drawn = with_labels and (self.data.test is None or labels not in (None, "all"))
+            if again and not drawn:
+                continue
+            train, test = self._sides(subject, probe, labels, seed)
+            for key, value in probe(train, test).items():
+                yield self._column(name, key, labels, probe, *self._counts(probe, train, test)), value
+
+    def _ask_deep(
+        self, name: str, probe: Any, subject: _Subject, seed: int, again: bool
+    ) -> Iterator[tuple[Column, float]]:
+        """The numbers of a probe that reads the encoder."""
+        if again and self.data.test is not None and not _has(probe, "draws"):
+            return
+        frozen = self._frozen(subject.encoder, subject.kind, seed)
+        for key, value in probe(frozen).items():
+            yield self._column(name, key, None, probe, len(frozen.train), len(frozen.test)), value
 
     def _sides(self, subject: _Subject, probe: Probe, labels: Labels | None, seed: int) -> tuple[Embedded, Embedded]:
         """What a probe is called with."""
@@ -197,15 +256,26 @@ class _Evaluation:
         sides = [Embedded(x[part], None if y is None else y[part], self.ids[part]) for part in (train, test)]
         return sides[0], sides[1]
 
-    def _column(self, name: str, key: str, labels: str | None, probe: Probe, train: Embedded, test: Embedded) -> Column:
+    def _counts(self, probe: Probe, train: Embedded, test: Embedded) -> tuple[int, int]:
+        """Samples that a probe of features learns from, and those that it is scored on."""
         if _has(probe, "needs_labels"):
-            n_train, n_test = (int((side.y >= 0).sum()) for side in (train, test) if side.y is not None)
-        else:
-            n_train, n_test = min(len(train), getattr(probe, "samples", len(train))), 0
+            assert train.y is not None
+            assert test.y is not None
+            return int((train.y >= 0).sum()), int((test.y >= 0).sum())
+        return min(len(train), getattr(probe, "samples", len(train))), 0
+
+    def _column(self, name: str, key: str, labels: str | None, probe: Any, n_train: int, n_test: int) -> Column:
         column = Column(name, key, labels or "", probe.spec.partition(":")[0], n_train, n_test)
         if column.key not in {c.key for c in self.columns}:
             self.columns.append(column)
         return column
+
+    def _frozen(self, encoder: Any, kind: str, seed: int) -> Frozen:
+        train, test = (self.ids[part] for part in split(self.data, self.ids, seed))
+        if isinstance(encoder, nn.Module):
+            encoder.to(self.device)
+        rest = {"device": self.device, "batch_size": self.batch_size, "workers": self.workers}
+        return Frozen(encoder, kind, self.data, self.clean, train, test, seed, **rest)  # type: ignore[arg-type]
 
     def _embed(self, encoder: Any) -> Embedded:
         return embed(
@@ -271,6 +341,7 @@ class _Subject:
 
     encoder: Any
     features: Embedded
+    kind: str
     cache: dict[tuple[int, int, int], Embedded] = field(default_factory=dict)
 
     def seen(self, count: int, ids: Tensor, seed: int, run: _Evaluation) -> Embedded:
@@ -292,3 +363,13 @@ class _Subject:
 
 def _has(probe: Probe, name: str) -> bool:
     return bool(getattr(probe, name, False))
+
+
+def _deep(probe: Any) -> bool:
+    """Whether a probe reads the encoder itself."""
+    return getattr(probe, "reads", "features") == "encoder"
+
+
+def _applies(part: Any, data: Data) -> bool:
+    applies = getattr(part, "applies", None)
+    return applies is None or bool(applies(data))

@@ -155,7 +155,9 @@ class Table:
         free = [c for c in self.columns if not c.labels and not c.n_test]
         for title, columns in (("scored on test", scored), ("without labels", free)):
             if columns:
-                blocks.append(self._block(title, [c.number for c in columns], columns))
+                names = [c.number for c in columns]
+                heads = [f"{c.probe} {c.number}" if names.count(c.number) > 1 else c.number for c in columns]
+                blocks.append(self._block(title, heads, columns))
         return blocks
 
     def _block(self, title: str, heads: Sequence[str], columns: Sequence[Column]) -> Block:

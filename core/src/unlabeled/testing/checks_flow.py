@@ -181,6 +181,10 @@ def check_baselines_give_features(domain: str) -> None:
     ids = it.ids(6)
     for row in it.rows("baseline"):
         who, baseline = f"baseline {row.name!r}", it.make(row)
+        if hasattr(baseline, "applies") and not baseline.applies(it.data):
+            continue
+        if hasattr(baseline, "fit"):
+            baseline.fit(it.data, torch.tensor(it.ids(32)))
         x = baseline(it.clean(ids))
         ensure(x.dim() == 2 and len(x) == len(ids), f"{who} gives [B, D]", list(x.shape))
         ensure(bool(torch.isfinite(x).all()), f"{who} gives finite numbers", "inf or nan")

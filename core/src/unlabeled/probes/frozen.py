@@ -1,0 +1,77 @@
+"""What a probe of a domain reads that asks for more than pooled features: the frozen encoder itself, and the data.
+
+Core's probes map features to numbers. A probe with ``reads = "encoder"`` is called with a :class:`Frozen` instead: it
+may score pairs of sentences, label voxels or weight layers. The rows without a model call it with a baseline in the
+encoder's place, so a probe that cannot score one says so with ``kinds``.
+
+    # B samples of a batch, N samples, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Batch, Data, Embedded, Features, View, Views
+from unlabeled.probes.embedding import Feature, batches, embed, evaluating, take
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen encoder, or a baseline, with the samples that a probe may train and score on.
+
+    Args:
+        encoder: gives ``Features`` of a view; a baseline gives ``[B, D]``.
+        kind: the row of the table, ``no model``, ``untrained`` or ``pre-trained``.
+        data: the data set.
+        clean: views that features are taken from.
+        train: int64[N] ids that the probe may learn from.
+        test: int64[N] ids that it is scored on.
+        seed: of whatever the probe draws.
+        device: where the encoder runs.
+        batch_size: samples that are encoded at once.
+        workers: processes that read.
+    """
+
+    encoder: Any
+    kind: str
+    data: Data
+    clean: Views
+    train: Tensor
+    test: Tensor
+    seed: int = 0
+    device: torch.device | str = "cpu"
+    batch_size: int = 256
+    workers: int = 0
+
+    def embed(self, ids: Tensor | None = None, feature: Feature = "pooled") -> Embedded:
+        """Features ``[N, D]`` of ``ids`` (None = all), in order, on the CPU."""
+        options = {"batch_size": self.batch_size, "workers": self.workers, "device": self.device}
+        return embed(self.encoder, self.data, self.clean, indices=ids, feature=feature, **options)  # type: ignore[arg-type]
+
+    def encode(self, ids: Tensor, layers: Sequence[int] = ()) -> Iterator[tuple[Batch, View, Features]]:
+        """Batches of ``ids`` with their clean view and its features, in eval mode and without gradients."""
+        asked = {"layers": tuple(layers)} if layers else {}
+        with evaluating(self.encoder):
+            for batch in batches(self.data, ids, batch_size=self.batch_size, workers=self.workers):
+                if len(batch):
+                    view = take(self.clean, batch.to(self.device), 1, 0)[0]
+                    yield batch, view, self.encoder(view, **asked)
+
+
+@runtime_checkable
+class EncoderProbe(Protocol):
+    """A probe that reads the encoder.
+
+    Optional attributes: ``applies(data) -> bool``, asked before anything runs; ``kinds``, the rows that it can score
+    (all, if it has none); ``draws``, whether it draws something by ``frozen.seed``; ``chance(frozen) -> dict[str, float]``, what a guess scores; ``needs_labels``, as for any.
+    """
+
+    reads: str
+    spec: str
+
+    def __call__(self, frozen: Frozen) -> dict[str, float]: ...
