@@ -157,7 +157,7 @@ def unmet(
             f"{who} makes no use of {', '.join(sorted(extra))} views, and views {config.parts['views'].name!r} "
             f"make them: choose others with --views ({_known(config, 'views')})"
         )
-    if needs.hidden and (mask is None or not mask.sets & {"hidden", "swap"}):
+    if needs.hidden and (mask is None or not mask.sets & {"hidden", "swap", "shown"}):
         errors.append(f"{who} needs a mask that hides rows: choose one with --mask ({_known(config, 'mask')})")
     if needs.predict and (mask is None or mask.targets < needs.predict):
         found = 0 if mask is None else mask.targets

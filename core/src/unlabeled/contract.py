@@ -221,6 +221,8 @@ class View:
         hidden: rows that the encoder must not see.
         predict: row sets where losses apply (several for I-JEPA); empty means ``hidden``.
         swap: ``[T]`` the row whose content stands at each row.
+        shown: ``[T]`` discrete tokens that stand at each row in place of the batch's own (random words); a mask that
+            sets it leaves the batch's own in ``ids``. Read before ``swap``.
         origin: ``[T]`` the row that it was in the source batch, -1 = none.
         content: ``[T, C]`` raw content: patch pixels, frames, node features, cubes.
         ids: ``[T]`` or ``[T, K]`` discrete tokens.
@@ -233,6 +235,7 @@ class View:
     hidden: Rows | None = None
     predict: tuple[Rows, ...] = ()
     swap: Tensor | None = None
+    shown: Tensor | None = None
     origin: Tensor | None = None
     content: Tensor | None = None
     ids: Tensor | None = None
@@ -250,7 +253,7 @@ class View:
 
     def clean(self) -> View:
         """The same view with nothing hidden or swapped: what a teacher sees."""
-        return replace(self, hidden=None, predict=(), swap=None)
+        return replace(self, hidden=None, predict=(), swap=None, shown=None)
 
     def cut(self, start: int, stop: int) -> View:
         """Samples ``start:stop`` of this view, for work in chunks."""
@@ -275,6 +278,7 @@ class View:
             hidden=None if self.hidden is None else self.hidden.groups(start, stop, layout),
             predict=tuple(r.groups(start, stop, layout) for r in self.predict),
             swap=rows(self.swap, begin),
+            shown=content(self.shown),
             origin=content(self.origin),
             content=content(self.content),
             ids=content(self.ids),
@@ -388,14 +392,14 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class Mask(Protocol):
-    """Sets ``hidden``, ``predict`` or ``swap`` of a view that has its layout; keeps T.
+    """Sets ``hidden``, ``predict``, ``swap`` or ``shown`` of a view that has its layout; keeps T.
 
     Constructed as ``(*, settings)``; ``spec`` and ``encoder`` are wired where its constructor names them.
 
-    ``sets`` says which of the three it sets, ``targets`` how many predict sets it gives (0 = hidden alone).
+    ``sets`` says which of them it sets, ``targets`` how many predict sets it gives (0 = hidden alone).
     """
 
-    sets: frozenset[Literal["hidden", "predict", "swap"]]
+    sets: frozenset[Literal["hidden", "predict", "swap", "shown"]]
     targets: int
 
     def __call__(self, view: View, draw: Draw) -> View: ...

@@ -37,8 +37,8 @@ def check_masks_keep_the_contract(domain: str) -> None:
     for who, mask, view in _masks(subject(domain)):
         out = mask(view, Draw(7, 0, view.batch.ids))
         layout = _same_layout(who, view, out)
-        given = {"hidden": out.hidden is not None, "predict": bool(out.predict), "swap": out.swap is not None}
-        found = {name for name, is_set in given.items() if is_set}
+        found = {name for name in ("hidden", "swap", "shown") if getattr(out, name) is not None}
+        found |= {"predict"} if out.predict else set()
         ensure(found == set(mask.sets), f"{who} sets {sorted(mask.sets)}, as it says", sorted(found))
         ensure(len(out.predict) >= mask.targets, f"{who} gives {mask.targets} predict sets", len(out.predict))
         for some in (*out.predict, *([] if out.hidden is None else [out.hidden])):
@@ -46,6 +46,9 @@ def check_masks_keep_the_contract(domain: str) -> None:
         if out.hidden is not None:
             for hidden, total in zip(out.hidden.lengths, layout.lengths, strict=True):
                 ensure(total < 2 or 0 < hidden < total, f"{who} hides some of {total} rows, not all", hidden)
+        if out.shown is not None:
+            right = out.ids is not None and out.shown.shape == out.ids.shape == (layout.total,)
+            ensure(right, f"shown of {who} is [T] tokens, with the batch's own in ids", list(out.shown.shape))
         if out.swap is not None:
             inside = bool(((out.swap >= 0) & (out.swap < layout.total)).all())
             ensure(out.swap.shape == (layout.total,) and inside, f"swap of {who} is [T] rows", out.swap)
@@ -117,12 +120,17 @@ def _marginals(mask: Any, view: View, layout: Layout) -> tuple[Tensor, Tensor, T
 
 
 def _touched(out: View, layout: Layout) -> Rows:
-    """Rows that a mask hid, or else swapped."""
+    """Rows that a mask hid, or else replaced or swapped."""
     if out.hidden is not None:
         return out.hidden
+    if out.shown is not None and out.ids is not None:
+        return _counted(torch.nonzero(out.shown != out.ids).flatten(), layout)
     if out.swap is None:
         return out.predict[0]
-    index = torch.nonzero(out.swap != torch.arange(layout.total)).flatten()
+    return _counted(torch.nonzero(out.swap != torch.arange(layout.total)).flatten(), layout)
+
+
+def _counted(index: Tensor, layout: Layout) -> Rows:
     return Rows(index, tuple(torch.bincount(layout.group[index], minlength=len(layout.lengths)).tolist()))
 
 
