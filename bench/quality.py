@@ -23,7 +23,7 @@ BATCH = 128
 LR = 1e-3
 PROJECTOR = (512, 128)
 TEMPERATURE = 0.2
-CALIBRATE = 12  # steps
+CALIBRATE = 24  # steps
 
 
 def config(method: str, archive: str, steps: int) -> Any:
