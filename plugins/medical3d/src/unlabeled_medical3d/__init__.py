@@ -1,0 +1,1 @@
+"""CT and MR volumes for `unlabeled`."""

@@ -1,0 +1,91 @@
+"""Boxes of volumes, cut out, turned and resized, with affines that follow.
+
+Boxes are whole voxels of the source and may reach beyond it: what lies outside has the volume's lowest value, air. A
+box whose size is the view's is copied; another is resized, trilinear.
+
+    # B samples, C channels; boxes[B, 6] are the start (x, y, z) and the extent (x, y, z), int64, on the host
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.draw import Draw, Purpose
+
+
+def volume_sizes(images: Tensor | list[Tensor]) -> Tensor:
+    """``int64[B, 3]``: voxels of each volume along x, y and z, on the host."""
+    if isinstance(images, Tensor):
+        return torch.tensor(images.shape[2:]).expand(len(images), 3)
+    return torch.tensor([x.shape[1:] for x in images]).reshape(-1, 3)
+
+
+def around(center: Tensor, extent: Tensor, sizes: Tensor) -> Tensor:
+    """Boxes of ``extent[B, 3]`` around voxel ``center[B, 3]``, moved inside where they fit, else centered."""
+    start = center - extent // 2
+    room = sizes - extent
+    inside = torch.minimum(start, room).clamp(min=0)
+    return torch.cat((torch.where(room >= 0, inside, -((extent - sizes) // 2)), extent), 1)
+
+
+def random_boxes(draw: Draw, sizes: Tensor, extent: Tensor, points: Tensor | None, foreground: float) -> Tensor:
+    """Boxes of ``extent[B, 3]`` at a uniform place, or, with probability ``foreground``, around a foreground voxel.
+
+    ``points[B, K, 3]`` are foreground voxels. A box around one is also shifted by up to a quarter of its extent.
+    """
+    room = (sizes - extent).clamp(min=0)
+    free = draw.integers(3, Purpose.CROP_PLACE, room + 1)
+    boxes = torch.cat((torch.where(sizes >= extent, free, -((extent - sizes) // 2)), extent), 1)
+    if points is None or foreground == 0:
+        return boxes
+    picked = draw.integers(1, Purpose.CROP, points.shape[1])
+    center = points.gather(1, picked[..., None].expand(-1, 1, 3))[:, 0]
+    quarter = extent // 4
+    center = center + draw.integers(3, Purpose.CROP_ASPECT, 2 * quarter + 1) - quarter
+    return torch.where(draw.bernoulli(1, Purpose.ORDER, foreground), around(center, extent, sizes), boxes)
+
+
+def cut(images: Tensor | list[Tensor], boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """``float32[B, C, X, Y, Z]``: each box, resized to ``size`` where it has another."""
+    size = tuple(size)
+    first = images[0]
+    out = first.new_empty(len(images), first.shape[0], *size, dtype=torch.float32)
+    for image, box, target in zip(images, boxes.tolist(), out):
+        extent = tuple(box[3:])
+        whole = target if extent == size else image.new_empty(first.shape[0], *extent, dtype=torch.float32)
+        _copy(image, box, whole)
+        if extent != size:
+            target.copy_(F.interpolate(whole[None], size, mode="trilinear")[0])
+    return out
+
+
+def _copy(image: Tensor, box: list[int], out: Tensor) -> None:
+    """The box of ``image[C, X, Y, Z]`` into ``out``; beyond the image, each channel's lowest value."""
+    low = [max(0, s) for s in box[:3]]
+    high = [min(n, s + e) for n, s, e in zip(image.shape[1:], box[:3], box[3:])]
+    if [h - b for h, b in zip(high, low)] != box[3:]:
+        out.copy_(image.flatten(1).amin(1)[:, None, None, None].expand_as(out))
+    if all(h > b for h, b in zip(high, low)):
+        place = [slice(b - s, h - s) for b, h, s in zip(low, high, box[:3])]
+        out[(slice(None), *place)] = image[(slice(None), *(slice(b, h) for b, h in zip(low, high)))]
+
+
+def box_affine(affine: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """``float64[B, 4, 4]``: voxels of the cut and resized box to mm, of volumes with ``affine[B, 4, 4]``."""
+    boxes = boxes.to(affine.device)
+    step = boxes[:, 3:] / torch.tensor(size, dtype=torch.float64, device=affine.device)
+    to_source = torch.eye(4, dtype=torch.float64, device=affine.device).repeat(len(boxes), 1, 1)
+    to_source[:, :3, :3] = torch.diag_embed(step)
+    to_source[:, :3, 3] = boxes[:, :3] + 0.5 * step - 0.5
+    return affine @ to_source
+
+
+def overlap(first: Tensor, second: Tensor) -> Tensor:
+    """``float32[...]``: voxels that boxes ``[..., 6]`` share; the shapes broadcast."""
+    low = torch.maximum(first[..., :3], second[..., :3])
+    high = torch.minimum(first[..., :3] + first[..., 3:], second[..., :3] + second[..., 3:])
+    return (high - low).clamp(min=0).prod(-1).float()

@@ -1,0 +1,276 @@
+"""What volume data sets yield: the spec that every part is wired with, batches of volumes, and the generated default.
+
+``Phantoms`` needs no download. A user's own files are read by ``volumes.py``. Every volume that leaves a data set has
+RAS axes, the spec's spacing and the scale of its modality (``intensity.py``); views cut it to the spec's size.
+
+Beside what the contract asks for, data sets here have ``patients`` (the patient of each sample: splits never take one
+to both sides), ``regions`` (names of voxel labels, background first; empty without any) and ``masks(indices)``
+(``int64[X, Y, Z]`` voxel labels, on the very grid of the images that ``__getitems__`` gives).
+
+    # N samples of the data set, B of a batch, C channels, X, Y, Z voxels, K foreground points of a volume
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled_medical3d.intensity import Modality, foreground_points, scale
+from unlabeled_medical3d.spatial import resample, resampled_affine, to_ras
+
+CT_WINDOW = (-160.0, 240.0)  # Hounsfield units: soft tissue
+PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """What the encoder gets: ``channels``, ``size`` in voxels (x, y, z) and ``spacing`` in mm of the views.
+
+    ``mirror``: whether a mirror image is still such data; hearts and livers have a side.
+    """
+
+    channels: int = 1
+    size: tuple[int, ...] = (32, 32, 32)
+    spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(int(n) for n in self.size))
+        object.__setattr__(self, "spacing", tuple(float(s) for s in self.spacing))
+        if len(self.size) != 3 or min(self.size) < 1 or self.channels < 1:
+            raise ValueError(f"channels {self.channels} and size {self.size}: a size is 3 numbers, all from 1 on")
+        if len(self.spacing) != 3 or min(self.spacing) <= 0:
+            raise ValueError(f"spacing is {self.spacing}; it must be 3 numbers of mm above 0")
+
+    def voxels(self, millimeters: Sequence[float]) -> tuple[int, ...]:
+        """Whole voxels, at least 1, of lengths along x, y and z in mm; one number serves all axes."""
+        sides = tuple(millimeters) * (3 if len(millimeters) == 1 else 1)
+        return tuple(max(1, round(mm / s)) for mm, s in zip(sides, self.spacing, strict=True))
+
+
+@dataclass(frozen=True)
+class VolumeBatch:
+    """``ids[B]``; ``images`` float32 ``[B, C, X, Y, Z]`` where all are of one size, else a list of ``[C, X, Y, Z]``.
+
+    ``affine[B, 4, 4]`` float64 maps voxels to mm, RAS. ``foreground[B, K, 3]`` are voxels inside what is not air, for
+    crops; None in views. ``bad`` names samples that could not be read, with the reason; the next readable sample
+    stands in for each, under its own id.
+    """
+
+    ids: Tensor
+    images: Tensor | list[Tensor]
+    affine: Tensor
+    foreground: Tensor | None = None
+    bad: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, samples: slice) -> Self:
+        return replace(
+            self,
+            ids=self.ids[samples],
+            images=collate(self.images[samples]),
+            affine=self.affine[samples],
+            foreground=None if self.foreground is None else self.foreground[samples],
+            bad=(),
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """Called by torch's loader."""
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, move: Any) -> Self:
+        images = move(self.images) if isinstance(self.images, Tensor) else [move(x) for x in self.images]
+        foreground = None if self.foreground is None else move(self.foreground)
+        return replace(self, ids=move(self.ids), images=images, affine=move(self.affine), foreground=foreground)
+
+
+def collate(images: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """One ``[B, C, X, Y, Z]`` where all are of one size."""
+    if isinstance(images, Tensor):
+        return images
+    return torch.stack(list(images)) if len({x.shape for x in images}) == 1 else list(images)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One prepared volume: ``image`` float32 [C, X, Y, Z], ``affine`` [4, 4], ``points`` [K, 3], ``mask`` or None."""
+
+    image: Tensor
+    affine: Tensor
+    points: Tensor
+    mask: Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        found = (self.image, self.affine, self.points, self.mask)
+        return sum(x.numel() * x.element_size() for x in found if x is not None)
+
+
+def prepare(
+    image: np.ndarray,
+    affine: np.ndarray,
+    mask: np.ndarray | None,
+    *,
+    spacing: Sequence[float],
+    modality: Modality,
+    window: tuple[float, float] = CT_WINDOW,
+    percentiles: tuple[float, float] = PERCENTILES,
+) -> Volume:
+    """``image[C, X, Y, Z]`` and its labels ``mask[X, Y, Z]``, as read, in RAS, at ``spacing`` mm and on its scale."""
+    turned, ras = to_ras(image, affine)
+    x = scale(resample(torch.from_numpy(turned).float(), ras, spacing), modality, window, percentiles)
+    labels = None
+    if mask is not None:
+        flat, _ = to_ras(mask[None], affine)
+        labels = resample(torch.from_numpy(flat), ras, spacing, nearest=True)[0].to(torch.uint8)
+    return Volume(x, torch.from_numpy(resampled_affine(ras, spacing)), foreground_points(x), labels)
+
+
+def batch_of(ids: Sequence[int] | Tensor, volumes: Sequence[Volume], bad: Any = ()) -> VolumeBatch:
+    """Volumes as a batch."""
+    return VolumeBatch(
+        torch.as_tensor(ids, dtype=torch.int64),
+        collate([v.image for v in volumes]),
+        torch.stack([v.affine for v in volumes]),
+        torch.stack([v.points for v in volumes]),
+        tuple(bad),
+    )
+
+
+class Memory:
+    """The volumes used last, up to ``most`` MiB of them, in this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held, self._bytes = most << 20, OrderedDict[int, Volume](), 0
+
+    def get(self, number: int) -> Volume | None:
+        """Volume ``number``, if it is here."""
+        if number in self._held:
+            self._held.move_to_end(number)
+        return self._held.get(number)
+
+    def put(self, number: int, volume: Volume) -> None:
+        """Keep a volume, and let go of those not used for longest."""
+        if number in self._held or volume.bytes > self._most:
+            return
+        self._held[number] = volume
+        self._bytes += volume.bytes
+        while self._bytes > self._most:
+            self._bytes -= self._held.popitem(last=False)[1].bytes
+
+
+# ---------------------------------------------------------------------------------------------- phantoms
+
+EXTENT = np.array((80.0, 72.0, 72.0))  # mm of the scanned box
+ORGANS = {  # center in mm from the middle of the box, half axes in mm, Hounsfield units
+    "liver": ((16, 4, 8), (13, 14, 12), 110),
+    "left kidney": ((-18, -12, -6), (6, 6, 10), 180),
+    "right kidney": ((18, -14, -12), (6, 6, 10), 180),
+    "spine": ((0, -18, 0), (6, 6, 40), 300),
+}
+KINDS = ("plain", "large liver", "one kidney")
+
+
+class Phantoms:
+    """Generated CT of ellipsoid organs with voxel labels; the last quarter is the test. No download.
+
+    Each is scanned with its own spacing, orientation and noise, and stands, leans and is built a little differently;
+    classes are plain, a large liver, and only one kidney.
+
+    Args:
+        count: N, number of phantoms, at least 4.
+        size: voxels of a side of the views; a multiple of 16 suits every encoder.
+        spacing: mm that all are resampled to.
+        noise: standard deviation of the noise, in Hounsfield units.
+    """
+
+    def __init__(
+        self, path: str | None, *, count: int = 160, size: int = 32, spacing: float = 2.5, noise: float = 20.0
+    ) -> None:
+        if path is not None:
+            raise ValueError(f"phantoms are generated; to read {path}, use --data-set volumes")
+        if count < 4 or size < 1 or spacing <= 0 or noise < 0:
+            raise ValueError(
+                f"count {count}, size {size}, spacing {spacing}, noise {noise}: from 4, 1, above 0, from 0"
+            )
+        self.spec = VolumeSpec(1, (size,) * 3, (spacing,) * 3, mirror=False)
+        self.labels: Tensor | None = torch.arange(count) % len(KINDS)
+        self.classes: tuple[str, ...] = KINDS
+        self.test: Tensor | None = torch.arange(count) >= count * 3 // 4
+        self.patients = tuple(f"phantom {n}" for n in range(count))
+        self.regions: tuple[str, ...] = ("background", *ORGANS)
+        self.noise = noise
+        self._memory = Memory(512)
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def _volume(self, number: int) -> Volume:
+        found = self._memory.get(number)
+        if found is None:
+            image, mask, affine = phantom(number, number % len(KINDS), self.noise)
+            found = prepare(image[None], affine, mask, spacing=self.spec.spacing, modality="ct")
+            self._memory.put(number, found)
+        return found
+
+    def __getitems__(self, indices: Sequence[int]) -> VolumeBatch:
+        return batch_of(indices, [self._volume(int(n)) for n in indices])
+
+    def masks(self, indices: Sequence[int]) -> list[Tensor]:
+        """Voxel labels ``int64[X, Y, Z]`` of each."""
+        return [m.long() for n in indices if (m := self._volume(int(n)).mask) is not None]
+
+    def report(self, batch: VolumeBatch) -> list[str]:
+        """Nothing here can be unreadable."""
+        return []
+
+    def describe(self) -> str:
+        return (
+            f"phantoms: {len(self)} generated CT volumes of {'x'.join(f'{mm:g}' for mm in EXTENT)} mm, "
+            f"{len(self.classes)} classes, {len(ORGANS)} labeled organs, the last quarter held out"
+        )
+
+
+def phantom(number: int, kind: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hounsfield units ``[X, Y, Z]``, organ labels, and the affine of a scan with axes and spacing of its own."""
+    random = np.random.default_rng((7, number))
+    spacing = random.choice([(2.0, 2.0, 2.0), (1.8, 1.8, 4.0), (2.5, 2.0, 3.0)]) * random.uniform(0.9, 1.1)
+    order, signs = random.permutation(3), random.choice((-1.0, 1.0), 3)
+    # voxel axis a runs along world axis order[a]
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    shape = np.maximum(4, np.round(EXTENT[order] / spacing[order])).astype(int)
+    for axis, world in enumerate(order):
+        affine[world, axis] = signs[axis] * spacing[world]
+        affine[world, 3] = -signs[axis] * spacing[world] * (shape[axis] - 1) / 2
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    place = index @ affine[:3, :3].T + affine[:3, 3] - random.uniform(-3, 3, 3)
+    image = np.full(shape, -1000.0)
+    mask = np.zeros(shape, dtype=np.uint8)
+    image[_inside(place, (0, 0, 0), np.array((34, 26, 44)) * random.uniform(0.92, 1.05, 3))] = -60 + random.normal(
+        0, 10
+    )
+    for label, (organ, (center, axes, value)) in enumerate(ORGANS.items(), start=1):
+        if organ == "left kidney" and kind == 2:
+            continue
+        grow = random.uniform(0.88, 1.12, 3) * (1.4 if organ == "liver" and kind == 1 else 1.0)
+        inside = _inside(place, np.array(center) + random.normal(0, 1.5, 3), np.array(axes) * grow)
+        image[inside], mask[inside] = value * random.uniform(0.85, 1.15), label
+    return (image + random.normal(0, noise, shape)).astype(np.float32), mask, affine
+
+
+def _inside(place: np.ndarray, center: object, axes: np.ndarray) -> np.ndarray:
+    inside: np.ndarray = (((place - np.asarray(center)) / axes) ** 2).sum(-1) <= 1
+    return inside
