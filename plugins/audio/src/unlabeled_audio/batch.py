@@ -1,0 +1,192 @@
+"""What audio is to every part: the spec that parts are wired with, and batches of clips, packed without padding.
+
+# B clips of a batch, S samples of all of them, F frames of all of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """What encoders get: mono samples at ``rate`` Hz, each clip with mean 0 and deviation 1, ``seconds`` at most.
+
+    Args:
+        rate: samples a second.
+        seconds: length of the longest view; longer clips are cropped.
+        mels: bands of the mel spectrogram.
+        window: of a spectrogram's frame, in seconds.
+        hop: from frame to frame, in seconds.
+        front: which spectrogram: logmel (Hann window, HTK scale), or fbank as Kaldi computes it.
+    """
+
+    rate: int
+    seconds: float = 10.0
+    mels: int = 64
+    window: float = 0.025
+    hop: float = 0.01
+    front: Literal["logmel", "fbank"] = "logmel"
+
+    def __post_init__(self) -> None:
+        if self.rate < 1000:
+            raise ValueError(f"rate is {self.rate}; it must be at least 1000 Hz")
+        if not 0.0 < self.hop <= self.window:
+            raise ValueError(f"hop {self.hop} s and window {self.window} s: hop lies above 0, up to the window")
+        if self.window_samples < 16 or self.hop_samples < 1:
+            raise ValueError(f"a window of {self.window} s has {self.window_samples} samples; 16 are the least")
+        if self.seconds < self.window:
+            raise ValueError(f"seconds is {self.seconds}; it must be at least a window of {self.window}")
+        if self.mels < 2:
+            raise ValueError(f"mels is {self.mels}; it must be at least 2")
+        if self.front not in ("logmel", "fbank"):
+            raise ValueError(f"front is {self.front!r}; it must be logmel or fbank")
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.window * self.rate)
+
+    @property
+    def hop_samples(self) -> int:
+        return round(self.hop * self.rate)
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest view."""
+        return round(self.seconds * self.rate)
+
+    def frames(self, samples: int) -> int:
+        """Frames of a clip: windows that lie within it, and one at least."""
+        return max(0, samples - self.window_samples) // self.hop_samples + 1
+
+
+@dataclass(frozen=True)
+class AudioBatch:
+    """Clips end to end, without padding.
+
+    Args:
+        ids: ``int64[B]`` index of each clip in its data set.
+        wave: ``float32[S]`` samples, clip after clip.
+        lengths: samples of each clip, on the host; their sum is S.
+        mel: ``[F, mels]`` standardized log-mel frames that views have altered; None = as computed from ``wave``.
+            As many frames a clip as ``AudioSpec.frames`` gives.
+        target: ``[S]`` samples that tokenizers read in place of ``wave``: the clean speech under a mixture.
+        partner: samples of another clip of the data for each, for views that mix; None where the data gives none.
+        partner_lengths: samples of each partner.
+        bad: names of clips that could not be read, with the reason; the next readable one stands in for each.
+    """
+
+    ids: Tensor
+    wave: Tensor
+    lengths: tuple[int, ...]
+    mel: Tensor | None = None
+    target: Tensor | None = None
+    partner: Tensor | None = None
+    partner_lengths: tuple[int, ...] = ()
+    bad: tuple[tuple[str, str], ...] = ()
+    frames: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, samples: slice) -> Self:
+        start, stop, step = samples.indices(len(self))
+        if step != 1:
+            raise TypeError(f"a batch is cut in steps of 1, not {step}")
+        return replace(
+            self,
+            ids=self.ids[start:stop],
+            wave=_cut(self.wave, self.lengths, start, stop),
+            lengths=self.lengths[start:stop],
+            mel=None if self.mel is None else _cut(self.mel, self.frames, start, stop),
+            target=None if self.target is None else _cut(self.target, self.lengths, start, stop),
+            partner=None if self.partner is None else _cut(self.partner, self.partner_lengths, start, stop),
+            partner_lengths=self.partner_lengths[start:stop],
+            frames=self.frames[start:stop],
+            bad=(),
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """Called by torch's loader."""
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Self:
+        names = ("ids", "wave", "mel", "target", "partner")
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: x if x is None else move(x) for name, x in values.items()})
+
+    @property
+    def source(self) -> Tensor:
+        """The samples that targets are made of."""
+        return self.wave if self.target is None else self.target
+
+    def clips(self) -> list[Tensor]:
+        """The samples of each clip, as views."""
+        return list(self.wave.split(self.lengths))
+
+
+def _cut(x: Tensor, lengths: Sequence[int], start: int, stop: int) -> Tensor:
+    begin, end = sum(lengths[:start]), sum(lengths[:stop])
+    return x[begin:end]
+
+
+def starts(lengths: Sequence[int]) -> tuple[int, ...]:
+    """Where each clip begins."""
+    return tuple(accumulate(lengths, initial=0))[:-1]
+
+
+def owner(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """``int64[S]``: the clip of each sample."""
+    counts = torch.tensor(lengths, device=device)
+    return torch.arange(len(lengths), device=device).repeat_interleave(counts, output_size=sum(lengths))
+
+
+def spread(values_B: Tensor, lengths: Sequence[int]) -> Tensor:
+    """A number for each clip, as one for each of its samples."""
+    counts = torch.tensor(lengths, device=values_B.device)
+    return values_B.repeat_interleave(counts, dim=0, output_size=sum(lengths))
+
+
+def windows(begin: Tensor, first: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Index into packed samples: ``lengths[b]`` of them from ``begin[b] + first[b]`` on."""
+    total = sum(lengths)
+    here = torch.tensor(starts(lengths), device=begin.device)
+    return torch.arange(total, device=begin.device) + spread(begin + first - here, lengths)
+
+
+def dense(wave: Tensor, lengths: Sequence[int], width: int = 0) -> Tensor:
+    """Packed samples as ``[B, width]``, zeros after each clip; width 0 = the longest."""
+    width = width or max(lengths, default=0)
+    out = wave.new_zeros(len(lengths) * width)
+    place = torch.tensor([b * width for b in range(len(lengths))], device=wave.device)
+    index = windows(place, torch.zeros_like(place), lengths)
+    return out.index_copy(0, index, wave).view(len(lengths), width)
+
+
+def pack(x_BL: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The inverse of :func:`dense`."""
+    place = torch.arange(len(lengths), device=x_BL.device) * x_BL.shape[1]
+    return x_BL.flatten()[windows(place, torch.zeros_like(place), lengths)]
+
+
+def moments(wave: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of each clip: ``[B]`` and ``[B]``."""
+    counts = torch.tensor(lengths, device=wave.device)
+    mean_B = torch.segment_reduce(wave, "mean", lengths=counts)
+    centered = wave - spread(mean_B, lengths)
+    return mean_B, torch.segment_reduce(centered.square(), "mean", lengths=counts)
+
+
+def standardize(wave: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Each clip with mean 0 and variance 1, as transformers' feature extractor has it."""
+    mean_B, variance_B = moments(wave, lengths)
+    return (wave - spread(mean_B, lengths)) * spread(torch.rsqrt(variance_B + 1e-7), lengths)
