@@ -1,0 +1,143 @@
+"""HuBERTopic, https://arxiv.org/abs/2310.03975: HuBERT, and a topic of each utterance from its units.
+
+A topic model sees an utterance as a bag of its units; its most likely topic is a label for the whole, which a linear
+head on the pooled features learns beside HuBERT's loss. Differs: the topics are learned online, by stochastic
+variational inference (Hoffman, Blei, Bach 2010, https://papers.nips.cc/paper/3902), while the encoder trains, where the
+paper fits LDA on the whole corpus before; counts are of all ranks.
+
+    # B utterances, C units, Z topics, T packed frames
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Progress, View
+from unlabeled.distributed import all_reduce
+from unlabeled.errors import above, within
+from unlabeled.heads import full
+from unlabeled.objectives.masked import union_mean
+from unlabeled_audio.objectives.hubert import HuBERT, usage_perplexity
+
+
+def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:
+    """How often each unit occurs in each group: ``[B, C]``; of several codebooks, the first."""
+    flat = layout.group * vocabulary + ids_TK.reshape(layout.total, -1)[:, 0]
+    count = len(layout.lengths)
+    return torch.bincount(flat, minlength=count * vocabulary).view(count, vocabulary).float()
+
+
+def dirichlet_expectation(alpha: Tensor) -> Tensor:
+    """E[log x] of ``x ~ Dir(alpha)`` along the last dimension."""
+    return torch.digamma(alpha) - torch.digamma(alpha.sum(-1, keepdim=True))
+
+
+def topic_shares(bags_BC: Tensor, lambda_ZC: Tensor, alpha: float, iterations: int) -> tuple[Tensor, Tensor]:
+    """The E step: ``gamma[B, Z]``, and the sufficient statistics ``[Z, C]`` of these bags (algorithm 2)."""
+    beta_ZC = dirichlet_expectation(lambda_ZC).exp()
+    gamma = bags_BC.new_ones(len(bags_BC), len(lambda_ZC))
+    for _ in range(iterations):
+        theta = dirichlet_expectation(gamma).exp()
+        gamma = alpha + theta * ((bags_BC / (theta @ beta_ZC + 1e-30)) @ beta_ZC.T)
+    theta = dirichlet_expectation(gamma).exp()
+    return gamma, beta_ZC * (theta.T @ (bags_BC / (theta @ beta_ZC + 1e-30)))
+
+
+class HuBERTopic(nn.Module):
+    """HuBERT with a topic label of the utterance.
+
+    Args:
+        width: of the projection that is compared with a unit's embedding.
+        temperature: divides the cosines, tau.
+        scores: cosine (HuBERT) or linear (BEST-RQ).
+        books: units that the tokenizer gives each frame; topics are made of the first.
+        visible: weight of the loss over visible frames.
+        penalty: weight of the mean square of the convolutional features, where the encoder has such.
+        topics: number of topics, Z.
+        topic: weight of the topic loss beside HuBERT's.
+        rate: of a step in the topic model: ``(offset + step) ** -rate``, kappa, in (0.5, 1].
+        offset: tau_0 of the same, at least 1.
+    """
+
+    lambda_: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        vocabulary: int = 0,
+        samples: int = 0,
+        *,
+        width: int = 256,
+        temperature: float = 0.1,
+        scores: Literal["cosine", "linear"] = "cosine",
+        books: int = 1,
+        visible: float = 0.0,
+        penalty: float = 10.0,
+        topics: int = 20,
+        topic: float = 0.1,
+        rate: float = 0.7,
+        offset: float = 10.0,
+    ) -> None:
+        super().__init__()
+        above(1, topics=topics)
+        above(0, samples=samples)
+        within(0, math.inf, topic=topic)
+        within(0.5, 1, rate=rate)
+        within(1, math.inf, offset=offset)
+        self.hubert = HuBERT(
+            encoder, vocabulary, width=width, temperature=temperature, scores=scores, books=books, visible=visible,
+            penalty=penalty,
+        )  # fmt: skip
+        self.needs = self.hubert.needs
+        self.vocabulary, self.samples, self.topic, self.rate, self.offset = vocabulary, samples, topic, rate, offset
+        self.classify = nn.Linear(encoder.dim, topics)
+        self.register_buffer("lambda_", torch.distributions.Gamma(100.0, 100.0).sample((topics, vocabulary)))
+        self._pending: list[tuple[Tensor, int]] = []
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        recorder = _Recorder(encoder)
+        loss = self.hubert(recorder, views)
+        losses, labels = [], []
+        for view, pooled in zip(views, recorder.pooled, strict=True):
+            assert view.layout is not None
+            assert view.ids is not None
+            counts = bags(view.ids, view.layout, self.vocabulary)
+            gamma, statistics = topic_shares(counts, self.lambda_, 1 / len(self.lambda_), iterations=20)
+            label = gamma.argmax(1)
+            losses.append(F.cross_entropy(full(self.classify(pooled)), label, reduction="none"))
+            labels.append(label)
+            if self.training:
+                self._pending.append((statistics, len(counts)))
+        topic = union_mean(torch.cat(losses))
+        perplexity = usage_perplexity(torch.cat(labels), len(self.lambda_))
+        parts = {**loss.parts, "topic": topic.detach(), "topic_perplexity": perplexity}
+        return Loss(loss.total + self.topic * topic, parts)
+
+    @torch.no_grad()
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Move the topics towards what this step's utterances say of them (algorithm 2, equation 6)."""
+        if self._pending:
+            seen = all_reduce(self.lambda_.new_tensor(float(sum(n for _, n in self._pending))))
+            statistics = all_reduce(torch.stack([s for s, _ in self._pending]).sum(0))
+            target = 1 / len(self.lambda_) + statistics * (self.samples / seen)
+            self.lambda_.lerp_(target, (self.offset + progress.step) ** -self.rate)
+        self._pending = []
+
+
+class _Recorder:
+    """The encoder, which also keeps the pooled features that it gives."""
+
+    def __init__(self, encoder: Any) -> None:
+        self._encoder = encoder
+        self.pooled: list[Tensor] = []
+
+    def __call__(self, view: View, **options: Any) -> Any:
+        features = self._encoder(view, **options)
+        self.pooled.append(features.pooled)
+        return features

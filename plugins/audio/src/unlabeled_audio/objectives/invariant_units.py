@@ -1,0 +1,94 @@
+"""Augmentation-invariant units, https://arxiv.org/abs/2209.15483: say the clean clip's units from an altered one.
+
+The k-means units of a clean clip, with repetitions taken out, are the target of a CTC head on the altered clip, whose
+time may run at another pace. ``edit_distance`` is the paper's metric: how far units of the altered clip are from those
+of the clean one. Iterating, the student's units become the next target (tokenizer ``units`` with ``run``). Differs: the
+encoder trains with the head, where the paper keeps it frozen, unless it is frozen beforehand.
+
+    # T packed frames, G clips, L frames of the longest, C units, U units of a clip without repetitions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.errors import above
+from unlabeled.heads import full, mlp
+from unlabeled.objectives.masked import union_mean
+
+
+def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:
+    """The units of each group, each run of equal ones said once."""
+    first = layout.within == 0
+    kept = first | (ids_T != ids_T.roll(1))
+    return [ids[keep] for ids, keep in zip(ids_T.split(layout.lengths), kept.split(layout.lengths), strict=True)]
+
+
+def edit_distance(first: Sequence[int], second: Sequence[int]) -> int:
+    """Levenshtein distance: insertions, deletions and substitutions from one sequence to the other."""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(second, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+def unit_edit_distance(clean: Sequence[Tensor], altered: Sequence[Tensor]) -> float:
+    """Mean over clips of the edit distance over the clean clip's length, in units without repetitions."""
+    pairs = [(a.tolist(), b.tolist()) for a, b in zip(clean, altered, strict=True)]
+    return sum(edit_distance(a, b) / max(1, len(a)) for a, b in pairs) / max(1, len(pairs))
+
+
+def ctc_loss(scores_TX: Tensor, layout: Layout, targets: Sequence[Tensor]) -> Tensor:
+    """CTC of each clip against its units, over their number: ``[G]``; the last score is the blank's.
+
+    A clip with too few frames for its units has loss 0.
+    """
+    scores, _ = layout.dense(full(scores_TX))
+    blank = scores.shape[-1] - 1
+    frames = torch.tensor(layout.lengths)
+    units = torch.tensor([len(t) for t in targets])
+    with torch.autocast(scores.device.type, enabled=False):
+        logs = F.log_softmax(scores, dim=-1).transpose(0, 1)
+        loss = F.ctc_loss(logs, torch.cat(list(targets)), frames, units, blank, "none", zero_infinity=True)
+    return loss / units.clamp(min=1).to(loss.device)
+
+
+class InvariantUnits(nn.Module):
+    """CTC of an altered view against the units of the clean one.
+
+    Args:
+        hidden: width of the quantizer's hidden layer.
+    """
+
+    def __init__(self, encoder: Any, vocabulary: int = 0, *, hidden: int = 256) -> None:
+        super().__init__()
+        above(0, hidden=hidden)
+        if vocabulary < 2:
+            raise ValueError(f"the tokenizer has {vocabulary} units; choose one that quantizes into at least 2")
+        self.needs = Needs(views={"source": 1, "altered": 1}, ids=True, encoder=frozenset({"tokens"}))
+        self.vocabulary = vocabulary
+        self.quantizer = mlp((encoder.dim, hidden, vocabulary + 1), norm="layer")
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        source = next(view for view in views if view.role == "source")
+        assert source.ids is not None
+        assert source.layout is not None
+        ids = source.ids.reshape(len(source.ids), -1)[:, 0]
+        targets = without_repeats(ids, source.layout)
+        losses = []
+        for view in views:
+            if view.role == "altered":
+                features = encoder(view)
+                losses.append(ctc_loss(self.quantizer(features.tokens), features.layout, targets))
+        return Loss(union_mean(torch.cat(losses)), {})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: all state is trained by gradient."""

@@ -1,0 +1,74 @@
+"""SSAST, https://arxiv.org/abs/2110.09784: at a hidden patch, tell its content from that of others, and restore it.
+
+Joint loss: InfoNCE that matches the discriminative head's output with the patch itself, among the hidden patches of the
+same spectrogram, plus lambda = 10 times the squared error of the generative head. SSAMBA, https://arxiv.org/abs/2405.11831,
+is this loss under a bidirectional Mamba.
+
+    # H hidden rows, G spectrograms, M hidden rows of one, C numbers of content in a row, D features
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.errors import within
+from unlabeled.heads import full, mlp
+from unlabeled.objectives.masked import union_mean
+
+
+def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) -> Tensor:
+    """-log of the share of the true content among the hidden rows of its group: ``[H]`` (equation 1)."""
+    guess, pad = layout.dense(full(guess_HC))
+    content, _ = layout.dense(full(content_HC))
+    with torch.autocast(guess.device.type, enabled=False):
+        scores = guess @ content.mT
+    truth = scores.diagonal(dim1=1, dim2=2)
+    if pad is not None:
+        scores = scores.masked_fill(pad[:, None], -math.inf)
+    return layout.pack(torch.logsumexp(scores, dim=2) - truth)
+
+
+def generative_loss(restored_HC: Tensor, content_HC: Tensor) -> Tensor:
+    """Mean squared error of each row: ``[H]`` (equation 2)."""
+    return (full(restored_HC) - full(content_HC)).square().mean(-1)
+
+
+class SSAST(nn.Module):
+    """Joint discriminative and generative masked patch modeling.
+
+    Args:
+        generative: weight of the squared error beside the InfoNCE, lambda.
+    """
+
+    def __init__(self, encoder: Any, content: int = 0, *, generative: float = 10.0) -> None:
+        super().__init__()
+        within(0, math.inf, generative=generative)
+        if content < 1:
+            raise ValueError(f"content has {content} numbers a row; ssast needs a tokenizer that gives at least 1")
+        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "mask"}))
+        self.generative = generative
+        self.tell = mlp((encoder.dim, encoder.dim, content), norm="none")
+        self.restore = mlp((encoder.dim, encoder.dim, content), norm="none")
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        told, restored = zip(*(self._rows(encoder, view) for view in views), strict=True)
+        discriminative, error = union_mean(torch.cat(told)), union_mean(torch.cat(restored))
+        parts = {"discriminative": discriminative.detach(), "generative": error.detach()}
+        return Loss(discriminative + self.generative * error, parts)
+
+    def _rows(self, encoder: Any, view: View) -> tuple[Tensor, Tensor]:
+        assert view.content is not None
+        assert view.hidden is not None
+        hidden = view.hidden
+        tokens, content = encoder(view, hide="mask").tokens[hidden.index], view.content[hidden.index]
+        told = discriminative_loss(self.tell(tokens), content, Layout(hidden.lengths, hidden.index[:, None]))
+        return told, generative_loss(self.restore(tokens), content)
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: all state is trained by gradient."""

@@ -1,0 +1,27 @@
+"""Draws of an objective: negatives and Gumbel noise that follow from (step, sample, place), and from nothing else.
+
+So a sample meets the same negatives whatever the batch, the rank or a resume (``unlabeled.draw``).
+
+    # B samples, n numbers a sample
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unlabeled.contract import View
+from unlabeled.draw import GOLDEN, Draw, mix64
+
+NEGATIVES, GUMBEL, ENTRIES = 1100, 1101, 1102  # purposes
+
+
+def draw_at(step: Tensor, ids: Tensor, view: int = 0) -> Draw:
+    """The draws of samples ``ids[B]`` at training step ``step[]``, which stays on its device."""
+    # the step goes into the sample's key, not into Draw.epoch: reading it there would wait for an accelerator
+    return Draw(0, 0, mix64(ids + step * GOLDEN), view)
+
+
+def row_keys(step: Tensor, view: View, number: int = 0) -> Tensor:
+    """``int64[T]``: a random word for each row of a view."""
+    assert view.layout is not None
+    return draw_at(step, view.batch.ids, number).rows(ENTRIES, view.layout.group, view.layout.within)

@@ -1,0 +1,142 @@
+"""vq-wav2vec, https://arxiv.org/abs/1910.05453: quantize frames, and predict future codes from past ones.
+
+A frame is quantized by a Gumbel softmax over G codebooks; causal convolutions sum up the codes so far; for each of S
+steps ahead, the true code is told from N of the same clip by binary classification (the loss of wav2vec,
+https://arxiv.org/abs/1904.05862). Differs: LayerNorm over channels in the context network, where the authors normalize
+over time as well, which would let the future and the padding in; the mean over all predictions, where they sum.
+The encoder should see a short stretch of sound around a frame (``cnn``): one that attends everywhere knows the future.
+
+    # T packed frames, G clips, L frames of the longest, H frames with a future, N negatives, W width of a code
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.draw import Draw
+from unlabeled.errors import above, within
+from unlabeled.heads import full
+from unlabeled.objectives.masked import union_mean
+from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
+from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
+
+
+def future_loss(
+    predicted_GLW: Tensor, code_GLW: Tensor, place_GLN: Tensor, lengths: Sequence[int], ahead: int
+) -> Tensor:
+    """Binary cross-entropy of the code ``ahead`` frames on against N others, summed over them, of each frame: ``[H]``.
+
+    ``place_GLN`` are the frames of the clip that frame t, as a truth, is compared with.
+    """
+    if ahead >= code_GLW.shape[1]:
+        return predicted_GLW.sum((1, 2))[:0]  # no rows, but the weights take part: DDP fails on those that do not
+    lengths_G = torch.tensor(lengths, device=predicted_GLW.device)
+    exists = torch.arange(code_GLW.shape[1] - ahead, device=code_GLW.device) < (lengths_G - ahead)[:, None]
+    with torch.autocast(code_GLW.device.type, enabled=False):
+        scores = full(predicted_GLW[:, :-ahead]) @ full(code_GLW).mT
+    truth = scores.diagonal(offset=ahead, dim1=1, dim2=2)
+    others = scores.gather(2, place_GLN[:, ahead:])
+    return (F.softplus(-truth) + F.softplus(others).sum(2))[exists]
+
+
+def draw_negatives(draw: Draw, layout: Layout, count: int) -> Tensor:
+    """``int64[G, L, N]``: frames of the same clip, uniformly, for each frame."""
+    longest = max(layout.lengths)
+    sizes = torch.tensor(layout.lengths, device=draw.ids.device)[:, None]
+    return draw.integers(longest * count, NEGATIVES, sizes).unflatten(1, (longest, count))
+
+
+class CausalContext(nn.Module):
+    """Causal convolutions with residuals over ``x[G, L, W]``: frame t sees frames up to t."""
+
+    def __init__(self, width: int, depth: int, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, kernel) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+
+    def forward(self, x_GLW: Tensor) -> Tensor:
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            past = F.pad(x_GLW.transpose(1, 2), (self.kernel - 1, 0))
+            x_GLW = x_GLW + F.relu(norm(convolution(past).transpose(1, 2)))
+        return x_GLW
+
+
+class VQWav2Vec(nn.Module):
+    """Prediction of future codes from a causal context.
+
+    Args:
+        width: of a code and of the context, d.
+        groups: codebooks, G.
+        entries: of a codebook, V.
+        steps: frames ahead that are predicted, K in the paper.
+        negatives: codes of the clip that a truth is compared with, lambda in the paper.
+        depth: causal convolutions of the context network; 12 in the paper.
+        kernel: frames that each spans; 3, 4, ... 13 in the paper.
+        gumbel_start: temperature of the Gumbel softmax at step 0.
+        gumbel_end: least temperature.
+        gumbel_decay: factor a step, in (0, 1]; 0.999995 in the paper.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        width: int = 256,
+        groups: int = 2,
+        entries: int = 320,
+        steps: int = 8,
+        negatives: int = 10,
+        depth: int = 4,
+        kernel: int = 5,
+        gumbel_start: float = 2.0,
+        gumbel_end: float = 0.5,
+        gumbel_decay: float = 0.9995,
+    ) -> None:
+        super().__init__()
+        above(0, width=width, steps=steps, negatives=negatives, depth=depth, kernel=kernel, gumbel_end=gumbel_end)
+        within(0, 1, gumbel_decay=gumbel_decay)
+        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
+        self.steps, self.negatives, self.gumbel = steps, negatives, (gumbel_start, gumbel_end, gumbel_decay)
+        self.quantizer = GumbelProduct(encoder.dim, width=width, groups=groups, entries=entries)
+        self.quantizer.anneal(0, *self.gumbel)
+        self.context = CausalContext(width, depth, kernel)
+        self.predict = nn.ModuleList(nn.Linear(width, width) for _ in range(steps))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        losses, choices = [], []
+        for number, view in enumerate(views):
+            loss, p_TGV = self._view(encoder, view, draw_at(self.step, view.batch.ids, number))
+            losses += loss
+            choices.append(p_TGV.detach())
+        perplexity = union_perplexity(torch.cat(choices)) / self.quantizer.groups
+        return Loss(union_mean(torch.cat(losses)), {"code_perplexity": perplexity})
+
+    def _view(self, encoder: Any, view: View, draw: Draw) -> tuple[list[Tensor], Tensor]:
+        features = encoder(view)
+        layout, noise = features.layout, None
+        if self.training:
+            count = self.quantizer.groups * self.quantizer.entries
+            noise = gumbel_noise(draw, layout.group, layout.within, count)
+        codes_TW, _, p_TGV = self.quantizer(features.tokens, noise)
+        codes, _ = layout.dense(codes_TW)
+        context, place = self.context(codes), draw_negatives(draw, layout, self.negatives)
+        losses = [
+            future_loss(predict(context), codes, place, layout.lengths, ahead)
+            for ahead, predict in enumerate(self.predict, start=1)
+        ]
+        return losses, p_TGV
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """New negatives and noise, and a colder choice of codes."""
+        self.step.fill_(progress.step)
+        self.quantizer.anneal(progress.step, *self.gumbel)

@@ -1,0 +1,181 @@
+"""How good the discrete units of an encoder are: k-means of its frames, judged by classes, by noise, and as sequences.
+
+``units``: purity and PNMI (HuBERT, https://arxiv.org/abs/2106.07447, section 4.1, with a clip's class in place of the
+phone), the units in use (perplexity), and the unit edit distance under noise (https://arxiv.org/abs/2209.15483).
+``token_sequence``: k nearest neighbours of clips by the edit distance of their unit sequences, for data whose meaning
+lies in order, such as animal calls (https://arxiv.org/abs/2511.10190). k-means is fitted on frames of train.
+
+    # T frames, V units, N clips, U units of a clip
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Data, View
+from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import above
+from unlabeled.probes.frozen import Frozen
+from unlabeled_audio.objectives.codebook import nearest
+from unlabeled_audio.probes.frames import ENCODERS, frames_of
+
+
+def cluster(x_TD: Tensor, count: int, seed: int) -> Tensor:
+    """``[V, D]``: centers of k-means."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    count = min(count, len(x_TD))
+    found = MiniBatchKMeans(count, n_init=3, batch_size=4096, random_state=seed).fit(x_TD.numpy())
+    return torch.from_numpy(found.cluster_centers_).float()
+
+
+def purity(ids_T: Tensor, y_T: Tensor) -> tuple[float, float]:
+    """Share of frames that their unit's most frequent class names, and information on the class over its entropy."""
+    joint = torch.bincount(ids_T * (int(y_T.max()) + 1) + y_T).double()
+    table = torch.nn.functional.pad(joint, (0, -len(joint) % (int(y_T.max()) + 1))).view(-1, int(y_T.max()) + 1)
+    p = table / table.sum()
+    entropy = -torch.special.xlogy(p.sum(0), p.sum(0)).sum()
+    outer = p.sum(1, keepdim=True) * p.sum(0)
+    information = torch.special.xlogy(p, p).sum() - torch.special.xlogy(p, outer).sum()
+    return float(p.max(1).values.sum()), float(information / entropy) if entropy > 0 else 0.0
+
+
+def without_repeats(ids_U: Tensor) -> Tensor:
+    """The units of one clip, each run of equal ones once."""
+    return torch.unique_consecutive(ids_U)
+
+
+def edit_distances(one_U: Tensor, many: Sequence[Tensor]) -> Tensor:
+    """Levenshtein distance of one sequence from each of many: ``[N]``.
+
+    A row of the table at once for all of them: with deletions and substitutions known, insertions along the row are a
+    running minimum of the value less its place.
+    """
+    longest = max(len(m) for m in many)
+    padded = torch.nn.utils.rnn.pad_sequence(list(many), batch_first=True, padding_value=-1)
+    place = torch.arange(longest + 1)
+    row = place.expand(len(many), -1).clone()
+    for number, unit in enumerate(one_U.tolist(), start=1):
+        best = torch.minimum(row[:, 1:] + 1, row[:, :-1] + (padded != unit))
+        best = torch.cat((torch.full((len(many), 1), number), best), dim=1)
+        row = torch.cummin(best - place, dim=1).values + place
+    return row[torch.arange(len(many)), torch.tensor([len(m) for m in many])]
+
+
+def noisy(view: View, snr: float, seed: int) -> View:
+    """The clip with white noise ``snr`` dB below it."""
+    batch: Any = view.batch
+    longest = max(batch.lengths)
+    noise_BL = Draw(seed, 0, batch.ids.cpu()).normal(longest, Purpose.NOISE).to(batch.wave.device)
+    noise = torch.cat([row[:n] for row, n in zip(noise_BL, batch.lengths, strict=True)])
+    level = torch.cat([clip.std().expand(len(clip)) for clip in batch.clips()])
+    share = 10.0 ** (-snr / 20)
+    mixed = (batch.wave + share * level * noise) / (1 + share**2) ** 0.5
+    return replace(view, batch=replace(batch, wave=mixed, mel=None))
+
+
+class Units:
+    """Purity, PNMI, perplexity and stability of k-means units.
+
+    Args:
+        count: units, V.
+        most: frames of train that k-means sees, about.
+        snr: of the noise that the edit distance is measured under, in dB.
+    """
+
+    reads = "encoder"
+    needs_labels = True
+    kinds = ENCODERS
+
+    def __init__(self, *, count: int = 100, most: int = 50000, snr: float = 15.0) -> None:
+        above(1, count=count)
+        above(0, most=most)
+        self.count, self.most, self.snr = count, most, snr
+        self.spec = (
+            f"units-v1: k-means of {count} on {most} frames of train; purity and PNMI by the clip's class, perplexity, "
+            f"edit distance over length between clean and {snr:g} dB noise, on test"
+        )
+
+    def __call__(self, frozen: Frozen) -> dict[str, float]:
+        labels = frozen.data.labels
+        assert labels is not None
+        centers = cluster(frames_of(frozen, frozen.train, self.most)[0], self.count, frozen.seed)
+        test = frozen.test[labels[frozen.test] >= 0]
+        ids, classes, changed, clips = [], [], 0.0, 0
+        for batch, view, features in frozen.encode(test):
+            found = nearest(features.tokens.float().cpu(), centers)
+            other = frozen.encoder(noisy(view, self.snr, frozen.seed))
+            altered = nearest(other.tokens.float().cpu(), centers)
+            ids.append(found)
+            classes.append(labels[batch.ids.cpu()][features.layout.group.cpu()])
+            pairs = zip(found.split(features.layout.lengths), altered.split(other.layout.lengths), strict=True)
+            for clean, noised in pairs:
+                a, b = without_repeats(clean), without_repeats(noised)
+                changed += float(edit_distances(a, [b])[0]) / len(a)
+                clips += 1
+        joined = torch.cat(ids)
+        pure, information = purity(joined, torch.cat(classes).long())
+        p = torch.bincount(joined).double() / len(joined)
+        return {
+            "purity": pure,
+            "pnmi": information,
+            "perplexity": float(torch.exp(-torch.special.xlogy(p, p).sum())),
+            "edit_distance": changed / max(1, clips),
+        }
+
+
+class TokenSequence:
+    """Nearest neighbours by edit distance between unit sequences.
+
+    Args:
+        count: units, V.
+        k: neighbours that vote.
+        most: clips of train that are compared with, and of test that are scored.
+    """
+
+    reads = "encoder"
+    needs_labels = True
+    kinds = ENCODERS
+
+    def __init__(self, *, count: int = 50, k: int = 5, most: int = 1000) -> None:
+        above(1, count=count)
+        above(0, k=k, most=most)
+        self.count, self.k, self.most = count, k, most
+        self.spec = (
+            f"token_sequence-v1: k-means of {count}, repeats taken out, {k} nearest of {most} clips by edit distance "
+            "over the longer length, votes equal, nearest first in ties"
+        )
+
+    def applies(self, data: Data) -> bool:
+        """Whether the data has classes."""
+        return data.labels is not None
+
+    def __call__(self, frozen: Frozen) -> dict[str, float]:
+        labels = frozen.data.labels
+        assert labels is not None
+        sides = [self._some(ids[labels[ids] >= 0], frozen.seed) for ids in (frozen.train, frozen.test)]
+        frames, _, train = frames_of(frozen, sides[0])
+        centers = cluster(frames, self.count, frozen.seed)
+        known = [without_repeats(nearest(x, centers)) for x in train]
+        y, right = labels[sides[0]].long(), 0
+        _, _, test = frames_of(frozen, sides[1])
+        for x, truth in zip(test, labels[sides[1]].tolist(), strict=True):
+            right += _vote(without_repeats(nearest(x, centers)), known, y, self.k) == truth
+        return {"accuracy": right / len(test)}
+
+    def _some(self, ids: Tensor, seed: int) -> Tensor:
+        key = Draw(seed, 0, ids).words(1, Purpose.SPLIT)[:, 0]
+        return ids[torch.argsort(key)[: self.most].sort().values]
+
+
+def _vote(one: Tensor, known: Sequence[Tensor], y_N: Tensor, k: int) -> int:
+    lengths = torch.tensor([max(len(one), len(m)) for m in known])
+    order = torch.argsort(edit_distances(one, known) / lengths, stable=True)[:k]
+    votes = torch.bincount(y_N[order], minlength=int(y_N.max()) + 1)
+    tied = votes[y_N[order]] == votes.max()
+    return int(y_N[order][tied][0])
