@@ -1,0 +1,1 @@
+"""Objectives that need a graph, or that only graph papers have."""

@@ -1,0 +1,59 @@
+"""CCA-SSG, https://arxiv.org/abs/2106.12484: two views of a node agree, and its features are decorrelated.
+
+Linear in the number of nodes: no pair of nodes is compared. Differs: statistics are those of all ranks; takes any
+number of global views and averages the invariance over their pairs, the decorrelation over the views (times two, so
+that two views give the paper's sum).
+
+    # B samples of all ranks, b samples of this rank, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.errors import above
+from unlabeled.heads import full
+from unlabeled.objectives.barlow_twins import cross_correlation, standardize
+
+
+def invariance_loss(a_bD: Tensor, b_bD: Tensor) -> Tensor:
+    """Minus the trace of the correlation of two standardized views."""
+    return -cross_correlation(a_bD, b_bD).diagonal().sum()
+
+
+def decorrelation_loss(z_bD: Tensor) -> Tensor:
+    """Squared distance of a standardized view's correlation from the identity."""
+    correlation = cross_correlation(z_bD, z_bD)
+    return (correlation - torch.eye(len(correlation), dtype=z_bD.dtype, device=z_bD.device)).square().sum()
+
+
+class CCASSG(nn.Module):
+    """Correlate two views, decorrelate the features.
+
+    Args:
+        decorrelation: weight of the decorrelation term, above 0; lambda in the paper, 1e-3 on Cora.
+    """
+
+    def __init__(self, encoder: Any, *, decorrelation: float = 1e-3) -> None:
+        super().__init__()
+        above(0, decorrelation=decorrelation)
+        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.decorrelation = decorrelation
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        z = [encoder(view).pooled for view in views if view.role == "global"]
+        with torch.autocast(z[0].device.type, enabled=False):
+            standard = [standardize(full(z_BD)) for z_BD in z]
+            invariance = torch.stack([invariance_loss(a, b) for a, b in combinations(standard, 2)]).mean()
+            decorrelation = 2 * torch.stack([decorrelation_loss(x) for x in standard]).mean()
+        total = invariance + self.decorrelation * decorrelation
+        return Loss(total, {"invariance": invariance.detach(), "decorrelation": decorrelation.detach()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to follow."""

@@ -1,0 +1,64 @@
+"""GraphCL, https://arxiv.org/abs/2010.13902: a graph's two views against the other graphs of the batch.
+
+The paper's loss leaves the positive pair out of the denominator, unlike NT-Xent, and compares across views alone.
+Differs: averages both directions, where the authors' code takes one; computed in log space and in chunks of rows.
+
+    # B samples of all ranks, b samples of this rank, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.distributed import gather
+from unlabeled.errors import above
+from unlabeled.heads import mlp, unit
+from unlabeled.objectives.infonce import mean_logsumexp, own_rows
+
+
+def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
+    """Of unit vectors: mean of log sum_{j != i} exp(a_i b_j / t) - a_i b_i / t, over both directions."""
+    own = own_rows(a_bD)
+    positive = (a_bD * b_bD).sum(1).mean() / temperature
+    sides = [
+        mean_logsumexp(queries, gather(keys), temperature, exclude_R=own, chunk=chunk) - positive
+        for queries, keys in ((a_bD, b_bD), (b_bD, a_bD))
+    ]
+    return torch.stack(sides).mean()
+
+
+class GraphCL(nn.Module):
+    """Contrast graphs under two augmentations.
+
+    Args:
+        projector: widths of the projection head, hidden and output; two layers as wide as the encoder in the paper.
+        temperature: of the softmax over similarities, above 0; tau, 0.2 in the paper.
+        chunk: rows of the similarity matrix held at a time; 0 = all.
+    """
+
+    def __init__(
+        self, encoder: Any, *, projector: tuple[int, ...] = (128, 128), temperature: float = 0.2, chunk: int = 1024
+    ) -> None:
+        super().__init__()
+        above(0, temperature=temperature)
+        above(-1, chunk=chunk)
+        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.temperature, self.chunk = temperature, chunk
+        self.projector = mlp((encoder.dim, *projector), norm="none")
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
+        with torch.autocast(z[0].device.type, enabled=False):
+            units = [unit(z_BD) for z_BD in z]
+            pairs = [graphcl_loss(a, b, self.temperature, chunk=self.chunk) for a, b in combinations(units, 2)]
+            total = torch.stack(pairs).mean()
+        return Loss(total, {"info_nce": total.detach()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to follow."""

@@ -1,0 +1,95 @@
+"""InfoGraph, https://arxiv.org/abs/1908.01000: tell a graph's own nodes from those of the batch's other graphs.
+
+The Jensen-Shannon estimate of mutual information between nodes (local) and graphs (global), with every other pair of
+the batch as negative. Scores are one matrix product; own pairs are picked by index, where other codes fill masks node
+by node. Where samples are nodes of one graph, a sample's global vector is the mean over its neighborhood.
+
+    # T packed rows, G graphs of all ranks, g graphs of this rank, E edges, D features
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
+from unlabeled.distributed import all_reduce, gather
+from unlabeled.errors import above
+from unlabeled.heads import full
+from unlabeled.objectives.infonce import own_rows
+
+
+def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:
+    """The positive and the negative expectation: means over own pairs and over all others, of all ranks.
+
+    ``softplus(-s) - log 2`` for a pair of one graph, ``softplus(s) - log 2`` for any other; their sum is minimized.
+    """
+    score_TG = local_TD @ global_GD.T
+    own = score_TG.gather(1, own_T[:, None])[:, 0]
+    others = F.softplus(score_TG).sum() - F.softplus(own).sum()
+    rows = own.new_tensor(float(len(own)))
+    positive, negative, count = all_reduce(torch.stack((F.softplus(-own).sum(), others, rows))).unbind()
+    pairs = (count * (len(global_GD) - 1)).clamp(min=1)
+    return positive / count - math.log(2), negative / pairs - math.log(2)
+
+
+def neighborhood(tokens_TD: Tensor, layout: Layout) -> Tensor:
+    """``[B, D]``: the mean over each seed and its in-neighbors."""
+    assert layout.edges is not None
+    assert layout.seeds is not None
+    source, target = layout.edges
+    total = tokens_TD.index_add(0, target, tokens_TD[source])
+    count = torch.ones(len(tokens_TD), device=target.device).index_add(0, target, torch.ones_like(target).float())
+    return (total / count[:, None].to(total.dtype))[layout.seeds]
+
+
+class Head(nn.Module):
+    """Three layers with ReLU, beside a linear shortcut."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for wide in (dim, width, width):
+            layers += [nn.Linear(wide, width), nn.ReLU()]
+        self.block, self.shortcut = nn.Sequential(*layers), nn.Linear(dim, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x) + self.shortcut(x)
+
+
+class InfoGraph(nn.Module):
+    """Mutual information between nodes and graphs.
+
+    Args:
+        width: of the heads of nodes and graphs; 0 = the encoder's, as in the paper.
+    """
+
+    def __init__(self, encoder: Any, *, width: int = 0) -> None:
+        super().__init__()
+        above(-1, width=width)
+        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}), batch=2, couples=True)
+        width = width or encoder.dim
+        self.local_head, self.global_head = Head(encoder.dim, width), Head(encoder.dim, width)
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        pairs = [self._pair(encoder(view)) for view in views if view.role == "global"]
+        positive, negative = (torch.stack(terms).mean() for terms in zip(*pairs, strict=True))
+        return Loss(positive + negative, {"positive": positive.detach(), "negative": negative.detach()})
+
+    def _pair(self, features: Features) -> tuple[Tensor, Tensor]:
+        if features.layout.seeds is None:
+            local, whole, group = features.tokens, features.pooled, features.layout.group
+        else:
+            local, whole = features.pooled, neighborhood(features.tokens, features.layout)
+            group = torch.arange(len(local), device=local.device)
+        local, whole = self.local_head(local), self.global_head(whole)
+        with torch.autocast(local.device.type, enabled=False):
+            return local_global_loss(full(local), gather(full(whole)), group + own_rows(whole)[0])
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to follow."""

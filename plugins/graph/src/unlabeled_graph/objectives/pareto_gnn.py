@@ -1,0 +1,147 @@
+"""ParetoGNN, https://arxiv.org/abs/2210.02016: five pretext tasks, weighted towards Pareto optimality.
+
+Hidden features by a scaled cosine error, links by an inner product, DGI, InfoNCE between two views, and CCA-SSG. The
+weights are those of the convex combination of the tasks' encoder gradients with the least norm (multiple-gradient
+descent), found by Frank-Wolfe at each step. Differs: one pair of views serves all tasks, where the paper samples a
+subgraph for each; InfoNCE compares nodes of two views instead of nodes and sampled subgraphs.
+
+    # K tasks, P parameters of the encoder, T packed rows, B samples, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.distributed import mean_over_ranks
+from unlabeled.draw import Purpose
+from unlabeled.errors import above
+from unlabeled.heads import full, mlp, unit
+from unlabeled.objectives.barlow_twins import standardize
+from unlabeled.objectives.infonce import nt_xent
+from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled_graph.objectives.cca_ssg import decorrelation_loss, invariance_loss
+from unlabeled_graph.objectives.chance import absent_edges, edge_words, permute_rows, row_words
+from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
+from unlabeled_graph.objectives.graphmae import scaled_cosine
+from unlabeled_graph.objectives.vgae import recon_loss
+
+TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
+
+
+def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
+    """``[K]`` weights, at least 0 and of sum 1, of the combination of least norm, from the vectors' inner products.
+
+    Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2).
+    """
+    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype, device=products_KK.device)
+    for _ in range(steps):
+        towards = products_KK @ weights
+        best = int(towards.argmin())
+        own, cross, there = weights @ towards, towards[best], products_KK[best, best]
+        length = own - 2 * cross + there
+        share = ((own - cross) / length).clamp(0, 1) if length > 0 else length.new_zeros(())
+        if float(share) < 1e-6:
+            break
+        weights = weights * (1 - share)
+        weights[best] += share
+    return weights
+
+
+def task_products(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> Tensor:
+    """``[K, K]`` inner products of the losses' gradients, each scaled to length 1, averaged over ranks."""
+    flat = []
+    for loss in losses:
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        found = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+        flat.append(torch.cat([g.flatten() for g in found]))
+    gradients = mean_over_ranks(torch.stack(flat))
+    gradients = gradients / gradients.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return gradients @ gradients.T
+
+
+class ParetoGNN(nn.Module):
+    """Multi-task pre-training by multiple-gradient descent.
+
+    Args:
+        power: of the scaled cosine error, at least 1; 3 in the paper.
+        temperature: of InfoNCE, above 0.
+        decorrelation: weight within the CCA task, above 0; lambda of CCA-SSG.
+        projection: width of the projections of the link and the contrast task.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        content: int = 0,
+        *,
+        power: float = 3.0,
+        temperature: float = 0.5,
+        decorrelation: float = 1e-3,
+        projection: int = 128,
+    ) -> None:
+        super().__init__()
+        above(0, temperature=temperature, decorrelation=decorrelation, projection=projection, content=content)
+        if power < 1:
+            raise ValueError(f"power is {power}; it must be at least 1")
+        self.needs = Needs(
+            views={"global": 2}, hidden=True, content=True, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
+        )
+        self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
+        self.reconstruct = mlp((encoder.dim, encoder.dim, content), norm="none")
+        self.link = nn.Linear(encoder.dim, projection)
+        self.contrast = mlp((encoder.dim, projection, projection), norm="none")
+        self.bilinear = nn.Parameter(torch.randn(encoder.dim, encoder.dim) / encoder.dim)
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        losses = self._losses(encoder, [view for view in views if view.role == "global"])
+        parameters = [p for p in encoder.parameters() if p.requires_grad]
+        if torch.is_grad_enabled() and parameters:
+            weights = least_norm(task_products(losses, parameters)).detach()
+        else:
+            weights = torch.full((len(losses),), 1 / len(losses))
+        total = sum((w * loss for w, loss in zip(weights, losses, strict=True)), start=losses[0].new_zeros(()))
+        parts = {name: loss.detach() for name, loss in zip(TASKS, losses, strict=True)}
+        return Loss(total, parts | {f"weight_{n}": w for n, w in zip(TASKS, weights, strict=True)})
+
+    def _losses(self, encoder: Any, views: Sequence[View]) -> list[Tensor]:
+        masked = views[0]
+        assert masked.content is not None
+        index = target_rows(masked)
+        rebuilt = self.reconstruct(encoder(masked).tokens[index])
+        rows = scaled_cosine(rebuilt, masked.content[index], self.power)
+        first, second = (encoder(view.clean()) for view in views[:2])
+        a, b = (standardize(full(features.pooled)) for features in (first, second))
+        units = [unit(self.contrast(features.pooled)) for features in (first, second)]
+        return [
+            union_mean(rows),
+            self._links(first, masked),
+            self._infomax(encoder, first, masked),
+            nt_xent(units[0], units[1], self.temperature, chunk=1024),
+            (invariance_loss(a, b) + self.decorrelation * (decorrelation_loss(a) + decorrelation_loss(b))) / a.shape[1],
+        ]
+
+    def _links(self, features: Any, view: View) -> Tensor:
+        layout, z = features.layout, full(self.link(features.tokens))
+        words = row_words(view, layout, self.step, Purpose.EDGE)
+        return recon_loss(z, layout.edges, absent_edges(edge_words(words, layout.edges, layout), layout.edges, layout))
+
+    def _infomax(self, encoder: Any, features: Any, view: View) -> Tensor:
+        words = row_words(view, features.layout, self.step, Purpose.SWAP)
+        corrupt = encoder(replace(view.clean(), swap=permute_rows(words, features.layout)))
+        local, mean, group = locals_of(features)
+        weight, summary = full(self.bilinear), torch.sigmoid(full(mean))
+        return dgi_loss(
+            scores(full(local), summary, weight, group), scores(full(locals_of(corrupt)[0]), summary, weight, group)
+        )
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        self.step.fill_(progress.step)

@@ -1,0 +1,162 @@
+"""SelfTask, https://arxiv.org/abs/2006.10141: what a graph tells about itself, without labels, as pretext tasks.
+
+degree      the log degree of each node
+links       whether two nodes were linked, for edges that the encoder's view left out
+hops        how many steps lie between two nodes: 1, 2, 3, or more
+clusters    the steps from each node to the graph's hubs
+attributes  the features of nodes that are hidden
+similarity  the cosine of two nodes' features
+
+The paper's other tasks read the training labels and are semi-supervised. Differs: hubs, the nodes of most edges, are
+the centers of clusters, where the paper cuts the graph with METIS; pairs are linked nodes and as many random ones.
+
+    # T packed rows, P pairs, K centers, D features, C numbers of content in a row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.draw import Purpose
+from unlabeled.errors import above
+from unlabeled.heads import full
+from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words, uniform
+from unlabeled_graph.objectives.distances import centers, degrees, hops
+
+DEPTH = 3  # steps told apart
+OUTPUTS = {"degree": 1, "links": 1, "hops": DEPTH + 1, "similarity": 1}
+PAIRS = ("links", "hops", "similarity")
+
+
+def pair_features(tokens_TD: Tensor, pairs_2P: Tensor) -> Tensor:
+    """``[P, D]``: the absolute difference of two rows, as in the paper."""
+    return (tokens_TD[pairs_2P[0]] - tokens_TD[pairs_2P[1]]).abs()
+
+
+def missing_edges(all_2E: Tensor, kept_2E: Tensor, total: int) -> Tensor:
+    """The edges of the first that the second lacks."""
+    keys, kept = (edges[0] * total + edges[1] for edges in (all_2E, kept_2E))
+    return all_2E[:, ~torch.isin(keys, kept)]
+
+
+class SelfTask(nn.Module):
+    """One pretext task from the graph itself.
+
+    Args:
+        task: degree, links, hops, clusters, attributes or similarity.
+        centers: hubs that the task clusters measures from, at least 1.
+        sources: nodes of a step from which the task hops measures, at least 1.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        content: int = 0,
+        *,
+        task: Literal["degree", "links", "hops", "clusters", "attributes", "similarity"] = "hops",
+        centers: int = 10,
+        sources: int = 64,
+    ) -> None:
+        super().__init__()
+        above(0, centers=centers, sources=sources)
+        reads = task in ("attributes", "similarity")
+        if reads and content < 1:
+            raise ValueError(f"content has {content} numbers a row; the task {task} needs a tokenizer of node features")
+        can = {"tokens", "mask"} if task == "attributes" else {"tokens"}
+        views = {"global": 1, "clean": 1} if task == "links" else {"global": 1}
+        uses = () if task == "links" else ("clean",)
+        self.needs = Needs(views=views, uses=uses, hidden=task == "attributes", content=reads, encoder=frozenset(can))
+        self.task, self.centers, self.sources = task, centers, sources
+        width = {"clusters": centers, "attributes": content}.get(task) or OUTPUTS[task]
+        self.head = nn.Linear(encoder.dim, width)
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        view = next(view for view in views if view.role == "global")
+        whole = next((view for view in views if view.role == "clean"), view)
+        features = encoder(view)
+        layout = encoder.layout(whole.batch)
+        if self.task in PAIRS:
+            rows = self._pairs(features.tokens, view, layout)
+        else:
+            rows = self._nodes(features.tokens, view, layout)
+        total = union_mean(rows)
+        return Loss(total, {self.task: total.detach()})
+
+    def _nodes(self, tokens: Tensor, view: View, layout: Layout) -> Tensor:
+        """Losses of rows."""
+        if self.task == "attributes":
+            assert view.content is not None
+            index = target_rows(view)
+            return (full(self.head(tokens[index])) - full(view.content[index])).square().mean(1)
+        guess = full(self.head(tokens))
+        assert layout.edges is not None
+        if self.task == "degree":
+            return (guess[:, 0] - degrees(layout.edges, layout.total).to(guess.dtype).log1p()).square()
+        hubs = centers(layout, self.centers)
+        truth = torch.stack([_to_own(layout, hubs[:, k]) for k in range(self.centers)], dim=1)
+        return (guess - truth.to(guess.dtype)).square().mean(1)
+
+    def _pairs(self, tokens: Tensor, view: View, layout: Layout) -> Tensor:
+        """Losses of pairs of rows."""
+        assert layout.edges is not None
+        if self.task == "hops":
+            pairs, truth = self._measured(view, layout)
+            return F.cross_entropy(full(self.head(pair_features(tokens, pairs))), truth, reduction="none")
+        linked = layout.edges
+        if self.task == "links":
+            assert view.layout is None or view.layout.edges is not None
+            linked = missing_edges(layout.edges, view.batch.edges, layout.total)  # type: ignore[attr-defined]
+        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), linked, layout)
+        pairs = torch.cat((linked, absent_edges(words, linked, layout)), dim=1)
+        guess = full(self.head(pair_features(tokens, pairs))[:, 0])
+        if self.task == "links":
+            sign = torch.ones_like(guess)
+            sign[linked.shape[1] :] = -1
+            return F.softplus(-sign * guess)
+        assert view.content is not None
+        truth = F.cosine_similarity(full(view.content)[pairs[0]], full(view.content)[pairs[1]], dim=1)
+        return (guess - truth).square()
+
+    def _measured(self, view: View, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Pairs of a few sources with all rows of their groups, as many of each distance where there are enough."""
+        assert layout.edges is not None
+        words = row_words(view, layout, self.step, Purpose.WALK)
+        if layout.seeds is None:  # a share of each graph, so that it does not depend on the batch
+            chosen = torch.nonzero(uniform(words) < min(1.0, self.sources / 1024))[:, 0]
+            chosen = chosen if len(chosen) else torch.arange(1, device=words.device)
+        else:
+            chosen = torch.argsort(words)[: self.sources]
+        steps = hops(layout.edges, chosen, layout.total, DEPTH)
+        same = layout.group[:, None] == layout.group[chosen][None]
+        row, column = torch.nonzero(same & (steps > 0), as_tuple=True)
+        truth = steps[row, column] - 1
+        counts = torch.bincount(truth, minlength=DEPTH + 1)
+        share = counts[counts > 0].min() / counts.clamp(min=1)
+        keep = uniform(words[row] ^ words[chosen[column]]) < share[truth]
+        return torch.stack((chosen[column], row))[:, keep], truth[keep]
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        self.step.fill_(progress.step)
+
+
+def _to_own(layout: Layout, hubs_G: Tensor) -> Tensor:
+    """``[T]``: steps from each row to the hub of its group, at most :data:`DEPTH` + 1."""
+    assert layout.edges is not None
+    # groups are not joined by edges, so one search from all hubs measures each group from its own
+    source, target = layout.edges
+    reached = torch.zeros(layout.total, device=source.device).index_fill(0, hubs_G, 1.0)
+    found = torch.where(reached > 0, 0, DEPTH + 1)
+    for step in range(1, DEPTH + 1):
+        reached = (reached.index_add(0, target, reached[source]) > 0).float()
+        found = torch.where((reached > 0) & (found > step), step, found)
+    return found

@@ -1,0 +1,81 @@
+"""VQGraph's tokenizer, https://arxiv.org/abs/2308.02117: each node's local structure as a code of a learned codebook.
+
+A GNN layer, a cosine quantizer, and two decoders of the code: features and links, both by squared error. Differs: links
+are scored for all edges and as many random pairs, not for all N^2; the released code also reads labels, which are left
+out. The tokenizer ``vqgraph`` reads the codebook from a run of this.
+
+    # T packed rows, E edges, K codes, C numbers of content in a row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.draw import Purpose
+from unlabeled.errors import above
+from unlabeled.heads import full
+from unlabeled.objectives.masked import union_mean
+from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words
+from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.vgae import link_scores
+
+
+class VQGraph(nn.Module):
+    """Quantize nodes, rebuild features and links.
+
+    Args:
+        codes: size of the codebook, at least 2; 2048 on Cora.
+        code_dim: width of a code; 0 = the encoder's.
+        commitment: weight that draws a node to its code, above 0; beta, 0.25.
+        links: weight of the link term, at least 0.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        content: int = 0,
+        *,
+        codes: int = 512,
+        code_dim: int = 0,
+        commitment: float = 0.25,
+        links: float = 1.0,
+    ) -> None:
+        super().__init__()
+        above(1, codes=codes)
+        above(0, commitment=commitment, content=content)
+        above(-1e-12, links=links, code_dim=code_dim)
+        self.needs = Needs(views={"global": 1}, content=True, encoder=frozenset({"tokens"}))
+        self.codes, self.links = codes, links
+        dim = code_dim or encoder.dim
+        self.enter = nn.Linear(encoder.dim, dim)
+        self.quantizer = Quantizer(codes, dim, commitment)
+        self.features, self.structure = nn.Linear(dim, content), nn.Linear(dim, dim)
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        view = views[0]
+        assert view.content is not None
+        out = encoder(view)
+        layout = out.layout
+        assert layout.edges is not None
+        code, ids, quantization = self.quantizer(self.enter(out.tokens))
+        features = union_mean((self.features(code) - full(view.content)).square().mean(1))
+        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        z = self.structure(code)
+        true = torch.sigmoid(link_scores(z, layout.edges))
+        false = torch.sigmoid(link_scores(z, absent_edges(words, layout.edges, layout)))
+        links = union_mean(torch.cat(((1 - true).square(), false.square())))
+        parts = {"features": features, "links": links, "quantization": quantization}
+        total = features + self.links * links + quantization
+        found = {name: part.detach() for name, part in parts.items()}
+        return Loss(total, found | {"perplexity": perplexity(ids, self.codes)})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        self.step.fill_(progress.step)

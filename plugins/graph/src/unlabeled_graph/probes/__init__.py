@@ -1,0 +1,1 @@
+"""Probes of nodes, graphs and links, each with a frozen, versioned spec."""

@@ -1,0 +1,113 @@
+"""Graph classification by a support vector machine in 10 folds, as InfoGraph, GraphCL and GraphMAE are measured.
+
+Features are standardized on each fold's train part; C is chosen there by 5 inner folds; the mean accuracy over the 10
+folds is reported. The seed reshuffles the folds: seeds that only retrain on the same folds hide most of the spread.
+
+    # N graphs, D features
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from unlabeled.errors import above
+from unlabeled.probes.frozen import Frozen
+
+GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
+
+
+def fold_scores(
+    x: np.ndarray, y: np.ndarray, *, folds: int, inner: int, seed: int, grid: tuple[float, ...]
+) -> list[float]:
+    """Accuracy on each of ``folds`` stratified folds."""
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    scores = []
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y):
+        machine = make_pipeline(StandardScaler(), SVC())
+        inside = StratifiedKFold(inner, shuffle=True, random_state=seed)
+        search = GridSearchCV(machine, {"svc__C": list(grid)}, cv=inside)
+        search.fit(x[train], y[train])
+        scores.append(float(search.score(x[test], y[test])))
+    return scores
+
+
+class SVC10Fold:
+    """Support vector machine with a radial kernel, 10 folds.
+
+    Args:
+        folds: at least 2.
+        inner: folds on which C is chosen, at least 2.
+        most: samples above which it is not asked: its time grows with their square.
+    """
+
+    reads = "encoder"
+    needs_labels = True
+    draws = True
+
+    def __init__(self, *, folds: int = 10, inner: int = 5, most: int = 5000) -> None:
+        above(1, folds=folds, inner=inner)
+        self.folds, self.inner, self.most = folds, inner, most
+        self.spec = (
+            f"svc-v1: standardized, SVC (RBF, C of 1e-3 to 1e3 by {inner} folds of train), mean accuracy over "
+            f"{folds} stratified folds drawn by seed"
+        )
+
+    def applies(self, data: Any) -> bool:
+        """Where graphs are the samples, each class has enough of them, and there are not too many."""
+        if data.spec.level != "graph" or data.labels is None or not 0 < len(data) <= self.most:
+            return False
+        counts = torch.bincount(data.labels[data.labels >= 0])
+        return len(counts) > 1 and int(counts[counts > 0].min()) >= max(self.folds, 2 * self.inner)
+
+    def __call__(self, frozen: Frozen) -> dict[str, float]:
+        features = frozen.embed()
+        assert features.y is not None
+        known = features.y >= 0
+        x, y = features.x[known].double().numpy(), features.y[known].numpy()
+        scores = fold_scores(x, y, folds=self.folds, inner=self.inner, seed=frozen.seed, grid=GRID)
+        return {"accuracy": float(np.mean(scores))}
+
+    def chance(self, frozen: Frozen) -> dict[str, float]:
+        """The most frequent class."""
+        assert frozen.data.labels is not None
+        known = frozen.data.labels[frozen.data.labels >= 0]
+        return {"accuracy": float((known == known.mode().values).float().mean())}
+
+
+class ScaffoldAUC:
+    """Area under the ROC curve of logistic regression, on the split that the data fixes, for two classes."""
+
+    reads = "encoder"
+    needs_labels = True
+    spec = "auc-v1: the data's own train and test graphs, standardized, logistic regression (L2, C = 1), ROC-AUC"
+
+    def applies(self, data: Any) -> bool:
+        """Where graphs of two classes have a split of their own."""
+        if data.spec.level != "graph" or data.labels is None or data.test is None:
+            return False
+        return bool(len(data.labels[data.labels >= 0].unique()) == 2)
+
+    def __call__(self, frozen: Frozen) -> dict[str, float]:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import roc_auc_score
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        train, test = frozen.embed(frozen.train), frozen.embed(frozen.test)
+        assert train.y is not None
+        assert test.y is not None
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        model.fit(train.x.double().numpy(), train.y.numpy())
+        guess = model.predict_proba(test.x.double().numpy())[:, 1]
+        return {"auc": float(roc_auc_score(test.y.numpy(), guess))}
+
+    def chance(self, frozen: Frozen) -> dict[str, float]:
+        """A guess ranks no graph above another."""
+        return {"auc": 0.5}
