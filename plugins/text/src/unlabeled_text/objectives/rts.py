@@ -1,0 +1,71 @@
+"""Random token substitution and its clustered form, https://arxiv.org/abs/2309.08272: which words were replaced?
+
+The mask shows random words at some rows (RTS), or words of the same cluster (C-RTS); a binary head on every word says
+whether it is the original. No [MASK] is ever seen, and no head is as wide as the vocabulary, so a step costs less than
+one of masked language modeling. Differs: a draw that happens to equal the original is labeled original, where the
+authors' code labels it replaced.
+
+    # T packed rows, H rows that the mask may touch, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.heads import full
+from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled_text.objectives.vocabulary import shown_of, tokens_of
+
+
+class ReplacedHead(nn.Module):
+    """ELECTRA's head: Linear, GELU, Linear to one logit; positive = replaced."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(dim, dim), nn.Linear(dim, 1)
+
+    def forward(self, x_HD: Tensor) -> Tensor:
+        """Logits ``[H]``."""
+        return self.out(F.gelu(self.hidden(x_HD))).squeeze(-1)
+
+
+def replaced_loss(logits_H: Tensor, replaced_H: Tensor) -> Tensor:
+    """Binary cross-entropy of each row; ``replaced_H`` True = not the original: ``[H]``."""
+    logits_H = full(logits_H)
+    return F.binary_cross_entropy_with_logits(logits_H, replaced_H.to(logits_H.dtype), reduction="none")
+
+
+@torch.no_grad()
+def found_rate(logits_H: Tensor, replaced_H: Tensor) -> Tensor:
+    """Share of the replaced rows that are found, 0 where none is."""
+    return ((logits_H > 0) & replaced_H).float().sum() / replaced_H.float().sum().clamp(min=1)
+
+
+class RTS(nn.Module):
+    """Tell replaced words from originals; it has no settings."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens"}))
+        self.head = ReplacedHead(encoder.dim)
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        logits, replaced = zip(*(self._rows(encoder, view) for view in views), strict=True)
+        logits_H, replaced_H = torch.cat(logits), torch.cat(replaced)
+        return Loss(union_mean(replaced_loss(logits_H, replaced_H)), {"found": found_rate(logits_H, replaced_H)})
+
+    def _rows(self, encoder: Any, view: View) -> tuple[Tensor, Tensor]:
+        if view.shown is None:
+            raise ValueError("the mask shows no other words, so nothing was replaced: choose --mask rts or c_rts")
+        index = target_rows(view)
+        replaced_H = (shown_of(view) != tokens_of(view))[index]
+        return self.head(encoder(view).tokens[index]), replaced_H
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: all state is trained by gradient."""
