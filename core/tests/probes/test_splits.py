@@ -54,6 +54,20 @@ def test_split_speaks_of_positions(y):
     assert torch.bincount(y[ids[test]], minlength=5).tolist() == [60, 60, 30, 10, 0]
 
 
+def test_a_group_is_never_on_both_sides(y):
+    patients = [f"patient {n // 3}" for n in range(1000)]
+    found = SimpleNamespace(labels=y, test=None, groups=patients)
+    ids = torch.arange(5, 1000)  # some could not be read
+    train, test = split(found, ids, seed=0)
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(995))
+    sides = [{patients[i] for i in ids[side].tolist()} for side in (train, test)]
+    assert not sides[0] & sides[1]
+    assert 180 < len(test) < 220
+    alone = SimpleNamespace(labels=y, test=None, groups=[str(n) for n in range(1000)])
+    plain = SimpleNamespace(labels=y, test=None)
+    assert torch.equal(split(alone, ids, 3)[1], split(plain, ids, 3)[1])
+
+
 def test_split_without_labels():
     train, test = split(data(None), torch.arange(50), seed=0)
     assert (len(train), len(test)) == (40, 10)

@@ -2,6 +2,7 @@
 
 Every choice is drawn by sample and seed (``unlabeled.draw``), so a sample's side does not depend on library versions,
 and 1 % of the labels is a part of the 10 %. Samples without a label (-1) are left out where labels matter.
+Data that has ``groups`` (a name for each sample: its patient, its speaker) never has one group on both sides.
 
     # N samples
 """
@@ -50,11 +51,30 @@ def split(data: Data, ids: Tensor, seed: int, share: float = TEST_SHARE) -> tupl
         test = data.test[ids]
         return torch.nonzero(~test)[:, 0], torch.nonzero(test)[:, 0]
     y = torch.zeros_like(ids) if data.labels is None else data.labels[ids].long() + 1  # unlabeled is a class here
-    order = shuffled(ids, seed)
-    counts = torch.bincount(y)
+    group = group_of(data, ids)
+    first = torch.arange(len(ids)) if group is None else _first_of_group(group)
+    order = first[shuffled(ids[first], seed)]
+    counts = torch.bincount(y[first])
     chosen = order[first_of_each(y[order], torch.minimum(quotas(counts, share), (counts - 1).clamp(min=0)))]
     test = torch.zeros(len(ids), dtype=torch.bool).index_fill_(0, chosen, True)
+    if group is not None:
+        test = torch.zeros(len(first), dtype=torch.bool).index_fill_(0, group[chosen], True)[group]
     return torch.nonzero(~test)[:, 0], torch.nonzero(test)[:, 0]
+
+
+def group_of(data: Data, ids: Tensor) -> Tensor | None:
+    """int64[N]: a number for the group of each of ``ids``, in order of appearance; None where each stands alone."""
+    names = getattr(data, "groups", None)
+    if names is None:
+        return None
+    number: dict[str, int] = {}
+    return torch.tensor([number.setdefault(names[i], len(number)) for i in ids.tolist()], dtype=torch.int64)
+
+
+def _first_of_group(group_N: Tensor) -> Tensor:
+    """Positions of the first sample of each group, group after group: it stands for its group, with its class."""
+    order = torch.argsort(group_N, stable=True)
+    return order[torch.cat((torch.ones(1, dtype=torch.bool), group_N[order].diff() > 0))[: len(order)]]
 
 
 def subset(y: Tensor, ids: Tensor, labels: Labels, seed: int) -> Tensor:
