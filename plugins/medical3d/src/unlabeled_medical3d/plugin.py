@@ -17,7 +17,27 @@ ROWS = (
     _row("data", "phantoms", "data:Phantoms", "generated CT of labeled ellipsoid organs, no download"),
     _row("views", "clean", "views:Clean", "the centered crop: what features are taken from"),
     _row("encoder", "vit", "encoders:ViT3D", "Vision Transformer of MONAI over cubes", "2010.11929"),
-)
+    _row("views", "voco", "pretext:VoCoViews", "base crops, random crops and their overlaps", "2402.17300"),
+    _row("views", "fusion", "pretext:FusionViews", "a crop fused into another in blocks", "2306.16925"),
+    _row("views", "uni4eye", "pretext:Uni4EyeViews", "a crop, and one slice of it as a volume", "2203.04614"),
+    _row("objective", "genesis", "objectives.restoration:ModelsGenesis", "restore a distorted volume", "1908.06912"),
+    _row("objective", "swin_pretext", "objectives.swin_pretext:SwinPretext", "inpaint, turn, contrast", "2111.14791"),
+    _row("objective", "spark", "objectives.spark:SparK", "masked modeling for sparse CNNs", "2301.03580"),
+    _row("objective", "voco", "objectives.voco:VoCo", "overlap of crops with base crops", "2402.17300"),
+    _row("objective", "volume_fusion", "objectives.volume_fusion:VolumeFusion", "tell fused blocks", "2306.16925"),
+    _row("objective", "global_local", "objectives.global_local:GlobalLocal", "slabs and regions", "2006.10511"),
+    _row("objective", "uni4eye", "objectives.uni4eye:Uni4Eye", "masked intensities and gradients", "2203.04614"),
+    _row("objective", "alice", "objectives.alice:Alice", "masked volumes, matched anatomy", "2302.05615"),
+    _row("objective", "joint_image_volume", "objectives.joint_image_volume:JointImageVolume",
+         "clusters of slices, agreement with volumes", "2212.01893"),
+    _row("probe", "auc", "probes.auc:VolumeAUC", "area under the ROC curve of a linear probe"),
+    _row("probe", "voxels", "probes.voxels:VoxelProbe", "voxel segmentation with a frozen encoder: Dice, HD95"),
+    _row("baseline", "intensity_histogram", "baselines:IntensityHistogram", "shares of voxels by intensity"),
+    _row("baseline", "raw_patches", "baselines:RawPatches", "the voxels themselves, averaged to a small grid"),
+    _row("select", "near_duplicates", "selecting:NearDuplicates", "slices that differ from those before", "2410.14524"),
+    _row("command", "segment", "segmenting:segment_command", "voxel labels of k volumes, pre-trained beside scratch"),
+    _row("command", "select", "selecting:select_command", "leave out near-duplicate slices", "2410.14524"),
+)  # fmt: skip
 
 
 @hookimpl
@@ -36,5 +56,6 @@ def unlabeled_domain() -> Domain:
             "mask": "random",
             "encoder": "vit",
             "objective": "simclr",
+            "baseline": "intensity_histogram",
         },
     )

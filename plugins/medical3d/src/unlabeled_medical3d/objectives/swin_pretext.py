@@ -1,0 +1,96 @@
+"""SwinUNETR's pre-training, https://arxiv.org/abs/2111.14791: inpainting, rotation and contrast, summed.
+
+Two views of a sub-volume are each turned by a multiple of 90 degrees about one axis and cut out: L1 between what the
+decoder paints and the *turned, uncut* view; cross-entropy of the turn; NT-Xent between the two. Differs: heads read the
+pooled vector, where the authors' code reads the first two cells of the last map; NT-Xent is finite at every temperature
+and has the samples of all ranks as negatives; a decoder over rows serves any encoder.
+
+    # B volumes, D features, T rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.errors import above
+from unlabeled.heads import full, unit
+from unlabeled.objectives.infonce import nt_xent
+from unlabeled.objectives.masked import union_mean
+from unlabeled_medical3d.objectives.restoration import pairs_of, restoration_loss, target_cubes
+
+TURNS = 4
+
+
+def rotation_loss(logits_B4: Tensor, turns_B: Tensor) -> Tensor:
+    """Cross-entropy of each sample's number of quarter turns: ``[B]``."""
+    return F.cross_entropy(full(logits_B4), turns_B.long() % TURNS, reduction="none")
+
+
+class SwinPretext(nn.Module):
+    """Inpainting + rotation + contrast.
+
+    Args:
+        dim: width of the contrastive projection; 512 in the paper.
+        temperature: of NT-Xent, above 0; t = 0.5 in the paper.
+        inpainting: weight of the L1 term, lambda_1.
+        contrast: weight of NT-Xent, lambda_2.
+        rotation: weight of the rotation's cross-entropy, lambda_3.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: MakeDecoder | None = None,
+        content: int = 0,
+        *,
+        dim: int = 512,
+        temperature: float = 0.5,
+        inpainting: float = 1.0,
+        contrast: float = 1.0,
+        rotation: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if decoder is None or content < 1:
+            raise ValueError("swin_pretext needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
+        above(0, dim=dim, temperature=temperature, inpainting=inpainting, contrast=contrast, rotation=rotation)
+        self.needs = Needs(
+            views={"source": 2, "target": 2},
+            encoder=frozenset({"tokens"}),
+            params=("rotation",),
+            batch=2,
+            couples=True,
+        )
+        self.temperature = temperature
+        self.weights = {"inpainting": inpainting, "contrast": contrast, "rotation": rotation}
+        self.decoder = decoder(dim=encoder.dim, width=content)
+        self.project = nn.Linear(encoder.dim, dim)
+        self.turn = nn.Linear(encoder.dim, TURNS)
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        painted, turned, projected = [], [], []
+        for source, target in pairs_of(views):
+            features = encoder(source.clean())
+            out = self.decoder(features.tokens, features.layout)
+            painted.append(restoration_loss(out, target_cubes(encoder, source, target), power=1))
+            turned.append(rotation_loss(self.turn(features.pooled), source.params["rotation"].flatten()))
+            projected.append(self.project(features.pooled))
+        with torch.autocast(projected[0].device.type, enabled=False):
+            pairs = combinations([unit(z_BD) for z_BD in projected], 2)
+            contrast = torch.stack([nt_xent(a, b, self.temperature) for a, b in pairs]).mean()
+        terms = {
+            "inpainting": union_mean(torch.cat(painted)),
+            "contrast": contrast,
+            "rotation": union_mean(torch.cat(turned)),
+        }
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return Loss(total, {name: term.detach() for name, term in terms.items()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: all state is trained by gradient."""

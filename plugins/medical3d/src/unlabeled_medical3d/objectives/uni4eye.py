@@ -1,0 +1,74 @@
+"""Uni4Eye, https://arxiv.org/abs/2203.04614: a masked autoencoder that paints intensities and their gradient map.
+
+The encoder sees the visible cubes alone; one decoder paints the hidden cubes, a second one the length of the gradient
+there; the two mean squared errors are summed. Volumes and single slices go through the same patch embedding: the views
+give a slice as a volume that repeats it. Differs: the gradient is the central difference of voxels, where the authors
+take Sobel maps of images.
+
+    # T packed rows, H hidden rows, W numbers of a cube
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.objectives.mae import mae_loss
+from unlabeled.objectives.masked import restore, target_rows, union_mean
+from unlabeled_medical3d.grids import cubes, gradient_magnitude
+
+
+class Uni4Eye(nn.Module):
+    """Masked intensities and masked gradients.
+
+    Args:
+        gradient: weight of the gradient branch.
+        norm_pix: normalize each cube before it is painted, as MAE may.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: MakeDecoder | None = None,
+        content: int = 0,
+        *,
+        gradient: float = 1.0,
+        norm_pix: bool = False,
+    ) -> None:
+        super().__init__()
+        if decoder is None or content < 2:
+            raise ValueError("uni4eye needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
+        if gradient <= 0:
+            raise ValueError(f"gradient is {gradient}; it must be above 0")
+        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "drop"}))
+        self.gradient, self.norm_pix = gradient, norm_pix
+        self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
+        self.intensities = decoder(dim=encoder.dim, width=content)
+        self.edges = decoder(dim=encoder.dim, width=content)
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        found = [self._rows(encoder, view) for view in views]
+        intensity, edge = (union_mean(torch.cat([pair[i] for pair in found])) for i in range(2))
+        return Loss(intensity + self.gradient * edge, {"intensity": intensity.detach(), "gradient": edge.detach()})
+
+    def _rows(self, encoder: Any, view: View) -> tuple[Tensor, Tensor]:
+        layout, batch = view.layout, view.batch
+        assert layout is not None
+        assert layout.grid is not None
+        assert view.content is not None
+        images: Tensor = batch.images  # type: ignore[attr-defined]
+        features = encoder(view, hide="drop")
+        whole = restore(features.tokens, features.kept, self.token, layout.total)
+        index = target_rows(view)
+        sharp = cubes(gradient_magnitude(images), layout.grid)
+        return (
+            mae_loss(self.intensities(whole, layout)[index], view.content[index], norm_pix=self.norm_pix),
+            mae_loss(self.edges(whole, layout)[index], sharp[index], norm_pix=False),
+        )
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: all state is trained by gradient."""
