@@ -20,6 +20,44 @@ ROWS = (
     _row("views", "clean", "views:Clean", "the whole clip, standardized: what features are taken from"),
     _row("tokenizer", "logmel", "tokenizers:LogMel", "log-mel spectrogram of what each row sees"),
     _row("encoder", "vit", "vit:ViT", "Vision Transformer over patches of the log-mel spectrogram", "2104.01778"),
+    _row(
+        "objective",
+        "wav2vec2",
+        "objectives.wav2vec2:Wav2Vec2",
+        "tell hidden codes from others of the clip",
+        "2006.11477",
+    ),
+    _row("objective", "vq_wav2vec", "objectives.vq_wav2vec:VQWav2Vec", "predict future codes of a clip", "1910.05453"),
+    _row("objective", "hubert", "objectives.hubert:HuBERT", "predict the units of hidden frames", "2106.07447"),
+    _row("objective", "soft_units", "objectives.hubert:SoftUnits", "predict every frame's unit, softly", "2111.02392"),
+    _row("objective", "hubertopic", "objectives.hubertopic:HuBERTopic", "HuBERT and a clip's topic", "2310.03975"),
+    _row("objective", "dinosr", "objectives.dinosr:DinoSR", "predict a teacher's online clusters", "2305.10005"),
+    _row("objective", "beats", "objectives.beats:BEATs", "classify hidden patches from visible ones", "2212.09058"),
+    _row(
+        "objective", "beats_tokenizer", "objectives.beats:BEATsTokenizer", "codes that restore a teacher", "2212.09058"
+    ),
+    _row("objective", "ssast", "objectives.ssast:SSAST", "tell and restore hidden patches", "2110.09784"),
+    _row("objective", "atst_frame", "objectives.atst_frame:ATSTFrame", "a teacher's frames where hidden", "2306.04186"),
+    _row("objective", "eat", "objectives.eat:EAT", "a teacher's frames and its utterance", "2401.03497"),
+    _row("objective", "mert", "objectives.mert:MERT", "acoustic codes and constant-Q at hidden frames", "2306.00107"),
+    _row("objective", "unfused", "objectives.unfused:UnFuSeD", "clusters of a frozen encoder", "2303.05668"),
+    _row(
+        "objective",
+        "invariant_units",
+        "objectives.invariant_units:InvariantUnits",
+        "say a clean clip's units from an altered one",
+        "2209.15483",
+    ),
+    _row("objective", "cola", "objectives.cola:COLA", "segments of a clip match, by a bilinear form", "2010.10915"),
+    _row("probe", "speaker", "probes.speakers:Speaker", "who speaks"),
+    _row("probe", "unseen_speaker", "probes.speakers:UnseenSpeaker", "classes of speakers never heard"),
+    _row("probe", "frames", "probes.frames:Frames", "classes of single frames"),
+    _row("probe", "superb", "probes.frames:Superb", "weighted layers under a small head", "2105.01051"),
+    _row("probe", "units", "probes.units:Units", "purity, PNMI and stability of k-means units", "2106.07447"),
+    _row("probe", "token_sequence", "probes.units:TokenSequence", "neighbours by unit edit distance", "2511.10190"),
+    _row("baseline", "log_mel_statistics", "baselines:LogMelStatistics", "mean and deviation of log-mel frames"),
+    _row("baseline", "mfcc", "baselines:MFCCStatistics", "mean and deviation of MFCC"),
+    _row("baseline", "log_mel_segments", "baselines:LogMelSegments", "log-mel over eight parts of the clip"),
 )
 
 
@@ -41,5 +79,6 @@ def unlabeled_domain() -> Domain:
             "mask": "random",
             "encoder": "vit",
             "objective": "simclr",
+            "baseline": "log_mel_segments",
         },
     )
