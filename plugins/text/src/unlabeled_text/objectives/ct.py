@@ -10,6 +10,7 @@ cross-entropy; both encoders learn. Differs: the K negatives of a text are the n
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from unlabeled.distributed import gather
 from unlabeled.errors import above
 from unlabeled.heads import full, unit
 from unlabeled.objectives.infonce import info_nce, own_rows
+
+GREATEST = math.log(100.0)  # as in CLIP, https://arxiv.org/abs/2103.00020
 
 
 def tension(first_bD: Tensor, second_bD: Tensor, negatives: int) -> Tensor:
@@ -65,7 +68,7 @@ class CT(nn.Module):
         first, second = encoder(views[0]).pooled, self.second(views[-1]).pooled
         with torch.autocast(first.device.type, enabled=False):
             if self.log_scale is not None:
-                return Loss(in_batch_tension(first, second, self.log_scale.exp()))
+                return Loss(in_batch_tension(first, second, self.log_scale.clamp(max=GREATEST).exp()))
             return Loss(tension(first, second, self.negatives))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
