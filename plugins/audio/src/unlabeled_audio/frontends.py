@@ -1,0 +1,220 @@
+"""Spectrograms of packed clips: log-mel, Kaldi's filter bank, MFCC, constant Q.
+
+Frames are cut within each clip (Kaldi's ``snip_edges``, torchaudio's ``center=False``), so a frame depends on its own
+samples alone: not on padding, nor on a neighbor in the batch. A clip shorter than a window has one frame, filled up
+with zeros. Mel scale: O'Shaughnessy 1987 as HTK has it; MFCC: Davis and Mermelstein 1980; constant Q: Brown and
+Puckette 1992, https://doi.org/10.1121/1.404385.
+
+Clips have deviation 1 (``batch.standardize``). Power is that of white noise at 1, so that log-mel has about the same
+mean and deviation, ``MEAN`` and ``STD``, for any window, and nothing needs to be learned from the data. Differs:
+torchaudio leaves both factors in; each mel filter here sums to 1 over frequencies.
+
+    # B clips, S samples, F frames of all clips, W samples of a window, K frequencies, M mel bands
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled_audio.batch import AudioSpec, starts
+
+FLOOR = 1e-5  # of mel power, where white noise of the clip's loudness has 1
+MEAN, STD = -4.0, 3.0  # of log-mel, over speech
+FBANK_MEAN = 1.0  # of Kaldi's log energies, which are sums where those are means
+
+
+# ---------------------------------------------------------------------------------------------- frames
+
+
+def frame_counts(lengths: Sequence[int], window: int, hop: int) -> tuple[int, ...]:
+    """Frames of each clip: windows that lie within it, and one at least."""
+    return tuple(max(0, n - window) // hop + 1 for n in lengths)
+
+
+def frame_starts(lengths: Sequence[int], window: int, hop: int, device: torch.device) -> Tensor:
+    """``int64[F]``: the first sample of each frame."""
+    counts = frame_counts(lengths, window, hop)
+    begin = starts(lengths)
+    first = np.concatenate([begin[b] + hop * np.arange(n) for b, n in enumerate(counts)])
+    return torch.from_numpy(first).to(device)
+
+
+def cut_frames(wave: Tensor, lengths: Sequence[int], window: int, hop: int) -> Tensor:
+    """``[F, W]`` windows of each clip."""
+    begin = frame_starts(lengths, window, hop, wave.device)
+    frames = F.pad(wave, (0, window)).unfold(0, window, 1)[begin]
+    short = [b for b, n in enumerate(lengths) if n < window]
+    if short:
+        counts = frame_counts(lengths, window, hop)
+        row = torch.tensor([sum(counts[:b]) for b in short], device=wave.device)
+        size = torch.tensor([lengths[b] for b in short], device=wave.device)
+        inside = torch.arange(window, device=wave.device) < size[:, None]
+        frames = frames.index_copy(0, row, frames[row] * inside)
+    return frames
+
+
+def next_power(n: int) -> int:
+    """The least power of two that is at least ``n``."""
+    return 1 << max(0, n - 1).bit_length()
+
+
+# ---------------------------------------------------------------------------------------------- mel
+
+
+def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
+    """HTK's scale."""
+    return 2595.0 * np.log10(1.0 + np.asarray(hz) / 700.0)
+
+
+def triangles(points: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """``[K, M]``: triangles between ``points[M + 2]``, each 1 at its middle point, seen at ``place[K]``."""
+    left, middle, right = points[:-2], points[1:-1], points[2:]
+    up = (place[:, None] - left) / (middle - left)
+    down = (right - place[:, None]) / (right - middle)
+    found: np.ndarray = np.maximum(0.0, np.minimum(up, down))
+    return found
+
+
+@lru_cache(maxsize=32)
+def mel_filters(rate: int, window: int, mels: int) -> tuple[int, Tensor]:
+    """Points of the transform, and ``[K, M]`` filters that are triangles in Hz, each with sum 1.
+
+    The transform is long enough that every filter has a frequency in it.
+    """
+    points = 700.0 * (10.0 ** (np.linspace(0.0, hz_to_mel(rate / 2), mels + 2) / 2595.0) - 1.0)
+    size = next_power(window)
+    while True:
+        found = triangles(points, np.fft.rfftfreq(size, 1 / rate))
+        if found.sum(0).min() > 0 or size >= 16 * window:
+            break
+        size *= 2
+    return size, torch.from_numpy(found / np.maximum(found.sum(0), 1e-9)).float()
+
+
+def mel_power(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
+    """``[F, M]``: power in each mel band, 1 for white noise of deviation 1."""
+    size, filters = mel_filters(rate, window, mels)
+    shape = torch.hann_window(window, device=wave.device)
+    frames = cut_frames(wave, lengths, window, hop) * (shape / shape.square().sum().sqrt())
+    spectrum = torch.fft.rfft(frames.float(), size)
+    power = spectrum.real.square() + spectrum.imag.square()
+    return power @ filters.to(wave.device)
+
+
+def log_mel(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
+    """``[F, M]``: log-mel with about mean 0 and deviation 1 over speech."""
+    return (torch.log(mel_power(wave, lengths, rate, window, hop, mels) + FLOOR) - MEAN) / STD
+
+
+def spectrogram(wave: Tensor, lengths: Sequence[int], spec: AudioSpec) -> Tensor:
+    """``[F, M]``: the spectrogram that ``spec`` asks for, with about mean 0 and deviation 1."""
+    if spec.front == "fbank":
+        raw = kaldi_fbank(wave, lengths, spec.rate, spec.window_samples, spec.hop_samples, spec.mels)
+        return (raw.clamp(min=math.log(FLOOR)) - FBANK_MEAN) / STD
+    return log_mel(wave, lengths, spec.rate, spec.window_samples, spec.hop_samples, spec.mels)
+
+
+# ---------------------------------------------------------------------------------------------- Kaldi
+
+
+@lru_cache(maxsize=32)
+def kaldi_filters(rate: int, size: int, mels: int, low: float = 20.0) -> Tensor:
+    """``[K, M]`` filters that are triangles in mel, from ``low`` Hz to half the rate."""
+
+    def mel(hz: np.ndarray | float) -> np.ndarray:
+        return 1127.0 * np.log(1.0 + np.asarray(hz) / 700.0)
+
+    points = np.linspace(mel(low), mel(rate / 2), mels + 2)
+    found = triangles(points, mel(np.fft.rfftfreq(size, 1 / rate)))
+    found[-1] = 0.0  # Kaldi leaves out the last frequency
+    return torch.from_numpy(found).float()
+
+
+def kaldi_fbank(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
+    """``[F, M]``: log energies as ``compute-fbank-feats`` gives them without dither.
+
+    Of each window the mean is taken off, then 0.97 of the sample before (of the first, of itself), then Povey's window.
+    """
+    frames = cut_frames(wave, lengths, window, hop)
+    frames = frames - frames.mean(1, keepdim=True)
+    frames = frames - 0.97 * torch.cat((frames[:, :1], frames[:, :-1]), dim=1)
+    frames = frames * torch.hann_window(window, periodic=False, device=wave.device).pow(0.85)
+    size = next_power(window)
+    spectrum = torch.fft.rfft(frames.float(), size)
+    power = spectrum.real.square() + spectrum.imag.square()
+    energy = power @ kaldi_filters(rate, size, mels).to(wave.device)
+    return energy.clamp(min=torch.finfo(torch.float32).eps).log()
+
+
+# ---------------------------------------------------------------------------------------------- cepstra, constant Q
+
+
+@lru_cache(maxsize=8)
+def cosines(mels: int, count: int) -> Tensor:
+    """``[M, count]``: the orthonormal DCT-II."""
+    n, k = np.arange(mels), np.arange(count)
+    found = np.cos(np.pi / mels * (n[:, None] + 0.5) * k) * math.sqrt(2.0 / mels)
+    found[:, 0] /= math.sqrt(2.0)
+    return torch.from_numpy(found).float()
+
+
+def mfcc(log_mel_FM: Tensor, count: int = 13) -> Tensor:
+    """``[F, count]``: cepstra of a log-mel spectrogram."""
+    return log_mel_FM @ cosines(log_mel_FM.shape[1], count).to(log_mel_FM.device)
+
+
+def deltas(x_FC: Tensor, counts: Sequence[int], reach: int = 2) -> Tensor:
+    """``[F, C]``: slopes over time within each clip, edges repeated (HTK's regression over ``reach`` frames)."""
+    first = torch.tensor(starts(counts), device=x_FC.device)
+    size = torch.tensor(counts, device=x_FC.device)
+    clip = torch.arange(len(counts), device=x_FC.device).repeat_interleave(size, output_size=len(x_FC))
+    place, begin, last = torch.arange(len(x_FC), device=x_FC.device), first[clip], (first + size - 1)[clip]
+    total = torch.zeros_like(x_FC)
+    for step in range(1, reach + 1):
+        after, before = torch.minimum(place + step, last), torch.maximum(place - step, begin)
+        total = total + step * (x_FC[after] - x_FC[before])
+    return total / (2 * sum(step * step for step in range(1, reach + 1)))
+
+
+@lru_cache(maxsize=8)
+def constant_q_kernels(rate: int, low: float, bins: int, octave: int) -> Tensor:
+    """``complex64[K, bins]``: Hann-windowed tones of Q periods, centered, as the transform of a frame weighs them."""
+    quality = 1.0 / (2.0 ** (1.0 / octave) - 1.0)
+    frequency = low * 2.0 ** (np.arange(bins) / octave)
+    lengths = np.minimum(np.ceil(quality * rate / frequency), 2**15).astype(int)
+    size = next_power(int(lengths.max()))
+    kernels = np.zeros((size, bins), dtype=np.complex64)
+    for k, n in enumerate(lengths):
+        begin = (size - n) // 2
+        time = np.arange(begin, begin + n) - size / 2
+        kernels[begin : begin + n, k] = np.hanning(n + 2)[1:-1] / n * np.exp(2j * np.pi * frequency[k] / rate * time)
+    return torch.from_numpy(np.fft.fft(kernels, axis=0)[: size // 2 + 1].astype(np.complex64) / size)
+
+
+def constant_q(
+    wave: Tensor, lengths: Sequence[int], center: Tensor, clip: Tensor, rate: int, low: float, bins: int, octave: int
+) -> Tensor:
+    """``[T, bins]``: magnitude of ``bins`` tones from ``low`` Hz up, ``octave`` an octave, around ``center[T]``.
+
+    ``center`` is a packed sample and ``clip`` the clip that it lies in; outside of its clip all is silent.
+    """
+    if low * 2.0 ** ((bins - 1) / octave) >= rate / 2:
+        raise ValueError(f"{bins} bins from {low} Hz up, {octave} an octave, pass half the rate of {rate} Hz")
+    kernels = constant_q_kernels(rate, low, bins, octave).to(wave.device)
+    size = 2 * (len(kernels) - 1)
+    begin = torch.tensor(starts(lengths), device=wave.device)[clip]
+    end = begin + torch.tensor(lengths, device=wave.device)[clip]
+    out = []
+    for rows in torch.arange(len(center), device=wave.device).split(256):  # frames are long: some at a time
+        index = center[rows, None] - size // 2 + torch.arange(size, device=wave.device)
+        inside = (index >= begin[rows, None]) & (index < end[rows, None])
+        frames = wave[index.clamp(0, len(wave) - 1)] * inside
+        out.append((torch.fft.rfft(frames) @ kernels.conj()).abs())
+    return torch.cat(out)
