@@ -111,6 +111,7 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     spec = data.spec
     encoder = build_encoder(config, spec)
     views = _part(config, "views", {"spec": spec})
+    bring(data, views)
     tokenizer = _part(config, "tokenizer", {"spec": spec, "encoder": encoder})
     if tokenizer is not None and hasattr(tokenizer, "fit"):
         tokenizer.fit(data, config.training.seed)
@@ -135,6 +136,15 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     if hasattr(encoder, "prepare"):
         encoder.prepare(needs)
     return Parts(config, data, views, tokenizer, mask, encoder, objective)
+
+
+def bring(data: Data, views: Views) -> None:
+    """Have the data's batches carry what views ask for beside each sample (``asks = ("near",)``: its neighbors)."""
+    asks = tuple(getattr(views, "asks", ()))
+    if asks and not hasattr(data, "bring"):
+        raise UsageError(f"the views ask for {', '.join(asks)} samples, and {data.describe()} can bring none")
+    if asks:
+        data.bring(asks)  # type: ignore[attr-defined]
 
 
 def unmet(

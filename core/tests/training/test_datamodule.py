@@ -65,3 +65,18 @@ def test_errors_say_what_would_be_right() -> None:
         Plan(30, 64)
     with pytest.raises(UsageError, match="must be a multiple of 6, for example 18"):
         Plan(100, 20, accumulate=2, world=3)
+
+
+def test_a_data_set_may_arrange_an_epoch() -> None:
+    seen: list[int] = []
+
+    def by_size(ids: torch.Tensor, size: int) -> torch.Tensor:
+        seen.append(size)
+        return ids.sort().values
+
+    plan = Plan(8, batch_size=4, world=2)
+    first = AddressedBatches(plan, torch.arange(8), 0, 0, lambda: 0, by_size)
+    second = AddressedBatches(plan, torch.arange(8), 0, 1, lambda: 0, by_size)
+    assert list(first) == [[0, 1], [4, 5]]
+    assert list(second) == [[2, 3], [6, 7]]
+    assert seen == [4, 4], "a batch of all ranks is arranged together"

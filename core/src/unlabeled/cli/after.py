@@ -175,6 +175,11 @@ def preview_command(domain: str, words: Sequence[str]) -> int:
 
     parts = build(config)
     given = {flag.name: asked.typed[flag.name] for flag in settings if asked.typed[flag.name] is not None}
-    wired = {"data": parts.data, "views": parts.views, "out_png": Path(asked.typed["out"] or "preview.png")}
+    wired = {
+        "data": parts.data,
+        "views": parts.views,
+        "out_png": Path(asked.typed["out"] or "preview.png"),
+        "parts": parts,
+    }
     print(f"saved {construct(component, given, wired, name=name)}")
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unlabeled.build import build_data
+from unlabeled.build import bring, build_data
 from unlabeled.config import resolve
 from unlabeled.contract import Batch, Layout, Rows, View
 from unlabeled.draw import Draw
@@ -61,7 +61,9 @@ def check_views_keep_the_contract(domain: str) -> None:
     it = subject(domain)
     for row in it.rows("views"):
         who = f"views {row.name!r}"
-        made, batch = it.make(row), it.batch()
+        made = it.make(row)
+        bring(it.data, made)
+        batch = it.batch()
         views = made(batch, Draw(7, 0, batch.ids))
         ensure(tuple(v.role for v in views) == tuple(made.roles), f"{who} returns its roles, in order", views)
         for view in views:
@@ -148,10 +150,12 @@ def check_same_draws_in_any_batch(domain: str) -> None:
 
 
 def _end_to_end(it: Subject, encoder: Any, views_row: Any, mask: Any, ids: list[int]) -> list[View]:
+    views = it.make(views_row)
+    bring(it.data, views)
     batch = it.batch(ids)
     draw = Draw(7, 3, batch.ids)
     made = []
-    for number, view in enumerate(it.make(views_row)(batch, draw)):
+    for number, view in enumerate(views(batch, draw)):
         if mask is not None:
             layout = replace(encoder.layout(view.batch))  # a copy: without what earlier checks cached in it
             view = mask(replace(view, layout=layout), draw.at(number))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.build import Parts, build, build_data, build_encoder, construct
+from unlabeled.build import Parts, bring, build, build_data, build_encoder, construct
 from unlabeled.config import RunConfig, merge, resolve
 from unlabeled.contract import Batch, Data, View
 from unlabeled.draw import Draw
@@ -103,8 +103,10 @@ class Subject:
 
     def views(self, row: Component, ids: Sequence[int] | None = None, epoch: int = 0) -> list[View]:
         """What a views component makes of a batch."""
+        views = self.make(row)
+        bring(self.data, views)
         batch = self.batch(ids)
-        made: list[View] = self.make(row)(batch, Draw(7, epoch, batch.ids))
+        made: list[View] = views(batch, Draw(7, epoch, batch.ids))
         return made
 
     def clean(self, ids: Sequence[int] | None = None) -> View:

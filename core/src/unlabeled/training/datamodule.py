@@ -78,12 +78,23 @@ class Plan:
 class AddressedBatches(Sampler[list[int]]):
     """Batches of this rank from the position that ``position()`` gives, in micro-steps since the start of the run.
 
-    ``pool[N]`` are the ids that are drawn from.
+    ``pool[N]`` are the ids that are drawn from. ``arrange(ids, size)`` puts an epoch's ids into another order, of which
+    each run of ``size`` is a batch of all ranks: samples of like lengths, or batches of like totals of tokens. It has
+    to be a function of the ids alone, so that a resume and another number of ranks find the same batches.
     """
 
-    def __init__(self, plan: Plan, pool: torch.Tensor, seed: int, rank: int, position: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pool: torch.Tensor,
+        seed: int,
+        rank: int,
+        position: Callable[[], int],
+        arrange: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+    ) -> None:
         assert len(pool) == plan.samples, (len(pool), plan.samples)
         self.plan, self.pool, self.seed, self.rank, self.position = plan, pool, seed, rank, position
+        self.arrange = arrange
 
     def __len__(self) -> int:
         return self.plan.micro_steps
@@ -91,6 +102,8 @@ class AddressedBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         epoch, start = divmod(self.position(), len(self))
         ids = self.pool[order(self.plan.samples, self.seed, epoch)]
+        if self.arrange is not None:
+            ids = self.arrange(ids, self.plan.batch_size)
         wide, b = self.plan.rows * self.plan.world, self.plan.rows
         for micro in range(start, len(self)):
             begin = micro * wide + self.rank * b
@@ -121,7 +134,12 @@ class PretrainingData(LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         batches = AddressedBatches(
-            self.plan, trainable(self.data), self.seed, trainer.global_rank, lambda: position(trainer)
+            self.plan,
+            trainable(self.data),
+            self.seed,
+            trainer.global_rank,
+            lambda: position(trainer),
+            getattr(self.data, "arrange", None),
         )
         return DataLoader(
             self.data,  # type: ignore[arg-type]

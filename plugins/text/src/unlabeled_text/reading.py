@@ -1,0 +1,261 @@
+"""Files of text to records: .txt, .jsonl, .csv, .tsv, .parquet, folders of them; what cannot be read is named.
+
+Tables are read by their header: a text column, or two columns of a pair, with a label or a score. ``.tsv`` files have
+no quoting, ``.csv`` files have. A file called test, dev or valid beside one called train is held out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unlabeled.errors import UsageError
+
+SUFFIXES = (".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+TEXT = ("text", "sentence", "content", "document", "body", "abstract", "url", "question", "utterance", "title")
+PAIRS = (
+    ("sentence1", "sentence2"), ("text1", "text2"), ("premise", "hypothesis"), ("question1", "question2"),
+    ("anchor", "positive"), ("text_a", "text_b"),
+)  # fmt: skip
+LABEL = ("label", "class", "category", "target", "topic")
+SCORE = ("score", "similarity")
+HELD_OUT = ("test", "dev", "val", "valid", "validation")
+SUSPICIOUS = 64 << 10  # bytes at the head of a file that are looked at for NULs
+Unit = Literal["line", "paragraph", "document"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One text, or a pair, as it stands in a file.
+
+    Args:
+        texts: one text, or the two of a pair.
+        label: class name; of the pair where there are two texts.
+        score: similarity of a pair.
+        document: name of what it is a part of.
+        test: whether it is held out.
+    """
+
+    texts: tuple[str, ...]
+    label: str | None = None
+    score: float | None = None
+    document: str = ""
+    test: bool = False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of tables are read; empty = found by usual names."""
+
+    text: str = ""
+    label: str = ""
+    linearize: bool = False
+
+
+Bad = Callable[[str, str], None]  # where, why
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of text at ``path``; ``UsageError`` where there can be none."""
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{path} is no text data: give a file or folder of {', '.join(SUFFIXES)}")
+        return [path]
+    found = []
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        found += [Path(folder) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
+    if not found:
+        raise UsageError(f"{path} has no files of text; these are read: {', '.join(SUFFIXES)}")
+    return sorted(found)
+
+
+def held_out(files: list[Path]) -> set[Path]:
+    """Files called test, dev or valid, where others are called train; else none."""
+
+    def first(file: Path) -> str:
+        return re.split(r"[^a-z]", file.stem.casefold())[0]
+
+    if not any(first(f) == "train" for f in files):
+        return set()
+    return {f for f in files if first(f) in HELD_OUT}
+
+
+def read(path: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
+    """Every record at ``path``, file by file; what cannot be read goes to ``bad(where, why)``."""
+    files = files_of(path)
+    out = held_out(files)
+    for file in files:
+        for record in _file(file, unit, columns, bad):
+            yield Record(record.texts, record.label, record.score, record.document, file in out)
+
+
+def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            yield from _rows(_parquet(file), columns, file, bad)
+            return
+        with file.open("rb") as raw:
+            if b"\x00" in raw.read(SUSPICIOUS):
+                bad(str(file), "binary data: it has NUL bytes")
+                return
+            raw.seek(0)
+            lines = _decoded(raw, file, bad)
+            if suffix == ".txt":
+                yield from _plain(lines, file, unit)
+            elif suffix in (".jsonl", ".ndjson"):
+                yield from _rows(_json_lines(lines, file, bad), columns, file, bad)
+            else:
+                yield from _rows(_table(lines, suffix), columns, file, bad)
+    except OSError as error:
+        bad(str(file), (error.strerror or str(error)).lower())
+
+
+def _decoded(raw: Any, file: Path, bad: Bad) -> Iterator[tuple[int, str]]:
+    """Line numbers from 1 and lines without their ends; a line that is no UTF-8 is named with its first bad byte."""
+    for number, line in enumerate(raw, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            bad(f"{file}:{number}", f"no UTF-8 at byte {error.start} of the line (0x{line[error.start]:02x})")
+            continue
+        yield number, text.rstrip("\r\n")
+
+
+def _plain(lines: Iterable[tuple[int, str]], file: Path, unit: Unit) -> Iterator[Record]:
+    """A text a line; or a paragraph, which ends at an empty line; or the whole file."""
+    block: list[str] = []
+    count = 0
+    for _, line in lines:
+        if unit == "line":
+            if line.strip():
+                yield Record((line.strip(),), document=f"{file}#{count}")
+            else:
+                count += 1  # an empty line ends a document
+        elif line.strip() or unit == "document":
+            block.append(line.strip())
+        elif block:
+            yield Record((" ".join(block),), document=str(file))
+            block = []
+    text = ("\n" if unit == "document" else " ").join(block).strip()
+    if text:
+        yield Record((text,), document=str(file))
+
+
+def _json_lines(lines: Iterable[tuple[int, str]], file: Path, bad: Bad) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            bad(f"{file}:{number}", f"no JSON: {error}")
+            continue
+        row = {"text": row} if isinstance(row, str) else row
+        if isinstance(row, dict):
+            yield f"{file}:{number}", row
+        else:
+            bad(f"{file}:{number}", f"a {type(row).__name__}; each line must be an object or a string")
+
+
+def _table(lines: Iterable[tuple[int, str]], suffix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    texts = (line for _, line in lines if line)
+    if suffix == ".tsv":
+        reader = csv.DictReader(texts, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.DictReader(line + "\n" for line in texts)
+    limit = csv.field_size_limit(1 << 30)  # the default refuses a field of 128 KB
+    try:
+        for number, row in enumerate(reader, 2):
+            yield f"row {number}", row
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError as error:
+        raise UsageError("reading .parquet needs pyarrow: pip install 'unlabeled-text[parquet]'") from error
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=4096):
+            for number, row in enumerate(batch.to_pylist()):
+                yield f"{file} row {number}", row
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _rows(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad) -> Iterator[Record]:
+    """Records of rows; the columns are chosen by the first row."""
+    chosen: tuple[tuple[str, ...], str | None, str | None] | None = None
+    for where, row in rows:
+        if columns.linearize:
+            yield Record((linear(row),), document=str(file))
+            continue
+        if chosen is None:
+            chosen = _choose([str(k) for k in row if k is not None], columns, file)
+        names, label, score = chosen
+        texts = tuple(str(row.get(name) or "").strip() for name in names)
+        if not all(texts):
+            bad(f"{file}, {where}", f"nothing in column {names[texts.index('')]}")
+            continue
+        value = row.get(label) if label else None
+        yield Record(texts, None if value in (None, "") else str(value), _number(row.get(score) if score else None),
+                     str(row.get("document") or row.get("doc_id") or f"{file}#{where}"))  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
+
+
+def _choose(names: list[str], columns: Columns, file: Path) -> tuple[tuple[str, ...], str | None, str | None]:
+    """The text columns, the label's and the score's."""
+    folded = {name.casefold(): name for name in names}
+    label = columns.label or next((folded[n] for n in LABEL if n in folded), None)
+    score = next((folded[n] for n in SCORE if n in folded), None)
+    if columns.text:
+        wanted = tuple(columns.text.split("+"))  # "title+abstract" would be a pair of columns
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise UsageError(f"{file} has no column {missing[0]!r}; its columns are {', '.join(names)}")
+        return wanted, label, score
+    for first, second in PAIRS:
+        if first in folded and second in folded:
+            return (folded[first], folded[second]), label, score
+    found = next((folded[n] for n in TEXT if n in folded), None)
+    if found is None:
+        raise UsageError(f"{file} has columns {', '.join(names)}; say which one is the text with --data.column")
+    return (found,), label, score
+
+
+def linear(row: Mapping[str, Any]) -> str:
+    """A row of a table as text: ``column : value ; column : value``."""
+    cells = [f"{key} : {' '.join(str(value).split())}" for key, value in row.items() if value not in (None, "")]
+    return " ; ".join(cells)
+
+
+def links_of(path: Path) -> list[tuple[str, str]]:
+    """Pairs of a citation or neighbor file: two columns, by tab or comma, of line numbers from 0."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a file of links: {error}") from error
+    delimiter = "\t" if "\t" in text else ","
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    wrong = next((n for n, row in enumerate(rows, 1) if len(row) < 2), None)
+    if wrong is not None:
+        raise UsageError(f"{path}:{wrong} has one column; each line must name two texts, by their number from 0")
+    return [(row[0].strip(), row[1].strip()) for row in rows]
