@@ -89,3 +89,46 @@ def overlap(first: Tensor, second: Tensor) -> Tensor:
     low = torch.maximum(first[..., :3], second[..., :3])
     high = torch.minimum(first[..., :3] + first[..., 3:], second[..., :3] + second[..., 3:])
     return (high - low).clamp(min=0).prod(-1).float()
+
+
+def overlapping(draw: Draw, first: Tensor, sizes: Tensor, share: float) -> Tensor:
+    """Boxes as large as ``first[B, 6]`` that share at least ``share`` of it, inside the volume where it is."""
+    extent = first[:, 3:]
+    # the offset along each axis keeps the cube root of the share; their product keeps the share
+    reach = ((1 - share ** (1 / 3)) * extent).floor().long()
+    low = torch.maximum(first[:, :3] - reach, torch.minimum(first[:, :3], torch.zeros_like(extent)))
+    high = torch.minimum(first[:, :3] + reach, torch.maximum(first[:, :3], sizes - extent))
+    return torch.cat((draw.integers(3, Purpose.CROP_PLACE, high - low + 1) + low, extent), 1)
+
+
+def mirror_(images: Tensor, affine: Tensor, flip_B3: Tensor) -> Tensor:
+    """Mirror each sample along the axes where ``flip[B, 3]``, images in place; the affine that belongs to them."""
+    flip_B3 = flip_B3.cpu()
+    for axis in range(3):
+        rows = torch.nonzero(flip_B3[:, axis])[:, 0].to(images.device)
+        if len(rows):
+            images.index_copy_(0, rows, images[rows].flip(2 + axis))
+    step = 1.0 - 2.0 * flip_B3.double()
+    turn = torch.diag_embed(torch.cat((step, torch.ones(len(step), 1, dtype=torch.float64)), 1))
+    turn[:, :3, 3] = flip_B3.double() * (torch.tensor(images.shape[2:], dtype=torch.float64) - 1)
+    return affine @ turn.to(affine.device)
+
+
+def turn_(images: Tensor, affine: Tensor, turns_B: Tensor, axis: int) -> Tensor:
+    """Turn each sample by ``turns[B]`` * 90 degrees about ``axis`` (0 x, 1 y, 2 z), in place; the affine then."""
+    a, b = [n for n in range(3) if n != axis]
+    if images.shape[2 + a] != images.shape[2 + b]:
+        raise ValueError(f"a quarter turn about axis {axis} needs equal sides there; found {tuple(images.shape[2:])}")
+    turns_B = turns_B.cpu() % 4
+    matrix = torch.eye(4, dtype=torch.float64).repeat(4, 1, 1)
+    last = images.shape[2 + a] - 1
+    for turns in range(1, 4):
+        rows = torch.nonzero(turns_B == turns)[:, 0].to(images.device)
+        if len(rows):
+            images.index_copy_(0, rows, torch.rot90(images[rows], turns, (2 + a, 2 + b)))
+        quarter = torch.eye(4, dtype=torch.float64)
+        # rot90: the voxel (i, j) of the turned volume was (j, last - i)
+        quarter[a, a] = quarter[b, b] = 0
+        quarter[a, b], quarter[b, a], quarter[b, 3] = 1, -1, last
+        matrix[turns] = matrix[turns - 1] @ quarter
+    return affine @ matrix[turns_B].to(affine.device)

@@ -173,7 +173,7 @@ class Memory:
 
 # ---------------------------------------------------------------------------------------------- phantoms
 
-EXTENT = np.array((80.0, 72.0, 72.0))  # mm of the scanned box
+EXTENT = np.array((92.0, 84.0, 92.0))  # mm of the scanned box
 ORGANS = {  # center in mm from the middle of the box, half axes in mm, Hounsfield units
     "liver": ((16, 4, 8), (13, 14, 12), 110),
     "left kidney": ((-18, -12, -6), (6, 6, 10), 180),

@@ -44,6 +44,9 @@ class Blueprint:
     prefix: str = ""
 
 
+NAMES = {"patch": "patch_size", "width": "hidden_size", "depth": "num_layers", "heads": "num_heads"}
+
+
 def cube_side(side: int) -> int:
     """Side in voxels of a cube that cuts ``side`` voxels into equal parts: 16 from 96 voxels on, 8 from 24, else 4."""
     most = 16 if side >= 96 else 8 if side >= 24 else 4
@@ -60,6 +63,8 @@ class ViT3D(nn.Module):
         depth: number of blocks; 0 = 12 from 96 voxels on, 6 from 40 on, else 4.
         heads: attention heads; 0 = one for each 32 features, at least 3.
         mlp: width of a block's MLP as a multiple of D.
+        per_channel: rows for each channel by itself, with an embedding of the channel (ChannelViT,
+            https://arxiv.org/abs/2309.16108), so that masks hide cubes of some channels alone.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class ViT3D(nn.Module):
         depth: int = 0,
         heads: int = 0,
         mlp: float = 4.0,
+        per_channel: bool = False,
     ) -> None:
         super().__init__()
         if len(patch) not in (0, 1, 3) or any(p < 1 for p in patch):
@@ -86,7 +92,7 @@ class ViT3D(nn.Module):
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         kwargs: dict[str, Any] = {
-            "in_channels": spec.channels,
+            "in_channels": 1 if per_channel else spec.channels,
             "img_size": spec.size,
             "patch_size": self.patch,
             "hidden_size": width,
@@ -99,13 +105,17 @@ class ViT3D(nn.Module):
         self.spec = spec
         self.blueprint = Blueprint("ViT", kwargs, **_unetr(spec, self.patch, kwargs))
         self.can: frozenset[Capability] = frozenset({"tokens", "mask", "drop", "swap", "layers"})
-        self.model: Any = nets.ViT(**kwargs)
+        model: Any = nets.ViT(**kwargs)
+        self.model = model
         self.grid = self._grid(spec.size)
         initialize(self.model, self.grid)
-        for block in self.model.blocks:
+        for block in model.blocks:
             block.attn.use_flash_attention = True
             block.norm_cross_attn.requires_grad_(False)  # MONAI makes it, and never calls it
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02), requires_grad=False)
+        self.channels = spec.channels if per_channel else 0
+        self.channel = nn.Parameter(torch.empty(self.channels, 1, width).normal_(std=0.02)) if per_channel else None
+        self.resolved = {name: kwargs[key] for name, key in NAMES.items()}
 
     def prepare(self, needs: Needs) -> None:
         """Called by core with the objective's needs: the mask token learns only where rows are masked."""
@@ -119,11 +129,14 @@ class ViT3D(nn.Module):
     def layout(self, batch: Any) -> Layout:
         """Rows of each volume, known from its size."""
         images: Tensor = batch.images
-        return grid_layout(len(images), self._grid(images.shape[2:]), images.device)
+        grid = self._grid(images.shape[2:])
+        return grid_layout(len(images), (self.channels, *grid) if self.channels else grid, images.device)
 
-    def bare(self, view: View) -> tuple[Tensor, None]:
-        """Tokens of MONAI's model alone, called as its users do: the conformance kit compares."""
+    def bare(self, view: View) -> tuple[Tensor | None, None]:
+        """Tokens of MONAI's model alone, called as its users do; it knows no rows of single channels."""
         batch: Any = view.batch
+        if self.channels:
+            return None, None
         return self.model(batch.images)[0].flatten(0, 1), None
 
     def positions(self, grid: Grid) -> Tensor:
@@ -138,8 +151,10 @@ class ViT3D(nn.Module):
         batch: Any = view.batch
         layout = self.layout(batch) if view.layout is None else view.layout
         assert layout.grid is not None
-        x = self.model.patch_embedding.patch_embeddings(batch.images).flatten(2).transpose(1, 2)
-        x = self._edit(x, view, hide) + self.positions(triple(layout.grid))
+        positions = self.positions(triple(layout.grid[-3:]))
+        if self.channel is not None:
+            positions = (self.channel + positions).flatten(0, 1)
+        x = self._edit(self._embed(batch.images), view, hide) + positions
         kept, inner = None, layout
         if view.hidden is not None and hide == "drop":
             kept = view.hidden.complement(layout)
@@ -153,6 +168,13 @@ class ViT3D(nn.Module):
                 states[number] = Features(x.flatten(0, 1), inner, x.mean(1), kept)
         x = self.model.norm(x)
         return Features(x.flatten(0, 1), inner, x.mean(1), kept, layers=tuple(states[n] for n in wanted))
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Embeddings of the cubes ``[B, N, D]``, channel after channel where each has rows of its own."""
+        project = self.model.patch_embedding.patch_embeddings
+        if not self.channels:
+            return project(images).flatten(2).transpose(1, 2)
+        return project(images.flatten(0, 1)[:, None]).flatten(2).transpose(1, 2).reshape(len(images), -1, self.dim)
 
     def _edit(self, x_BND: Tensor, view: View, hide: Hide) -> Tensor:
         """Embeddings after the view's swap, with the mask token at hidden rows."""

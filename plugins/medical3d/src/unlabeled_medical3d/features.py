@@ -18,11 +18,13 @@ Grid = tuple[int, int, int]
 
 
 @lru_cache(maxsize=64)
-def grid_layout(count: int, grid: Grid, device: torch.device) -> Layout:
-    """The layout of ``count`` volumes of ``grid`` rows, z fastest; positions are (x, y, z) in rows."""
-    x, y, z = (torch.arange(n, device=device) for n in grid)
-    position_N3 = torch.cartesian_prod(x, y, z)
-    return Layout((len(position_N3),) * count, position_N3.repeat(count, 1), grid)
+def grid_layout(count: int, grid: tuple[int, ...], device: torch.device) -> Layout:
+    """The layout of ``count`` volumes of ``grid`` rows, z fastest; positions are (x, y, z) in rows.
+
+    A grid of four numbers has rows for each channel, the first: then positions begin with the channel.
+    """
+    position_NP = torch.cartesian_prod(*(torch.arange(n, device=device) for n in grid))
+    return Layout((len(position_NP),) * count, position_NP.repeat(count, 1), grid)
 
 
 def triple(values: Sequence[int]) -> Grid:
