@@ -51,7 +51,7 @@ def test_all_errors_at_once():
         "encoder": {"name": "mpl"},
         "objective": {"name": "simclr", "temprature": 1},
         "views": {"noise": "much"},
-        "training": {"epochs": -1, "batch_size": 0},
+        "training": {"epochs": -1, "batch_size": -1},
         "objctive": {},
     }
     with pytest.raises(UsageError) as caught:
@@ -60,7 +60,7 @@ def test_all_errors_at_once():
     assert lines[0] == "found 6 errors:"
     expected = ("unknown key 'objctive'. Perhaps you meant objective", "views.noise is 'much'; it must be float",
                 "unknown encoder 'mpl' in domain 'toy'. Perhaps you meant mlp", "objective has no setting 'temprature'",
-                "training.epochs is -1", "training.batch_size is 0")  # fmt: skip
+                "training.epochs is -1", "training.batch_size is -1")  # fmt: skip
     for start in expected:
         assert any(line.strip().startswith(start) for line in lines), start
 

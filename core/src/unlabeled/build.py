@@ -105,9 +105,21 @@ def build_encoder(config: RunConfig, spec: Any) -> Any:
         return _part(config, "encoder", {"spec": spec})
 
 
+def trainable(data: Data) -> torch.Tensor:
+    """``int64[N]``: ids of the samples that training may see.
+
+    Those of a ``transductive`` data set (nodes of one graph) cannot be held out: all are seen, without their labels.
+    """
+    if data.test is None or getattr(data, "transductive", False):
+        return torch.arange(len(data))
+    return torch.nonzero(~data.test)[:, 0]
+
+
 def build(config: RunConfig, data: Data | None = None) -> Parts:
     """Every part of a run, wired and checked against the objective's needs."""
     data = build_data(config) if data is None else data
+    if config.training.batch_size == 0:
+        config = config.with_training(batch_size=len(trainable(data)))
     spec = data.spec
     encoder = build_encoder(config, spec)
     views = _part(config, "views", {"spec": spec})

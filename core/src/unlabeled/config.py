@@ -37,7 +37,8 @@ class Training:
         epochs: passes over the data.
         steps: optimizer steps; whichever of epochs, steps and minutes comes first ends the run.
         minutes: wall-clock minutes of training.
-        batch_size: samples per optimizer step, over all devices and before accumulation splits it.
+        batch_size: samples per optimizer step, over all devices and before accumulation splits it; 0 = all samples,
+            as where they are nodes of one graph.
         accumulate: micro-steps per optimizer step; losses that couple the batch see batch_size / accumulate samples.
         micro_batch: samples per encoder pass under gradient caching: the loss sees the whole batch, the encoder
             chunks of this size; 0 = off.
@@ -285,7 +286,7 @@ def _bounds(t: Training) -> list[str]:
     wrong = []
     at_least: tuple[tuple[str, Any, float], ...] = (
         ("epochs", t.epochs, 0),
-        ("batch_size", t.batch_size, 1),
+        ("batch_size", t.batch_size, 0),
         ("accumulate", t.accumulate, 1),
         ("micro_batch", t.micro_batch, 0),
         ("workers", t.workers, 0),

@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
+from unlabeled.build import trainable as trainable
 from unlabeled.contract import Batch, Data
 from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled.errors import UsageError
@@ -29,11 +30,6 @@ def order(samples: int, seed: int, epoch: int) -> torch.Tensor:
     """``int64[N]``: the permutation of an epoch."""
     words = Draw(seed, epoch, torch.arange(samples)).words(1, Purpose.ORDER)[:, 0]
     return torch.argsort(mix64(words), stable=True)
-
-
-def trainable(data: Data) -> torch.Tensor:
-    """``int64[N]``: ids of the samples that training may see."""
-    return torch.arange(len(data)) if data.test is None else torch.nonzero(~data.test)[:, 0]
 
 
 @dataclass(frozen=True)
