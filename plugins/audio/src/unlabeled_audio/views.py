@@ -107,7 +107,7 @@ class Crops:
 
 
 class Paired:
-    """A crop as it is, with the role clean, and the same crop changed: for units that augmentation leaves alone.
+    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone.
 
     Args:
         noise: probability of noise, white to brown.
@@ -118,7 +118,7 @@ class Paired:
         gain: loudness changes by up to this many dB either way.
     """
 
-    roles = ("clean", "global")
+    roles = ("source", "altered")
     params = PARAMS
 
     def __init__(
@@ -148,7 +148,7 @@ class Paired:
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         first, params = self.clean(batch, draw, place=draw)
         second, changed = self.augment(batch, draw.at(1), place=draw)
-        return [View(first, "clean", params=params), View(second, "global", params=changed)]
+        return [View(first, "source", params=params), View(second, "altered", params=changed)]
 
 
 class Mixed:
