@@ -116,8 +116,22 @@ def test_groups_of_a_layout() -> None:
     none = layout(RAGGED, maskable=rows(lengths=(0, 0, 0))).groups(0, 2).maskable
     assert none is not None
     assert none.lengths == (0, 0)
-    with pytest.raises(TypeError, match="edges"):
-        layout(RAGGED, edges=torch.zeros(2, 0, dtype=torch.int64)).groups(0, 1)
+
+
+def test_groups_of_a_layout_keep_their_edges_and_seeds() -> None:
+    edges = torch.tensor([[1, 0, 2, 4, 7], [0, 1, 1, 6, 5]])
+    lengths = layout(RAGGED).lengths
+    it = layout(RAGGED, edges=edges, seeds=torch.tensor([0, 3, 5]), address=torch.arange(10, 18))
+    part = it.groups(2, 3)
+    begin = sum(lengths[:2])
+    assert part.edges is not None
+    assert part.edges.tolist() == [[4 - begin, 7 - begin], [6 - begin, 5 - begin]]
+    assert part.seeds is not None
+    assert part.seeds.tolist() == [5 - begin]
+    assert part.address is not None
+    assert part.address.tolist() == list(range(10 + begin, 18))
+    with pytest.raises(TypeError, match="share a group"):
+        layout(RAGGED, seeds=torch.tensor([0, 1])).groups(0, 1)
 
 
 # ------------------------------------------------------------------------------------------------- rows

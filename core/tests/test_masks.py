@@ -127,6 +127,13 @@ def test_node_level_rows_are_addressed_by_their_own_ids():
         keys(Layout((4,), torch.zeros(4, 0), seeds=seeds[:2]), Draw(0, 0, ids[:2]))
 
 
+def test_rows_with_an_address_draw_by_it_whichever_rows_are_samples():
+    address = torch.tensor([2, 5, 9])
+    some = Layout((3,), torch.zeros(3, 0), seeds=torch.tensor([1]), address=address)
+    every = Layout((3,), torch.zeros(3, 0), seeds=torch.arange(3))
+    assert torch.equal(keys(some, Draw(0, 0, torch.tensor([5]))), keys(every, Draw(0, 0, address)))
+
+
 def test_choose_takes_the_smallest_keys_and_the_first_of_equals():
     layout = ragged([4, 3])
     words = torch.tensor([9, -4, 9, 100, 5, 5, 5]) * 2

@@ -53,6 +53,10 @@ class Data(Protocol):
 
     ``__getitems__`` returns a collated :class:`Batch`, read in a worker process. ``spec`` is what views, tokenizer and
     encoder are wired with (vision: channels and image size); its type belongs to the domain.
+
+    Optional: ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run
+    of ``size`` is a batch (samples of like lengths). ``bring(asks)`` is called with what views ask for beside each
+    sample (their ``asks``: neighbors), which batches then carry.
     """
 
     spec: Any
@@ -110,6 +114,8 @@ class Layout:
         edges: ``[2, E]`` into the rows.
         seeds: ``[B]`` rows that are the samples (node level); None where a sample is a group.
         maskable: rows that a mask may touch; None means all.
+        address: ``int64[T]`` id that each row draws by, where rows and not groups are the samples: the row's node in
+            the data set, so that a node draws the same whichever nodes are the samples of a batch.
     """
 
     lengths: tuple[int, ...]
@@ -118,6 +124,7 @@ class Layout:
     edges: Tensor | None = None
     seeds: Tensor | None = None
     maskable: Rows | None = None
+    address: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert sum(self.lengths) == self.position.shape[0], (sum(self.lengths), self.position.shape)
@@ -191,15 +198,26 @@ class Layout:
             counts = torch.bincount(self.group[index[kept]], minlength=len(lengths))
             maskable = Rows(kept, tuple(counts.tolist()))
         seeds = None if self.seeds is None else new[self.seeds]
-        return Layout(lengths, self.position[index], None, edges, seeds, maskable)
+        address = None if self.address is None else self.address[index]
+        return Layout(lengths, self.position[index], None, edges, seeds, maskable, address)
 
     def groups(self, start: int, stop: int) -> Layout:
-        """The layout of groups ``start:stop`` alone."""
-        if self.edges is not None or self.seeds is not None:
-            raise TypeError("a layout with edges is cut by its batch, not by its rows")
+        """The layout of groups ``start:stop`` alone; of groups with seeds, those that have one each."""
+        if self.seeds is not None and len(self.seeds) != len(self.lengths):
+            raise TypeError("seeds that share a group cannot be taken apart")
         begin, end = self.offsets[start], self.offsets[stop]
-        maskable = None if self.maskable is None else self.maskable.groups(start, stop, self)
-        return Layout(self.lengths[start:stop], self.position[begin:end], self.grid, maskable=maskable)
+        edges = self.edges
+        if edges is not None:
+            edges = edges[:, (edges[1] >= begin) & (edges[1] < end)] - begin
+        return Layout(
+            self.lengths[start:stop],
+            self.position[begin:end],
+            self.grid,
+            edges,
+            None if self.seeds is None else self.seeds[start:stop] - begin,
+            None if self.maskable is None else self.maskable.groups(start, stop, self),
+            None if self.address is None else self.address[begin:end],
+        )
 
     @property
     def all(self) -> Rows:
@@ -414,7 +432,8 @@ class Encoder(Protocol):
 
     Optional: ``prepare(needs: Needs) -> None`` is called once the objective is known, so that parameters which it
     leaves unused ask for no gradient (a mask token, where rows are dropped or none is hidden). Parameters are neither
-    added nor removed there: teachers are copied before.
+    added nor removed there: teachers are copied before. ``resolved``, a mapping, holds the settings that it chose
+    itself where the user left them automatic; an encoder is saved with them.
     """
 
     dim: int

@@ -32,7 +32,12 @@ def share(ratio: float, lengths: Sequence[int]) -> tuple[int, ...]:
 
 
 def keys(layout: Layout, draw: Draw, purpose: int = Purpose.MASK) -> Tensor:
-    """``int64[T]``: a random word for each row, addressed by its sample's id and its place in the sample."""
+    """``int64[T]``: a random word for each row, addressed by its sample's id and its place in the sample.
+
+    Where rows are the samples, by the row's own id.
+    """
+    if layout.address is not None:
+        return replace(draw, ids=layout.address).words(1, purpose)[:, 0]
     if layout.seeds is None:
         return draw.rows(purpose, layout.group, layout.within)
     if len(layout.seeds) != layout.total:

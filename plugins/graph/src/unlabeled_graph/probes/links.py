@@ -2,15 +2,14 @@
 
 Links are held out by seed, in both directions, before the encoder sees the graph. A logistic regression on the product
 of two nodes' features (node2vec's Hadamard operator) learns from as many of the kept links and of random pairs, and is
-scored on the held-out links and as many other random pairs. An encoder that was pre-trained on the whole graph has seen
-the held-out links; the rows without a model and without training have not.
+scored on the held-out links and as many other random pairs. Data read with ``held_links`` hid those links from
+pre-training too; else an encoder that was pre-trained on the whole graph has seen them.
 
     # N nodes, E edges, P pairs, D features
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from torch import Tensor
 from unlabeled.draw import Draw, Purpose
 from unlabeled.probes.embedding import evaluating, feature_of, take
 from unlabeled.probes.frozen import Frozen
-from unlabeled_graph.data import is_symmetric
 
 MOST = 20_000  # links that it learns from
 
@@ -59,15 +57,14 @@ class LinkPrediction:
         self.spec = (
             f"links-v1: {share:.0%} of the links held out by seed from the graph that the encoder reads, logistic "
             "regression on products of standardized features of both ends, as many random pairs, AUC and AP; "
-            "pre-training has seen the whole graph"
+            "pre-training has seen them unless the data says held_links"
         )
 
     def applies(self, data: Any) -> bool:
         """Where nodes of one undirected graph are the samples."""
         if data.spec.level != "node" or len(data) < 20:
             return False
-        batch = data.__getitems__(range(len(data)))
-        return bool(len(batch.lengths) == 1 and batch.symmetric and is_symmetric(batch.edges, batch.total))
+        return bool(data.graph.symmetric and data.graph.edges.shape[1] >= 40)
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
         from sklearn.linear_model import LogisticRegression
@@ -94,7 +91,9 @@ class LinkPrediction:
     def _links(self, frozen: Frozen) -> tuple[Tensor, Tensor, Tensor]:
         """All links, those that the encoder may see, and those held out."""
         data: Any = frozen.data
-        links = undirected(data.__getitems__(range(len(data))).edges)
+        links = undirected(data.graph.edges)
+        if data.links is not None:  # held out already, so that pre-training has not seen them either
+            return torch.cat((links, data.links[1]), dim=1), links, data.links[1]
         order = torch.argsort(Draw(frozen.seed, 0, torch.arange(links.shape[1])).words(1, Purpose.EDGE)[:, 0])
         count = max(1, round(self.share * links.shape[1]))
         return links, links[:, order[count:].sort().values], links[:, order[:count]]
@@ -103,13 +102,13 @@ class LinkPrediction:
 def _features(frozen: Frozen, edges_2E: Tensor) -> Tensor:
     """``[N, D]`` of every node, of a graph with these edges alone."""
     data: Any = frozen.data
-    batch = data.__getitems__(range(len(data)))
+    batch = data.graph
     order = torch.argsort(edges_2E[1] * batch.total + edges_2E[0])
     batch = batch.altered(edges=edges_2E[:, order], weight=None, edge_attr=None)
     encoder = frozen.encoder.to(frozen.device) if hasattr(frozen.encoder, "to") else frozen.encoder
     with evaluating(encoder):
         view = take(frozen.clean, batch.to(frozen.device), 1, 0)[0]
-        return feature_of(encoder(replace(view)), "pooled").float().cpu()
+        return feature_of(encoder(view), "pooled").float().cpu()
 
 
 def _pairs(x_ND: Tensor, linked_2P: Tensor, absent_2P: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
-from unlabeled.probes.splits import shuffled
+from unlabeled_graph import splits
 
 
 def fit_linear(
@@ -70,28 +70,29 @@ class PublicSplit:
         )
 
     def applies(self, data: Any) -> bool:
-        """Where the data names train and test samples."""
-        return public_split(data) is not None
+        """Where nodes are the samples and the data bring a split."""
+        return bool(data.spec.level == "node" and data.all_labels is not None and splits.has(data.raw, "public"))
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
-        train, test = _public(frozen.data)
-        features = frozen.embed()
-        assert features.y is not None
+        return {"accuracy": self.score(frozen.embed().x, frozen.data)}
+
+    def score(self, x_ND: Tensor, data: Any) -> float:
+        """Accuracy on the public test nodes."""
+        part = data.split(protocol="public")
         options = {"lr": self.lr, "decay": self.decay, "epochs": self.epochs}
-        return {"accuracy": accuracy(features.x, features.y, train, test, **options)}  # type: ignore[arg-type]
+        return accuracy(x_ND, data.all_labels, part.train, part.test, **options)
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """The most frequent class of train."""
-        assert frozen.data.labels is not None
-        return {"accuracy": by_class(frozen.data.labels, *_public(frozen.data))}
+        data: Any = frozen.data
+        part = data.split(protocol="public")
+        return {"accuracy": by_class(data.all_labels, part.train, part.test)}
 
 
 class RandomSplit:
-    """Linear probe on a random tenth, tested on another part, by seed.
+    """Linear probe on a random tenth of each class, tested on eight tenths, by seed.
 
     Args:
-        train: share of the samples that it learns from, in (0, 1); 0.1 in GRACE and BGRL.
-        valid: share that is left out, in [0, 1); 0.1.
         lr: of Adam, above 0.
         decay: L2 decay, at least 0.
         epochs: full-batch steps, at least 1.
@@ -101,54 +102,30 @@ class RandomSplit:
     needs_labels = True
     draws = True
 
-    def __init__(
-        self, *, train: float = 0.1, valid: float = 0.1, lr: float = 1e-2, decay: float = 1e-4, epochs: int = 300
-    ) -> None:
-        above(0, lr=lr, epochs=epochs, train=train)
-        above(-1e-12, decay=decay, valid=valid)
-        if train + valid >= 1:
-            raise ValueError(f"train {train} and valid {valid} leave nothing to test on")
-        self.train, self.valid = train, valid
+    def __init__(self, *, lr: float = 1e-2, decay: float = 1e-4, epochs: int = 300) -> None:
+        above(0, lr=lr, epochs=epochs)
+        above(-1e-12, decay=decay)
         self.lr, self.decay, self.epochs = lr, decay, epochs
         self.spec = (
-            f"random-v1: {train:.0%} train, {valid:.0%} unused, the rest test, by seed; features at length 1, linear "
-            f"layer from 0, Adam lr {lr:g}, decay {decay:g}, {epochs} full-batch epochs, the last one"
+            f"random-v1: 10% train, 10% unused, 80% test of each class, by seed; features as they are, linear layer "
+            f"from 0, Adam lr {lr:g}, decay {decay:g}, {epochs} full-batch epochs, the last one"
         )
 
     def applies(self, data: Any) -> bool:
         """Where nodes are the samples."""
-        return bool(data.spec.level == "node")
+        return bool(data.spec.level == "node" and data.all_labels is not None)
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
-        train, test = self._split(frozen)
-        features = frozen.embed()
-        assert features.y is not None
-        x = F.normalize(features.x, dim=1)
+        return {"accuracy": self.score(frozen.embed().x, frozen.data, frozen.seed)}
+
+    def score(self, x_ND: Tensor, data: Any, seed: int) -> float:
+        """Accuracy on the test nodes of split ``seed``."""
+        part = data.split(seed, "random")
         options = {"lr": self.lr, "decay": self.decay, "epochs": self.epochs}
-        return {"accuracy": accuracy(x, features.y, train, test, **options)}  # type: ignore[arg-type]
+        return accuracy(x_ND, data.all_labels, part.train, part.test, **options)
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """The most frequent class of train."""
-        assert frozen.data.labels is not None
-        return {"accuracy": by_class(frozen.data.labels, *self._split(frozen))}
-
-    def _split(self, frozen: Frozen) -> tuple[Tensor, Tensor]:
-        assert frozen.data.labels is not None
-        known = torch.nonzero(frozen.data.labels >= 0)[:, 0]
-        order = known[shuffled(known, frozen.seed)]
-        first, second = round(self.train * len(order)), round((self.train + self.valid) * len(order))
-        return order[:first], order[second:]
-
-
-def public_split(data: Any) -> tuple[Tensor, Tensor] | None:
-    """Ids of the data's own train and test samples, or None."""
-    train, test = getattr(data, "train", None), getattr(data, "held_out", getattr(data, "test", None))
-    if train is None or test is None or data.labels is None:
-        return None
-    return torch.nonzero(train & (data.labels >= 0))[:, 0], torch.nonzero(test & (data.labels >= 0))[:, 0]
-
-
-def _public(data: Any) -> tuple[Tensor, Tensor]:
-    found = public_split(data)
-    assert found is not None, "asked where applies() said no"
-    return found
+        data: Any = frozen.data
+        part = data.split(frozen.seed, "random")
+        return {"accuracy": by_class(data.all_labels, part.train, part.test)}

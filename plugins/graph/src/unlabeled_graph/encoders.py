@@ -1,0 +1,300 @@
+"""Graph encoders around PyG's layers: GCN, GAT, GIN, GraphSAGE, a graph transformer (GPS), and an MLP without edges.
+
+With nothing hidden the outputs are those of PyG's own modules under the same weights; they are computed by
+``convolutions.py``. GPS, https://arxiv.org/abs/2205.12454.
+
+    # T rows, F features of a node, D features of a row
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from unlabeled_graph import convolutions
+from unlabeled_graph.adjacency import Adjacency
+from unlabeled_graph.convolutions import Input
+from unlabeled_graph.data import GraphBatch, GraphSpec
+from unlabeled_graph.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
+from unlabeled_graph.pyg import nn as pyg
+
+
+class GCN(GraphEncoder):
+    """Graph convolutional network, https://arxiv.org/abs/1609.02907.
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        norm: Literal["none", "batch", "layer"] = "none",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        super().__init__(spec, [pyg.GCNConv(a, b) for a, b in shape.widths(spec.features)], shape)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        return convolutions.gcn(self.convs[number], x, edges)
+
+    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = self.convs[number](x_TF, batch.edges, batch.weight)
+        return out
+
+
+class SAGE(GraphEncoder):
+    """GraphSAGE with the mean of neighbors, https://arxiv.org/abs/1706.02216.
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        norm: Literal["none", "batch", "layer"] = "none",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        super().__init__(spec, [pyg.SAGEConv(a, b) for a, b in shape.widths(spec.features)], shape)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        return convolutions.sage(self.convs[number], x, edges)
+
+
+class GIN(GraphEncoder):
+    """Graph isomorphism network, https://arxiv.org/abs/1810.00826; each layer is Linear, norm, activation, Linear.
+
+    Where edges have features they are read as in GINE, https://arxiv.org/abs/1905.12265.
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: inside each layer and after it: none, batch, or layer (of each row).
+        activation: inside each layer and after it: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+        train_eps: learn the weight of a node against its neighbors (epsilon in the paper), which is else 0.
+        read_edges: whether features of edges are read, where there are any.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 32,
+        depth: int = 3,
+        norm: Literal["none", "batch", "layer"] = "batch",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "relu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "cat",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "sum",
+        train_eps: bool = False,
+        read_edges: bool = True,
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        self.reads_edges = read_edges and spec.edge_features > 0
+        convs: list[nn.Module] = []
+        for a, b in shape.widths(spec.features):
+            parts = [nn.Linear(a, b), make_norm(norm, b), ACTIVATIONS[activation](), nn.Linear(b, b)]
+            inner = nn.Sequential(*(part for part in parts if not isinstance(part, nn.Identity)))
+            if self.reads_edges:
+                convs.append(pyg.GINEConv(inner, train_eps=train_eps, edge_dim=spec.edge_features))
+            else:
+                convs.append(pyg.GINConv(inner, train_eps=train_eps))
+        super().__init__(spec, convs, shape)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        if self.reads_edges:
+            out: Tensor = self.convs[number](x.dense(), batch.edges, batch.edge_attr)
+            return out
+        return convolutions.gin(self.convs[number], x, edges)
+
+    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
+        more = (batch.edge_attr,) if self.reads_edges else ()
+        out: Tensor = self.convs[number](x_TF, batch.edges, *more)
+        return out
+
+
+class GAT(GraphEncoder):
+    """Graph attention network, https://arxiv.org/abs/1710.10903, with heads side by side in every layer.
+
+    Args:
+        width: D, features of a row, over all heads: a multiple of them.
+        depth: number of layers.
+        heads: attention heads.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        attention_dropout: share of the attention weights that are dropped in training, in [0, 1).
+        slope: of the leaky ReLU below 0, before the softmax.
+        pool: one vector a graph: mean, sum or max of its rows.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        heads: int = 4,
+        norm: Literal["none", "batch", "layer"] = "none",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        slope: float = 0.2,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        if heads < 1 or width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        if not 0 <= attention_dropout < 1:
+            raise ValueError(f"attention_dropout is {attention_dropout}; it must be in [0, 1)")
+        convs = [pyg.GATConv(a, b // heads, heads, negative_slope=slope) for a, b in shape.widths(spec.features)]
+        super().__init__(spec, convs, shape)
+        self.attention_dropout = nn.Dropout(attention_dropout)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        if batch.weight is not None:
+            raise ValueError("gat cannot read weights of edges, which diffusion views make: choose --encoder gcn")
+        return convolutions.gat(self.convs[number], x, edges, self.attention_dropout)
+
+
+class GPS(GraphEncoder):
+    """Graph transformer: a linear map, then layers of GIN beside attention over all nodes of a graph.
+
+    Args:
+        width: D, features of a row, a multiple of heads.
+        depth: number of layers after the linear map.
+        heads: attention heads.
+        norm: inside each layer: batch, or layer (of each row).
+        activation: inside each layer: relu, elu or gelu.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of each part of a layer that is dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        norm: Literal["batch", "layer"] = "layer",
+        activation: Literal["relu", "elu", "gelu"] = "relu",
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth + 1, last=False, jump=jump, pool=pool)
+        if depth < 1 or heads < 1 or width % heads:
+            raise ValueError(f"depth {depth}, heads {heads}, width {width}: at least 1, and a multiple of heads")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        named: dict[str, Any] = {"norm": "batch_norm"}
+        if norm == "layer":
+            named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
+        convs: list[nn.Module] = [nn.Linear(spec.features, width)]
+        for _ in range(depth):
+            inner = nn.Sequential(nn.Linear(width, width), ACTIVATIONS[activation](), nn.Linear(width, width))
+            convs.append(pyg.GPSConv(width, pyg.GINConv(inner), heads, dropout, act=activation, **named))
+        super().__init__(spec, convs, shape)
+        self.activations, self.norms = nn.ModuleList(), nn.ModuleList()  # GPS layers have their own
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        conv: Any = self.convs[number]
+        if number == 0:
+            return x.project(conv.weight) + conv.bias
+        return self.plain(number, x.dense(), batch)
+
+    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
+        conv: Any = self.convs[number]
+        out: Tensor = conv(x_TF) if number == 0 else conv(x_TF, batch.edges, batch.group)
+        return out
+
+
+class MLP(GraphEncoder):
+    """A perceptron on each node: what features give without edges, and the student of distillation.
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        norm: Literal["none", "batch", "layer"] = "none",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        super().__init__(spec, [nn.Linear(a, b) for a, b in shape.widths(spec.features)], shape)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        conv: Any = self.convs[number]
+        return x.project(conv.weight) + conv.bias
+
+    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = self.convs[number](x_TF)
+        return out

@@ -1,0 +1,300 @@
+"""One graph whose nodes are the samples: what every node-level data set does, and those that need no download.
+
+Training sees all nodes and their edges, those of the test among them, but never a label: nodes of one graph cannot be
+held out without changing it, and the literature calls this transductive. The graph stays in memory and is handed out
+as it is; or a step gets a part of it (``sampling``).
+
+    # N nodes, B samples of a batch, F features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled_graph import splits
+from unlabeled_graph.data import GraphBatch, GraphSpec
+from unlabeled_graph.raw import Raw, labels_of, mend
+from unlabeled_graph.sampling import by_cluster, cluster_order, induced, neighborhoods
+from unlabeled_graph.sparse import Pattern, offsets_of, sparse_rows, take
+from unlabeled_graph.splits import Split
+
+Sampling = Literal["whole", "neighbors", "clusters"]
+SPARSE = 0.1  # features with a smaller share of numbers that are not 0 are kept sparse
+
+
+class Nodes:
+    """What node-level data sets share. ``split`` and ``turn`` say which labels core's probes may see."""
+
+    transductive = True
+
+    def __init__(
+        self,
+        raw: Raw,
+        *,
+        split: str = "public",
+        turn: int = 0,
+        sampling: str = "whole",
+        fanout: tuple[int, ...] = (10, 10),
+        cluster: int = 256,
+        held_links: float = 0.0,
+    ) -> None:
+        if not fanout or min(fanout) < 1 or cluster < 1 or turn < 0:
+            raise ValueError(f"fanout {fanout}, cluster {cluster}, turn {turn}: counts from 1 on, and turns from 0 on")
+        if not 0 <= held_links < 0.5:
+            raise ValueError(f"held_links is {held_links}; it must be in [0, 0.5)")
+        self.raw, self.sampling, self.fanout, self.cluster = raw, sampling, fanout, cluster
+        self.links: tuple[Tensor, Tensor, Tensor] | None = None
+        edges, attr = raw.edges, raw.edge_attr
+        if held_links:
+            kept, self.links = hold_links(edges, len(raw.x), held_links)
+            edges, attr = edges[:, kept], None if attr is None else attr[kept]
+        x = raw.x
+        if isinstance(x, Tensor) and x.shape[1] >= 64 and int((x != 0).sum()) < SPARSE * x.numel():
+            x = sparse_rows(x)
+        total = len(x)
+        self.graph = GraphBatch(
+            torch.arange(total),
+            x,
+            edges,
+            (total,),
+            edge_attr=attr,
+            seeds=torch.arange(total),
+            nodes=torch.arange(total),
+            symmetric=raw.symmetric,
+            complete=True,
+        )
+        self.pattern = Pattern(offsets_of(edges[1], total), edges[0], total)
+        self.order = cluster_order(self.pattern) if sampling == "clusters" else None
+        self.spec = GraphSpec(x.shape[1], 0 if attr is None else attr.shape[1], "node")
+        self.classes = raw.classes
+        self.all_labels = labels_of(raw.y)
+        self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
+        self._show(turn)
+
+    def _show(self, turn: int) -> None:
+        """Labels of the split's train and test alone, as core's probes learn from every label that is not test."""
+        self.labels, self.test = self.all_labels, None
+        if self.protocol == "none" or self.all_labels is None:
+            return
+        part = self.split(turn)
+        shown = torch.cat((part.train, part.test))
+        self.labels = torch.full_like(self.all_labels, -1)
+        self.labels[shown] = self.all_labels[shown]
+        self.test = torch.zeros(len(self), dtype=torch.bool)
+        self.test[part.test] = True
+
+    def split(self, turn: int = 0, protocol: str | None = None) -> Split:
+        """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
+        protocol = self.protocol if protocol is None else protocol
+        if protocol == "public":
+            return splits.public(self.raw)
+        assert self.all_labels is not None, "a split by class needs labels"
+        if protocol == "folds":
+            folds = self.raw.folds
+            return splits.fold_split(splits.make_folds(self.all_labels, 0) if folds is None else folds, turn)
+        return splits.random_split(self.all_labels, turn)
+
+    def __len__(self) -> int:
+        return self.graph.total
+
+    def __getitems__(self, indices: Sequence[int]) -> GraphBatch:
+        """The whole graph with these nodes as its samples, or the part of it that ``sampling`` says."""
+        if self.sampling == "whole" and len(indices) == len(self) and list(indices) == list(range(len(self))):
+            return self.graph
+        ids = torch.as_tensor(indices, dtype=torch.int64)
+        if self.sampling == "whole":
+            return GraphBatch(**{**vars_of(self.graph), "ids": ids, "seeds": ids, "complete": False})
+        if self.sampling == "neighbors":
+            # the sampler of a run says the seed and the epoch; without one, as of probes, both are 0
+            draw = Draw(getattr(indices, "seed", 0), getattr(indices, "epoch", 0), ids)
+            return self._part(ids, *neighborhoods(self.pattern, draw, self.fanout), groups=len(ids))
+        return self._part(ids, torch.zeros_like(ids), ids.unique(), groups=1)
+
+    def _part(self, ids: Tensor, sample_T: Tensor, node_T: Tensor, groups: int) -> GraphBatch:
+        edges, which = induced(self.pattern, sample_T, node_T)
+        place = torch.arange(groups) if groups > 1 or self.sampling == "neighbors" else torch.zeros_like(ids)
+        seeds = torch.searchsorted(sample_T * len(self) + node_T, place * len(self) + ids)
+        attr = self.graph.edge_attr
+        return GraphBatch(
+            ids,
+            take(self.graph.x, node_T),
+            edges,
+            tuple(torch.bincount(sample_T, minlength=groups).tolist()),
+            edge_attr=None if attr is None else attr[which],
+            seeds=seeds,
+            nodes=node_T,
+            symmetric=self.graph.symmetric,
+        )
+
+    def arrange(self, ids: Tensor, size: int) -> Tensor:
+        """The order of an epoch: cluster by cluster, where steps see clusters; sorted, where a step sees all nodes."""
+        if self.order is not None:
+            return by_cluster(self.order, self.cluster, ids)
+        return ids.sort().values if size == len(self) else ids
+
+    def describe(self) -> str:
+        graph, about = self.graph, []
+        kind = "links" if graph.symmetric else "directed edges"
+        count = graph.edges.shape[1] // (2 if graph.symmetric else 1)
+        about.append(f"{graph.total:,} nodes, {count:,} {kind}, {self.spec.features:,} features")
+        if self.classes:
+            about.append(f"{len(self.classes)} classes")
+        if self.test is not None and self.labels is not None:
+            shown = int((self.labels >= 0).sum()) - int(self.test.sum())
+            about.append(f"{self.protocol} split of {shown:,} train and {int(self.test.sum()):,} test nodes")
+        if self.links is not None:
+            about.append(f"{self.links[1].shape[1]:,} links held out")
+        about += self.raw.notes
+        return f"{self.raw.name}: {', '.join(about)}; training sees all nodes, without labels"
+
+
+def vars_of(batch: GraphBatch) -> dict[str, Any]:
+    """The fields of a batch, which shares its memo with the copy made of them."""
+    return {name: getattr(batch, name) for name in GraphBatch.__dataclass_fields__}
+
+
+def hold_links(edges: Tensor, total: int, share: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Which directed edges stay ``bool[E]``, and the links ``[2, M]`` of train, of test, and pairs that are none.
+
+    Links are drawn by their ends, so a link is held out or not whatever else the file holds.
+    """
+    low, high = edges.min(0).values, edges.max(0).values
+    key = pair_key(low, high, total)
+    forward = edges[0] < edges[1]
+    count = round(share * int(forward.sum()))
+    limit = key[forward].sort().values[count] if count else key.min()
+    held = key < limit
+    test, train = edges[:, held & forward], edges[:, ~held & forward]
+    words = Draw(0, 0, torch.arange(4 * count + 64), view=1).integers(2, Purpose.EDGE, total).T
+    strange = words[0] != words[1]
+    known = torch.isin(words.min(0).values * total + words.max(0).values, low * total + high)
+    pairs = torch.unique(words[:, strange & ~known].sort(0).values, dim=1)
+    chosen = torch.argsort(pair_key(pairs[0], pairs[1], total))[:count]
+    return ~held, (train, test, pairs[:, chosen])
+
+
+def pair_key(low: Tensor, high: Tensor, total: int) -> Tensor:
+    """A word for each pair of nodes, the same in both directions."""
+    return mix64(mix64(low * total + high + 1) + int(Purpose.SPLIT))
+
+
+# ---------------------------------------------------------------------------------------------- built in
+
+
+class Karate(Nodes):
+    """Zachary's karate club: 34 members, 78 ties, 4 communities; each node's feature says which node it is.
+
+    Args:
+        sampling: what a step sees: the whole graph, a neighborhood of each node, or clusters.
+        fanout: neighbors of each node in each hop of a neighborhood.
+        cluster: nodes of a cluster.
+        held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        sampling: Literal["whole", "neighbors", "clusters"] = "whole",
+        fanout: tuple[int, ...] = (10, 10),
+        cluster: int = 8,
+        held_links: float = 0.0,
+    ) -> None:
+        from unlabeled_graph.pyg import KarateClub
+
+        if path is not None:
+            raise ValueError(f"the karate club is built in; to read {path}, use --data.name files")
+        found: Any = KarateClub()[0]
+        names = tuple(f"community {n}" for n in range(4))
+        raw = Raw("karate club", "node", found.x.float(), found.edge_index, (34,), found.y.long(), names)
+        super().__init__(
+            mend(raw, undirected=True, normalize=False),
+            split="none",
+            sampling=sampling,
+            fanout=fanout,
+            cluster=cluster,
+            held_links=held_links,
+        )
+
+
+class Blocks(Nodes):
+    """A generated stochastic block model, whose communities also differ in their words.
+
+    Args:
+        nodes: N, number of nodes.
+        communities: number of blocks, which are the classes.
+        degree: mean number of links of a node.
+        mixing: share of the links that join two communities, in [0, 1].
+        words: F, features; each node has a few, half of them typical of its community.
+        split: labels that probes may see: random 10 / 10 / 80, ten folds, or none held out.
+        turn: seed of a random split, or number of the fold that is the test.
+        sampling: what a step sees: the whole graph, a neighborhood of each node, or clusters.
+        fanout: neighbors of each node in each hop of a neighborhood.
+        cluster: nodes of a cluster.
+        held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        nodes: int = 600,
+        communities: int = 4,
+        degree: float = 8.0,
+        mixing: float = 0.2,
+        words: int = 128,
+        split: Literal["random", "folds", "none"] = "random",
+        turn: int = 0,
+        sampling: Literal["whole", "neighbors", "clusters"] = "whole",
+        fanout: tuple[int, ...] = (10, 10),
+        cluster: int = 64,
+        held_links: float = 0.0,
+    ) -> None:
+        if path is not None:
+            raise ValueError(f"the block model is generated; to read {path}, use --data.name files")
+        if nodes < 2 * communities or communities < 2 or words < communities or degree <= 0 or not 0 <= mixing <= 1:
+            raise ValueError(
+                f"nodes {nodes}, communities {communities}, words {words}, degree {degree}, mixing {mixing}: two nodes "
+                "and a word a community, two communities, a degree above 0, and a share in [0, 1]"
+            )
+        y = torch.arange(nodes) % communities
+        x, edges = block_words(y, communities, words), block_edges(y, communities, degree, mixing)
+        names = tuple(f"block {n}" for n in range(communities))
+        raw = Raw("block model", "node", x, edges, (nodes,), y, names)
+        super().__init__(
+            mend(raw, undirected=True, normalize=True),
+            split=split,
+            turn=turn,
+            sampling=sampling,
+            fanout=fanout,
+            cluster=cluster,
+            held_links=held_links,
+        )
+
+
+def block_edges(y_N: Tensor, communities: int, degree: float, mixing: float) -> Tensor:
+    """``int64[2, E]`` one way: each node draws half its links, within its community but for a share ``mixing``."""
+    count = len(y_N)
+    half = max(1, round(degree / 2))
+    draw = Draw(0, 0, torch.arange(count))
+    inside = ~draw.bernoulli(half, Purpose.MIX, mixing)
+    size = count // communities
+    own = draw.integers(half, Purpose.NODE, size) * communities + y_N[:, None]
+    other = draw.integers(half, Purpose.EDGE, count)
+    target = torch.where(inside, own, other)
+    source = torch.arange(count)[:, None].expand_as(target)
+    return torch.stack((source.flatten(), target.flatten()))
+
+
+def block_words(y_N: Tensor, communities: int, words: int) -> Tensor:
+    """``float[N, words]`` of 0 and 1: twelve draws a node, half from the words of its community."""
+    draw = Draw(0, 1, torch.arange(len(y_N)))
+    share = words // communities
+    typical = draw.integers(6, Purpose.FEATURE, share) + y_N[:, None] * share
+    common = draw.integers(6, Purpose.NOISE, words)
+    return torch.zeros(len(y_N), words).scatter_(1, torch.cat((typical, common), 1), 1.0)
