@@ -1,7 +1,6 @@
-"""Views that carry a task of their own: VoCo's base crops, fused volumes, slices as volumes.
+"""Views that carry a task of their own: VoCo's base crops, and volumes fused block by block.
 
-VoCo, https://arxiv.org/abs/2402.17300; Volume Fusion, https://arxiv.org/abs/2306.16925; Uni4Eye,
-https://arxiv.org/abs/2203.04614. Every draw is a sample's own: nothing depends on which volumes share a batch.
+VoCo, https://arxiv.org/abs/2402.17300; Volume Fusion, https://arxiv.org/abs/2306.16925. Every draw is a sample's own: nothing depends on which volumes share a batch.
 
     # B samples, N base crops, C channels, X Y Z voxels of the spec's size
 """
@@ -16,7 +15,7 @@ from unlabeled.draw import Draw
 from unlabeled_medical3d.crops import box_affine, cut, overlap, random_boxes, volume_sizes
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
 
-PLACE, COUNT, SIDE, LEVEL, FLIP, SLICE = range(1100, 1106)  # purposes
+PLACE, COUNT, SIDE, LEVEL, FLIP = range(1100, 1105)  # purposes
 
 
 def base_boxes(sizes_B3: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -141,30 +140,3 @@ def mirrored(images: Tensor, flips_B3: Tensor) -> Tensor:
         chosen = flips_B3[:, axis].view(-1, 1, 1, 1, 1).to(images.device)
         images = torch.where(chosen, images.flip(axis + 2), images)
     return images
-
-
-class Uni4EyeViews:
-    """A crop, and one slice of it repeated along the last axis: 2D and 3D images in one embedding.
-
-    Args:
-        foreground: probability that a crop lies around the foreground.
-    """
-
-    def __init__(self, spec: VolumeSpec, *, foreground: float = 0.5) -> None:
-        if not 0 <= foreground <= 1:
-            raise ValueError(f"foreground is {foreground}; it must be a probability")
-        self.spec, self.foreground = spec, foreground
-        self.roles = ("global", "global")
-        self.params = ("box",)
-
-    def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
-        sizes, size, draw = volume_sizes(batch.images), self.spec.size, draw.to("cpu")
-        extent = sizes.new_tensor(size).expand_as(sizes)
-        points = None if batch.foreground is None else batch.foreground.cpu()
-        boxes = random_boxes(draw, sizes, extent, points, self.foreground)
-        whole = cut(batch.images, boxes, size)
-        number = draw.integers(1, SLICE, size[2])[:, 0].to(whole.device)
-        index = number.view(-1, 1, 1, 1, 1).expand(*whole.shape[:-1], 1)
-        flat = whole.gather(4, index).expand_as(whole).contiguous()
-        affine, box = box_affine(batch.affine, boxes, size), boxes.to(batch.ids.device)
-        return [View(VolumeBatch(batch.ids, x, affine), "global", params={"box": box}) for x in (whole, flat)]

@@ -9,6 +9,7 @@ mean; one that is missed or made up scores 0, and the volume's diagonal as its d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -47,22 +48,24 @@ class LightHead(nn.Module):
     """A small decoder: rows are widened to voxels step by step, and meet the image in the last two convolutions."""
 
     def __init__(
-        self, dim: int, classes: int, size: Sequence[int], grid: Sequence[int], channels: int, width: int = 16
+        self, dim: int, classes: int, size: Sequence[int], grid: Sequence[int], channels: int, width: int = 8
     ) -> None:
         super().__init__()
         self.size = tuple(size)
         cube_sides(self.size, tuple(grid))
-        self.enter = _block(dim, 4 * width)
-        self.up = _block(4 * width, 2 * width)
+        self.enter = _block(dim, 8 * width)
+        # narrowed before it is widened to voxels, where every channel costs
+        self.up = nn.Sequential(_block(8 * width, 4 * width), nn.Conv3d(4 * width, width, 1))
         self.stem = _block(channels, width)
-        self.leave = nn.Sequential(_block(3 * width, width), nn.Conv3d(width, classes, 1))
+        self.leave = nn.Sequential(_block(2 * width, width), nn.Conv3d(width, classes, 1))
 
     def forward(self, rows_TD: Tensor, layout: Layout, images: Tensor) -> Tensor:
         assert layout.grid is not None
         x = self.enter(dense_map(rows_TD, layout.grid))
         x = self.up(F.interpolate(x, scale_factor=2.0, mode="trilinear"))
         x = F.interpolate(x, self.size, mode="trilinear")
-        return self.leave(torch.cat((x, self.stem(images)), 1))
+        logits: Tensor = self.leave(torch.cat((x, self.stem(images)), 1))
+        return logits
 
 
 def _block(wide_in: int, wide_out: int) -> nn.Sequential:
@@ -150,15 +153,19 @@ def voxel_scores(
         if not all(some):
             values = (0.0, float(extent.norm()), 0.0)
         else:
-            mm = [float(s) for s in spacing]
-            values = (
-                float(compute_dice(*pair)),
-                float(compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=mm)),
-                float(compute_surface_dice(*pair, [tolerance], include_background=True, spacing=mm)),
-            )
+            values = _monai_scores(pair, [float(s) for s in spacing], tolerance)
         for name, value in zip(SCORES, values, strict=True):
             found[name].append(value)
     return {name: sum(values) / len(values) for name, values in found.items() if values}
+
+
+def _monai_scores(pair: Sequence[Tensor], spacing: list[float], tolerance: float) -> tuple[float, float, float]:
+    with warnings.catch_warnings():
+        # MONAI 1.6 calls itself with an argument that it has deprecated
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*")
+        far = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(*pair, [tolerance], include_background=True, spacing=spacing)
+    return float(compute_dice(*pair)), float(far), float(near)
 
 
 def mean_scores(scores: Sequence[dict[str, float]]) -> dict[str, float]:
