@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled_audio.batch import AudioSpec, starts
 
@@ -101,11 +101,20 @@ def mel_filters(rate: int, window: int, mels: int) -> tuple[int, Tensor]:
 def mel_power(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
     """``[F, M]``: power in each mel band, 1 for white noise of deviation 1."""
     size, filters = mel_filters(rate, window, mels)
-    shape = torch.hann_window(window, device=wave.device)
-    frames = cut_frames(wave, lengths, window, hop) * (shape / shape.square().sum().sqrt())
-    spectrum = torch.fft.rfft(frames.float(), size)
-    power = spectrum.real.square() + spectrum.imag.square()
-    return power @ filters.to(wave.device)
+    frames = cut_frames(wave, lengths, window, hop) * unit_hann(window).to(wave.device)
+    return power(frames, size) @ filters.to(wave.device)
+
+
+def unit_hann(window: int) -> Tensor:
+    """Hann's window with sum of squares 1, so that white noise of deviation 1 has power 1."""
+    shape = torch.hann_window(window)
+    return shape / shape.square().sum().sqrt()
+
+
+def power(frames_FW: Tensor, size: int) -> Tensor:
+    """``[F, K]``: squared magnitudes of the transform of each frame."""
+    spectrum = torch.fft.rfft(frames_FW.float(), size)
+    return spectrum.real.square() + spectrum.imag.square()
 
 
 def log_mel(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
@@ -115,10 +124,38 @@ def log_mel(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: i
 
 def spectrogram(wave: Tensor, lengths: Sequence[int], spec: AudioSpec) -> Tensor:
     """``[F, M]``: the spectrogram that ``spec`` asks for, with about mean 0 and deviation 1."""
-    if spec.front == "fbank":
-        raw = kaldi_fbank(wave, lengths, spec.rate, spec.window_samples, spec.hop_samples, spec.mels)
-        return (raw.clamp(min=math.log(FLOOR)) - FBANK_MEAN) / STD
-    return log_mel(wave, lengths, spec.rate, spec.window_samples, spec.hop_samples, spec.mels)
+    return Spectrogram(spec).to(wave.device)(wave, lengths)
+
+
+class Spectrogram(nn.Module):
+    """The spectrogram that ``spec`` asks for, ``[F, M]``; window and filters are buffers, and no part of the state.
+
+    ``window`` and ``hop`` in samples stand in for the spec's, where rows have a rate of their own.
+    """
+
+    shape: Tensor
+    filters: Tensor
+
+    def __init__(self, spec: AudioSpec, window: int = 0, hop: int = 0) -> None:
+        super().__init__()
+        self.window, self.hop = window or spec.window_samples, hop or spec.hop_samples
+        self.kaldi = spec.front == "fbank"
+        if self.kaldi:
+            self.size = next_power(self.window)
+            shape, filters = povey(self.window), kaldi_filters(spec.rate, self.size, spec.mels)
+        else:
+            self.size, filters = mel_filters(spec.rate, self.window, spec.mels)
+            shape = unit_hann(self.window)
+        self.register_buffer("shape", shape, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, wave: Tensor, lengths: Sequence[int]) -> Tensor:
+        frames = cut_frames(wave.float(), lengths, self.window, self.hop)
+        with torch.autocast(wave.device.type, enabled=False):
+            if self.kaldi:
+                energy = power(prepared(frames) * self.shape, self.size) @ self.filters
+                return (torch.log(energy.clamp(min=FLOOR)) - FBANK_MEAN) / STD
+            return (torch.log(power(frames * self.shape, self.size) @ self.filters + FLOOR) - MEAN) / STD
 
 
 # ---------------------------------------------------------------------------------------------- Kaldi
@@ -142,15 +179,21 @@ def kaldi_fbank(wave: Tensor, lengths: Sequence[int], rate: int, window: int, ho
 
     Of each window the mean is taken off, then 0.97 of the sample before (of the first, of itself), then Povey's window.
     """
-    frames = cut_frames(wave, lengths, window, hop)
-    frames = frames - frames.mean(1, keepdim=True)
-    frames = frames - 0.97 * torch.cat((frames[:, :1], frames[:, :-1]), dim=1)
-    frames = frames * torch.hann_window(window, periodic=False, device=wave.device).pow(0.85)
     size = next_power(window)
-    spectrum = torch.fft.rfft(frames.float(), size)
-    power = spectrum.real.square() + spectrum.imag.square()
-    energy = power @ kaldi_filters(rate, size, mels).to(wave.device)
+    frames = prepared(cut_frames(wave, lengths, window, hop)) * povey(window).to(wave.device)
+    energy = power(frames, size) @ kaldi_filters(rate, size, mels).to(wave.device)
     return energy.clamp(min=torch.finfo(torch.float32).eps).log()
+
+
+def povey(window: int) -> Tensor:
+    """Kaldi's own window."""
+    return torch.hann_window(window, periodic=False).pow(0.85)
+
+
+def prepared(frames_FW: Tensor) -> Tensor:
+    """Frames without their mean, and without 0.97 of the sample before."""
+    frames_FW = frames_FW - frames_FW.mean(1, keepdim=True)
+    return frames_FW - 0.97 * torch.cat((frames_FW[:, :1], frames_FW[:, :-1]), dim=1)
 
 
 # ---------------------------------------------------------------------------------------------- cepstra, constant Q

@@ -28,6 +28,10 @@ ROWS = (
     _row("mask", "block", "masks:BlockMask", "blocks of time and mel bands", "2102.08098"),
     _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
     _row("mask", "chunk", "masks:ChunkMask", "chunks of time, all or none of each", "2110.09784"),
+    _row("encoder", "wav2vec2", "wav2vec2:Wav2Vec2", "convolutions and Transformer over the waveform", "2006.11477"),
+    _row("encoder", "conformer", "conformer:Conformer", "attention and convolution in each block", "2005.08100"),
+    _row("encoder", "mamba", "mamba:Mamba", "bidirectional Mamba in plain PyTorch", "2405.11831"),
+    _row("encoder", "cnn", "cnn:CNN", "a small CNN over time", "2201.03545"),
     _row("encoder", "vit", "vit:ViT", "Vision Transformer over patches of the log-mel spectrogram", "2104.01778"),
     _row(
         "objective",

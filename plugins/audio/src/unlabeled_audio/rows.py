@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
 from unlabeled.objectives.masked import sincos
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
-from unlabeled_audio.frontends import frame_counts, log_mel, spectrogram
+from unlabeled_audio.frontends import Spectrogram, frame_counts
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class AudioEncoder(nn.Module):
     """
 
     spec: AudioSpec
+    front: Spectrogram
     dim: int
     window: int
     stride: int
@@ -52,8 +53,7 @@ class AudioEncoder(nn.Module):
 
     def cells(self, batch: AudioBatch, layout: Layout) -> Tensor:
         """``[T, cell]``: log-mel of the window of each row, from the batch's target where it has one."""
-        frames = log_mel(batch.source, batch.lengths, self.spec.rate, self.window, self.stride, self.spec.mels)
-        return frames.unflatten(1, (1, -1)).expand(-1, self.bands, -1).flatten(0, 1)
+        return self.front(batch.source, batch.lengths)
 
     @property
     def bands(self) -> int:
@@ -84,7 +84,7 @@ class MelEncoder(AudioEncoder):
             raise ValueError(f"patch is {patch}; its mel bands must divide {spec.mels}, and its frames be at least 1")
         if round(spec.seconds / spec.hop) < wide:
             raise ValueError(f"patch has {wide} frames, and views of {spec.seconds} s no more than that")
-        self.spec, self.patch = spec, (high, wide)
+        self.spec, self.patch, self.front = spec, (high, wide), Spectrogram(spec)
         self.cell = high * wide
         self.stride = wide * spec.hop_samples
         self.window = (wide - 1) * spec.hop_samples + spec.window_samples
@@ -102,13 +102,27 @@ class MelEncoder(AudioEncoder):
 
     def seen(self, batch: AudioBatch) -> Tensor:
         """``[T, C]``: what the encoder reads: the altered spectrogram where views made one."""
-        mel = batch.mel if batch.mel is not None else spectrogram(batch.wave, batch.lengths, self.spec)
+        mel = batch.mel if batch.mel is not None else self.front(batch.wave, batch.lengths)
         return self._patches(mel, batch)
 
     def cells(self, batch: AudioBatch, layout: Layout) -> Tensor:
         if batch.mel is not None or batch.target is None:
             return self.seen(batch)
-        return self._patches(spectrogram(batch.source, batch.lengths, self.spec), batch)
+        return self._patches(self.front(batch.source, batch.lengths), batch)
+
+    def with_cells(self, batch: AudioBatch, layout: Layout, rows: Rows, noise: Tensor) -> AudioBatch:
+        """The batch with ``noise`` (repeated) added to the patches of ``rows``."""
+        mel = self.front(batch.wave, batch.lengths) if batch.mel is None else batch.mel
+        frames = tuple(self.spec.frames(n) for n in batch.lengths)
+        wide, high = self.patch[1], self.patch[0]
+        first = torch.tensor(starts(frames), device=mel.device)[layout.group[rows.index]]
+        first = first + wide * layout.position[rows.index, 0]
+        band = layout.position[rows.index, 1] * high
+        time = (first[:, None] + torch.arange(wide, device=mel.device)).repeat_interleave(high, 1)
+        place = (band[:, None] + torch.arange(high, device=mel.device)).repeat(1, wide)
+        extra = noise[:, torch.arange(wide * high, device=mel.device) % noise.shape[1]]
+        padded = F.pad(mel, (0, 0, 0, wide)).index_put((time, place), extra, accumulate=True)
+        return replace(batch, mel=padded[: len(mel)], frames=frames)
 
     def _patches(self, mel_FM: Tensor, batch: AudioBatch) -> Tensor:
         """``[F, M] -> [T, C]``, a patch's numbers ordered (frame, band)."""
@@ -131,6 +145,7 @@ class ConvStack:
     def __init__(self, kernels: Sequence[int], strides: Sequence[int]) -> None:
         if len(kernels) != len(strides) or not kernels or min(*kernels, *strides) < 1:
             raise ValueError(f"kernels {tuple(kernels)} and strides {tuple(strides)}: as many of each, from 1 on")
+        self.kernels, self.strides = tuple(kernels), tuple(strides)
         self.window, self.stride = 1, 1
         for kernel, stride in zip(kernels, strides, strict=True):
             self.window += (kernel - 1) * self.stride
@@ -159,6 +174,12 @@ def drop(x_TD: Tensor, view: View, layout: Layout, hide: Hide) -> tuple[Tensor, 
         return x_TD, layout, None
     kept = view.hidden.complement(layout)
     return x_TD[kept.index], layout.select(kept.index, kept.lengths), kept
+
+
+def refuse_drop(who: str, view: View, hide: Hide) -> None:
+    """``ValueError`` from encoders whose convolutions need every row in its place."""
+    if view.hidden is not None and hide == "drop":
+        raise ValueError(f"{who} cannot drop rows: its convolutions need their neighbors; vit and mamba can")
 
 
 def places(layout: Layout, width: int) -> Tensor:

@@ -7,15 +7,19 @@ Where a batch has a ``target`` (the clean speech under a mixture), content is ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Layout
+from unlabeled.contract import Layout, Rows
+from unlabeled.draw import Draw
 from unlabeled.errors import above
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.frontends import constant_q
+
+ALTER = 65001  # the purpose of altered content
 
 
 class LogMel:
@@ -29,6 +33,25 @@ class LogMel:
 
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[Tensor, None]:
         return self.encoder.cells(batch, layout), None
+
+    def alter(self, batch: AudioBatch, layout: Layout, rows: Rows, draw: Draw) -> AudioBatch:
+        """The batch with other content at ``rows``: other samples, where no other row has them in its window.
+
+        Rows of several mel bands share their samples, so there it is the spectrogram that is altered.
+        """
+        words = draw.rows(ALTER, layout.group[rows.index], layout.within[rows.index])
+        noise = (words[:, None] >> torch.arange(0, 48, 2)).remainder(7).float() - 3.0
+        if self.encoder.bands > 1:
+            return self.encoder.with_cells(batch, layout, rows, noise)
+        first = torch.tensor(starts(batch.lengths), device=batch.wave.device)[layout.group]
+        first = first + layout.position[:, 0] * self.encoder.stride
+        index = first[:, None] + torch.arange(self.encoder.window, device=first.device)
+        touched = torch.zeros(2, len(batch.wave) + self.encoder.window, dtype=torch.bool, device=first.device)
+        touched[0, index[rows.index]] = True
+        touched[1, index[rows.complement(layout).index]] = True
+        only = (touched[0] & ~touched[1])[: len(batch.wave)]
+        other = torch.sin(noise.sum() + torch.arange(len(batch.wave), device=first.device).float().square())
+        return replace(batch, wave=torch.where(only, other, batch.wave))
 
 
 class ConstantQ:
