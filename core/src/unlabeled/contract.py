@@ -51,12 +51,14 @@ class Batch(Protocol):
 class Data(Protocol):
     """A data set: the component kind ``data``. Constructed as ``(path, *, settings)``, or with ``max_bad`` after path.
 
-    ``__getitems__`` returns a collated :class:`Batch`, read in a worker process. ``spec`` is what views, tokenizer and
-    encoder are wired with (vision: channels and image size); its type belongs to the domain.
+    ``__getitems__`` returns a collated :class:`Batch`, read in a worker process; in training, the indices that it is
+    called with also say ``seed`` and ``epoch``. ``spec`` is what views, tokenizer and encoder are wired with (vision:
+    channels and image size); its type belongs to the domain.
 
     Optional: ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run
     of ``size`` is a batch (samples of like lengths). ``bring(asks)`` is called with what views ask for beside each
-    sample (their ``asks``: neighbors), which batches then carry.
+    sample (their ``asks``: neighbors), which batches then carry. ``transductive = True`` where samples cannot be held
+    out of training (nodes of one graph), though their labels are.
     """
 
     spec: Any

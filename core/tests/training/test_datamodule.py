@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
 from unlabeled.errors import UsageError
-from unlabeled.training.datamodule import AddressedBatches, Plan, order, trainable
+from unlabeled.training.datamodule import AddressedBatches, Indices, Plan, order, trainable
 
 
 def batches(plan: Plan, rank: int = 0, position: int = 0, seed: int = 3) -> list[list[int]]:
@@ -80,3 +82,12 @@ def test_a_data_set_may_arrange_an_epoch() -> None:
     assert list(first) == [[0, 1], [4, 5]]
     assert list(second) == [[2, 3], [6, 7]]
     assert seen == [4, 4], "a batch of all ranks is arranged together"
+
+
+def test_indices_say_seed_and_epoch_and_travel_to_a_worker() -> None:
+    batches = AddressedBatches(Plan(6, 2), torch.arange(6), 9, 0, lambda: 3)
+    first = next(iter(batches))
+    sent = pickle.loads(pickle.dumps(first))  # noqa: S301 - our own object
+    assert list(sent) == list(first)
+    assert isinstance(sent, Indices)
+    assert (sent.seed, sent.epoch) == (9, 1)

@@ -323,7 +323,9 @@ class _Evaluation:
         train, test = split(self.data, self.ids, self.seeds[0])
         fixed = self.data.test is not None
         how = "the data's own split" if fixed else "stratified 80 / 20 by seed"
-        if not fixed:
+        if getattr(self.data, "transductive", False):
+            self.notes.append("transductive: pre-training saw all samples, those of test too, and never their labels")
+        elif not fixed:
             self.notes.append("the data fixes no split: pre-training may have seen test samples, never their labels")
         return {
             "description": self.data.describe(),

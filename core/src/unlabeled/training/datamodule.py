@@ -71,6 +71,20 @@ class Plan:
         return self.batch_size // (self.accumulate * self.world)
 
 
+class Indices(list[int]):
+    """What ``Data.__getitems__`` is asked for in training: plain indices that also say the run's seed and the epoch.
+
+    A data set that draws while it reads, such as neighbors of a node, draws by them; probes ask with plain lists.
+    """
+
+    def __init__(self, ids: list[int], seed: int, epoch: int) -> None:
+        super().__init__(ids)
+        self.seed, self.epoch = seed, epoch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Indices, (list(self), self.seed, self.epoch)
+
+
 class AddressedBatches(Sampler[list[int]]):
     """Batches of this rank from the position that ``position()`` gives, in micro-steps since the start of the run.
 
@@ -103,7 +117,7 @@ class AddressedBatches(Sampler[list[int]]):
         wide, b = self.plan.rows * self.plan.world, self.plan.rows
         for micro in range(start, len(self)):
             begin = micro * wide + self.rank * b
-            yield ids[begin : begin + b].tolist()
+            yield Indices(ids[begin : begin + b].tolist(), self.seed, epoch)
 
 
 def _as_read(batch: Any) -> Any:
