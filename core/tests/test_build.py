@@ -188,6 +188,13 @@ def test_build_wires_every_part(toy: Registry) -> None:
     assert (made.dim, made.width, made.depth) == (8, 4, 7)
 
 
+def test_a_tokenizer_that_learns_is_fitted_once_before_training(toy: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, int]] = []
+    monkeypatch.setattr(ToyTokenizer, "fit", lambda self, data, seed: calls.append((data, seed)), raising=False)
+    parts = build(config(objective={"hidden": True}).with_training(seed=3))
+    assert calls == [(parts.data, 3)]
+
+
 def test_parts_that_the_objective_makes_no_use_of_are_left_out(toy: Registry) -> None:
     parts = build(config())
     assert parts.mask is None

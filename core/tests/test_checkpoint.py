@@ -31,6 +31,16 @@ def write(folder: Path, **encoder: Any) -> tuple[Any, RunConfig]:
     return made.eval(), config
 
 
+def test_what_an_encoder_chose_itself_is_saved(toy, tmp_path, monkeypatch):
+    config = resolve({"encoder": {"name": "mlp", "width": 6}}, "toy")
+    data = build_data(config)
+    made = build_encoder(config, data.spec)
+    made.resolved = {"depth": 3}
+    save_encoder(tmp_path, made, data.spec, config, steps=0, samples=0)
+    settings = json.loads((tmp_path / "config.json").read_text())["encoder"]["settings"]
+    assert (settings["width"], settings["depth"]) == (6, 3)
+
+
 @pytest.fixture
 def folder(toy, tmp_path):
     write(tmp_path / "encoder")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -58,7 +58,7 @@ def save_encoder(
     """Write the encoder folder of a run that took ``steps`` optimizer steps over ``samples`` samples; its path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    info = describe_encoder(spec, config, steps=steps, samples=samples)
+    info = describe_encoder(encoder, spec, config, steps=steps, samples=samples)
     weights = folder / (WEIGHTS + ".tmp")
     save_file(_distinct(encoder.state_dict()), weights, metadata={"format": "pt"})
     os.replace(weights, folder / WEIGHTS)
@@ -67,17 +67,23 @@ def save_encoder(
     return folder
 
 
-def describe_encoder(spec: Any, config: RunConfig, *, steps: int, samples: int) -> dict[str, Any]:
-    """What ``config.json`` says."""
+def describe_encoder(encoder: Any, spec: Any, config: RunConfig, *, steps: int, samples: int) -> dict[str, Any]:
+    """What ``config.json`` says.
+
+    Settings that the encoder chose itself (a width of 0 = what fits the image) are written as what they became, so
+    that the weights still fit should the rule change.
+    """
     row = registry().domain(config.domain)
     versions = {"unlabeled": unlabeled.__version__, "torch": str(torch.__version__)}
     if registry().distribution(config.domain):
         versions["plugin"] = registry().distribution(config.domain)
     objective = config.parts["objective"]
+    chosen = config.parts["encoder"]
+    chosen = replace(chosen, settings={**chosen.settings, **getattr(encoder, "resolved", {})})
     return {
         "format": FORMAT,
         "domain": config.domain,
-        "encoder": _choice(config.parts["encoder"]),
+        "encoder": _choice(chosen),
         "spec": {field.name: getattr(spec, field.name) for field in fields(spec)},
         "clean": _choice(_clean(row)),
         "provenance": {

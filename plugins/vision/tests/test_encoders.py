@@ -240,3 +240,12 @@ def test_a_fresh_vit_computes_with_its_blocks_at_any_width(size: int) -> None:
     weight = encoder.model.patch_embed.proj.weight.flatten(1)
     assert weight.std().item() == pytest.approx((2 / sum(weight.shape)) ** 0.5, rel=0.1)
     assert encoder.model.pos_embed.square().mean().item() == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(("make", "size"), [(ViT, 16), (ViT, 64), (ResNet, 32)])
+def test_settings_that_were_resolved_give_the_same_network_at_any_size(make: Any, size: int) -> None:
+    spec = ImageSpec(3, size)
+    auto = make(spec)
+    given = make(spec, **auto.resolved)
+    assert {k: v.shape for k, v in given.state_dict().items()} == {k: v.shape for k, v in auto.state_dict().items()}
+    assert not {0, "auto"} & set(auto.resolved.values())

@@ -68,7 +68,8 @@ class EncoderProbe(Protocol):
     """A probe that reads the encoder.
 
     Optional attributes: ``applies(data) -> bool``, asked before anything runs; ``kinds``, the rows that it can score
-    (all, if it has none); ``draws``, whether it draws something by ``frozen.seed``; ``chance(frozen) -> dict[str, float]``, what a guess scores; ``needs_labels``, as for any.
+    (all, if it has none); ``draws``, whether it draws something by ``frozen.seed``; ``needs_labels``, as for any;
+    ``chance(frozen) -> dict[str, float]``, what a guess scores (the encoder of that ``frozen`` is None).
     """
 
     reads: str

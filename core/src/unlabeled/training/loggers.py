@@ -18,6 +18,8 @@ from unlabeled.errors import PluginError
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
+PACKAGES = ("wandb", "mlflow")
+
 
 class Sink(Protocol):
     """What a log row goes to."""
@@ -74,7 +76,7 @@ def wandb(out: Path, run: str, *, project: str = "unlabeled", offline: bool = Fa
         project: name of the project there.
         offline: write to the run folder alone, to be sent later.
     """
-    _require("wandb")
+    require("wandb")
     from lightning.pytorch.loggers import WandbLogger
 
     return WandbLogger(name=run, save_dir=out, version=_run_id(out), project=project, offline=offline, resume="allow")
@@ -87,15 +89,16 @@ def mlflow(out: Path, run: str, *, experiment: str = "unlabeled", uri: str | Non
         experiment: name of the experiment there.
         uri: tracking server; none = the environment's MLFLOW_TRACKING_URI, or a folder in the run folder.
     """
-    _require("mlflow")
+    require("mlflow")
     from lightning.pytorch.loggers import MLFlowLogger
 
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or (out / "mlflow").resolve().as_uri()
     return MLFlowLogger(experiment_name=experiment, run_name=run, tracking_uri=uri)
 
 
-def _require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def require(package: str) -> None:
+    """``PluginError`` with what to type, where a logger's package is not installed; core's are named like theirs."""
+    if package in PACKAGES and importlib.util.find_spec(package) is None:
         raise PluginError(f"logger {package!r} needs the package {package!r}: pip install 'unlabeled[{package}]'")
 
 

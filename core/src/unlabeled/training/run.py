@@ -92,6 +92,7 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
 def check(parts: Parts, out: Path) -> None:
     """Raise for everything that training would refuse, before there is a run folder."""
     settings = parts.config.training
+    loggers.require(settings.logger)
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)

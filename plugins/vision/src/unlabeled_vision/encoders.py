@@ -180,6 +180,7 @@ class ViT(TimmEncoder):
         model: Any = timm.create_model("vit_small_patch16_224", **kwargs)
         initialize(model)
         super().__init__(model, Blueprint("vit_small_patch16_224", kwargs), spec)
+        self.resolved = {"patch": patch, "width": width, "depth": kwargs["depth"], "heads": heads}
 
 
 @torch.no_grad()

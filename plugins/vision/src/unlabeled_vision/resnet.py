@@ -54,3 +54,4 @@ class ResNet(TimmEncoder):
                 "model.maxpool = torch.nn.Identity()",
             )
         super().__init__(model, Blueprint(name, kwargs, edits), spec)
+        self.resolved = {"small_stem": "yes" if edits else "no"}
