@@ -82,7 +82,7 @@ def dispatch(words: list[str]) -> int:
         return 0
     own = {row.name: row for row in registry().components(first, "command")}
     if rest[0] in own:
-        return resolve(own[rest[0]])(first, rest[1:])  # type: ignore[no-any-return]
+        return resolve(own[rest[0]])(first, rest[1:])
     if rest[0] not in IN_DOMAIN:
         raise UsageError(f"unknown command {rest[0]!r} of {first}.{near(rest[0], (*IN_DOMAIN, *own))}")
     return _call(IN_DOMAIN[rest[0]], [first], rest[1:])
