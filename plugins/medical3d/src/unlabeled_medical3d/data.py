@@ -191,25 +191,30 @@ class Phantoms:
 
     Args:
         count: N, number of phantoms, at least 4.
-        size: voxels of a side of the views; a multiple of 16 suits every encoder.
-        spacing: mm that all are resampled to.
+        size: voxels of the views, one number or three (x, y, z); multiples of 16 suit every encoder.
+        spacing: mm that all are resampled to, one number or three.
         noise: standard deviation of the noise, in Hounsfield units.
     """
 
     def __init__(
-        self, path: str | None, *, count: int = 160, size: int = 32, spacing: float = 2.5, noise: float = 20.0
+        self,
+        path: str | None,
+        *,
+        count: int = 160,
+        size: tuple[int, ...] = (32,),
+        spacing: tuple[float, ...] = (2.5,),
+        noise: float = 20.0,
     ) -> None:
         if path is not None:
             raise ValueError(f"phantoms are generated; to read {path}, use --data-set volumes")
-        if count < 4 or size < 1 or spacing <= 0 or noise < 0:
-            raise ValueError(
-                f"count {count}, size {size}, spacing {spacing}, noise {noise}: from 4, 1, above 0, from 0"
-            )
-        self.spec = VolumeSpec(1, (size,) * 3, (spacing,) * 3, mirror=False)
+        if count < 4 or noise < 0 or len(size) not in (1, 3) or len(spacing) not in (1, 3):
+            raise ValueError(f"count {count}, size {size}, spacing {spacing}, noise {noise}: from 4, 1 or 3, from 0")
+        self.spec = VolumeSpec(1, size * (3 // len(size)), spacing * (3 // len(spacing)), mirror=False)
         self.labels: Tensor | None = torch.arange(count) % len(KINDS)
         self.classes: tuple[str, ...] = KINDS
         self.test: Tensor | None = torch.arange(count) >= count * 3 // 4
         self.patients = tuple(f"phantom {n}" for n in range(count))
+        self.groups = self.patients
         self.regions: tuple[str, ...] = ("background", *ORGANS)
         self.noise = noise
         self._memory = Memory(512)

@@ -1,6 +1,7 @@
 """Views that carry a task of their own: VoCo's base crops, and volumes fused block by block.
 
-VoCo, https://arxiv.org/abs/2402.17300; Volume Fusion, https://arxiv.org/abs/2306.16925. Every draw is a sample's own: nothing depends on which volumes share a batch.
+VoCo, https://arxiv.org/abs/2402.17300; Volume Fusion, https://arxiv.org/abs/2306.16925. Every draw is a sample's own:
+nothing depends on which volumes share a batch.
 
     # B samples, N base crops, C channels, X Y Z voxels of the spec's size
 """

@@ -207,15 +207,15 @@ def crops(
 
 def one_crop(image: Tensor, mask: Tensor, size: Sequence[int], at: Sequence[float]) -> tuple[Tensor, Tensor]:
     """The crop of ``size`` at a share ``at[3]`` of the room that there is; where the volume is smaller, air around."""
-    start, pad = [], []
+    start: list[int] = []
+    pad: list[int] = []
     for axis in range(3):
         room = image.shape[axis + 1] - size[axis]
         start.append(int(at[axis] * (room + 1)) if room >= 0 else -((-room) // 2))
     box = (*start, *size)
     labels = cut_labels(mask, box, size)
     for axis in (2, 1, 0):
-        low = max(0, -start[axis])
-        pad += [low, max(0, start[axis] + size[axis] - image.shape[axis + 1])]
+        pad += [max(0, -start[axis]), max(0, start[axis] + size[axis] - image.shape[axis + 1])]
     padded = F.pad(image, pad, value=float(image.min())) if any(pad) else image
     low = [max(0, s) for s in start]
     window = [slice(s, s + n) for s, n in zip(low, size, strict=True)]

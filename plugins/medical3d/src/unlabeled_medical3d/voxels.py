@@ -153,19 +153,19 @@ def voxel_scores(
         if not all(some):
             values = (0.0, float(extent.norm()), 0.0)
         else:
-            values = _monai_scores(pair, [float(s) for s in spacing], tolerance)
+            values = _monai_scores(pair[0], pair[1], [float(s) for s in spacing], tolerance)
         for name, value in zip(SCORES, values, strict=True):
             found[name].append(value)
     return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
-def _monai_scores(pair: Sequence[Tensor], spacing: list[float], tolerance: float) -> tuple[float, float, float]:
+def _monai_scores(a: Tensor, b: Tensor, spacing: list[float], tolerance: float) -> tuple[float, float, float]:
     with warnings.catch_warnings():
         # MONAI 1.6 calls itself with an argument that it has deprecated
         warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*")
-        far = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
-        near = compute_surface_dice(*pair, [tolerance], include_background=True, spacing=spacing)
-    return float(compute_dice(*pair)), float(far), float(near)
+        far = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=spacing)
+        near = compute_surface_dice(a, b, [tolerance], include_background=True, spacing=spacing)
+    return float(compute_dice(a, b)), float(far), float(near)
 
 
 def mean_scores(scores: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.distributed import gather
 from unlabeled.errors import above, within
 from unlabeled.heads import mlp, unit
@@ -71,7 +71,7 @@ class Alice(nn.Module):
         heads = heads or max(1, encoder.dim // 32)
         if encoder.dim % heads:
             raise ValueError(f"heads is {heads}; it must divide the encoder's width {encoder.dim}")
-        can = frozenset({"tokens", "drop"})
+        can: frozenset[Capability] = frozenset({"tokens", "drop"})
         self.needs = Needs(views={"global": 2}, hidden=True, content=True, encoder=can, batch=2, couples=True)
         self.temperature, self.threshold, self.momentum = temperature, threshold, momentum
         self.contrast, self.norm_pix = contrast, norm_pix

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.contract import Capability, Features, Loss, Needs, Progress, View
 from unlabeled.errors import above
 from unlabeled.objectives.mae import mae_loss
 from unlabeled.objectives.masked import target_rows, union_mean
@@ -51,7 +51,7 @@ class SparK(nn.Module):
         above(0, levels=levels)
         above(15, width=width)
         maps = _shapes(encoder, levels)
-        can = frozenset({"tokens", "drop", "layers"})
+        can: frozenset[Capability] = frozenset({"tokens", "drop", "layers"})
         self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=can)
         self.layers = tuple(range(-len(maps), 0))
         self.norm_pix = norm_pix
