@@ -15,6 +15,7 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> C
 
 ROWS = (
     _row("data", "phantoms", "data:Phantoms", "generated CT of labeled ellipsoid organs, no download"),
+    _row("data", "volumes", "volumes:Volumes", "a folder, .zip, .npz or .csv of NIfTI volumes and DICOM series"),
     _row("views", "simclr", "views:SimCLR", "two overlapping crops, intensity changes", "2002.05709"),
     _row("views", "multicrop", "views:MultiCrop", "two global crops and several local ones", "2006.09882"),
     _row("views", "mae", "views:MAE", "one crop, for masked objectives", "2111.06377"),
@@ -67,6 +68,7 @@ def unlabeled_domain() -> Domain:
         components=ROWS,
         defaults={
             "data": "phantoms",
+            "files": "volumes",
             "views": "simclr",
             "clean": "clean",
             "tokenizer": "cubes",

@@ -106,8 +106,9 @@ class SwinPretext:
             whole, params = place(batch, box, self.spec.size, mine, 0.0, 0.0)
             assert isinstance(whole.images, Tensor)
             rotation = mine.integers(1, Use.TURN, 4)[:, 0]
-            whole = replace(whole, affine=turn_(whole.images, whole.affine, rotation, self.axis))
-            x, share = cutout(whole.images, mine, self.most)
+            images = whole.images
+            whole = replace(whole, affine=turn_(images, whole.affine, rotation, self.axis))
+            x, share = cutout(images, mine, self.most)
             params = {**params, "rotation": rotation, "cut": share}
             sources.append(view_of(replace(whole, images=x), "source", params))
             targets.append(view_of(whole, "target", params))
