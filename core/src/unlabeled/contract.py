@@ -13,11 +13,10 @@ see it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -72,6 +71,22 @@ class Data(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------- rows and layout
+
+
+Value = TypeVar("Value")
+
+
+class computed_once(Generic[Value]):
+    """``functools.cached_property`` without the lock that it has before Python 3.12, which breaks ``torch.compile``."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self.compute, self.name, self.__doc__ = compute, compute.__name__, compute.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Value:
+        value = self.compute(instance)
+        if not torch.compiler.is_compiling():
+            instance.__dict__[self.name] = value  # found before this descriptor from now on
+        return value
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ class Layout:
         """T, the number of rows."""
         return self.position.shape[0]
 
-    @cached_property
+    @computed_once
     def offsets(self) -> tuple[int, ...]:
         """First row of each group, and T: G + 1 numbers."""
         return tuple(accumulate(self.lengths, initial=0))
@@ -146,20 +161,20 @@ class Layout:
         """Whether all groups have the same number of rows, so that dense is a view."""
         return len(set(self.lengths)) <= 1
 
-    @cached_property
+    @computed_once
     def group(self) -> Tensor:
         """int64[T], the group of each row."""
         device = self.position.device
         lengths = torch.tensor(self.lengths, device=device)
         return torch.arange(len(self.lengths), device=device).repeat_interleave(lengths, output_size=self.total)
 
-    @cached_property
+    @computed_once
     def within(self) -> Tensor:
         """int64[T], the place of each row in its group."""
         starts = torch.tensor(self.offsets[:-1], device=self.position.device)
         return torch.arange(self.total, device=self.position.device) - starts[self.group]
 
-    @cached_property
+    @computed_once
     def _slot(self) -> Tensor:
         return self.group * max(self.lengths, default=0) + self.within
 

@@ -99,7 +99,10 @@ class Subject:
     def make(self, row: Component, encoder: Any = None) -> Any:
         """A component with its default settings."""
         wired = {"spec": self.data.spec, "encoder": encoder}
-        return construct(row, {}, wired, name=self.name(row))
+        made = construct(row, {}, wired, name=self.name(row))
+        if row.kind == "views":
+            bring(self.data, made)
+        return made
 
     def views(self, row: Component, ids: Sequence[int] | None = None, epoch: int = 0) -> list[View]:
         """What a views component makes of a batch."""
