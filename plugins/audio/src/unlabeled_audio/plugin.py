@@ -20,14 +20,19 @@ ROWS = (
     _row("views", "crops", "views:Crops", "one random crop or several, nothing else, for masked objectives"),
     _row("views", "paired", "views:Paired", "a crop as it is and the same crop changed", "2209.15483"),
     _row("views", "mixed", "views:Mixed", "a crop in which another clip is heard for a while", "2110.13900"),
+    _row("views", "atst", "spectral:ATST", "two segments, mixed and resized as spectrograms", "2204.12076"),
+    _row("views", "aligned", "spectral:Aligned", "two views whose frames match, mixed and moved", "2306.04186"),
+    _row("views", "clones", "spectral:Clones", "the same crop several times, for several masks", "2401.03497"),
     _row("views", "clean", "views:Clean", "the whole clip, standardized: what features are taken from"),
     _row("tokenizer", "logmel", "tokenizers:LogMel", "log-mel spectrogram of what each row sees"),
     _row("tokenizer", "cqt", "tokenizers:ConstantQ", "constant-Q spectrogram around each row", "2306.00107"),
+    _row("tokenizer", "codes", "codes:Codes", "codes of a trained BEATs tokenizer", "2212.09058"),
     _row("mask", "span", "masks:SpanMask", "spans of time until a share is hidden", "2006.11477"),
     _row("mask", "equal_span", "masks:EqualSpanMask", "whole spans that do not overlap, as many a clip"),
     _row("mask", "block", "masks:BlockMask", "blocks of time and mel bands", "2102.08098"),
     _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
     _row("mask", "chunk", "masks:ChunkMask", "chunks of time, all or none of each", "2110.09784"),
+    _row("mask", "scheduled", "schedule_mask:ScheduledMask", "a share drawn anew each time, by a cosine", "2502.03128"),
     _row("encoder", "wav2vec2", "wav2vec2:Wav2Vec2", "convolutions and Transformer over the waveform", "2006.11477"),
     _row("encoder", "conformer", "conformer:Conformer", "attention and convolution in each block", "2005.08100"),
     _row("encoder", "mamba", "mamba:Mamba", "bidirectional Mamba in plain PyTorch", "2405.11831"),
@@ -71,6 +76,8 @@ ROWS = (
     _row("baseline", "log_mel_statistics", "baselines:LogMelStatistics", "mean and deviation of log-mel frames"),
     _row("baseline", "mfcc", "baselines:MFCCStatistics", "mean and deviation of MFCC"),
     _row("baseline", "log_mel_segments", "baselines:LogMelSegments", "log-mel over eight parts of the clip"),
+    _row("command", "hubert", "commands:hubert", "HuBERT in turns: units of features, features of units", "2106.07447"),
+    _row("command", "beats", "commands:beats", "BEATs in turns, with a tokenizer between", "2212.09058"),
 )
 
 
