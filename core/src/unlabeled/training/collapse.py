@@ -6,9 +6,9 @@ hide the rest. Deviation is SimSiam's (https://arxiv.org/abs/2011.10566): per di
 times sqrt(D), so that 1 is a uniform sphere and 0 a single point.
 
 Thresholds, at the encoder or at the projector, on 5 log rows in a row: effective rank below 1.5 % of min(rows, D)
-(and at least 1.5), or deviation below 0.02, or among the objective's parts a ``perplexity`` below 1.5 or a
-``target_std`` below 0.01. They were chosen so that no healthy objective crosses them: they find features that are
-nearly a point or a line, and say nothing about quality.
+(and at least 1.5), or deviation below 0.02, or among the objective's parts a ``perplexity`` below 1.5, or a
+``target_std`` or ``local_std`` (of convolutional features) below 0.01. They were chosen so that no healthy objective
+crosses them: they find features that are nearly a point or a line, and say nothing about quality.
 
     # B samples, D features
 """
@@ -27,7 +27,7 @@ from unlabeled.contract import Features
 
 ROWS = 256  # at most: 256 x 256 eigenvalues take 5 ms
 RANK_SHARE, RANK_LEAST, DEVIATION = 0.015, 1.5, 0.02
-PARTS = {"perplexity": 1.5, "target_std": 0.01}  # least of the objective's parts whose names end so
+PARTS = {"perplexity": 1.5, "target_std": 0.01, "local_std": 0.01}  # least of the objective's parts whose names end so
 PATIENCE = 5
 
 CAUSES = {
@@ -38,6 +38,13 @@ CAUSES = {
     ("dino", "swav"): "a teacher temperature or centering that lets one prototype win, or too high a learning rate",
     ("i_jepa", "data2vec"): "targets that become constant: raise the teacher's momentum, lower the learning rate, or "
     "hide more",
+    (
+        "wav2vec2",
+        "vq_wav2vec",
+    ): "codes that are chosen alike: raise the weight of diversity, let the Gumbel "
+    "temperature fall more slowly, or lower the learning rate",
+    ("hubert", "hubertopic", "mert", "beats", "dinosr"): "units that are nearly all the same (see code_perplexity), "
+    "silence in the clips, or too high a learning rate",
     ("mae", "simmim"): "too high a learning rate; reconstruction alone rarely collapses",
 }
 

@@ -57,6 +57,16 @@ def local_penalty(features: Features, like: Tensor) -> Tensor:
     return like.new_zeros(0) if local is None else full(local).square().mean(-1)
 
 
+@torch.no_grad()
+def local_deviation(features: Features) -> dict[str, Tensor]:
+    """``local_std``, how far normed convolutional features deviate over frames: near 0, that encoder has collapsed.
+
+    Nothing for encoders without. The transformer's own deviation is watched by core (``training.collapse``).
+    """
+    normed = getattr(features, "normed", None)
+    return {} if normed is None else {"local_std": full(normed).std(0, correction=0).mean()}
+
+
 class UnitHead(nn.Module):
     """Frames ``[H, D]`` -> loss ``[H]`` and whether each unit was the best: ``K`` codebooks of ``C`` units."""
 
@@ -129,6 +139,7 @@ class HuBERT(nn.Module):
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         hidden, seen, right, squares, codes = [], [], [], [], []
+        watched: dict[str, Tensor] = {}
         for view in views:
             assert view.ids is not None
             ids, index = self.head.books_of(view.ids), target_rows(view)
@@ -138,12 +149,13 @@ class HuBERT(nn.Module):
             right.append(correct)
             codes.append(ids)
             squares.append(local_penalty(features, loss))
+            watched = local_deviation(features)
             if self.visible:
                 rest = _visible(view)
                 seen.append(self.head(features.tokens[rest], ids[rest])[0])
         masked, accuracy, square = union_mean(torch.cat(hidden)), union_mean(torch.cat(right)), torch.cat(squares)
         total = masked + self.visible * union_mean(torch.cat(seen)) if seen else masked
-        parts = {"masked": masked.detach(), "accuracy": accuracy}
+        parts = {"masked": masked.detach(), "accuracy": accuracy, **watched}
         parts["code_perplexity"] = usage_perplexity(torch.cat(codes), self.head.vocabulary)
         if len(square) and self.penalty:
             size = union_mean(square)

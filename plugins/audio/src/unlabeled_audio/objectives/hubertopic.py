@@ -116,7 +116,7 @@ class HuBERTopic(nn.Module):
                 self._pending.append((statistics, len(counts)))
         topic = union_mean(torch.cat(losses))
         perplexity = usage_perplexity(torch.cat(labels), len(self.lambda_))
-        parts = {**loss.parts, "topic": topic.detach(), "topic_perplexity": perplexity}
+        parts = {**loss.parts, "topic": topic.detach(), "topics_in_use": perplexity}
         return Loss(loss.total + self.topic * topic, parts)
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import within
 from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_audio.objectives.hubert import UnitHead, local_penalty, usage_perplexity
+from unlabeled_audio.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
 from unlabeled_audio.objectives.ssast import generative_loss
 
 
@@ -73,6 +73,7 @@ class MERT(nn.Module):
         acoustic, spectrum, square = union_mean(torch.cat(losses)), union_mean(torch.cat(errors)), torch.cat(squares)
         total = acoustic + self.spectrum * spectrum
         parts = {"acoustic": acoustic.detach(), "spectrum": spectrum.detach(), "accuracy": union_mean(torch.cat(right))}
+        parts |= local_deviation(features)
         parts["code_perplexity"] = usage_perplexity(torch.cat(codes), self.head.vocabulary)
         if len(square) and self.penalty:
             total = total + self.penalty * union_mean(square)

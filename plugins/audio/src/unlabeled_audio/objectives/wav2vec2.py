@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
-from unlabeled.heads import full, unit
+from unlabeled.heads import unit
 from unlabeled.objectives.masked import union_mean
-from unlabeled_audio.objectives.hubert import local_penalty
+from unlabeled_audio.objectives.hubert import local_deviation, local_penalty
 from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
 
@@ -166,7 +166,7 @@ class Wav2Vec2(nn.Module):
             Layout(hidden.lengths, hidden.index[:, None]),
             self.temperature,
         )
-        spread = full(features.normed.detach()).std(0, correction=0).mean()
+        spread = local_deviation(features)["local_std"]
         return loss, p_HGV, local_penalty(features, loss), spread
 
     def one_number(self, codes_HG: Tensor) -> Tensor:
