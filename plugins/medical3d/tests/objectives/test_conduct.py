@@ -1,0 +1,205 @@
+"""How the objectives of volumes behave: ranks, state, precision, gradients."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from unlabeled.contract import Progress, View
+from unlabeled.distributed import rank, world
+from unlabeled.draw import Draw
+from unlabeled.masks import RandomMask
+from unlabeled.testing.ranks import run_ranks
+from unlabeled_medical3d.cnn import ResUNet
+from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
+from unlabeled_medical3d.decoders import TransformerDecoder
+from unlabeled_medical3d.encoders import ViT3D
+from unlabeled_medical3d.grids import cubes
+from unlabeled_medical3d.objectives.alice import Alice
+from unlabeled_medical3d.objectives.global_local import GlobalLocal
+from unlabeled_medical3d.objectives.joint_image_volume import JointImageVolume
+from unlabeled_medical3d.objectives.restoration import ModelsGenesis
+from unlabeled_medical3d.objectives.spark import SparK
+from unlabeled_medical3d.objectives.swin_pretext import SwinPretext
+from unlabeled_medical3d.objectives.uni4eye import Uni4Eye
+from unlabeled_medical3d.objectives.voco import VoCo
+from unlabeled_medical3d.objectives.volume_fusion import VolumeFusion
+
+SPEC = VolumeSpec(1, (8, 8, 8))
+WIDE = VolumeSpec(1, (16, 16, 16))  # a U-Net halves twice
+CUBE = 4**3
+
+
+def decoder(dim, width):
+    return TransformerDecoder(dim, width, decoder_width=12, depth=1, heads=2)
+
+
+MAKE = {
+    "genesis": lambda e: ModelsGenesis(e, decoder, CUBE),
+    "swin_pretext": lambda e: SwinPretext(e, decoder, CUBE, dim=8),
+    "voco": lambda e: VoCo(e, projector=(12, 6)),
+    "voco_2025": lambda e: VoCo(e, projector=(12, 6), variant="repo2025"),
+    "volume_fusion": lambda e: VolumeFusion(e, decoder, CUBE),
+    "global_local": lambda e: GlobalLocal(e, decoder, slabs=2, regions=2, dim=6),
+    "uni4eye": lambda e: Uni4Eye(e, decoder, CUBE),
+    "alice": lambda e: Alice(e, decoder, CUBE, projector=(12, 6), heads=2, threshold=0.5),
+    "joint_image_volume": lambda e: JointImageVolume(e, dim=6, prototypes=5, depth=1, heads=2, mask=0.5),
+    "spark": lambda e: SparK(e, CUBE, levels=2, width=16),
+}
+ALL = pytest.mark.parametrize("name", MAKE)
+ROLES = {
+    "genesis": ("source", "target"),
+    "swin_pretext": ("source", "target", "source", "target"),
+    "voco": ("base", "base", "base", "global", "global"),
+    "voco_2025": ("base", "base", "base", "global", "global"),
+    "volume_fusion": ("source", "target"),
+    "uni4eye": ("global",),
+    "spark": ("global",),
+}
+
+
+def make(name, seed=0, dtype=torch.float32):
+    torch.manual_seed(seed)
+    encoder = ResUNet(WIDE) if name == "spark" else ViT3D(SPEC, patch=(4,), width=12, depth=1, heads=2)
+    objective = MAKE[name](encoder)
+    if hasattr(encoder, "prepare"):
+        encoder.prepare(objective.needs)
+    return encoder.to(dtype), objective.to(dtype)
+
+
+def make_views(name, encoder, ids, scale=1.0, dtype=torch.float32):
+    """Views of volumes that follow from their ids alone, with whatever the objective reads."""
+    ids = torch.as_tensor(list(ids))
+    size = encoder.spec.size
+    count = size[0] * size[1] * size[2]
+    whole = Draw(0, 0, ids).normal(count, 2000)
+    affine = torch.eye(4, dtype=torch.float64).expand(len(ids), 4, 4)
+    views = []
+    for number, role in enumerate(ROLES.get(name, ("global", "global"))):
+        draw = Draw(0, 0, ids, number)
+        x = scale * (whole + 0.3 * draw.normal(count, 2001))
+        if name == "volume_fusion" and role == "target":
+            x = draw.integers(count, 2002, 5) / 4
+        shares = draw.uniform(3, 2003) * (draw.uniform(3, 2004) > 0.3)
+        params = {"rotation": ids % 4, "overlap": shares / shares.sum(1, keepdim=True).clamp(min=1e-6)}
+        batch = VolumeBatch(ids, x.reshape(-1, 1, *size).to(dtype), affine)
+        view = View(batch, role, layout=encoder.layout(batch), params=params)
+        view = replace(view, content=cubes(batch.images, view.layout.grid))
+        views.append(RandomMask(ratio=0.5)(view, draw) if name in ("uni4eye", "alice", "spark") else view)
+    return views
+
+
+def parameters(encoder, objective):
+    for kind, module in (("encoder", encoder), ("objective", objective)):
+        yield from ((f"{kind}.{n}", p) for n, p in module.named_parameters() if p.requires_grad)
+
+
+def train(name, ids, steps=2):
+    """A few steps of plain SGD in float64, gradients averaged over ranks: losses, last gradient, state."""
+    encoder, objective = make(name, dtype=torch.float64)
+    mine = ids[rank() * len(ids) // world() : (rank() + 1) * len(ids) // world()]
+    views = make_views(name, encoder, mine, dtype=torch.float64)
+    weights = dict(parameters(encoder, objective))
+    losses, gradient = [], {}
+    for step in range(steps):
+        loss = objective(encoder, views).total
+        losses.append(average(loss.detach().clone()))
+        found = torch.autograd.grad(loss, list(weights.values()))
+        gradient = {n: average(g.contiguous()) for n, g in zip(weights, found, strict=True)}
+        with torch.no_grad():
+            for n, weight in weights.items():
+                weight -= 0.05 * gradient[n]
+        objective.after_step(encoder, Progress(step + 1, 10))
+    return {"losses": losses, "gradient": gradient, "state": dict(objective.state_dict())}
+
+
+def average(x):
+    if world() > 1:
+        dist.all_reduce(x)
+        x /= world()
+    return x
+
+
+def train_all():
+    torch.set_num_threads(1)
+    return {name: train(name, list(range(4))) for name in MAKE}
+
+
+@pytest.fixture(scope="module")
+def on_ranks():
+    return run_ranks(train_all, 2)
+
+
+@ALL
+def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
+    alone = train(name, list(range(4)))
+    for result in on_ranks:
+        for part in ("gradient", "state"):
+            assert result[name][part].keys() == alone[part].keys()
+            for key, value in alone[part].items():
+                torch.testing.assert_close(result[name][part][key], value, rtol=1e-6, atol=1e-8, msg=f"{part} {key}")
+        torch.testing.assert_close(result[name]["losses"], alone["losses"], rtol=1e-8, atol=0)
+
+
+@ALL
+def test_every_parameter_gets_a_gradient(name):
+    encoder, objective = make(name)
+    objective(encoder, make_views(name, encoder, range(4))).total.backward()
+    assert not [key for key, p in parameters(encoder, objective) if p.grad is None]
+    assert not any(p.requires_grad for n, p in objective.named_parameters() if n.startswith("teacher"))
+
+
+@ALL
+@pytest.mark.parametrize("scale", [0.0, 1e4])
+def test_loss_and_gradients_are_finite(name, scale):
+    encoder, objective = make(name)
+    loss = objective(encoder, make_views(name, encoder, range(4), scale)).total
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for _, p in parameters(encoder, objective) if p.grad is not None)
+
+
+@ALL
+def test_autocast_to_bfloat16_changes_little(name):
+    encoder, objective = make(name)
+    views = make_views(name, encoder, range(4))
+    plain = objective(encoder, views).total
+    with torch.autocast("cpu", torch.bfloat16):
+        low = objective(encoder, views).total
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, plain, rtol=0.1, atol=0.05)
+
+
+@ALL
+def test_state_survives_save_and_load(name):
+    encoder, objective = make(name)
+    views = make_views(name, encoder, range(4))
+    objective.after_step(encoder, Progress(1, 10))
+    file = io.BytesIO()
+    torch.save(objective.state_dict(), file)
+    file.seek(0)
+    _, other = make(name, seed=5)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(other(encoder, views).total, objective(encoder, views).total, rtol=0, atol=0)
+
+
+@ALL
+def test_parts_are_detached_scalars(name):
+    encoder, objective = make(name)
+    parts = objective(encoder, make_views(name, encoder, range(4))).parts
+    assert not any(part.requires_grad or part.dim() for part in parts.values())
+
+
+@pytest.mark.parametrize("name", ["genesis", "swin_pretext", "volume_fusion", "uni4eye", "alice"])
+def test_a_missing_decoder_is_named(name):
+    encoder, _ = make(name)
+    kinds = {
+        "genesis": ModelsGenesis, "swin_pretext": SwinPretext, "volume_fusion": VolumeFusion, "uni4eye": Uni4Eye,
+        "alice": Alice,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="needs a decoder"):
+        kinds[name](encoder)
