@@ -25,6 +25,8 @@ class ScheduledMask:
 
     sets = frozenset({"hidden"})
     targets = 0
+    flat = True  # every row is hidden equally often
+    exact = False  # and as many of them as the cosine says this time
 
     def __init__(self, *, least: float = 0.05) -> None:
         if not 0 < least < 1:

@@ -72,7 +72,7 @@ class DinoSR(nn.Module):
         self.teacher = Teacher(encoder)
         self.teacher.eval()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []  # rows, entries and keys of this step, one a layer
+        self._pending: list[tuple[Tensor, ...]] = []  # rows, entries and keys of this step, one a layer
 
     def train(self, mode: bool = True) -> DinoSR:
         """The teacher stays in evaluation mode: its targets have no dropout."""
@@ -91,7 +91,7 @@ class DinoSR(nn.Module):
             tokens = encoder(view, hide="mask").tokens[index]
             losses.append(dinosr_loss([head(tokens) for head in self.heads], ids))
             rows.append((targets, ids, [keys] * self.layers))
-        joined = [
+        joined: list[tuple[Tensor, ...]] = [
             tuple(torch.cat([part[k] for part in column]) for column in zip(*rows, strict=True))
             for k in range(self.layers)
         ]
