@@ -75,7 +75,7 @@ def test_labels_are_resampled_to_labels():
     found = resample(mask, np.diag([2.0, 2.0, 2.0, 1.0]), (1.0, 1.0, 3.0), nearest=True)
     assert found.shape == (1, 19, 19, 7)
     assert set(found.unique().tolist()) <= {0.0, 1.0, 2.0, 3.0}
-    assert torch.equal(found[:, ::2, ::2, ::3], mask[:, :, :, ::2][..., : found[:, ::2, ::2, ::3].shape[-1]])
+    assert torch.equal(found[:, ::2, ::2, ::2], mask[..., ::3])  # where both grids have a voxel
 
 
 def test_nothing_changes_at_the_same_spacing(volume):

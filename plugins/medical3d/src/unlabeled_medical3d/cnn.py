@@ -25,6 +25,9 @@ from unlabeled_medical3d.maps import MapEncoder, stages_that_fit
 
 FEWEST = 4  # cells of an axis at the bottom, nnU-Net's
 MOST_FILTERS = 320  # nnU-Net's for volumes
+DYN_UNET = """x = model.input_block(x)
+for block in (*model.downsamples, model.bottleneck):
+    x = block(x)  # at last [B, D, x, y, z]"""
 
 
 def auto_width(size: Sequence[int], least: int = 8) -> int:
@@ -106,7 +109,7 @@ class UNet(_UNetEncoder):
 
     def __init__(self, spec: VolumeSpec, *, width: int = 0, depth: int = 0) -> None:
         model, kwargs, strides = _dyn_unet(spec, width, depth, residual=False)
-        made = Blueprint("", {}, "DynUNet", kwargs)
+        made = Blueprint("", {}, "DynUNet", kwargs, features=DYN_UNET)
         super().__init__(model, spec, strides, kwargs["filters"][-1], made, sparse=True)
         self.resolved = {"width": kwargs["filters"][0], "depth": len(strides) - 1}
 
@@ -121,7 +124,7 @@ class ResUNet(_UNetEncoder):
 
     def __init__(self, spec: VolumeSpec, *, width: int = 0, depth: int = 0) -> None:
         model, kwargs, strides = _dyn_unet(spec, width, depth, residual=True)
-        made = Blueprint("", {}, "DynUNet", kwargs)
+        made = Blueprint("", {}, "DynUNet", kwargs, features=DYN_UNET)
         super().__init__(model, spec, strides, kwargs["filters"][-1], made, sparse=True)
         self.resolved = {"width": kwargs["filters"][0], "depth": len(strides) - 1}
 
@@ -160,7 +163,7 @@ class SegResNet(MapEncoder):
             "blocks_up": (1,) * (len(blocks) - 1),
         }
         strides = together([(1, 1, 1), *[(2, 2, 2)] * (len(blocks) - 1)])
-        made = Blueprint("", {}, "SegResNet", kwargs)
+        made = Blueprint("", {}, "SegResNet", kwargs, features="cells = model.encode(x)[0]  # [B, D, x, y, z]")
         model = _SegDown(nets.SegResNet(**kwargs))
         super().__init__(model, spec, strides, width << (len(blocks) - 1), made, sparse=True)
         self.resolved = {"width": width, "blocks": blocks}
@@ -211,7 +214,8 @@ class ResNet3D(MapEncoder):
         first: Grid = (1, 1, 1) if small else (4, 4, 4)
         strides = together([first, (2, 2, 2), (2, 2, 2), (2, 2, 2)])
         dim = (width << 3) * (4 if depth == 50 else 1)
-        super().__init__(nets.ResNet(**kwargs), spec, strides, dim, Blueprint("ResNet", kwargs), sparse=True)
+        made = Blueprint("ResNet", kwargs, features="vector = model(x)  # [B, D]")
+        super().__init__(nets.ResNet(**kwargs), spec, strides, dim, made, sparse=True)
         self.resolved = {"width": width, "stem": "small" if small else "large"}
 
     def bare(self, view: View) -> tuple[Tensor | None, Tensor]:

@@ -35,6 +35,7 @@ class Blueprint:
         whole: class of the full segmentation network, empty where there is none.
         whole_kwargs: its arguments, with 2 output channels.
         prefix: of the encoder's keys in the full network.
+        features: lines of Python that give the encoder's features of ``x``, with the network in ``model``.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Blueprint:
     whole: str = ""
     whole_kwargs: Mapping[str, Any] | None = None
     prefix: str = ""
+    features: str = "tokens = model(x)[0]  # [B, N, D]"
 
 
 NAMES = {"patch": "patch_size", "width": "hidden_size", "depth": "num_layers", "heads": "num_heads"}

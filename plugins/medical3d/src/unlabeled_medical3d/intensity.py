@@ -16,7 +16,7 @@ from torch import Tensor
 
 Modality = Literal["ct", "mr", "shape"]
 AIR = -200.0  # Hounsfield units: MR has no values below 0, and CT of a body has many below this
-SAMPLE = 1 << 18  # voxels that percentiles are taken from: exact ones would sort the whole volume
+SAMPLE = 1 << 16  # voxels that percentiles are taken from: exact ones would sort the whole volume
 
 
 def guess_modality(image: Tensor) -> Modality:

@@ -49,6 +49,8 @@ ROWS = (
          "clusters of slices, agreement with volumes", "2212.01893"),
     _row("probe", "auc", "probes.auc:VolumeAUC", "area under the ROC curve of a linear probe"),
     _row("probe", "voxels", "probes.voxels:VoxelProbe", "voxel segmentation with a frozen encoder: Dice, HD95"),
+    _row("export", "native", "exporting:native", "a MONAI bundle that MONAI alone loads"),
+    _row("preview", "views", "preview:preview_views", "middle slices of a few samples' views"),
     _row("baseline", "intensity_histogram", "baselines:IntensityHistogram", "shares of voxels by intensity"),
     _row("baseline", "raw_patches", "baselines:RawPatches", "the voxels themselves, averaged to a small grid"),
     _row("select", "near_duplicates", "selecting:NearDuplicates", "slices that differ from those before", "2410.14524"),
@@ -77,5 +79,7 @@ def unlabeled_domain() -> Domain:
             "decoder": "transformer",
             "objective": "simclr",
             "baseline": "intensity_histogram",
+            "export": "native",
+            "preview": "views",
         },
     )

@@ -57,7 +57,7 @@ class SwinUNETR(MapEncoder):
         }
         model = nets.SwinUNETR(**kwargs).swinViT
         strides = [(2 << n,) * 3 for n in range(level + 1)]
-        made = Blueprint("", {}, "SwinUNETR", kwargs, prefix="swinViT.")
+        made = Blueprint("", {}, "SwinUNETR", kwargs, prefix="swinViT.", features=f"cells = model.swinViT(x)[{level}]")
         super().__init__(model, spec, strides, width << level, made, sparse=False)
         self.resolved = {"width": width, "window": window, "level": level}
         for layer in self._layers()[level:]:
