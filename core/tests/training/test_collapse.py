@@ -91,7 +91,7 @@ def test_one_good_row_starts_the_count_again() -> None:
 
 
 def test_dead_codes_and_constant_targets_are_a_collapse() -> None:
-    for parts in ({"code_perplexity": 1.0}, {"target_std": 1e-4}):
+    for parts in ({"code_perplexity": 1.0}, {"target_std": 1e-4}, {"local_std": 1e-4}):
         watching, _ = watch(1.0)
         found = [watching.read(parts)[1] for _ in range(PATIENCE)][-1]
         assert next(iter(parts)) in found
