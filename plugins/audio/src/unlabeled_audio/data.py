@@ -21,32 +21,32 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.draw import mix64
+from unlabeled.draw import GOLDEN, mix64
 from unlabeled.errors import UsageError, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled_audio.buckets import bucketed
 from unlabeled_audio.files import Entry, FileError, Source, natural, open_source
 from unlabeled_audio.reading import SHORTEST, Header, decode, read_header, resampled
-from unlabeled_audio.synthesis import SYLLABLES, VOICES, syllable
+from unlabeled_audio.synthesis import SYLLABLES, VOICES, Voice, syllable, timing
 
 __all__ = ["AudioBatch", "AudioSpec", "Clips", "Syllables"]
 HIGHEST = 16000  # Hz; the default rate is that of most files, and no more than this
 
 
 class _Waves:
-    """What both data sets share: batches with partners, and the memory that decoded clips are kept in."""
+    """What both data sets share: batches of like lengths, partners, and the memory that decoded clips are kept in."""
 
     spec: AudioSpec
     test: Tensor | None
 
-    def __init__(self, lengths: Sequence[int], partners: int, cache: int) -> None:
-        if partners not in (0, 1):
-            raise ValueError(f"partners is {partners}; it must be 0 or 1")
+    def __init__(self, lengths: Sequence[int], cache: int) -> None:
         if cache < 0:
             raise ValueError(f"cache is {cache} MiB; it must be at least 0")
-        self._lengths, self._partners = tuple(lengths), partners
+        self._lengths, self._partners = tuple(lengths), False
         self._cache = Cache.fitting(self._lengths, cache)
 
     def __len__(self) -> int:
@@ -54,8 +54,20 @@ class _Waves:
 
     @property
     def seconds(self) -> Tensor:
-        """``float[N]``: how long each clip is; batches of like lengths are formed by it."""
+        """``float[N]``: how long each clip is."""
         return torch.tensor(self._lengths) / self.spec.rate
+
+    def arrange(self, ids: Tensor, size: int) -> Tensor:
+        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``buckets.py``)."""
+        samples = torch.tensor(self._lengths)[ids].clamp(max=self.spec.longest)
+        return ids[bucketed(samples, size)]
+
+    def bring(self, asks: Sequence[str]) -> None:
+        """Have batches carry what views ask for: ``partner``, another clip for each."""
+        unknown = set(asks) - {"partner"}
+        if unknown:
+            raise UsageError(f"the views ask for {', '.join(sorted(unknown))}; audio data brings partner alone")
+        self._partners = True
 
     def _wave(self, number: int) -> Tensor:
         raise FileError(f"{type(self).__name__} reads nothing")
@@ -66,20 +78,23 @@ class _Waves:
 
         return load() if self._cache is None else self._cache.one(number, load)
 
-    def _collate(self, numbers: Sequence[int], bad: dict[str, str], read: Callable[[int], Tensor]) -> AudioBatch:
+    def _collate(
+        self, numbers: Sequence[int], bad: dict[str, str], read: Callable[[int], Tensor], epoch: int = 0
+    ) -> AudioBatch:
         waves = [read(number) for number in numbers]
-        batch = AudioBatch(torch.as_tensor(numbers, dtype=torch.int64), torch.cat(waves), tuple(len(w) for w in waves))
+        ids = torch.as_tensor(numbers, dtype=torch.int64)
+        batch = AudioBatch(ids, torch.cat(waves), tuple(len(w) for w in waves))
         if self._partners:
-            others = [read(int(n)) for n in self.partner_of(batch.ids)]
+            others = [read(int(n)) for n in self.partner_of(ids, epoch)]
             batch = replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(w) for w in others))
         return replace(batch, bad=tuple(bad.items()))
 
-    def partner_of(self, ids: Tensor) -> Tensor:
-        """The clip that views may mix into each: always the same, never itself, and never one held out."""
+    def partner_of(self, ids: Tensor, epoch: int = 0) -> Tensor:
+        """The clip that views may mix into each in this epoch: never itself, and never one held out."""
         pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]
         if len(pool) < 2:
             return ids
-        turn = (mix64(ids + 1) & 0xFFFFFFFF) % (len(pool) - 1)
+        turn = (mix64(ids + 1 + epoch * GOLDEN) & 0xFFFFFFFF) % (len(pool) - 1)
         chosen = pool[turn]
         return torch.where(chosen == ids, pool[-1], chosen)
 
@@ -129,7 +144,6 @@ class Syllables(_Waves):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
-        partners: 1 = each clip comes with another one, for views that mix clips; 0 = none.
         seed: of the takes.
     """
 
@@ -144,7 +158,6 @@ class Syllables(_Waves):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
-        partners: int = 1,
         seed: int = 0,
     ) -> None:
         if path is not None:
@@ -159,27 +172,18 @@ class Syllables(_Waves):
         self.voices = tuple(voice.name for voice in VOICES)
         self.test: Tensor | None = number // 60 % 5 == 4
         self._seed = seed
-        # lengths are known once takes are made, and making all of them at once would slow every start
-        self._made: dict[int, Tensor] = {}
-        super().__init__((0,) * count, partners, 0)
+        super().__init__([timing(*self._take(n)).total for n in range(count)], 1024)
 
-    @property
-    def seconds(self) -> Tensor:
-        """``float[N]``: makes every take, for what needs their lengths."""
-        return torch.tensor([len(self._one(n)) for n in range(len(self))]) / self.spec.rate
+    def _take(self, number: int) -> tuple[str, Voice, int, np.random.Generator]:
+        voice = VOICES[number // 10 % 6]
+        return self.classes[number % 10], voice, self.spec.rate, np.random.default_rng([self._seed, number])
 
     def _wave(self, number: int) -> Tensor:
-        import numpy as np
-
-        if number not in self._made:
-            random = np.random.default_rng([self._seed, number])
-            voice = VOICES[number // 10 % 6]
-            made = syllable(self.classes[number % 10], voice, self.spec.rate, random)
-            self._made[number] = torch.from_numpy(made)
-        return self._made[number]
+        # made when it is asked for: all takes at once would slow every start by seconds
+        return torch.from_numpy(syllable(*self._take(number)))
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
-        return self._collate([int(i) for i in indices], {}, self._one)
+        return self._collate([int(i) for i in indices], {}, self._one, getattr(indices, "epoch", 0))
 
     def report(self, batch: AudioBatch) -> list[str]:
         """Nothing here can be unreadable."""
@@ -204,7 +208,6 @@ class Clips(_Waves):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
-        partners: 1 = each clip comes with another one, for views that mix clips; 0 = none.
         cache: MiB of decoded clips kept in memory, where all fit; 0 = none.
     """
 
@@ -221,7 +224,6 @@ class Clips(_Waves):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
-        partners: int = 0,
         cache: int = 1024,
     ) -> None:
         within(0, 384000, rate=rate)
@@ -247,7 +249,7 @@ class Clips(_Waves):
         mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)
         self.spec = AudioSpec(rate, seconds or max(window, min(10.0, longest)), mels, window, hop, front)
         self._annotate([p.entry for p in self._parts])
-        super().__init__([p.length for p in self._parts], partners, cache)
+        super().__init__([p.length for p in self._parts], cache)
 
     def _annotate(self, entries: Sequence[Entry]) -> None:
         self.labels, self.classes = _numbered([e.label for e in entries])
@@ -264,8 +266,9 @@ class Clips(_Waves):
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
         """Clips ``indices``. One that cannot be read is replaced by the next that can, whose id it takes."""
         bad: dict[str, str] = {}
+        epoch = getattr(indices, "epoch", 0)
         numbers = [self._readable(int(index), bad) for index in indices]
-        return self._collate(numbers, bad, lambda number: self._one(self._readable(number, bad)))
+        return self._collate(numbers, bad, lambda number: self._one(self._readable(number, bad)), epoch)
 
     def _readable(self, first: int, bad: dict[str, str]) -> int:
         """The first clip from ``first`` on that can be read; ``bad`` gets those before it."""

@@ -24,6 +24,7 @@ VOWELS = {
     "o": (570, 840, 2410),
     "u": (300, 870, 2240),
 }
+HUM = (250, 1000, 2200)  # of a closed mouth
 WIDTHS = (60.0, 90.0, 150.0)  # of the formants in Hz
 
 
@@ -62,17 +63,41 @@ SYLLABLES = {
 BURSTS = {"b": (600.0, 0.012), "d": (2600.0, 0.02), "g": (1500.0, 0.03), "s": (3600.0, 0.09), "sh": (2300.0, 0.1)}
 
 
+@dataclass(frozen=True)
+class Timing:
+    """Samples of the silence before, of the consonant, of the vowel, and of the silence after."""
+
+    before: int
+    consonant: int
+    vowel: int
+    after: int
+
+    @property
+    def total(self) -> int:
+        return self.before + self.consonant + self.vowel + self.after
+
+
+def timing(name: str, voice: Voice, rate: int, random: np.random.Generator) -> Timing:
+    """How long the parts of one take are: the first three draws of it."""
+    tempo, before, after = random.uniform(0.8, 1.25), random.uniform(0.01, 0.06), random.uniform(0.01, 0.06)
+    tempo *= voice.tempo
+    consonant = SYLLABLES[name][0]
+    seconds = BURSTS[consonant][1] if consonant in BURSTS else 0.06 if consonant == "m" else 0.0
+    sizes = (rate * before, rate * seconds * tempo, rate * 0.22 * tempo, rate * after)
+    return Timing(*(round(size) for size in sizes))
+
+
 def syllable(name: str, voice: Voice, rate: int, random: np.random.Generator) -> Array:
     """One take: ``float32[n]``, with a little silence around it and a floor of noise."""
     consonant, first, last = SYLLABLES[name]
-    tempo = voice.tempo * random.uniform(0.8, 1.25)
-    parts = [np.zeros(round(rate * random.uniform(0.01, 0.06)))]
+    time = timing(name, voice, rate, random)
+    parts = [np.zeros(time.before)]
     if consonant in BURSTS:
-        parts.append(_burst(*BURSTS[consonant], tempo, rate, random))
+        parts.append(_burst(BURSTS[consonant][0], time.consonant, rate, random))
     if consonant == "m":
-        parts.append(0.4 * _vowel((250, 1000, 2200), (250, 1000, 2200), 0.06 * tempo, voice, rate, random))
-    parts.append(_vowel(VOWELS[first], VOWELS[last], 0.22 * tempo, voice, rate, random))
-    parts.append(np.zeros(round(rate * random.uniform(0.01, 0.06))))
+        parts.append(0.4 * _vowel(HUM, HUM, time.consonant, voice, rate, random))
+    parts.append(_vowel(VOWELS[first], VOWELS[last], time.vowel, voice, rate, random))
+    parts.append(np.zeros(time.after))
     wave = np.concatenate(parts)
     loudness = 0.1 * 10 ** random.uniform(-0.5, 0.5)
     wave = loudness * (wave / max(float(np.abs(wave).max()), 1e-6) + random.normal(0, 0.01, len(wave)))
@@ -80,9 +105,8 @@ def syllable(name: str, voice: Voice, rate: int, random: np.random.Generator) ->
 
 
 def _vowel(
-    first: tuple[int, ...], last: tuple[int, ...], seconds: float, voice: Voice, rate: int, random: np.random.Generator
+    first: tuple[int, ...], last: tuple[int, ...], n: int, voice: Voice, rate: int, random: np.random.Generator
 ) -> Array:
-    n = max(8, round(seconds * rate))
     along = np.linspace(0, 1, n)
     pitch = voice.pitch * random.uniform(0.88, 1.14) * (1 + random.uniform(-0.15, 0.15) * (along - 0.5))
     phase = 2 * np.pi * np.cumsum(pitch) / rate
@@ -108,9 +132,8 @@ def _response(frequency: Array, formants: Array) -> Array:
     return out
 
 
-def _burst(center: float, seconds: float, tempo: float, rate: int, random: np.random.Generator) -> Array:
+def _burst(center: float, n: int, rate: int, random: np.random.Generator) -> Array:
     """Noise around ``center`` Hz."""
-    n = max(8, round(seconds * tempo * rate))
     spectrum = np.fft.rfft(random.normal(0, 1, n))
     frequency = np.fft.rfftfreq(n, 1 / rate)
     shaped = np.fft.irfft(spectrum / (1 + ((frequency - center) / 500.0) ** 2), n)

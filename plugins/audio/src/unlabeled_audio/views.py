@@ -12,7 +12,7 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled.errors import UsageError, above, within
+from unlabeled.errors import above, within
 from unlabeled_audio.augment import PARAMS, Augment, mixed, take
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 
@@ -163,6 +163,7 @@ class Mixed:
 
     roles = ("global",)
     params = (*PARAMS, "mixed")
+    asks = ("partner",)
 
     def __init__(
         self,
@@ -180,7 +181,6 @@ class Mixed:
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
 
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
-        need_partner(batch, "mixed")
         partner, sizes = batch.partner, batch.partner_lengths
         changed, params = self.augment(batch, draw)
         heard, chosen = mixed(
@@ -212,9 +212,3 @@ class Clean:
         crop = torch.stack((first, torch.tensor(sizes, device=first.device)), 1)
         alone = AudioBatch(cut.ids, standardize(cut.wave, sizes), sizes)
         return [View(alone, "clean", params={"crop": crop})]
-
-
-def need_partner(batch: AudioBatch, who: str) -> None:
-    """:class:`UsageError` where the data gives no other clips to mix in."""
-    if batch.partner is None:
-        raise UsageError(f"views {who!r} mix clips: let the data give another one with each, --data.partners 1")
