@@ -154,7 +154,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = out.get(key)
         if not isinstance(value, Mapping):
             out[key] = value
-        elif not isinstance(old, dict) or ("name" in value and value["name"] != old.get("name")):
+        elif not isinstance(old, dict) or ("name" in value and value["name"] != old.get("name", value["name"])):
             out[key] = dict(value)
         else:
             out[key] = old | dict(value)

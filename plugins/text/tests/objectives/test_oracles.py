@@ -1,0 +1,413 @@
+"""Losses against transformers 5.23, sentence-transformers 6.2 and torch, or transcribed from the paper."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sentence_transformers.sentence_transformer.losses import (
+    ContrastiveTensionLossInBatchNegatives,
+    MultipleNegativesRankingLoss,
+)
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForPreTraining
+
+from unlabeled.contract import Layout, Progress, Rows, View
+from unlabeled.errors import UsageError
+from unlabeled.testing.subject import still
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.modern import Causal, Modern
+from unlabeled_text.objectives import clm, contrast_mlm, ct, rtd, sent2vec
+from unlabeled_text.objectives.contrast import greatest_dropout, sentence_nce
+from unlabeled_text.objectives.denosent import DenoSent
+from unlabeled_text.objectives.mlm import MLM
+from unlabeled_text.objectives.rts import RTS, ReplacedHead, replaced_loss
+from unlabeled_text.objectives.same_span import SameSpan
+from unlabeled_text.objectives.scincl import triplet_loss
+from unlabeled_text.objectives.seq2seq import TSDAE, Seq2Seq
+from unlabeled_text.objectives.simcse import SimCSE
+from unlabeled_text.objectives.transformer import Transformer, heads_for, shifted
+from unlabeled_text.objectives.vocabulary import VocabularyHead, sample_words, word_loss
+
+SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
+
+
+def batch_of(*texts):
+    tokens = torch.tensor([token for text in texts for token in (1, *text, 2)])
+    return TextBatch(torch.arange(len(texts)), tokens, tuple(len(t) + 2 for t in texts), torch.ones_like(tokens) > 0)
+
+
+def view_of(encoder, *texts, role="global"):
+    batch = batch_of(*texts)
+    return View(batch, role, encoder.layout(batch), ids=batch.tokens)
+
+
+def modern(**settings):
+    torch.manual_seed(0)
+    return Modern(SPEC, width=16, depth=2, heads=2, **settings)
+
+
+def close(found, wanted, tolerance=1e-5):
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+# ---------------------------------------------------------------------------------------------- words
+
+
+def test_head_and_loss_equal_transformers_bert():
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    bert = BertForMaskedLM(config).eval()
+    table = bert.bert.embeddings.word_embeddings.weight
+    head = VocabularyHead(16, table)
+    theirs = bert.cls.predictions
+    with torch.no_grad():
+        theirs.bias.normal_()
+        head.transform[0].load_state_dict(theirs.transform.dense.state_dict())
+        head.transform[2].load_state_dict(theirs.transform.LayerNorm.state_dict())
+        head.bias.copy_(theirs.bias)
+    head.transform[2].eps = config.layer_norm_eps
+    ids = torch.randint(5, 40, (3, 7))
+    labels = torch.where(torch.rand(3, 7) < 0.4, ids, -100)
+    out = bert(ids, labels=labels)
+    states = bert.bert(ids).last_hidden_state[labels >= 0]
+    logits = head(states, table)
+    close(logits, out.logits[labels >= 0])
+    close(word_loss(logits, ids[labels >= 0]).mean(), out.loss)
+
+
+def test_a_head_is_tied_to_the_encoders_table():
+    encoder = modern()
+    objective = MLM(encoder)
+    assert not any(p.shape == (40, 16) for p in objective.parameters())
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    view = replace(view, hidden=Rows(torch.tensor([1, 6]), (1, 1)))
+    objective(encoder, [view]).total.backward()
+    assert encoder.word_embeddings().grad[30].abs().sum() > 0  # a word that no text holds: from the softmax alone
+
+
+def test_mlm_averages_over_rows_of_all_views():
+    encoder = still(modern()) or modern()
+    encoder.eval()
+    objective = MLM(encoder)
+    one = replace(view_of(encoder, (9, 8, 7)), predict=(Rows(torch.tensor([1, 2, 3]), (3,)),))
+    two = replace(view_of(encoder, (5, 6)), predict=(Rows(torch.tensor([1]), (1,)),))
+    parts = [objective(encoder, [v]).total for v in (one, two)]
+    close(objective(encoder, [one, two]).total, (3 * parts[0] + parts[1]) / 4)
+
+
+def test_replaced_head_and_loss_equal_transformers_electra():
+    torch.manual_seed(0)
+    config = ElectraConfig(
+        vocab_size=40, hidden_size=16, embedding_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16,
+    )  # fmt: skip
+    electra = ElectraForPreTraining(config).eval()
+    head = ReplacedHead(16)
+    theirs = electra.discriminator_predictions
+    head.hidden.load_state_dict(theirs.dense.state_dict())
+    head.out.load_state_dict(theirs.dense_prediction.state_dict())
+    ids, labels = torch.randint(5, 40, (3, 7)), torch.rand(3, 7) < 0.3
+    out = electra(ids, labels=labels.long())
+    logits = head(electra.electra(ids).last_hidden_state)
+    close(logits, out.logits)
+    close(replaced_loss(logits.flatten(), labels.flatten()).mean(), out.loss)
+
+
+def test_rts_labels_a_draw_that_equals_the_original_as_original():
+    encoder = modern().eval()
+    objective = RTS(encoder)
+    view = view_of(encoder, (9, 8, 7))
+    rows = Rows(torch.tensor([1, 2, 3]), (3,))
+    shown = view.ids.clone()
+    shown[2] = 20  # row 1 was drawn too, and the draw was the original
+    loss = objective(encoder, [replace(view, shown=shown, predict=(rows,))])
+    logits = objective.head(encoder(replace(view, shown=shown)).tokens[1:4])
+    close(loss.total, F.binary_cross_entropy_with_logits(logits, torch.tensor([0.0, 1.0, 0.0])))
+    with pytest.raises(ValueError, match="--mask rts"):
+        objective(encoder, [replace(view, hidden=rows)])
+
+
+# ---------------------------------------------------------------------------------------------- ELECTRA
+
+
+def test_draws_follow_the_softmax():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, -20.0]]).log_softmax(-1)
+    words = torch.randint(-(2**63), 2**63 - 1, (40000,), generator=torch.Generator().manual_seed(0))
+    drawn = torch.bincount(sample_words(logits.expand(40000, -1), words), minlength=5)
+    expected = 40000 * logits.exp()[0]
+    chi = ((drawn - expected)[:4] ** 2 / expected[:4]).sum()
+    assert chi < 16.3, chi  # chance exceeds it once in a thousand
+    assert drawn[4] == 0
+
+
+def test_rtd_fills_chosen_rows_alone_and_labels_all():
+    encoder = modern().eval()
+    objective = rtd.RTD(encoder, share=0.5, depth=1).eval()
+    view = view_of(encoder, (9, 8, 7, 6), (5, 6, 9))
+    rows = Rows(torch.tensor([2, 3, 7]), (2, 1))
+    view = replace(view, hidden=rows)
+    logits = objective.generator(view, encoder.word_embeddings(), rows.index)
+    filled = objective.fill(logits, view, rows.index)
+    others = torch.tensor([i for i in range(len(view.ids)) if i not in (2, 3, 7)])
+    assert torch.equal(filled.shown[others], view.ids[others])
+    assert filled.hidden is None
+    loss = objective(encoder, [view])
+    expected = F.cross_entropy(logits, view.ids[rows.index])
+    found = objective.head(encoder(filled).tokens)
+    detector = F.binary_cross_entropy_with_logits(found, (filled.shown != view.ids).float())
+    close(loss.parts["generator"], expected.detach())
+    close(loss.total, expected + 50 * detector)
+
+
+def test_rtd_draws_anew_each_step_and_no_gradient_passes_the_draw():
+    encoder = modern().eval()
+    objective = rtd.RTD(encoder, share=0.5, depth=1).eval()
+    view = view_of(encoder, *[(9, 8, 7, 6)] * 8)
+    index = torch.arange(48).reshape(8, 6)[:, 1:5].flatten()
+    view = replace(view, hidden=Rows(index, (4,) * 8))
+    logits = torch.zeros(32, 40, requires_grad=True)
+    first = objective.fill(logits, view, index).shown
+    assert not first.requires_grad
+    assert torch.equal(first, objective.fill(logits, view, index).shown)
+    objective.after_step(encoder, Progress(1, 10))
+    assert not torch.equal(first, objective.fill(logits, view, index).shown)
+
+
+# ---------------------------------------------------------------------------------------------- contrast
+
+
+class Stub(nn.Module):
+    """Gives sentence-transformers' losses the embeddings that stand in the features."""
+
+    def __init__(self, key="x"):
+        super().__init__()
+        self.key = key
+
+    def forward(self, features):
+        return {"sentence_embedding": features[self.key]}
+
+    def __getitem__(self, index):
+        return self
+
+
+def test_sentence_nce_equals_sentence_transformers():
+    torch.manual_seed(0)
+    a, b = torch.randn(8, 16), torch.randn(8, 16)
+    theirs = MultipleNegativesRankingLoss(Stub(), scale=20.0)([{"x": a}, {"x": b}], None)
+    for chunk in (0, 3):
+        close(sentence_nce(a, b, 0.05, chunk=chunk), theirs)
+
+
+def test_in_batch_tension_equals_sentence_transformers():
+    torch.manual_seed(0)
+    a, b = torch.randn(8, 16), torch.randn(8, 16)
+    loss = ContrastiveTensionLossInBatchNegatives(Stub(), scale=20.0)
+    loss.model2 = Stub("y")
+    theirs = loss([{"x": a, "y": b}], torch.arange(8))
+    close(ct.in_batch_tension(a, b, loss.logit_scale.exp().detach()), theirs.detach(), 1e-4)
+
+
+def test_tension_is_the_papers_binary_cross_entropy():
+    torch.manual_seed(0)
+    a, b = torch.randn(5, 4), torch.randn(5, 4)
+    total = 0.0
+    for i in range(5):
+        for k in range(4):
+            target = torch.tensor(1.0 if k == 0 else 0.0)
+            total = total + F.binary_cross_entropy_with_logits(a[i] @ b[(i + k) % 5], target)
+    close(ct.tension(a, b, 3), total / 20)
+    with pytest.raises(ValueError, match="raise --batch-size"):
+        ct.tension(a, b, 5)
+
+
+def test_identical_views_are_refused_with_the_remedy():
+    encoder = modern(dropout=0.0)
+    objective = SimCSE(encoder)
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    with pytest.raises(UsageError, match=r"identical.*--encoder.dropout 0.1"):
+        objective(encoder, [view, view])
+    other = view_of(encoder, (9, 8), (5, 6))
+    assert objective(encoder, [view, other]).total.isfinite()
+    with_dropout = modern(dropout=0.1)
+    assert SimCSE(with_dropout)(with_dropout, [view, view]).total.isfinite()
+    without_contrast = DenoSent(encoder, depth=1, contrast=0)
+    assert without_contrast(encoder, [view]).total.isfinite()
+
+
+def test_dropout_is_found_wherever_it_hides():
+    assert greatest_dropout(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.3))) == 0.3
+    module = nn.Linear(2, 2)
+    assert greatest_dropout(module) == 0.0
+    module.attention_dropout = 0.2
+    assert greatest_dropout(module) == 0.2
+
+
+def test_triplet_loss_equals_torch():
+    torch.manual_seed(0)
+    a, b, c = (torch.randn(6, 5) for _ in range(3))
+    close(triplet_loss(a, b, c, 1.0).mean(), nn.TripletMarginLoss(1.0)(a, b, c))
+
+
+def test_same_span_scores_its_parameter():
+    encoder = modern().eval()
+    objective = SameSpan(encoder)
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    same = torch.tensor([True, False])
+    loss = objective(encoder, [replace(view, params={"same": same})]).total
+    close(loss, F.binary_cross_entropy_with_logits(objective.head(encoder(view).pooled), same.float()))
+
+
+# ---------------------------------------------------------------------------------------------- decoders
+
+
+def test_a_decoder_sees_words_before_its_own_alone():
+    encoder = modern().eval()
+    objective = Seq2Seq(encoder, depth=2, heads=2).eval()
+    source = encoder(view_of(encoder, (9, 8, 7), (5, 6), role="source"))
+    target = view_of(encoder, (9, 8, 7, 6), (5, 6, 9), role="target")
+    table = encoder.word_embeddings()
+    logits = objective.decoder(target.ids, target.layout, source, table)
+    words = target.ids.clone()
+    words[3] = 30  # row 3 of the first text: rows to row 3 predict without it
+    changed = objective.decoder(words, target.layout, source, table)
+    close(changed[:4], logits[:4])
+    close(changed[6:], logits[6:])  # and no other text sees it
+    assert (changed[4:6] - logits[4:6]).abs().max() > 1e-3
+
+
+def test_seq2seq_predicts_each_word_of_the_target_once():
+    encoder = modern().eval()
+    objective = Seq2Seq(encoder, depth=1, heads=2).eval()
+    source, target = view_of(encoder, (9, 8), role="source"), view_of(encoder, (9, 8, 7), role="target")
+    logits = objective.decoder(target.ids, target.layout, encoder(source), encoder.word_embeddings())
+    close(objective(encoder, [source, target]).total, F.cross_entropy(logits, target.ids))
+
+
+def test_tsdae_sees_one_vector_of_the_source():
+    encoder = modern().eval()
+    decoder = TSDAE(encoder, depth=1, heads=2).eval().decoder
+    source = encoder(view_of(encoder, (9, 8, 7), role="source"))
+    target = view_of(encoder, (9, 8, 7), role="target")
+    table = encoder.word_embeddings()
+    logits = decoder(target.ids, target.layout, source, table)
+    other = replace(source, tokens=torch.randn_like(source.tokens))
+    close(decoder(target.ids, target.layout, other, table), logits)
+    moved = decoder(target.ids, target.layout, replace(source, pooled=source.pooled + 1), table)
+    assert (moved - logits).abs().max() > 1e-3
+
+
+def test_denosent_decodes_all_words_and_adds_the_contrast():
+    encoder = modern().eval()
+    objective = DenoSent(encoder, depth=1, heads=2, denoise=7.0, contrast=5.0).eval()
+    one, two = view_of(encoder, (9, 8, 7), (5, 6)), view_of(encoder, (9, 8), (5, 6, 7))
+    vectors = [encoder(v).pooled for v in (one, two)]
+    logits, words = objective.decoder(one, vectors[0], encoder.word_embeddings())
+    assert words.tolist() == [9, 8, 7, 5, 6]
+    expected = 7 * F.cross_entropy(logits, words) + 5 * sentence_nce(*vectors, 0.05)
+    close(objective(encoder, [one, two]).total, expected)
+
+
+def test_transformer_pads_nothing_into_a_text():
+    torch.manual_seed(0)
+    blocks = Transformer(8, 2, 2).eval()
+    x = torch.randn(7, 8)
+    both = blocks(x, Layout((5, 2), torch.zeros(7, 1)))
+    close(both[:5], blocks(x[:5], Layout((5,), torch.zeros(5, 1))))
+    close(both[5:], blocks(x[5:], Layout((2,), torch.zeros(2, 1))))
+
+
+def test_shifted_moves_within_a_text():
+    x = torch.arange(1.0, 6.0)[:, None]
+    moved = shifted(x, Layout((3, 2), torch.zeros(5, 1)), torch.tensor([9.0]))
+    assert moved.flatten().tolist() == [9, 1, 2, 9, 4]
+
+
+def test_heads_must_divide_the_width():
+    assert heads_for(128) == 2
+    assert heads_for(16) == 1
+    with pytest.raises(ValueError, match="no multiple"):
+        heads_for(10, 3)
+
+
+# ---------------------------------------------------------------------------------------------- causal
+
+
+def test_clm_equals_the_shifted_cross_entropy_of_transformers():
+    torch.manual_seed(0)
+    encoder = Causal(SPEC, width=16, depth=2, heads=2).eval()
+    objective = clm.CLM(encoder)
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    logits = encoder(view).tokens @ encoder.word_embeddings().T
+    labels = view.ids.clone()
+    labels[[0, 5]] = -100  # transformers shifts labels by one; the first of each text follows nothing
+    close(objective(encoder, [view]).total, F.cross_entropy(logits[:-1], labels[1:]))
+    with pytest.raises(ValueError, match="a causal one"):
+        clm.CLM(modern())
+
+
+def test_salt_teaches_first_and_then_no_more():
+    torch.manual_seed(0)
+    encoder = Causal(SPEC, width=16, depth=2, heads=2).eval()
+    objective = clm.SALT(encoder, first=0.5, distill=0.5, temperature=0.5).eval()
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    taught = objective(encoder, [view])
+    plain = clm.CLM(encoder)(encoder, [view]).total
+    index = clm.next_rows(view.layout)
+    teacher = objective.small(view.ids, view.layout, index)
+    student = encoder(view).tokens[index] @ encoder.word_embeddings().T
+    distilled = F.cross_entropy(student / 0.5, (teacher / 0.5).softmax(-1))
+    own = F.cross_entropy(teacher, view.ids[index + 1])
+    close(taught.total, 0.5 * plain + 0.5 * distilled + own)
+    objective.after_step(encoder, Progress(5, 10))
+    close(objective(encoder, [view]).total, plain)
+
+
+# ---------------------------------------------------------------------------------------------- the rest
+
+
+def test_contexts_leave_out_every_n_gram_with_the_word():
+    torch.manual_seed(0)
+    layout = Layout((4, 1, 3), torch.zeros(8, 1))
+    parts = [torch.randn(8, 2) for _ in range(3)]
+    mean, count = sent2vec.contexts(parts, layout)
+    for start, stop in ((0, 4), (4, 5), (5, 8)):
+        for t in range(start, stop):
+            grams = [
+                parts[n - 1][end] for n in (1, 2, 3) for end in range(start + n - 1, stop) if not end - n < t <= end
+            ]
+            assert count[t] == len(grams)
+            close(mean[t], torch.stack(grams).mean(0) if grams else torch.zeros(2))
+
+
+def test_the_worst_disturbance_moves_the_softmax_more_than_a_random_one():
+    encoder = modern().eval()
+    objective = contrast_mlm.URLBERT(encoder, radius=0.05, probe=0.01).eval()
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    view = replace(view, hidden=Rows(torch.tensor([2, 6]), (1, 1)))
+    logits = objective.head(encoder(view).tokens[view.hidden.index], encoder.word_embeddings())
+    worst = objective.worst(encoder, view, logits)
+    length = view.layout.mean(worst.square().sum(1, keepdim=True)).flatten() * torch.tensor([5, 4])
+    close(length.sqrt(), torch.full((2,), 0.05))
+
+    def moved(noise):
+        out = encoder.from_embeddings(encoder.embed(view) + noise, view.layout).tokens[view.hidden.index]
+        return contrast_mlm.divergence(objective.head(out, encoder.word_embeddings()), logits).sum()
+
+    torch.manual_seed(1)
+    random = [contrast_mlm.unit_groups(torch.randn_like(worst), view.layout) * 0.05 for _ in range(20)]
+    assert moved(worst) > max(moved(noise) for noise in random)
+
+
+def test_settings_out_of_range_are_named():
+    encoder = modern()
+    for make, match in (
+        (lambda: rtd.RTD(encoder, temperature=0), "temperature is 0"),
+        (lambda: SimCSE(encoder, temperature=-1), "temperature is -1"),
+        (lambda: DenoSent(encoder, noise=1.0), "noise is 1.0"),
+        (lambda: sent2vec.Sent2Vec(encoder), "--encoder bag"),
+        (lambda: clm.SALT(encoder), "causal"),
+        (lambda: Seq2Seq(encoder, depth=0), "depth is 0"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            make()
