@@ -27,22 +27,22 @@ from unlabeled_text.objectives.vocabulary import PAIRS, SAMPLE, layout_of, row_w
 def contexts(parts: Sequence[Tensor], layout: Layout) -> tuple[Tensor, Tensor]:
     """Mean ``[T, D]`` of all n-grams of the group that do not contain the row, and how many ``[T]`` those are.
 
-    ``parts[n - 1][t]`` is the embedding of the n-gram that ends at row t; where there is none, it is not counted.
+    ``parts[n - 1][t]`` is the embedding of the n-gram that ends at row t. One that reaches beyond its group, or holds a
+    row that is no word, does not count.
     """
-    lengths = torch.tensor(layout.lengths, device=parts[0].device)
-    place, length = layout.within, lengths[layout.group]
-    total, count = torch.zeros_like(parts[0]), torch.zeros_like(place)
+    length = torch.tensor(layout.lengths, device=parts[0].device)[layout.group]
+    total, count = torch.zeros_like(parts[0]), torch.zeros_like(length)
+    word = (layout.maskable or layout.all).flags(layout.total)
+    real = word
     for n, part_TD in enumerate(parts, 1):
-        real = place >= n - 1
-        part_TD = part_TD * real[:, None]
-        inside = layout.mean(part_TD)[layout.group] * length[:, None].to(part_TD.dtype)
-        held = (length - n + 1).clamp(min=0)
+        real = real if n == 1 else word & real.roll(1) & (layout.within >= n - 1)
+        # the n-gram itself, and a 1 to count it by
+        both = torch.cat((part_TD, torch.ones_like(part_TD[:, :1])), 1) * real[:, None]
+        outside = layout.mean(both)[layout.group] * length[:, None].to(both.dtype)
         for j in range(n):  # the n-gram that ends j rows on contains this row
-            ends = torch.arange(layout.total, device=place.device) + j
-            there = (place + j < length) & (place + j >= n - 1)
-            inside = inside - part_TD[ends.clamp(max=layout.total - 1)] * there[:, None]
-            held = held - there.long()
-        total, count = total + inside, count + held
+            ends = (torch.arange(layout.total, device=length.device) + j).clamp(max=layout.total - 1)
+            outside = outside - both[ends] * (layout.within + j < length)[:, None]
+        total, count = total + outside[:, :-1], count + outside[:, -1].round().long()
     return total / count.clamp(min=1)[:, None].to(total.dtype), count
 
 
