@@ -103,6 +103,8 @@ class TestMerge:
 
     def test_another_component_drops_the_settings(self):
         assert merge({"encoder": {"name": "a", "x": 1}}, {"encoder": {"name": "b"}}) == {"encoder": {"name": "b"}}
+        # settings without a name are of whichever component is named later
+        assert merge({"data": {"x": 1}}, {"data": {"name": "b"}}) == {"data": {"x": 1, "name": "b"}}
 
     def test_the_same_component_keeps_them(self):
         assert merge({"encoder": {"name": "a", "x": 1}}, {"encoder": "a"}) == {"encoder": {"name": "a", "x": 1}}
@@ -134,6 +136,11 @@ class TestData:
     def test_another_path_for_the_same_reader(self):
         Path("b.txt").write_text("1")
         assert data_choice("toy", "b.txt", {"name": "other", "path": "a.txt"}) == {"path": "b.txt"}
+
+    def test_a_path_with_its_reader(self):
+        assert data_choice("toy", "centers:b.txt") == {"name": "centers", "path": "b.txt"}
+        Path("centers:b.txt").write_text("1")
+        assert data_choice("toy", "centers:b.txt") == {"name": "lines", "path": "centers:b.txt"}
 
     def test_neither(self):
         with pytest.raises(UsageError, match=r"--data centres: no such file or folder\. Perhaps you meant centers"):

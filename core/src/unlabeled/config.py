@@ -260,12 +260,15 @@ def default_name(row: Domain, kind: str, data_path: str | None = None) -> str:
 def data_choice(domain: str, text: str, part: Any = None) -> dict[str, Any]:
     """What ``--data`` means: a data component by name, or else a path, read as ``part`` reads its own or by default.
 
-    A folder that is called like a component is written ``./digits``.
+    A folder that is called like a component is written ``./digits``; ``tables:PATH`` is read by component ``tables``.
     """
     row = registry().domain(domain)
     names = [component.name for component in registry().components(domain, "data")]
     if text in names:
         return {"name": text}
+    reader, colon, place = text.partition(":")
+    if colon and place and reader in names and not Path(text).exists():
+        return {"name": reader, "path": place}
     if not Path(text).exists() and "://" not in text:
         if any(name.endswith("/*") and text.startswith(name[:-1]) for name in names):
             return {"name": text}
