@@ -69,8 +69,9 @@ def _bias(h_TD: Tensor, bias_D: Tensor | None) -> Tensor:
 
 
 def gcn(conv: Any, x: Input, edges: Adjacency) -> Tensor:
-    """PyG's ``GCNConv``, https://arxiv.org/abs/1609.02907."""
-    return _bias(edges.normalized(x.project(conv.lin.weight)), conv.bias)
+    """PyG's ``GCNConv``, https://arxiv.org/abs/1609.02907; weights of edges, which a diffusion gives, as they are."""
+    h_TD = x.project(conv.lin.weight)
+    return _bias(edges.normalized(h_TD) if edges.weight is None else edges.sum(h_TD), conv.bias)
 
 
 def sage(conv: Any, x: Input, edges: Adjacency) -> Tensor:

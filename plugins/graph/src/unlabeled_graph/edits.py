@@ -22,6 +22,7 @@ from unlabeled_graph.sparse import Pattern, Rows, SparseRows, dense, offsets_of,
 
 PATH = 1024  # purposes of this module
 ADD = 1025
+Share = float | Sequence[float]  # of all graphs of a batch, or of each
 LOWEST = torch.iinfo(torch.int64).min
 WALKER = 64  # nodes that a walker is sent for
 
@@ -44,13 +45,24 @@ def per_group(owner_N: Tensor | None, count: int, batch: GraphBatch) -> list[int
     return found
 
 
-def choose_links(words_E: Tensor, batch: GraphBatch, share: float) -> Tensor:
+def counts_of(share: Share, sizes: Sequence[int]) -> list[int]:
+    """``round(share * size)`` of each group; ``share`` is one for all, or one for each group."""
+    shares = [share] * len(sizes) if isinstance(share, float) else share
+    return [round(part * size) for part, size in zip(shares, sizes, strict=True)]
+
+
+def nothing(share: Share) -> bool:
+    """Whether no group is changed."""
+    return share == 0 if isinstance(share, float) else not any(share)
+
+
+def choose_links(words_E: Tensor, batch: GraphBatch, share: Share) -> Tensor:
     """``bool[E]``: an exact share of the links of each group, those with the smallest words, in both directions."""
     forward = forward_of(batch)
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]]
     words = words_E[forward]
     mine = None if owner is None else owner[forward]
-    counts = [round(share * n) for n in per_group(mine, len(words), batch)]
+    counts = counts_of(share, per_group(mine, len(words), batch))
     chosen = exact(words, mine, counts)
     limit = torch.full((len(batch.lengths),), LOWEST, device=batch.device)
     if owner is None or mine is None:
@@ -90,18 +102,18 @@ def keep_nodes(batch: GraphBatch, kept_T: Tensor) -> tuple[GraphBatch, Tensor | 
 # ------------------------------------------------------------------------------------------------- edits
 
 
-def drop_links(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
+def drop_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """Without an exact share of the links of each graph (GRACE, https://arxiv.org/abs/2006.04131)."""
-    if share == 0:
+    if nothing(share):
         return batch
     return keep_edges(batch, ~choose_links(link_words(batch, draw, Purpose.EDGE), batch, share))
 
 
-def drop_nodes(batch: GraphBatch, draw: Draw, share: float) -> tuple[GraphBatch, Tensor | None]:
+def drop_nodes(batch: GraphBatch, draw: Draw, share: Share) -> tuple[GraphBatch, Tensor | None]:
     """Without an exact share of the nodes of each graph, never all (GraphCL, https://arxiv.org/abs/2010.13902)."""
-    if share == 0:
+    if nothing(share):
         return batch, None
-    counts = [min(round(share * n), n - 1) for n in batch.lengths]
+    counts = [min(count, n - 1) for count, n in zip(counts_of(share, batch.lengths), batch.lengths)]
     owner = None if len(batch.lengths) == 1 else batch.group
     return keep_nodes(batch, ~exact(row_words(batch, draw, Purpose.NODE), owner, counts))
 
@@ -122,24 +134,24 @@ def mask_columns(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
     return batch.altered(x=x * shown_GF[group])
 
 
-def mask_rows(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
+def mask_rows(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """With the features of an exact share of the nodes of each graph set to 0."""
-    if share == 0:
+    if nothing(share):
         return batch
-    counts = [min(round(share * n), n - 1) for n in batch.lengths]
+    counts = [min(count, n - 1) for count, n in zip(counts_of(share, batch.lengths), batch.lengths)]
     owner = None if len(batch.lengths) == 1 else batch.group
     gone = exact(row_words(batch, draw, Purpose.MASK), owner, counts)
     return batch.altered(x=scale_rows(batch.x, (~gone).float()))
 
 
-def add_links(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
+def add_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """With as many new links as ``share`` of each graph's own, between random nodes of it that had none.
 
     Nearly complete graphs have no room for all of them. New links carry the mean features of the old.
     """
     forward = forward_of(batch)
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
-    counts = [round(share * n) for n in per_group(owner, int(forward.sum()), batch)]
+    counts = counts_of(share, per_group(owner, int(forward.sum()), batch))
     most = max(counts, default=0)
     if most == 0:
         return batch
@@ -215,12 +227,12 @@ def pattern_of(batch: GraphBatch) -> Pattern:
     return Pattern(offsets_of(batch.edges[1], batch.total), batch.edges[0], batch.total)
 
 
-def walk_subgraph(batch: GraphBatch, draw: Draw, share: float) -> tuple[GraphBatch, Tensor | None]:
+def walk_subgraph(batch: GraphBatch, draw: Draw, share: Share) -> tuple[GraphBatch, Tensor | None]:
     """Random walks until just ``share`` of each graph's nodes are seen, at least one; the rest is dropped (GraphCL).
 
     Where the walks are stuck in a small component, random nodes fill up.
     """
-    counts = [min(max(1, round(share * n)), n) for n in batch.lengths]
+    counts = [min(max(1, count), n) for count, n in zip(counts_of(share, batch.lengths), batch.lengths)]
     steps = 4 * min(WALKER, max(counts))
     start, words = _walkers(batch, draw, [-(-count // WALKER) for count in counts], steps, Purpose.WALK)
     nodes, _ = walk(pattern_of(batch), start, words)
@@ -232,11 +244,11 @@ def walk_subgraph(batch: GraphBatch, draw: Draw, share: float) -> tuple[GraphBat
     return keep_nodes(batch, exact(key, None if len(counts) == 1 else batch.group, counts))
 
 
-def drop_paths(batch: GraphBatch, draw: Draw, share: float, length: int) -> GraphBatch:
+def drop_paths(batch: GraphBatch, draw: Draw, share: Share, length: int) -> GraphBatch:
     """Without an exact share of the links, those along random walks of ``length`` (MaskGAE, 2205.10053)."""
     forward = forward_of(batch)
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
-    counts = [round(share * n) for n in per_group(owner, int(forward.sum()), batch)]
+    counts = counts_of(share, per_group(owner, int(forward.sum()), batch))
     if max(counts, default=0) == 0:
         return batch
     sent = [-(-2 * count // length) + 1 for count in counts]
@@ -268,11 +280,11 @@ def shuffle_rows(batch: GraphBatch, draw: Draw) -> Tensor:
     return order[torch.argsort(batch.group[order], stable=True)] if len(batch.lengths) > 1 else order
 
 
-def noisy_rows(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
+def noisy_rows(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """With the features of an exact share of nodes replaced by normal noise of mean and deviation 0.5 (GraphCL)."""
-    if share == 0:
+    if nothing(share):
         return batch
-    counts = [min(round(share * n), n - 1) for n in batch.lengths]
+    counts = [min(count, n - 1) for count, n in zip(counts_of(share, batch.lengths), batch.lengths)]
     owner = None if len(batch.lengths) == 1 else batch.group
     gone = exact(row_words(batch, draw, Purpose.MASK_FILL), owner, counts)
     noise = normal(row_words(batch, draw, Purpose.NOISE)[gone], batch.x.shape[1])

@@ -56,8 +56,11 @@ class GCN(GraphEncoder):
         return convolutions.gcn(self.convs[number], x, edges)
 
     def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
-        out: Tensor = self.convs[number](x_TF, batch.edges, batch.weight)
-        return out
+        conv: Any = self.convs[number]
+        if batch.weight is None:
+            out: Tensor = conv(x_TF, batch.edges)
+            return out
+        return conv.propagate(batch.edges, x=conv.lin(x_TF), edge_weight=batch.weight) + conv.bias
 
 
 class SAGE(GraphEncoder):
@@ -245,6 +248,7 @@ class GPS(GraphEncoder):
             inner = nn.Sequential(nn.Linear(width, width), ACTIVATIONS[activation](), nn.Linear(width, width))
             convs.append(pyg.GPSConv(width, pyg.GINConv(inner), heads, dropout, act=activation, **named))
         super().__init__(spec, convs, shape)
+        self.named = {"act": activation, **named}
         self.activations, self.norms = nn.ModuleList(), nn.ModuleList()  # GPS layers have their own
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:

@@ -21,6 +21,7 @@ ROWS = (
     _row("data", "motifs", "graphs:Motifs", "generated graphs with rings, cliques, stars or ladders"),
     _row("data", "files", "files:files", "a path: .npz, PyG's .pt, CSV, SMILES, TUDataset, Planetoid"),
     _row("views", "augment", "views:Augment", "two views: links, nodes, columns dropped", "2006.04131"),
+    _row("views", "chosen", "views:Chosen", "two views, each of one change at random", "2010.13902"),
     _row("views", "plain", "views:Plain", "the graph as it is, for masked objectives", "2205.10803"),
     _row("views", "shuffle", "views:Shuffle", "the graph, and one with its features permuted", "1809.10341"),
     _row("views", "clean", "views:Clean", "the graph as it is: what features are taken from"),
@@ -67,6 +68,8 @@ ROWS = (
     _row("baseline", "propagated", "baselines:Propagated", "A^2 X, features smoothed twice", "1902.07153"),
     _row("baseline", "counts", "baselines:Counts", "sums of features, nodes and edges of a graph"),
     _row("baseline", "weisfeiler_lehman", "baselines:WeisfeilerLehman", "counts of hashed subtree labels"),
+    _row("export", "native", "exporting:native", "weights that plain PyG loads, without this project"),
+    _row("preview", "views", "preview:preview_views", "the views of a few samples, drawn side by side"),
     _row("optimizer", "adam", "optimizers:adam", "Adam with L2 decay in the gradient", "1412.6980"),
 )
 
@@ -91,5 +94,7 @@ def unlabeled_domain() -> Domain:
             "decoder": "gat",
             "objective": "simclr",
             "baseline": "raw_features",
+            "export": "native",
+            "preview": "views",
         },
     )

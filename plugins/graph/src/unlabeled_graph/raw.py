@@ -147,10 +147,10 @@ def _single(edges: Tensor, attr: Tensor | None, total: int) -> tuple[Tensor, Ten
 
 
 def is_bag(x: Rows) -> bool:
-    """Whether features are counts of words: no number below 0, few above."""
+    """Whether features are counts of words: no number below 0, and most of them 0."""
     values = x.values if isinstance(x, SparseRows) else x
     total = len(x) * (x.shape[1])
-    return bool((values >= 0).all()) and int((values != 0).sum()) < 0.2 * total and x.shape[1] >= 64
+    return bool((values >= 0).all()) and int((values != 0).sum()) < 0.5 * total and x.shape[1] >= 64
 
 
 def labels_of(y: Tensor | None) -> Tensor | None:

@@ -163,11 +163,11 @@ def read_smiles(path: Path, max_bad: float) -> Raw:
 def molecule(smiles: str) -> tuple[Tensor, Tensor, Tensor] | str:
     """Atoms ``int[T, 7]``, bonds ``[2, E]`` both ways and ``int[E, 3]`` of each; or why there are none."""
     try:
-        from rdkit import Chem, RDLogger
+        from rdkit import Chem, rdBase
     except ModuleNotFoundError as error:
         raise PluginError("molecules need the package 'rdkit': pip install 'unlabeled-graph[molecules]'") from error
-    RDLogger.DisableLog("rdApp.*")
-    found = Chem.MolFromSmiles(smiles)
+    with rdBase.BlockLogs():
+        found = Chem.MolFromSmiles(smiles)
     if found is None or found.GetNumAtoms() == 0:
         return f"{smiles!r} is no molecule that RDKit can read"
     atoms = [

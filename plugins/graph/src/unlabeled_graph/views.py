@@ -8,13 +8,17 @@ says in ``origin`` which row each was.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from unlabeled.contract import View
-from unlabeled.draw import Draw
+from unlabeled.draw import Draw, Purpose
 from unlabeled_graph import edits
+from unlabeled_graph.chance import graph_draw
 from unlabeled_graph.data import GraphBatch, GraphSpec
 from unlabeled_graph.diffusion import diffuse
 
 Pair = tuple[float, float]
+CHANGES = ("nodes", "links", "features", "subgraph", "same")
 
 
 def _shares(**pairs: Pair) -> None:
@@ -72,6 +76,50 @@ class Augment:
         return View(batch, "global", origin=origin)
 
 
+class Chosen:
+    """Two views, each of one change that every graph chooses at random: GraphCL's random augmentations.
+
+    Changes are ``nodes`` (dropped), ``links`` (as many dropped as added), ``features`` (of some nodes become noise),
+    ``subgraph`` (what random walks reach stays) and ``same``. Differs: the authors' code keeps the nodes that it means
+    to drop, and never adds a link; here both are done as the paper says.
+
+    Args:
+        choices: what a graph chooses from.
+        strength: share of nodes or links that a change touches (the paper's 0.2), in (0, 1).
+    """
+
+    def __init__(
+        self, spec: GraphSpec, *, choices: tuple[str, ...] = ("nodes", "subgraph"), strength: float = 0.2
+    ) -> None:
+        strange = [choice for choice in choices if choice not in CHANGES]
+        if strange or not choices:
+            raise ValueError(f"choices are {choices}; each must be one of {', '.join(CHANGES)}")
+        if not 0 < strength < 1:
+            raise ValueError(f"strength is {strength}; it must be in (0, 1)")
+        self.choices, self.strength = choices, strength
+        self.roles = ("global", "global")
+        self.params: tuple[str, ...] = ()
+
+    def __call__(self, batch: GraphBatch, draw: Draw) -> list[View]:
+        return [self._view(batch, draw.at(number)) for number in range(len(self.roles))]
+
+    def _view(self, batch: GraphBatch, draw: Draw) -> View:
+        picked = graph_draw(batch, draw).integers(1, Purpose.MIX, len(self.choices))[:, 0].tolist()
+        names = [self.choices[number] for number in picked]
+
+        def shares(name: str, share: float, other: float = 0.0) -> list[float]:
+            return [share if found == name else other for found in names]
+
+        links = shares("links", self.strength / 2)
+        batch = edits.add_links(edits.drop_links(batch, draw, links), draw, links)
+        batch = edits.noisy_rows(batch, draw, shares("features", self.strength))
+        batch, origin = edits.drop_nodes(batch, draw, shares("nodes", self.strength))
+        if "subgraph" in names:
+            batch, kept = edits.walk_subgraph(batch, draw, shares("subgraph", 1 - self.strength, 1.0))
+            origin = kept if origin is None or kept is None else origin[kept]
+        return View(batch, "global", origin=origin)
+
+
 class Plain:
     """One view, the graph as it is or with a share of its links dropped: for masked objectives.
 
@@ -101,22 +149,35 @@ class Shuffle:
     """The graph as it is, and one with its features permuted among its nodes: DGI's corruption.
 
     Args:
-        diffusion: add a view of role diffusion, personalized PageRank of the graph, as MVGRL has it.
-        alpha: probability that a walk of the diffusion returns to its start, in (0, 1).
+        diffusion: add a view of role diffusion, as MVGRL has it.
+        kernel: of the diffusion: ppr, personalized PageRank, or heat.
+        alpha: probability that a walk of PageRank returns to its start, in (0, 1).
+        time: of the heat kernel, above 0 (t in the paper).
         keep: entries of the diffusion that each node keeps; 0 = all.
     """
 
-    def __init__(self, spec: GraphSpec, *, diffusion: bool = False, alpha: float = 0.2, keep: int = 64) -> None:
-        if not 0 < alpha < 1 or keep < 0:
-            raise ValueError(f"alpha is {alpha} and keep {keep}; alpha must be in (0, 1), keep at least 0")
-        self.diffusion, self.alpha, self.keep = diffusion, alpha, keep
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        diffusion: bool = False,
+        kernel: Literal["ppr", "heat"] = "ppr",
+        alpha: float = 0.2,
+        time: float = 5.0,
+        keep: int = 64,
+    ) -> None:
+        if not 0 < alpha < 1 or keep < 0 or time <= 0:
+            raise ValueError(f"alpha {alpha}, time {time}, keep {keep}: in (0, 1), above 0, and at least 0")
+        self.diffusion, self.keep = diffusion, keep
+        self.kernel: Literal["ppr", "heat"] = kernel
+        self.strength = alpha if kernel == "ppr" else time
         self.roles = ("global", "diffusion", "corrupt") if diffusion else ("global", "corrupt")
         self.params: tuple[str, ...] = ()
 
     def __call__(self, batch: GraphBatch, draw: Draw) -> list[View]:
         made = [View(batch, "global")]
         if self.diffusion:
-            made.append(View(diffuse(batch, "ppr", self.alpha, self.keep), "diffusion"))
+            made.append(View(diffuse(batch, self.kernel, self.strength, self.keep), "diffusion"))
         # a swap leaves the graph untouched, so what was worked out for it serves both
         return [*made, View(batch, "corrupt", swap=edits.shuffle_rows(batch, draw))]
 
