@@ -47,6 +47,28 @@ def quality(found: dict[str, Any]) -> str:
     )
 
 
+def graph_nodes(found: dict[str, Any]) -> str:
+    """A line for each method and kind of features; public split and random 10 / 10 / 80, in %."""
+    rows = []
+    for row in found["rows"]:
+        for kind, numbers in row["rows"].items():
+            scores = [number(numbers[k]) if k in numbers else "" for k in ("public", "random")]
+            if kind == "majority":
+                scores = [number(numbers["all"]), ""]
+            rows.append((row["name"], kind, *scores, row["seeds"] if kind == "pre-trained" else "", row["epochs"]))
+    return table(("", "features", "public split", "random 10 / 10 / 80", "seeds", "epochs"), rows)
+
+
+def graph_graphs(found: dict[str, Any]) -> str:
+    """A line for each data set and method; mean and deviation over seeds, in %."""
+    kinds = list(dict.fromkeys(kind for row in found["rows"] for kind in row["rows"]))
+    lines = [
+        (row["name"], *(number(row["rows"][k]) if k in row["rows"] else "" for k in kinds), row["seeds"])
+        for row in found["rows"]
+    ]
+    return table(("", *kinds, "seeds"), lines)
+
+
 def number(values: list[float]) -> str:
     mean = statistics.mean(values)
     return f"{mean:.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
@@ -144,6 +166,23 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         ),
     ),
     "quality": ("Quality on CIFAR-10 (JPEG)", quality),
+    "graph_nodes": ("Nodes: accuracy beside every baseline", graph_nodes),
+    "graph_graphs": ("Graphs: accuracy of ten folds, or ROC-AUC of scaffolds", graph_graphs),
+    "graph_speed": (
+        "Graphs: CPU seconds beside plain PyG modules",
+        rows_of(
+            **{
+                "step": "{name}",
+                "plain / ours": "**{ratio:.2f} x**",
+                "ours, s": "{ours:.3f}",
+                "plain PyG, s": "{plain:.3f}",
+            }
+        ),
+    ),
+    "graph_memory": (
+        "Graphs: memory of InfoNCE",
+        rows_of(**{"": "{name}", "ours, MB": "**{mb:.0f}**", "6 N^2 floats, MB": "{dense_mb:.0f}"}),
+    ),
     "audio": ("Audio", audio),
 }
 

@@ -1,4 +1,4 @@
-"""Every recipe: a paper, a command, a config that builds on nodes and on graphs, and steps that leave nothing unused."""
+"""Every recipe: a paper, a command, a config that builds on nodes and graphs, and steps that leave nothing unused."""
 
 from __future__ import annotations
 

@@ -23,10 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.distributed import all_reduce
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.heads import full
 from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled_graph.chance import exact
 from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words, uniform
 from unlabeled_graph.objectives.distances import centers, degrees, hops
 
@@ -52,7 +54,7 @@ class SelfTask(nn.Module):
     Args:
         task: degree, links, hops, clusters, attributes or similarity.
         centers: hubs that the task clusters measures from, at least 1.
-        sources: nodes of a step from which the task hops measures, at least 1.
+        sources: nodes of one graph from which the task hops measures in a step, at least 1; of many graphs, one each.
     """
 
     step: Tensor
@@ -131,17 +133,16 @@ class SelfTask(nn.Module):
         """Pairs of a few sources with all rows of their groups, as many of each distance where there are enough."""
         assert layout.edges is not None
         words = row_words(view, layout, self.step, Purpose.WALK)
-        if layout.seeds is None:  # a share of each graph, so that it does not depend on the batch
-            chosen = torch.nonzero(uniform(words) < min(1.0, self.sources / 1024))[:, 0]
-            chosen = chosen if len(chosen) else torch.arange(1, device=words.device)
+        if layout.seeds is None:  # one node of each graph, so that none depends on the batch
+            chosen = torch.nonzero(exact(words, layout.group, [min(1, n) for n in layout.lengths]))[:, 0]
         else:
             chosen = torch.argsort(words)[: self.sources]
         steps = hops(layout.edges, chosen, layout.total, DEPTH)
         same = layout.group[:, None] == layout.group[chosen][None]
         row, column = torch.nonzero(same & (steps > 0), as_tuple=True)
         truth = steps[row, column] - 1
-        counts = torch.bincount(truth, minlength=DEPTH + 1)
-        share = counts[counts > 0].min() / counts.clamp(min=1)
+        counts = all_reduce(torch.bincount(truth, minlength=DEPTH + 1).float())
+        share = torch.where(counts > 0, counts, torch.inf).min() / counts.clamp(min=1)
         keep = uniform(words[row] ^ words[chosen[column]]) < share[truth]
         return torch.stack((chosen[column], row))[:, keep], truth[keep]
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
+from unlabeled_graph import splits
 
 GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
@@ -61,24 +63,35 @@ class SVC10Fold:
 
     def applies(self, data: Any) -> bool:
         """Where graphs are the samples, each class has enough of them, and there are not too many."""
-        if data.spec.level != "graph" or data.labels is None or not 0 < len(data) <= self.most:
+        if data.spec.level != "graph" or data.all_labels is None or not 0 < len(data) <= self.most:
             return False
-        counts = torch.bincount(data.labels[data.labels >= 0])
+        counts = torch.bincount(data.all_labels[data.all_labels >= 0])
         return len(counts) > 1 and int(counts[counts > 0].min()) >= max(self.folds, 2 * self.inner)
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
-        features = frozen.embed()
-        assert features.y is not None
-        known = features.y >= 0
-        x, y = features.x[known].double().numpy(), features.y[known].numpy()
+        data: Any = frozen.data
+        known = data.all_labels >= 0
+        x, y = frozen.embed().x[known].double().numpy(), data.all_labels[known].numpy()
         scores = fold_scores(x, y, folds=self.folds, inner=self.inner, seed=frozen.seed, grid=GRID)
         return {"accuracy": float(np.mean(scores))}
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """The most frequent class."""
-        assert frozen.data.labels is not None
-        known = frozen.data.labels[frozen.data.labels >= 0]
+        data: Any = frozen.data
+        known = data.all_labels[data.all_labels >= 0]
         return {"accuracy": float((known == known.mode().values).float().mean())}
+
+
+def auc(x_ND: Tensor, y_N: Tensor, train: Tensor, test: Tensor) -> float:
+    """Area under the ROC curve of ``test[M]``, of a logistic regression on ``train[L]``."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = x_ND.double().numpy(), y_N.numpy()
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x[train], y[train])
+    return float(roc_auc_score(y[test], model.predict_proba(x[test])[:, 1]))
 
 
 class ScaffoldAUC:
@@ -90,23 +103,14 @@ class ScaffoldAUC:
 
     def applies(self, data: Any) -> bool:
         """Where graphs of two classes have a split of their own."""
-        if data.spec.level != "graph" or data.labels is None or data.test is None:
+        if data.spec.level != "graph" or data.all_labels is None or not splits.has(data.raw, "public"):
             return False
-        return bool(len(data.labels[data.labels >= 0].unique()) == 2)
+        return bool(len(data.all_labels[data.all_labels >= 0].unique()) == 2)
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.metrics import roc_auc_score
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        train, test = frozen.embed(frozen.train), frozen.embed(frozen.test)
-        assert train.y is not None
-        assert test.y is not None
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        model.fit(train.x.double().numpy(), train.y.numpy())
-        guess = model.predict_proba(test.x.double().numpy())[:, 1]
-        return {"auc": float(roc_auc_score(test.y.numpy(), guess))}
+        data: Any = frozen.data
+        part = data.split(protocol="public")
+        return {"auc": auc(frozen.embed().x, data.all_labels, part.train, part.test)}
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """A guess ranks no graph above another."""

@@ -1,0 +1,162 @@
+"""Objectives of features, links, walks and codes, against PyG 2.8, scipy 1.x, and transcriptions of the papers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import shortest_path
+
+from unlabeled.contract import Layout
+from unlabeled_graph.nodes import Karate
+from unlabeled_graph.objectives.chance import absent_edges, below, edge_words, more_words, normal, permute_rows, uniform
+from unlabeled_graph.objectives.distances import centers, degrees, hops
+from unlabeled_graph.objectives.graphmae import scaled_cosine
+from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
+from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.self_task import missing_edges
+from unlabeled_graph.objectives.ssqr import triple_scores
+from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
+from unlabeled_graph.pyg import nn as pyg
+
+
+@pytest.fixture
+def edges() -> torch.Tensor:
+    return Karate().graph.edges
+
+
+def layout(edges: torch.Tensor, lengths: tuple[int, ...]) -> Layout:
+    return Layout(lengths, torch.zeros(sum(lengths), 0), edges=edges)
+
+
+def test_the_scaled_cosine_is_the_papers() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(2, 7, 5)
+    expected = (1 - F.cosine_similarity(a, b)).pow(3).mean()
+    torch.testing.assert_close(scaled_cosine(a, b, 3.0).mean(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_scaled_cosine_has_a_finite_gradient_where_it_is_met() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    scaled_cosine(x, torch.tensor([[1.0, 1, 1], [0, 0, 0]]), 1.5).sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())
+
+
+def test_links_and_divergence_are_pyg_s(edges: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    z, log_std = 0.3 * torch.randn(34, 8), 0.1 * torch.randn(34, 8)
+    absent = torch.randint(34, edges.shape)
+    expected = pyg.GAE(torch.nn.Identity()).recon_loss(z, edges, absent)
+    torch.testing.assert_close(recon_loss(z, edges, absent), expected, rtol=1e-5, atol=1e-5)
+    oracle = pyg.VGAE(torch.nn.Identity())
+    torch.testing.assert_close(kl_rows(z, log_std).mean(), oracle.kl_loss(z, log_std), rtol=1e-5, atol=1e-6)
+
+
+def test_hops_are_shortest_paths(edges: torch.Tensor) -> None:
+    matrix = coo_matrix((np.ones(edges.shape[1]), edges.numpy()), (34, 34))
+    expected = torch.from_numpy(shortest_path(matrix, unweighted=True)).long()
+    sources = torch.tensor([0, 11, 33])
+    torch.testing.assert_close(hops(edges, sources, 34, 3), expected[:, sources].clamp(max=4))
+    torch.testing.assert_close(degrees(edges, 34), torch.bincount(edges[0], minlength=34))
+
+
+def test_centers_are_the_hubs_of_each_graph(edges: torch.Tensor) -> None:
+    star = torch.tensor([[1, 2, 3, 0, 0, 0], [0, 0, 0, 1, 2, 3]])
+    found = centers(layout(torch.cat((edges, star + 34), 1), (34, 4)), 3)
+    assert found[0].tolist() == torch.argsort(degrees(edges, 34), descending=True, stable=True)[:3].tolist()
+    assert found[1, 0] == 34
+    assert centers(layout(star, (4,)), 6).shape == (1, 6)
+
+
+def test_absent_edges_keep_their_source_and_their_graph(edges: torch.Tensor) -> None:
+    both = layout(torch.cat((edges, edges + 34), 1), (34, 34))
+    words = more_words(torch.arange(68), 1)[:, 0]
+    assert both.edges is not None
+    found = absent_edges(edge_words(words, both.edges, both), both.edges, both)
+    assert torch.equal(found[0], both.edges[0])
+    assert torch.equal(both.group[found[0]], both.group[found[1]])
+    assert len(found[1].unique()) > 50
+
+
+def test_what_is_drawn_has_its_law() -> None:
+    words = more_words(torch.arange(4000), 8)
+    assert abs(float(uniform(words).mean()) - 0.5) < 0.01
+    noise = normal(words[:, 0], 16)
+    assert abs(float(noise.mean())) < 0.02
+    assert abs(float(noise.std()) - 1) < 0.02
+    counts = torch.bincount(below(words.flatten(), 7), minlength=7)
+    assert len(counts) == 7
+    assert float((counts / counts.sum() - 1 / 7).abs().max()) < 0.01
+
+
+def test_rows_are_permuted_within_their_graph() -> None:
+    both = layout(torch.zeros(2, 0, dtype=torch.int64), (5, 9))
+    found = permute_rows(more_words(torch.arange(14), 1)[:, 0], both)
+    assert sorted(found.tolist()) == list(range(14))
+    assert torch.equal(both.group[found], both.group)
+    assert not torch.equal(found, torch.arange(14))
+
+
+def test_only_what_is_gone_is_missing() -> None:
+    edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    assert missing_edges(edges, edges[:, :2], 3).tolist() == [[1, 2], [2, 1]]
+
+
+@pytest.mark.parametrize(("p", "q"), [(1.0, 1.0), (0.25, 4.0), (4.0, 0.5)])
+def test_walks_step_by_the_law_of_node2vec(edges: torch.Tensor, p: float, q: float) -> None:
+    neighbors = Neighbors(edges, 34)
+    before, at, count = 0, 2, 40_000
+    start = torch.full((count,), at)
+    chance = uniform(more_words(torch.arange(count), 1)[:, 0])
+    found = neighbors.step(start, torch.full((count,), before), chance, p, q)
+    near = edges[1][edges[0] == at]
+    of_before = set(edges[1][edges[0] == before].tolist())
+    law = torch.tensor([1 / p if n == before else 1.0 if n in of_before else 1 / q for n in near.tolist()])
+    share = torch.bincount(found, minlength=34)[near] / count
+    assert int(torch.bincount(found, minlength=34).sum()) == count
+    assert float((share - law / law.sum()).abs().max()) < 0.01
+
+
+def test_walks_follow_edges_and_stay_where_there_are_none(edges: torch.Tensor) -> None:
+    alone = torch.tensor([34])
+    start = torch.cat((torch.arange(34), alone))
+    for p in (1.0, 0.5):
+        path = walk(Neighbors(edges, 35), start, more_words(start, 1)[:, 0], 6, p, 2.0)
+        assert path.shape == (35, 7)
+        linked = Neighbors(edges, 35).linked(path[:34, :-1].flatten(), path[:34, 1:].flatten())
+        assert bool(linked.all())
+        assert path[34].unique().tolist() == [34]
+
+
+def test_contexts_are_the_window() -> None:
+    pairs = context_pairs(torch.tensor([[3, 5, 8]]), 2)
+    assert sorted(map(tuple, pairs.T.tolist())) == [(3, 5), (3, 8), (5, 3), (5, 8), (8, 3), (8, 5)]
+
+
+def test_codes_are_the_nearest_and_pass_the_gradient_on() -> None:
+    torch.manual_seed(0)
+    quantizer = Quantizer(6, 4)
+    x = torch.randn(9, 4, requires_grad=True)
+    code, ids, loss = quantizer(x)
+    codes = F.normalize(quantizer.codebook, dim=1)
+    assert torch.equal(ids, (F.normalize(x, dim=1) @ codes.T).argmax(1))
+    torch.testing.assert_close(code, codes[ids])
+    weight = torch.randn(9, 4)
+    (found,) = torch.autograd.grad((code * weight).sum(), x, retain_graph=True)
+    (expected,) = torch.autograd.grad((F.normalize(x, dim=1) * weight).sum(), x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    apart = (F.normalize(x, dim=1) - codes[ids]).square().sum(1).mean()
+    torch.testing.assert_close(loss, 1.25 * apart)
+    assert perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
+    assert perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
+
+
+def test_triples_are_scored_by_distmult() -> None:
+    torch.manual_seed(0)
+    entity, relation = torch.randn(5, 3), torch.randn(2, 3)
+    edges = torch.tensor([[0, 4], [2, 1]])
+    expected = [(entity[0] * relation[0] * entity[2]).sum(), (entity[4] * relation[1] * entity[1]).sum()]
+    torch.testing.assert_close(triple_scores(entity, edges, relation), torch.stack(expected))

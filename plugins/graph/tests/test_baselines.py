@@ -1,0 +1,48 @@
+"""Features without a model."""
+
+from __future__ import annotations
+
+import torch
+
+from unlabeled.contract import View
+from unlabeled_graph.baselines import Counts, Propagated, RawFeatures, WeisfeilerLehman
+from unlabeled_graph.data import GraphSpec, graph_batch
+from unlabeled_graph.graphs import Motifs
+from unlabeled_graph.nodes import Karate
+
+
+def test_propagated_features_are_the_matrix_product() -> None:
+    data = Karate()
+    view = View(data.graph, "clean")
+    edges, x = data.graph.edges, RawFeatures()(view)
+    matrix = torch.eye(34).index_put((edges[1], edges[0]), torch.ones(edges.shape[1]), accumulate=True)
+    scale = matrix.sum(1).rsqrt()
+    matrix = scale[:, None] * matrix * scale
+    torch.testing.assert_close(Propagated(data.spec)(view), matrix @ matrix @ x, rtol=1e-5, atol=1e-6)
+    part = View(data.__getitems__([5, 3]), "clean")
+    torch.testing.assert_close(Propagated(data.spec)(part), (matrix @ matrix @ x)[[5, 3]], rtol=1e-5, atol=1e-6)
+
+
+def test_counts_are_sums_nodes_and_edges() -> None:
+    data = Motifs()
+    batch = data.__getitems__([3, 7])
+    found = Counts(data.spec)(View(batch, "clean"))
+    assert found[:, -2].tolist() == list(batch.lengths)
+    assert int(found[:, -1].sum()) == batch.edges.shape[1]
+    first = batch.x[: batch.lengths[0]]  # type: ignore[index]
+    torch.testing.assert_close(found[0, :-2], first.sum(0))
+    assert Counts(data.spec).applies(data)
+    assert not Counts(Karate().spec).applies(Karate())
+
+
+def test_weisfeiler_lehman_sees_structure_and_not_the_order_of_nodes() -> None:
+    x = torch.ones(4, 2)
+    path, star = torch.tensor([[0, 1, 2], [1, 2, 3]]), torch.tensor([[0, 0, 0], [1, 2, 3]])
+    turned = torch.tensor([[3, 2, 1], [2, 1, 0]])
+    both = [torch.cat((e, e.flip(0)), 1) for e in (path, turned, star)]
+    sorted_edges = [e[:, torch.argsort(e[1] * 4 + e[0])] for e in both]
+    batch = graph_batch([0, 1, 2], [(x, e, None) for e in sorted_edges])
+    found = WeisfeilerLehman(GraphSpec(2, 0, "graph"))(View(batch, "clean"))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    torch.testing.assert_close(found.square().sum(1), torch.full((3,), 16.0))  # 4 nodes, 4 sets of labels
