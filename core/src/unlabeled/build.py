@@ -140,6 +140,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     needs = objective.needs
     if not needs.hidden and not needs.predict:
         mask = None
+    if mask is not None and hasattr(mask, "fit"):
+        mask.fit(data, config.training.seed)
     if not needs.content and not needs.ids:
         tokenizer = None
     errors = unmet(config, needs, views, tokenizer, mask, encoder)

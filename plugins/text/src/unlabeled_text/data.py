@@ -7,7 +7,7 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from unlabeled_text import generated, partners
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.batches import arrange
 from unlabeled_text.building import Options, build, build_cached
-from unlabeled_text.reading import Columns, Record, files_of, links_of, read
+from unlabeled_text.reading import Bad, Columns, Record, files_of, links_of, read
 from unlabeled_text.store import Store
 from unlabeled_text.tokenizing import spec_of
 
@@ -123,7 +123,7 @@ class Sentences(Corpus):
         batches: Literal["packed", "bucketed", "random"] = "packed",
     ) -> None:
         if path is not None:
-            raise ValueError(f"the sentences are generated; to read {path}, use --data-set texts")
+            raise ValueError(f"the sentences are generated; to read {path}, say --data texts:{path}")
         if documents < len(generated.TOPICS):
             raise ValueError(f"documents is {documents}; it must be at least {len(generated.TOPICS)}")
         texts, topic, document, pairs, scores = generated.corpus(documents)
@@ -220,10 +220,11 @@ class Tables(Corpus):
     ) -> None:
         options = Options(dedup=dedup, columns=Columns(linearize=True), max_bad=max_bad)
         files = files_of(Path(path))
-        store, spec = build_cached(
-            lambda bad: read(Path(path), "line", options.columns, bad), path, files, tokenizer, vocabulary, length, options,
-            cache,
-        )  # fmt: skip
+
+        def source(bad: Bad) -> Iterator[Record]:
+            return read(Path(path), "line", options.columns, bad)
+
+        store, spec = build_cached(source, path, files, tokenizer, vocabulary, length, options, cache)
         super().__init__(store, spec, path, batches)
 
 

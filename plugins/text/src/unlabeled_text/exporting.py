@@ -30,8 +30,8 @@ def native(encoder: Any, spec: TextSpec, folder: Path) -> str:
         _write_tokenizer(spec, folder)
         _write_modules(encoder, spec, folder)
     lines = snippet(str(folder), encoder.pool, whole)
-    text = f"# {type(model).__name__}\n\nWeights for plain transformers and sentence-transformers.\n\n```python\n{lines}\n```\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    title = f"# {type(model).__name__}\n\nWeights for plain transformers and sentence-transformers."
+    (folder / "README.md").write_text(f"{title}\n\n```python\n{lines}\n```\n", encoding="utf-8")
     return lines
 
 
@@ -74,15 +74,14 @@ def _write_tokenizer(spec: TextSpec, folder: Path) -> None:
 
 def _write_modules(encoder: Any, spec: TextSpec, folder: Path) -> None:
     """The files of a SentenceTransformer: the model, then a pooling."""
-    pool = {"mean": "mean", "first": "cls", "last": "lasttoken"}[encoder.pool]
     modules = [{"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
                for n, (path, kind) in enumerate(MODULES)]  # fmt: skip
     (folder / "1_Pooling").mkdir(exist_ok=True)
     _json(folder / "modules.json", modules)
     _json(folder / "sentence_bert_config.json", {"max_seq_length": spec.length, "do_lower_case": False})
-    _json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": encoder.dim,
-          **{f"pooling_mode_{kind}": kind == pool for kind in ("mean_tokens", "cls_token", "lasttoken")},
-          f"pooling_mode_{'mean_tokens' if pool == 'mean' else 'cls_token' if pool == 'cls' else pool}": True})  # fmt: skip
+    kinds = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}
+    chosen = {f"pooling_mode_{kind}": pool == encoder.pool for pool, kind in kinds.items()}
+    _json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": encoder.dim, **chosen})
 
 
 def _json(path: Path, content: Any) -> None:

@@ -20,8 +20,8 @@ def layout_of(batch: TextBatch, spec: TextSpec) -> Layout:
     count = batch.counts
     place = torch.arange(len(batch.tokens), device=batch.tokens.device)
     place = place - (count.cumsum(0) - count).repeat_interleave(count, output_size=len(place))
-    grid = (batch.lengths[0],) if len(set(batch.lengths)) == 1 else None
-    return Layout(batch.lengths, place[:, None], grid, maskable=maskable(batch, spec))
+
+    return Layout(batch.lengths, place[:, None], maskable=maskable(batch, spec))
 
 
 def maskable(batch: TextBatch, spec: TextSpec) -> Rows:

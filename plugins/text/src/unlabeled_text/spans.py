@@ -1,0 +1,100 @@
+"""Laws of noise spans, for all samples at once: T5's alternating spans, Poisson spans, and random compositions.
+
+T5, https://arxiv.org/abs/1910.10683: of n tokens round(n d) are noise, in round(noise / mu) spans; both noise and the
+rest are cut uniformly at random, and the two alternate, the rest first. So the first token is never noise and the last
+always is: that is T5's law, kept as ``edge``; ``uniform`` turns the text by a random number of places, after which
+every token is noise equally often.
+
+    # B samples, T packed tokens, K parts of a sample, n tokens of a sample
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unlabeled.draw import Draw, Purpose
+from unlabeled_text.ragged import starts_of, within
+
+_LAST = torch.iinfo(torch.int64).max
+
+
+def compositions(total_B: Tensor, parts_B: Tensor, draw: Draw, purpose: int) -> Tensor:
+    """``int64[B, K]``: ``parts[b]`` positive numbers that add up to ``total[b]``, all such equally likely; then 0.
+
+    A sample of 0 parts gets zeros alone. ``parts <= total``.
+    """
+    most = max(int(parts_B.max()), 1) if len(parts_B) else 1
+    room = max(int(total_B.max()) - 1, 1) if len(total_B) else 1
+    cuts = most - 1
+    edge = total_B[:, None].expand(-1, 1)
+    if cuts:
+        # a uniform subset: the places with the smallest words; sorted, they are the cuts
+        words = draw.words(max(room, cuts), purpose) & _LAST
+        place = torch.arange(words.shape[1], device=words.device)
+        words = words.masked_fill(place >= (total_B - 1)[:, None], _LAST)
+        found = words.topk(cuts, dim=1, largest=False, sorted=True).indices + 1
+        unused = torch.arange(cuts, device=words.device) >= (parts_B - 1)[:, None]
+        edge = torch.cat((torch.where(unused, edge, found).sort(dim=1).values, edge), dim=1)
+    out = torch.diff(edge, dim=1, prepend=torch.zeros_like(edge[:, :1]))
+    return torch.where(parts_B[:, None] > 0, out, 0)
+
+
+def span_counts(n_B: Tensor, density_B: Tensor, mean_B: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Noise tokens and noise spans of each sample: ``int64[B]``, 0 where a text has fewer than two tokens."""
+    noise = (n_B.double() * density_B).round().long().clamp(min=1).minimum((n_B - 1).clamp(min=0))
+    spans = (noise.double() / mean_B).round().long().clamp(min=1, max=most)
+    return noise, spans.minimum(noise).minimum(n_B - noise)
+
+
+def noise_spans(n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, uniform: bool, most: int) -> Tensor:
+    """``bool[T]``, True = noise, over packed texts of ``n_B`` tokens; at most ``most`` spans a text."""
+    noise, spans = span_counts(n_B, density_B, mean_B, max(1, most - uniform))
+    kept = compositions(n_B - noise, torch.where(spans > 0, spans, (n_B > noise).long()), draw, Purpose.MASK_PLACE)
+    hidden = compositions(noise, spans, draw, Purpose.MASK_SIZE)
+    wide = max(kept.shape[1], hidden.shape[1])
+    lengths = torch.stack([torch.nn.functional.pad(x, (0, wide - x.shape[1])) for x in (kept, hidden)], dim=2)
+    total = int(n_B.sum())
+    sense = torch.tensor([False, True], device=n_B.device).repeat(len(n_B) * wide)
+    flags = sense.repeat_interleave(lengths.flatten(), output_size=total)
+    return turned(flags, n_B, draw) if uniform else flags
+
+
+def turned(x_T: Tensor, n_B: Tensor, draw: Draw) -> Tensor:
+    """Each text of ``n_B`` tokens turned by a random number of places."""
+    total = len(x_T)
+    turn = draw.integers(1, Purpose.SHIFT, n_B.clamp(min=1)[:, None])[:, 0]
+    each = n_B.repeat_interleave(n_B, output_size=total)
+    place = (within(n_B, total) + turn.repeat_interleave(n_B, output_size=total)) % each
+    return x_T[place + starts_of(n_B).repeat_interleave(n_B, output_size=total)]
+
+
+def poisson(bits: Tensor, mean: float) -> Tensor:
+    """Poisson numbers from 32 random bits each."""
+    steps = torch.arange(64, dtype=torch.float64)
+    mass = torch.exp(steps * torch.log(torch.tensor(mean, dtype=torch.float64)) - mean - torch.lgamma(steps + 1))
+    edges = (mass.cumsum(0) * (1 << 32)).long().to(bits.device)
+    return torch.searchsorted(edges, bits.contiguous(), right=True).clamp(max=63)
+
+
+def poisson_spans(n_B: Tensor, density: float, mean: float, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Lengths of spans ``[B, K]`` in Poisson law until round(n d) tokens are covered, and how many each sample has.
+
+    The last is cut to fit; spans of no token stand among them.
+    """
+    noise = (n_B.double() * density).round().long()
+    # as many tries as surely suffice: of its own length, so that a sample has the same in any batch
+    tries = 4 + 2 * noise
+    most = int(tries.max()) if len(tries) else 1
+    sizes = poisson(draw.bits(most, Purpose.MASK_SIZE), mean)
+    sizes = torch.where(torch.arange(most, device=n_B.device) < tries[:, None], sizes, 0)
+    before = sizes.cumsum(1) - sizes
+    used = before < noise[:, None]
+    sizes = torch.where(used, sizes.minimum(noise[:, None] - before), 0)
+    return sizes, used.sum(1)
+
+
+def gaps(kept_B: Tensor, spans_B: Tensor, draw: Draw) -> Tensor:
+    """``int64[B, K + 1]``: tokens before, between and after spans, uniformly at random, none or more each."""
+    parts = spans_B + 1
+    return (compositions(kept_B + parts, parts, draw, Purpose.MASK_PLACE) - 1).clamp(min=0)
