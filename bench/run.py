@@ -100,6 +100,31 @@ def audio(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def text_quality(found: dict[str, Any]) -> str:
+    """A table for each data set: mean and deviation over seeds, and the steps that fit the budget."""
+    tables = []
+    for where in dict.fromkeys(row["data"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["data"] == where]
+        keys = list(rows[0]["numbers"])
+        cells = [(r["row"], *(number(r["numbers"][k]) for k in keys),
+                  f"{statistics.mean(r['steps']):.0f}" if any(r["steps"]) else "") for r in rows]  # fmt: skip
+        tables.append(f"{where}\n\n{table(('', *keys, 'steps'), cells)}")
+    encoder = ", ".join(f"{key} {value}" for key, value in found["encoder"].items())
+    return (
+        f"{found['seconds']:g} CPU-seconds a run, {found['seeds']} seeds, batch {found['batch']}; {encoder}; "
+        "in %, mean ± deviation over seeds.\n\n" + "\n\n".join(tables)
+    )
+
+
+def text_speed(found: dict[str, Any]) -> str:
+    """Rates of ours and of the other side, where there is one."""
+    rows = []
+    for row in found["rows"]:
+        other = [row["theirs"], f"{row['theirs_rate']:.3g}", f"**{row['ratio']:.2f} x**"] if row["theirs"] else [""] * 3
+        rows.append((row["case"], f"{row['ours_rate']:.3g}", *other))
+    return table(("case", "ours", "beside", "its rate", "ours / it"), rows)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "paired": (
         "Loss curves beside lightly's modules",
@@ -184,7 +209,15 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         rows_of(**{"": "{name}", "ours, MB": "**{mb:.0f}**", "6 N^2 floats, MB": "{dense_mb:.0f}"}),
     ),
     "audio": ("Audio", audio),
+    "text_similarity": ("Text: sentence objectives from scratch", text_quality),
+    "text_words": ("Text: word objectives at equal CPU time", text_quality),
+    "text_adapt": ("Text: MiniLM continued on sentences of STS-B", text_quality),
+    "text_speed": ("Text: collation and steps", text_speed),
 }
+
+
+# sections that are a part of a script: its name, and the words that ask for the part
+PARTS = {f"text_{part}": ("text", "--only", part) for part in ("similarity", "words", "adapt")}
 
 
 def page() -> str:
@@ -212,7 +245,8 @@ def main() -> None:
     if not args.write:
         for name in args.only.split(","):
             print(f"== {name}", flush=True)
-            subprocess.run([sys.executable, str(HERE / f"{name}.py"), "--data", args.data], check=True)
+            script, *words = PARTS.get(name, (name,))
+            subprocess.run([sys.executable, str(HERE / f"{script}.py"), *words, "--data", args.data], check=True)
     (HERE / "RESULTS.md").write_text(page() + "\n", encoding="utf-8")
     print("wrote bench/RESULTS.md")
 
