@@ -14,6 +14,7 @@ from unlabeled.draw import Draw
 from unlabeled.masks import choose, gather_rows, keys
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import still
+from unlabeled.training.gradient_cache import cached_backward
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.modern import Causal, Modern
 from unlabeled_text.objectives.clm import CLM, SALT
@@ -251,6 +252,20 @@ def test_the_global_seed_changes_nothing(name):
         torch.manual_seed(seed)
         losses.append(objective(encoder, views).total)
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("name", ["simcse", "denosent", "ct_in_batch", "declutr", "space2", "vega"])
+def test_gradient_caching_gives_the_same_gradient(name):
+    found = []
+    for micro_batch in (0, 2):
+        encoder, objective = make(name)
+        views = make_views(encoder, objective.needs, range(6))
+        if micro_batch:
+            cached_backward(objective, encoder, views, micro_batch, seed=0)
+        else:
+            objective(encoder, views).total.backward()
+        found.append({key: p.grad for key, p in parameters(encoder, objective)})
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-5)
 
 
 @functools.cache

@@ -55,7 +55,7 @@ class Twins:
             raise UsageError(
                 "both views of a text have the same tokens and the encoder has dropout 0, so they are identical and "
                 "there is nothing to learn: set --encoder.dropout 0.1, or choose views that differ, such as "
-                "--views delete_twice"
+                "--views spans"
             )
 
 
