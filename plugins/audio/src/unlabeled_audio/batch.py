@@ -122,7 +122,8 @@ class AudioBatch:
     def _each(self, move: Callable[[Tensor], Tensor]) -> Self:
         names = ("ids", "wave", "mel", "target", "partner")
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: x if x is None else move(x) for name, x in values.items()})
+        moved: dict[str, Any] = {name: x if x is None else move(x) for name, x in values.items()}
+        return replace(self, **moved)
 
     @property
     def source(self) -> Tensor:

@@ -37,7 +37,7 @@ class Scan(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         decay, h = ctx.saved_tensors
         back = [grad[-1]]
         for step in range(len(grad) - 2, -1, -1):

@@ -60,12 +60,12 @@ class ConstantQ:
     Args:
         low: lowest tone in Hz; 0 = 32.7 (C1) from 16 kHz on, else 65.4 (C2).
         bins: tones; 0 = as many as lie below half the rate, at most 336.
-        octave: tones an octave.
+        octave: tones an octave (48 in MERT).
     """
 
     vocabulary = 0
 
-    def __init__(self, spec: AudioSpec, encoder: Any, *, low: float = 0.0, bins: int = 0, octave: int = 24) -> None:
+    def __init__(self, spec: AudioSpec, encoder: Any, *, low: float = 0.0, bins: int = 0, octave: int = 12) -> None:
         above(0, octave=octave)
         self.low = low or (32.703 if spec.rate >= 16000 else 65.406)
         most = int(octave * torch.log2(torch.tensor(0.49 * spec.rate / self.low)).item())

@@ -245,7 +245,7 @@ def load(folder: str) -> Any:
 
     try:
         config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-        kind = {"wav2vec2": Wav2Vec2Model, "hubert": HubertModel}.get(config.model_type)
+        kind: Any = {"wav2vec2": Wav2Vec2Model, "hubert": HubertModel}.get(config.model_type)
         if kind is None:
             raise ValueError(f"{folder} has a model of type {config.model_type}; it must be wav2vec2 or hubert")
         found = kind.from_pretrained(folder, config=quiet(config), local_files_only=True)
