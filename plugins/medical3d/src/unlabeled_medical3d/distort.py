@@ -64,15 +64,12 @@ def windows(
     return torch.cat(((drawn[..., :3] * (whole - side + 1)).floor(), side), -1).long()
 
 
-def inside(boxes_BN6: Tensor, size: Sequence[int]) -> Tensor:
-    """``bool[B, N, X, Y, Z]``, True inside each box."""
-    out = torch.ones(*boxes_BN6.shape[:2], 1, 1, 1, dtype=torch.bool, device=boxes_BN6.device)
-    for axis, length in enumerate(size):
-        at = torch.arange(length, device=boxes_BN6.device)
-        start, extent = boxes_BN6[..., axis, None], boxes_BN6[..., 3 + axis, None]
-        shape = [*boxes_BN6.shape[:2], 1, 1, 1]
-        shape[2 + axis] = length
-        out = out & ((at >= start) & (at < start + extent)).view(shape)
+def covered(boxes_BN6: Tensor, size: Sequence[int]) -> Tensor:
+    """``bool[B, 1, X, Y, Z]`` on the host, True inside any of a sample's boxes."""
+    out = torch.zeros(len(boxes_BN6), 1, *size, dtype=torch.bool)
+    for boxes, target in zip(boxes_BN6.tolist(), out):
+        for x, y, z, a, b, c in boxes:
+            target[0, x : x + a, y : y + b, z : z + c] = True
     return out
 
 
@@ -147,14 +144,13 @@ def paint(x: Tensor, draw: Draw, chance: float, inner: float, count: int = 5) ->
     large = windows(host, Use.PAINT_LARGE, count, [3 * n // 7 for n in size], [max(1, 4 * n // 7) for n in size], size)
     boxes = torch.where((kind == 1)[:, None, None], small, large)
     used = torch.arange(count) < 1 + (drawn[:, 2:] * count).long()  # one box at least
-    boxes = torch.where(used[..., None], boxes, boxes[:, :1]).to(x.device)
-    covered = inside(boxes, size).any(1, keepdim=True)
-    there = per_sample(kind, x)
-    replaced = ((there == 1) & covered) | ((there == 2) & ~covered)
+    there = covered(torch.where(used[..., None], boxes, boxes[:, :1]), size).to(x.device)
+    done = per_sample(kind, x)
+    replaced = ((done == 1) & there) | ((done == 2) & ~there)
     return torch.where(replaced, uniform_noise(x, draw), x), kind
 
 
-def cutout(x: Tensor, draw: Draw, most: float, count: int = 24) -> tuple[Tensor, Tensor]:
+def cutout(x: Tensor, draw: Draw, most: float, count: int = 160) -> tuple[Tensor, Tensor]:
     """Cuboids of noise until a budget of voxels, uniform in [0, most], is spent; and the share that was: ``[B]``.
 
     Sides are a twentieth to a quarter of the volume's. The cuboid that would overspend is left out, and those after it.
@@ -164,5 +160,5 @@ def cutout(x: Tensor, draw: Draw, most: float, count: int = 24) -> tuple[Tensor,
     budget = host.uniform(1, Use.CUT_BUDGET) * most * x[0, 0].numel()
     spent = boxes[..., 3:].prod(-1).cumsum(1)
     boxes = boxes * (spent <= budget)[..., None]  # an extent of 0 covers nothing
-    covered = inside(boxes.to(x.device), size).any(1, keepdim=True)
-    return torch.where(covered, uniform_noise(x, draw), x), covered.flatten(1).float().mean(1).cpu()
+    there = covered(boxes, size)
+    return torch.where(there.to(x.device), uniform_noise(x, draw), x), there.flatten(1).float().mean(1)
