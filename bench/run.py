@@ -100,6 +100,34 @@ def audio(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def medical3d(found: dict[str, Any]) -> str:
+    """Speed beside MONAI, curves of Dice on the hippocampus, areas under the ROC curve on AdrenalMNIST3D."""
+    parts = []
+    if "speed" in found:
+        rows = []
+        for row in found["speed"]:
+            memory = f"{row['memory_ratio']:.0f} x ({row['ours_mb']:.0f} MB)" if "memory_ratio" in row else ""
+            seconds = (f"{row[side]:.3f}" for side in ("theirs_s", "ours_s"))
+            rows.append((row["what"], f"**{row['ratio']:.1f} x**", f"{row['wanted']} x", *seconds, memory))
+        parts.append(table(("", "faster", "wanted", "theirs, CPU s", "ours, CPU s", "less memory"), rows))
+    if "hippocampus" in found:
+        rows = []
+        for row in found["hippocampus"]:
+            counts = list(next(iter(row["scores"].values())))
+            for kind, by_count in row["scores"].items():
+                cells = [number([100 * s["dice"] for s in by_count[k]]) for k in counts]
+                used = f"{statistics.mean(row['cpu_s']) / 60:.1f}" if kind == "pre-trained" else ""
+                rows.append((row["recipe"], kind, *cells, used))
+        head = ("recipe", "encoder", *(f"k = {k}" for k in counts), "CPU min of pre-training")
+        about = f"{row['head']} head, {row['finetune_steps']} steps of {row['batch']} crops, {row['test']} test volumes"
+        parts.append(f"Hippocampus, mean Dice in % of k labeled volumes; {about}.\n\n{table(head, rows)}")
+    if "adrenal" in found:
+        lines = [(r["row"], number(r["auc"])) for r in found["adrenal"] if r["auc"]]
+        spec = next(r["spec"] for r in found["adrenal"] if "spec" in r)
+        parts.append(f"AdrenalMNIST3D at 2 mm, AUC in % ({spec}).\n\n{table(('', 'AUC'), lines)}")
+    return "\n\n".join(parts)
+
+
 def text_quality(found: dict[str, Any]) -> str:
     """A table for each data set: mean and deviation over seeds, and the steps that fit the budget."""
     tables = []
@@ -209,6 +237,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         rows_of(**{"": "{name}", "ours, MB": "**{mb:.0f}**", "6 N^2 floats, MB": "{dense_mb:.0f}"}),
     ),
     "audio": ("Audio", audio),
+    "medical3d": ("Medical 3D", medical3d),
     "text_similarity": ("Text: sentence objectives from scratch", text_quality),
     "text_words": ("Text: word objectives at equal CPU time", text_quality),
     "text_adapt": ("Text: MiniLM continued on sentences of STS-B", text_quality),
