@@ -17,7 +17,7 @@ from unlabeled.errors import above
 from unlabeled_graph.adjacency import adjacency_of
 from unlabeled_graph.chance import graph_draw, link_words, unit
 from unlabeled_graph.data import GraphBatch, GraphSpec
-from unlabeled_graph.edits import add_links, drop_links, keep_edges
+from unlabeled_graph.edits import drop_links, keep_edges, perturb_links
 from unlabeled_graph.sparse import SparseRows, dense, scale_columns
 
 PAGERANK = 0.85
@@ -35,12 +35,18 @@ def centrality(batch: GraphBatch, kind: str) -> Tensor:
     return rank
 
 
-def chances(weight_N: Tensor, share: float, most: float) -> Tensor:
-    """``[N]`` probabilities of being dropped, with mean ``share``, less for greater weights, none above ``most``."""
-    if not len(weight_N):
-        return weight_N
-    gap = (weight_N.max() - weight_N) / (weight_N.max() - weight_N.mean()).clamp(min=1e-9)
-    return (gap * share).clamp(max=most)
+def chances(weight_GN: Tensor, share: float, most: float) -> Tensor:
+    """``[G, N]`` probabilities of being dropped, with mean ``share``, less for greater weights, none above ``most``."""
+    top, mean = weight_GN.amax(1, keepdim=True), weight_GN.mean(1, keepdim=True)
+    return ((top - weight_GN) / (top - mean).clamp(min=1e-9) * share).clamp(max=most)
+
+
+def link_chances(weight_E: Tensor, group_E: Tensor, groups: int, share: float, most: float) -> Tensor:
+    """``[E]``: likewise, within each graph."""
+    top = torch.full((groups,), -torch.inf, device=weight_E.device).scatter_reduce(0, group_E, weight_E, "amax")
+    count = torch.bincount(group_E, minlength=groups).clamp(min=1)
+    mean = torch.zeros(groups, device=weight_E.device).index_add(0, group_E, weight_E) / count
+    return ((top[group_E] - weight_E) / (top - mean)[group_E].clamp(min=1e-9) * share).clamp(max=most)
 
 
 class Adaptive:
@@ -72,13 +78,15 @@ class Adaptive:
     def __call__(self, batch: GraphBatch, draw: Draw) -> list[View]:
         if ("gca", self.by) not in batch.memo:
             batch.memo["gca", self.by] = self._weights(batch)
-        link_E, column_F = batch.memo["gca", self.by]
+        link_E, column_GF = batch.memo["gca", self.by]
+        group, groups = batch.group[batch.edges[1]], len(batch.lengths)
         made = []
         for number, (links, columns) in enumerate(zip(self.links, self.columns, strict=True)):
             each = draw.at(number)
-            kept = unit(link_words(batch, each, Purpose.EDGE)) >= chances(link_E, links, self.most)
+            chance = link_chances(link_E, group, groups, links, self.most)
+            kept = unit(link_words(batch, each, Purpose.EDGE)) >= chance
             words = graph_draw(batch, each).words(batch.x.shape[1], Purpose.FEATURE)
-            shown_GF = (unit(words) >= chances(column_F, columns, self.most)).float()
+            shown_GF = (unit(words) >= chances(column_GF, columns, self.most)).float()
             made.append(View(_show(keep_edges(batch, kept), shown_GF), "global"))
         return made
 
@@ -86,12 +94,13 @@ class Adaptive:
         """Log centrality of each edge, the mean of its ends, and of each column, summed over the nodes that have it."""
         central = centrality(batch, self.by)
         link_E = central[batch.edges].mean(0).log()
-        x = batch.x
+        x, shape = batch.x, (len(batch.lengths), batch.x.shape[1])
         if isinstance(x, SparseRows):
-            column = torch.zeros(x.shape[1], device=batch.device)
-            column.index_add_(0, x.pattern.columns, x.values.abs() * central[x.pattern.rows])
+            column, rows = torch.zeros(shape, device=batch.device), x.pattern.rows
+            place = (batch.group[rows], x.pattern.columns)
+            column.index_put_(place, x.values.abs() * central[rows], accumulate=True)
         else:
-            column = (x.abs() * central[:, None]).sum(0)
+            column = torch.zeros(shape, device=batch.device).index_add(0, batch.group, x.abs() * central[:, None])
         return link_E, column.clamp(min=1e-9).log()
 
 
@@ -122,8 +131,7 @@ class Perturb:
         made = [View(batch, "global", params={"edits": none})]
         for number, share in enumerate(self.strengths, start=1):
             each = draw.at(number)
-            changed = add_links(drop_links(batch, each, share), each, share)
-            made.append(View(changed, "perturbed", params={"edits": none + 2 * share}))
+            made.append(View(perturb_links(batch, each, share), "perturbed", params={"edits": none + 2 * share}))
         return made
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.draw import Purpose
+from unlabeled.draw import Purpose, mix64
 from unlabeled.errors import above
 from unlabeled.heads import full
 from unlabeled.objectives.masked import union_mean
@@ -131,8 +131,7 @@ class Node2Vec(nn.Module):
         start = start.repeat_interleave(self.walks)
         found = walk(Neighbors(layout.edges, layout.total), start, words, self.length, self.p, self.q)
         ahead = context_pairs(found, self.window)
-        owner = torch.arange(ahead.shape[1], device=z_TD.device)
-        chance = more_words(words[owner % len(words)] + owner, self.negatives)
+        chance = self._chance(words, found)
         lengths = torch.tensor(layout.lengths, device=z_TD.device)[layout.group[ahead[0]]]
         starts = torch.tensor(layout.offsets[:-1], device=z_TD.device)[layout.group[ahead[0]]]
         other = starts[:, None] + below(chance, lengths[:, None])
@@ -140,6 +139,13 @@ class Node2Vec(nn.Module):
         true = F.softplus(-(center * z_TD[ahead[1]]).sum(1))
         false = F.softplus((center[:, None] * z_TD[other]).sum(2)).sum(1)
         return union_mean(true), union_mean(false)
+
+    def _chance(self, words_W: Tensor, walks_WL: Tensor) -> Tensor:
+        """``int64[P, K]``: random bits for each pair, by its walker and the places of both in the walk."""
+        place = torch.arange(walks_WL.shape[1], device=walks_WL.device).expand_as(walks_WL)
+        walker = torch.arange(len(walks_WL), device=walks_WL.device)[:, None].expand_as(walks_WL)
+        (first, second), owner = context_pairs(place, self.window), context_pairs(walker, self.window)[0]
+        return more_words(mix64(words_W[owner] + first * place.shape[1] + second), self.negatives)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         self.step.fill_(progress.step)
