@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from common import arguments, child, save
+from common import arguments, save
 
 ENCODER = {"name": "modern", "width": 128, "depth": 3, "window": 0, "dropout": 0.1}
 VOCABULARY = 8192
@@ -37,6 +34,8 @@ ADAPT = {
     "denosent": {"recipe": "denosent"},
     "tsdae": {"recipe": "tsdae"},
 }
+PLAN = {"similarity": SENTENCE, "words": WORDS, "adapt": ADAPT}
+PLACES = {"similarity": ("stsb", "agnews"), "words": ("agnews", "sst2"), "adapt": ("stsb",)}
 
 
 def config(recipe: str, path: str, over: dict[str, Any], seed: int) -> Any:
@@ -92,20 +91,15 @@ def train(parts: Any, seconds: float, seed: int) -> int:
     raise AssertionError("the loop ends by its budget")
 
 
-def one(group: str, method: str, path: str, seconds: str, seed: str) -> dict[str, Any]:
-    """Train and probe in this process; the numbers of a trained encoder, or of an untrained one for 0 seconds."""
-    import torch
-
+def one(group: str, method: str, path: str, seconds: float, seed: int, data: Any) -> dict[str, Any]:
+    """Train and probe; the numbers of a trained encoder, or of an untrained one for 0 seconds."""
     from unlabeled.build import build
 
-    torch.set_num_threads(1)
-    how = {**SENTENCE, **WORDS}[method] if group != "adapt" else ADAPT[method]
-    over = {key: value for key, value in how.items() if key != "recipe"}
-    if group == "adapt":
-        over |= adapted()
-    parts = build(config(how["recipe"], path, over, int(seed)))
-    steps = train(parts, float(seconds), int(seed)) if float(seconds) else 0
-    return {"steps": steps, "numbers": numbers(parts.encoder, parts.data, "pre-trained")}
+    how = PLAN[group][method]
+    over = {key: value for key, value in how.items() if key != "recipe"} | (adapted() if group == "adapt" else {})
+    parts = build(config(how["recipe"], path, over, seed), data)
+    steps = train(parts, seconds, seed) if seconds else 0
+    return {"steps": steps, "numbers": numbers(parts.encoder, data, "pre-trained")}
 
 
 def adapted() -> dict[str, Any]:
@@ -141,72 +135,60 @@ def numbers(encoder: Any, data: Any, kind: str) -> dict[str, float]:
     return found
 
 
-def baseline(name: str, path: str) -> dict[str, Any]:
+def baseline(name: str, data: Any) -> dict[str, Any]:
     """The numbers of a baseline without a model, or of MiniLM."""
     import torch
 
-    from unlabeled.build import build_data
     from unlabeled_text.baselines import TFIDF, MiniLM, RandomVectors
 
-    torch.set_num_threads(1)
-    data = build_data(config("mlm", path, {}, 0))
-    made = {"TF-IDF": TFIDF, "random vectors": RandomVectors, "MiniLM": MiniLM}[name](data.spec)
+    made: Any = {"TF-IDF": TFIDF, "random vectors": RandomVectors, "MiniLM": MiniLM}[name](data.spec)
     if hasattr(made, "fit"):
         ids = torch.arange(len(data))
         made.fit(data, ids if data.test is None else ids[~data.test])
     return {"steps": 0, "numbers": numbers(made, data, "no model")}
 
 
-def rows(group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int) -> list[dict[str, Any]]:
+def rows(group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int, minilm: str) -> list[Any]:
     """A row for each method and data set: values of every seed."""
+    from unlabeled.build import build_data
+
     found: list[dict[str, Any]] = []
+
+    def add(where: str, name: str, runs: list[dict[str, Any]]) -> None:
+        values = {key: [run["numbers"][key] for run in runs] for key in runs[0]["numbers"]}
+        found.append({"data": where, "row": name, "steps": [run["steps"] for run in runs], "numbers": values})
+        print(json.dumps(found[-1]), flush=True)
+
     for where, path in sets.items():
-        names = ["TF-IDF", "random vectors", "MiniLM"] if group != "adapt" else ["MiniLM"]
-        for name in names:
-            got = child(Path(__file__), "--baseline", name, path)
-            found.append({"data": where, "row": name, "steps": [0], "numbers": _listed([got["numbers"]])})
-            print(found[-1], flush=True)
-        for name in (["untrained"] if group != "adapt" else []) + list(methods):
-            spent = 0.0 if name == "untrained" else seconds
-            method = next(iter(methods)) if name == "untrained" else name
-            runs = [child(Path(__file__), "--one", group, method, path, str(spent), str(s)) for s in range(seeds)]
-            found.append({"data": where, "row": name, "steps": [r["steps"] for r in runs],
-                          "numbers": _listed([r["numbers"] for r in runs])})  # fmt: skip
-            print(found[-1], flush=True)
+        over = {"data": adapted()["data"]} if group == "adapt" else {}
+        data = build_data(config("mlm", path, over, 0))
+        names = ["TF-IDF", "random vectors"] if group != "adapt" else []
+        for name in names + (["MiniLM"] if where in minilm.split(",") else []):
+            add(where, name, [baseline(name, data)])
+        if group != "adapt":
+            first = next(iter(PLAN[group]))
+            add(where, "untrained", [one(group, first, path, 0.0, 1000 + s, data) for s in range(seeds)])
+        for name in methods:
+            add(where, name, [one(group, name, path, seconds, s, data) for s in range(seeds)])
     return found
 
 
-def _listed(runs: list[dict[str, float]]) -> dict[str, list[float]]:
-    return {key: [run[key] for run in runs] for key in runs[0]}
-
-
-def gain(found: list[dict[str, Any]], where: str, row: str, over: str) -> float:
-    """Mean of a row's first number less that of another row."""
-    means = {r["row"]: statistics.mean(next(iter(r["numbers"].values()))) for r in found if r["data"] == where}
-    return means[row] - means[over]
-
-
 def main() -> None:
-    args = arguments(__doc__, seconds=120.0, seeds=5, only="similarity,words,adapt", methods="")
-    base = args.data / "text"
-    sets = {name: str(base / name) for name in ("stsb", "agnews", "sst2")}
-    plan = {
-        "similarity": (SENTENCE, {k: sets[k] for k in ("stsb", "agnews")}),
-        "words": (WORDS, {k: sets[k] for k in ("agnews", "sst2")}),
-        "adapt": (ADAPT, {"stsb": sets["stsb"]}),
-    }
+    import torch
+
+    args = arguments(
+        __doc__, seconds=120.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
+        minilm="stsb",
+    )  # fmt: skip
+    torch.set_num_threads(1)
     for group in args.only.split(","):
-        methods, places = plan[group]
-        chosen = {k: v for k, v in methods.items() if not args.methods or k in args.methods.split(",")}
-        found = rows(group, chosen, places, args.seconds, args.seeds)
-        save(f"text_{group}", {"seconds": args.seconds, "seeds": args.seeds, "encoder": ENCODER, "batch": BATCH,
+        sets = {k: str(args.data / "text" / k) for k in args.sets.split(",") if k in PLACES[group]}
+        methods = [k for k in PLAN[group] if not args.methods or k in args.methods.split(",")]
+        found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm)
+        encoder = {"name": "all-MiniLM-L6-v2"} if group == "adapt" else ENCODER
+        save(f"text_{group}", {"seconds": args.seconds, "seeds": args.seeds, "encoder": encoder, "batch": BATCH,
                                "rows": found})  # fmt: skip
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] == "--one":
-        print(json.dumps(one(*sys.argv[2:7])))
-    elif len(sys.argv) > 1 and sys.argv[1] == "--baseline":
-        print(json.dumps(baseline(*sys.argv[2:4])))
-    else:
-        main()
+    main()
