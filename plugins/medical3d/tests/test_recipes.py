@@ -11,9 +11,9 @@ from unlabeled.contract import Progress
 from unlabeled.recipes import load_recipe, recipe_files
 
 NAMES = [
-    "alice", "barlow_twins", "byol", "data2vec", "dino", "global_local", "i_jepa", "joint_image_volume", "lejepa", "mae",
-    "moco_v2", "moco_v3", "models_genesis", "simclr", "simmim", "simsiam", "spark", "swav", "swin_unetr", "uni4eye",
-    "vicreg", "voco", "voco_2025", "volume_fusion",
+    "alice", "barlow_twins", "byol", "data2vec", "dino", "global_local", "i_jepa", "joint_image_volume", "lejepa",
+    "mae", "moco_v2", "moco_v3", "models_genesis", "simclr", "simmim", "simsiam", "spark", "swav", "swin_unetr",
+    "uni4eye", "vicreg", "voco", "voco_2025", "volume_fusion",
 ]  # fmt: skip
 
 
