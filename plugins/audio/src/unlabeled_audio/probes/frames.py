@@ -94,7 +94,7 @@ class Frames:
     needs_labels = True
     kinds = ENCODERS
 
-    def __init__(self, *, most: int = 20000) -> None:
+    def __init__(self, *, most: int = 5000) -> None:
         above(0, most=most)
         self.most = most
         self.spec = f"frames-v1: the clip's class of each frame, logistic regression with C 1 on {most} frames of train"

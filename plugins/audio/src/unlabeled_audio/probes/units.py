@@ -142,7 +142,7 @@ class TokenSequence:
     needs_labels = True
     kinds = ENCODERS
 
-    def __init__(self, *, count: int = 50, k: int = 5, most: int = 1000) -> None:
+    def __init__(self, *, count: int = 50, k: int = 5, most: int = 500) -> None:
         above(1, count=count)
         above(0, k=k, most=most)
         self.count, self.k, self.most = count, k, most
