@@ -8,14 +8,16 @@ specs. Speed: both sides in one run, in turn, medians of CPU seconds an epoch.
 from __future__ import annotations
 
 import json
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import HERE, RESULTS, arguments, child, in_turn, machine, median
+from common import RESULTS, arguments, child, in_turn, machine, median
 from torch import nn
 
 from unlabeled.build import build, build_data, build_encoder, construct, trainable
@@ -304,9 +306,30 @@ def speed(shared: Path, rounds: int) -> None:
         row = {"name": name, **found, "ratio": found["plain"] / found["ours"], "least": least}
         print(row, flush=True)
         keep("graph_speed", row)
-    row = {"name": "InfoNCE, 20,000 nodes, chunks of 1,024", **child(HERE / "infonce.py", "--one", "20000", "1024")}
+
+
+def memory(nodes: int = 20_000, chunk: int = 1024) -> None:
+    """Peak memory of GRACE's loss over all nodes, forward and backward, in a fresh process."""
+    found = child(Path(__file__), "--one", str(nodes), str(chunk))
+    row = {"name": f"InfoNCE, {nodes:,} nodes, chunks of {chunk:,}", **found, "dense_mb": 6 * nodes**2 * 4 / 2**20}
     print(row, flush=True)
-    keep("graph_memory", row | {"dense_mb": 6 * 20000**2 * 4 / 2**20})
+    keep("graph_memory", row)
+
+
+def one(nodes: int, chunk: int) -> dict[str, float]:
+    from unlabeled.heads import unit
+    from unlabeled.objectives.infonce import nt_xent
+
+    def step(count: int) -> float:
+        start = time.process_time()
+        views = [torch.randn(count, 128, requires_grad=True) for _ in range(2)]
+        nt_xent(unit(views[0]), unit(views[1]), 0.4, chunk=chunk).backward()
+        return time.process_time() - start
+
+    step(64)  # loads kernels before the first reading
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = step(nodes)
+    return {"mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, "seconds": seconds}
 
 
 # ---------------------------------------------------------------------------------------------- results
@@ -331,9 +354,11 @@ def main() -> None:
     args = arguments(__doc__ or "", only="", seeds=5, epochs=0, rounds=3)
     torch.set_num_threads(1)
     wanted = [name.strip() for name in args.only.split(",") if name.strip()]
-    for name in wanted or [*NODE_ROWS, *GRAPH_ROWS, "speed"]:
+    for name in wanted or [*NODE_ROWS, *GRAPH_ROWS, "speed", "memory"]:
         if name == "speed":
             speed(args.data, args.rounds)
+        elif name == "memory":
+            memory()
         elif name in GRAPH_ROWS:
             graph_row(name, args.data, args.seeds, args.epochs)
         elif name in NODE_ROWS:
@@ -341,8 +366,12 @@ def main() -> None:
             for kind, numbers in row["rows"].items():
                 print(f"{name:16} {kind:14}", {k: show(v) for k, v in numbers.items()})
         else:
-            raise SystemExit(f"no row {name!r}; rows: {', '.join([*NODE_ROWS, *GRAPH_ROWS])}, speed")
+            raise SystemExit(f"no row {name!r}; rows: {', '.join([*NODE_ROWS, *GRAPH_ROWS])}, speed, memory")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--one"]:
+        torch.set_num_threads(1)
+        print(json.dumps(one(int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        main()
