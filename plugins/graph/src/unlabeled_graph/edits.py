@@ -149,15 +149,28 @@ def add_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
 
     Nearly complete graphs have no room for all of them. New links carry the mean features of the old.
     """
+    return _added(batch, draw, link_counts(batch, share), batch.edges)
+
+
+def perturb_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
+    """With an exact share of the links of each graph dropped, and as many added where there were none."""
+    return _added(drop_links(batch, draw, share), draw, link_counts(batch, share), batch.edges)
+
+
+def link_counts(batch: GraphBatch, share: Share) -> list[int]:
+    """How many links of each graph make ``share`` of it."""
     forward = forward_of(batch)
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
-    counts = counts_of(share, per_group(owner, int(forward.sum()), batch))
+    return counts_of(share, per_group(owner, int(forward.sum()), batch))
+
+
+def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> GraphBatch:
+    """With ``counts[g]`` new links of each graph, none of them among the edges ``taken[2, E]``."""
     most = max(counts, default=0)
     if most == 0:
         return batch
-    pairs, group = _new_pairs(batch, draw, 4 * most + 8)
-    words = mix64(pairs[0] * batch.total + pairs[1])
-    pairs = pairs[:, exact(_first(words, pairs, batch, draw), group, counts)]
+    pairs, group = _new_pairs(batch, draw, 4 * most + 8, taken)
+    pairs = pairs[:, exact(pair_words(row_words(batch, draw, ADD), pairs, batch.symmetric), group, counts)]
     if batch.symmetric:
         pairs = torch.cat((pairs, pairs.flip(0)), dim=1)
     edges, order = sort_edges(torch.cat((batch.edges, pairs), dim=1), batch.total)
@@ -165,13 +178,14 @@ def add_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     def of_edges(x: Tensor | None) -> Tensor | None:
         if x is None:
             return None
-        more = torch.cat((x, x.mean(0, keepdim=True).expand(pairs.shape[1], *x.shape[1:])))
+        mean = x.mean(0, keepdim=True) if len(x) else x.new_zeros(1, *x.shape[1:])
+        more = torch.cat((x, mean.expand(pairs.shape[1], *x.shape[1:])))
         return more if order is None else more[order]
 
     return batch.altered(edges=edges, edge_attr=of_edges(batch.edge_attr), weight=of_edges(batch.weight))
 
 
-def _new_pairs(batch: GraphBatch, draw: Draw, tries: int) -> tuple[Tensor, Tensor]:
+def _new_pairs(batch: GraphBatch, draw: Draw, tries: int, taken: Tensor) -> tuple[Tensor, Tensor]:
     """Pairs of nodes of a group that have no edge, each once, the lower row first, and the group of each."""
     lengths = torch.tensor(batch.lengths, device=batch.device)[:, None]
     each = graph_draw(batch, draw)
@@ -182,14 +196,9 @@ def _new_pairs(batch: GraphBatch, draw: Draw, tries: int) -> tuple[Tensor, Tenso
         pairs = pairs.sort(0).values
     pairs = torch.unique(pairs[:, pairs[0] != pairs[1]], dim=1)
     total = batch.total
-    known = torch.isin(pairs[0] * total + pairs[1], batch.edges[0] * total + batch.edges[1])
+    known = torch.isin(pairs[0] * total + pairs[1], taken[0] * total + taken[1])
     pairs = pairs[:, ~known]
     return pairs, batch.group[pairs[0]]
-
-
-def _first(words: Tensor, pairs: Tensor, batch: GraphBatch, draw: Draw) -> Tensor:
-    """A word for each pair that depends on its nodes and not on their rows."""
-    return pair_words(row_words(batch, draw, ADD), pairs, batch.symmetric)
 
 
 # ------------------------------------------------------------------------------------------------- walks
@@ -246,9 +255,7 @@ def walk_subgraph(batch: GraphBatch, draw: Draw, share: Share) -> tuple[GraphBat
 
 def drop_paths(batch: GraphBatch, draw: Draw, share: Share, length: int) -> GraphBatch:
     """Without an exact share of the links, those along random walks of ``length`` (MaskGAE, 2205.10053)."""
-    forward = forward_of(batch)
-    owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
-    counts = counts_of(share, per_group(owner, int(forward.sum()), batch))
+    counts = link_counts(batch, share)
     if max(counts, default=0) == 0:
         return batch
     sent = [-(-2 * count // length) + 1 for count in counts]

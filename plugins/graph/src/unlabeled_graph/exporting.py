@@ -8,6 +8,7 @@ module maps ``(x, edge_index)`` to one row a node; pooling is a further line.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,19 +100,20 @@ def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
         f"    ({name!r}, ({code}, {signature!r}))" if "->" in signature else f"    ({name!r}, {code})"
         for name, code, signature in steps_of(encoder)
     )
-    pool = {"mean": "global_mean_pool", "sum": "global_add_pool", "max": "global_max_pool"}[encoder.shape.pool]
-    level = (
-        f"# one vector a graph: {pool}(model({inputs(encoder)}), batch)"
-        if spec.level == "graph"
-        else "# one vector a node"
-    )
+    used = sorted(set(re.findall(r"\w+Conv(?=\()", layers)))
+    level = "# one vector a node"
+    if spec.level == "graph":
+        used.append(
+            {"mean": "global_mean_pool", "sum": "global_add_pool", "max": "global_max_pool"}[encoder.shape.pool]
+        )
+        level = f"# one vector a graph: {used[-1]}(model({inputs(encoder)}), batch)"
     return "\n".join(
         (
             "from collections import OrderedDict",
             "",
             "import torch",
             "from safetensors.torch import load_file",
-            "from torch_geometric.nn import *",
+            f"from torch_geometric.nn import {', '.join([*used, 'Sequential'])}",
             "",
             f"model = Sequential({inputs(encoder)!r}, OrderedDict([\n{layers},\n]))",
             f"model.load_state_dict(load_file({f'{folder}/{WEIGHTS}'!r}))",

@@ -72,14 +72,23 @@ def one_of(kinds_TC: Tensor) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------- Planetoid
 
-_ALLOWED = {
-    "numpy.core.multiarray._reconstruct",
-    "numpy.ndarray",
-    "numpy.dtype",
-    "scipy.sparse.csr.csr_matrix",
-    "collections.defaultdict",
-    "__builtin__.list",
-    "builtins.list",
+
+def _latin1(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")  # how Python 3 writes bytes in an old pickle
+
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ALLOWED: dict[str, Any] = {
+    "numpy.core.multiarray._reconstruct": _RECONSTRUCT,
+    "numpy._core.multiarray._reconstruct": _RECONSTRUCT,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "scipy.sparse.csr.csr_matrix": scipy.sparse.csr_matrix,
+    "scipy.sparse._csr.csr_matrix": scipy.sparse.csr_matrix,
+    "collections.defaultdict": collections.defaultdict,
+    "__builtin__.list": list,
+    "builtins.list": list,
+    "_codecs.encode": _latin1,
 }
 
 
@@ -88,13 +97,9 @@ class _Known(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
-        if full not in _ALLOWED and full != "scipy.sparse._csr.csr_matrix":
+        if full not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {full}, which no Planetoid file needs")
-        if name == "csr_matrix":
-            return scipy.sparse.csr_matrix
-        if name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]
-        return {"ndarray": np.ndarray, "dtype": np.dtype, "list": list}.get(name, collections.defaultdict)
+        return _ALLOWED[full]
 
 
 def _load(path: Path) -> Any:

@@ -19,16 +19,17 @@ from torch import Tensor
 
 from unlabeled.errors import UsageError
 from unlabeled_graph.arrays import class_names, degree_columns
-from unlabeled_graph.pyg import Data, HeteroData
+from unlabeled_graph.pyg import CLASSES, Data, HeteroData
 from unlabeled_graph.raw import SETS, Raw
 
 
 def read_object(path: Path, degrees: int) -> Raw:
     """What a ``.pt`` file holds; ``degrees`` is F where nodes have no features of their own."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(CLASSES):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cause = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), repr(error)[:200])
         raise UsageError(f"{path} cannot be read as a PyG file without running code in it: {cause}") from error
     if isinstance(found, Mapping) and "edge_index" in found:
         found = Data.from_dict(dict(found))

@@ -110,8 +110,7 @@ class Chosen:
         def shares(name: str, share: float, other: float = 0.0) -> list[float]:
             return [share if found == name else other for found in names]
 
-        links = shares("links", self.strength / 2)
-        batch = edits.add_links(edits.drop_links(batch, draw, links), draw, links)
+        batch = edits.perturb_links(batch, draw, shares("links", self.strength / 2))
         batch = edits.noisy_rows(batch, draw, shares("features", self.strength))
         batch, origin = edits.drop_nodes(batch, draw, shares("nodes", self.strength))
         if "subgraph" in names:

@@ -1,0 +1,58 @@
+"""Decoders: some rows alone equal those of all, and one layer equals PyG's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from graph_samples import many, single
+
+from unlabeled_graph import decoders
+from unlabeled_graph.pyg import nn as pyg
+
+ALL = [decoders.GCNDecoder, decoders.GATDecoder, decoders.GINDecoder, decoders.MLPDecoder]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_rows_alone_equal_those_of_all_in_value_and_gradient(kind: Any) -> None:
+    torch.manual_seed(0)
+    batch = many().__getitems__([0, 1, 2, 3])
+    decoder, tokens = kind(4, 7), torch.randn(batch.total, 4, requires_grad=True)
+    rows = torch.tensor([0, 5, 6, 20])
+    some, every = decoder(tokens, batch.layout, rows=rows), decoder(tokens, batch.layout)
+    assert every.shape == (batch.total, 7)
+    assert torch.allclose(some, every[rows], atol=1e-6)
+    wanted = [tokens, *decoder.parameters()]
+    for a, b in zip(
+        torch.autograd.grad(some.square().sum(), wanted), torch.autograd.grad(every[rows].square().sum(), wanted)
+    ):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_layers_equal_pyg() -> None:
+    torch.manual_seed(0)
+    batch = single(12)
+    tokens = torch.randn(12, 4)
+    gcn, gat = pyg.GCNConv(4, 7), pyg.GATConv(4, 7)
+    ours: Any = decoders.GCNDecoder(4, 7)
+    ours.project.load_state_dict({"weight": gcn.lin.weight, "bias": gcn.bias})
+    assert torch.allclose(ours(tokens, batch.layout), gcn(tokens, batch.edges), atol=1e-6)
+    ours = decoders.GATDecoder(4, 7)
+    state = {"source": gat.att_src[0], "target": gat.att_dst[0]}
+    ours.load_state_dict({**state, "project.weight": gat.lin.weight, "project.bias": gat.bias})
+    assert torch.allclose(ours(tokens, batch.layout), gat(tokens, batch.edges), atol=1e-6)
+
+
+def test_no_rows_at_all() -> None:
+    batch = single(5)
+    for kind in ALL:
+        out = kind(4, 7)(torch.randn(5, 4), batch.layout, rows=torch.zeros(0, dtype=torch.int64))
+        assert out.shape == (0, 7)
+
+
+def test_wrong_settings_are_named() -> None:
+    with pytest.raises(ValueError, match="hidden is -1"):
+        decoders.MLPDecoder(4, 7, hidden=-1)
+    with pytest.raises(ValueError, match="hidden is -1"):
+        decoders.GINDecoder(4, 7, hidden=-1)

@@ -1,0 +1,118 @@
+"""Encoders: what the conformance kit does not ask, at both levels, with all options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from graph_samples import many, single
+
+from unlabeled.contract import Needs, Rows, View
+from unlabeled_graph import encoders
+from unlabeled_graph.data import GraphSpec
+from unlabeled_graph.sparse import dense, sparse_rows
+
+ALL = [encoders.GCN, encoders.GAT, encoders.GIN, encoders.SAGE, encoders.GPS, encoders.MLP]
+OPTIONS = {"width": 8, "depth": 2, "norm": "layer", "activation": "elu", "residual": True, "jump": "cat"}
+
+
+def make(kind: Any, spec: GraphSpec, **settings: Any) -> Any:
+    torch.manual_seed(0)
+    return kind(spec, **settings).eval()
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+@pytest.mark.parametrize("kind", ALL)
+def test_sparse_features_give_what_dense_ones_give(kind: Any, level: str) -> None:
+    batch = single() if level == "node" else many().__getitems__([0, 1, 2, 3])
+    encoder = make(kind, GraphSpec(6, level=level))
+    other = batch.altered(x=sparse_rows(dense(batch.x)))
+    first, second = (encoder(View(it, "clean")) for it in (batch, other))
+    assert torch.allclose(first.pooled, second.pooled, atol=1e-5)
+    assert first.pooled.shape == (len(batch), encoder.dim)
+
+
+@pytest.mark.parametrize("jump", ["last", "cat", "sum", "max"])
+@pytest.mark.parametrize("kind", [encoders.GCN, encoders.GAT, encoders.GIN, encoders.SAGE, encoders.MLP])
+def test_options_equal_pygs_modules(kind: Any, jump: str) -> None:
+    encoder = make(kind, GraphSpec(6), **{**OPTIONS, "jump": jump, "last": False})
+    view = View(single(), "clean")
+    tokens, pooled = encoder.bare(view)
+    out = encoder(view)
+    assert encoder.dim == (16 if jump == "cat" else 8)
+    assert torch.allclose(out.tokens, tokens, atol=1e-5)
+    assert torch.allclose(out.pooled, pooled, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["mean", "sum", "max"])
+def test_pooling(pool: str) -> None:
+    batch = many().__getitems__([0, 1, 2, 3])
+    encoder = make(encoders.GCN, GraphSpec(6, level="graph"), width=5, pool=pool)
+    out = encoder(View(batch, "clean"))
+    parts = out.tokens.split(batch.lengths)
+    how: Any = {"mean": lambda x: x.mean(0), "sum": lambda x: x.sum(0), "max": lambda x: x.amax(0)}[pool]
+    assert torch.allclose(out.pooled, torch.stack([how(part) for part in parts]), atol=1e-6)
+
+
+def test_edge_features_are_read_by_gin_where_there_are_any() -> None:
+    batch = single()
+    attr = torch.rand(batch.edges.shape[1], 3, generator=torch.Generator().manual_seed(0))
+    spec = GraphSpec(6, edge_features=3)
+    reading, blind = make(encoders.GIN, spec), make(encoders.GIN, spec, read_edges=False)
+    for encoder, changes in ((reading, True), (blind, False)):
+        outs = [encoder(View(batch.altered(edge_attr=a), "clean")).pooled for a in (attr, attr + 1)]
+        assert torch.equal(*outs) is not changes
+    dropped = Rows(torch.tensor([0, 3]), (2,))
+    view = View(batch.altered(edge_attr=attr), "global", layout=batch.layout, hidden=dropped)
+    assert reading(view, hide="drop").tokens.shape == (10, reading.dim)
+
+
+def test_a_dropped_sample_has_no_features_of_its_own() -> None:
+    batch = single()
+    encoder = make(encoders.GCN, GraphSpec(6), width=4)
+    view = View(batch, "global", layout=batch.layout, hidden=Rows(torch.tensor([2, 7]), (2,)))
+    pooled = encoder(view, hide="drop").pooled
+    assert pooled.shape == (12, 4)
+    assert torch.equal(pooled[[2, 7]], torch.zeros(2, 4))
+    assert bool((pooled[[0, 1]] != 0).any())
+
+
+def test_the_mask_token_learns_only_where_rows_are_masked() -> None:
+    encoder = make(encoders.GCN, GraphSpec(6))
+    for asked in (frozenset({"mask"}), frozenset()):
+        encoder.prepare(Needs(views={}, encoder=asked))  # type: ignore[arg-type]
+        assert encoder.mask_token.requires_grad is bool(asked)
+
+
+def test_attention_refuses_weights_of_edges() -> None:
+    batch = single()
+    weighted = batch.altered(weight=torch.ones(batch.edges.shape[1]))
+    with pytest.raises(ValueError, match="choose --encoder gcn"):
+        make(encoders.GAT, GraphSpec(6))(View(weighted, "global"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "text"),
+    [
+        (encoders.GAT, {"width": 6, "heads": 4}, "width 6 is not a multiple of heads 4"),
+        (encoders.GAT, {"attention_dropout": 1.0}, "attention_dropout is 1.0"),
+        (encoders.GPS, {"width": 6}, "a multiple of heads"),
+        (encoders.GPS, {"dropout": -0.1}, "dropout is -0.1"),
+        (encoders.GCN, {"depth": 0}, "depth 0"),
+        (encoders.MLP, {"dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_wrong_settings_are_named(kind: Any, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        kind(GraphSpec(6), **settings)
+
+
+def test_gradients_of_weights_under_bfloat16_are_finite() -> None:
+    batch = single()
+    for kind in ALL:
+        encoder = make(kind, GraphSpec(6)).train()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            encoder(View(batch, "global")).pooled.float().square().sum().backward()
+        for parameter in encoder.parameters():
+            assert parameter.grad is None or bool(parameter.grad.isfinite().all())
