@@ -29,7 +29,7 @@ ROWS = (
     _row("views", "t5", "corruptions:T5", "spans as sentinels, spelled out in the target", "1910.10683"),
     _row("views", "ul2", "corruptions:UL2", "a mixture of short, long and last spans", "2205.05131"),
     _row("views", "bart", "corruptions:Bart", "sentences permuted, spans infilled, tokens deleted", "1910.13461"),
-    _row("views", "code_switch", "words:CodeSwitch", "words in another language, by a lexicon", "2107.12472"),
+    _row("views", "code_switch", "words:CodeSwitch", "words in another language, by a lexicon", "2204.07834"),
     _row("views", "hyphens", "words:Hyphens", "hyphens taken out of words", "2305.14214"),
     _row("views", "clean", "views:Clean", "the text as it is: what features are taken from"),
     _row("tokenizer", "words", "tokenizers:Words", "the token ids of each row"),

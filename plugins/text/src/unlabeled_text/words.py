@@ -1,6 +1,6 @@
 """Views of two that change words as such: code-switching by a lexicon, and hyphens taken out.
 
-CSR4mBART, https://arxiv.org/abs/2107.12472: words of the source stand in another language, by a lexicon; the target is
+CSR4mBART, https://arxiv.org/abs/2204.07834: words of the source stand in another language, by a lexicon; the target is
 the text. CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them. Differs:
 without a lexicon each token has another, fixed token for its translation: a made-up language.
 

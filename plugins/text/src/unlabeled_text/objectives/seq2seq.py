@@ -5,7 +5,7 @@ The encoder reads the source; a decoder reads the target so far, attends to the 
 - T5, https://arxiv.org/abs/1910.10683: spans of the source are sentinels, and the target spells them out.
 - UL2, https://arxiv.org/abs/2205.05131: a mixture of such denoisers, each announced by a mode token.
 - BART, https://arxiv.org/abs/1910.13461: noise of several kinds, and the target is the whole text.
-- CSR, https://arxiv.org/abs/2107.12472 (CSR4mBART): words are replaced by their translations; restore the original.
+- CSR, https://arxiv.org/abs/2204.07834 (CSR4mBART): words are replaced by their translations; restore the original.
 - CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; put them back.
 - TSDAE, https://arxiv.org/abs/2104.06979: words are deleted, and the decoder attends to one vector alone.
 
