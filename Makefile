@@ -7,10 +7,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml)))
 DISTS  := core $(PLUGINS:/=)
+DEMO   := core plugins/vision
 STATE  := $(shell cat $(DISTS:=/pyproject.toml) dev-requirements.txt Makefile | cksum | cut -d' ' -f1)
 USE    := $(VENV)/.use-$(STATE)
 DEV    := $(VENV)/.dev-$(STATE)
-EDITABLE := -e './core[parquet,report]' $(foreach d,$(DISTS:core=),-e ./$(d))
+EDITABLE = -e './core[parquet,report]' $(foreach d,$(1:core=),-e ./$(d))
 SHARED ?= ../shared/data
 DEMO_EPOCHS ?= 60
 
@@ -24,14 +25,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv --clear $(VENV)
 
 $(USE): | $(BIN)/python
-	@echo "installing $(DISTS) into $(VENV) (a few minutes, once)"
+	@echo "installing $(DEMO) into $(VENV) (a few minutes, once)"
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call EDITABLE,$(DEMO))
 	@rm -f $(VENV)/.use-*; touch $@
 
 $(DEV): $(USE)
-	@echo "installing test and lint tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) -r dev-requirements.txt
+	@echo "installing $(filter-out $(DEMO),$(DISTS)), test and lint tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(call EDITABLE,$(DISTS)) -r dev-requirements.txt
 	@rm -f $(VENV)/.dev-*; touch $@
 
 demo: $(USE)
@@ -41,7 +42,7 @@ demo: $(USE)
 	@echo "      unlabeled vision probe runs/mine --data PATH/TO/LABELLED/FOLDERS   (commands live in $(BIN))"
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-all: $(DEV)
 	@UNLABELED_DATA=$(SHARED) $(BIN)/python -m pytest
