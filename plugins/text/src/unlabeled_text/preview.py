@@ -8,32 +8,55 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unlabeled.build import bring
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
+from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data import Corpus
 from unlabeled_text.views import Clean
 
 
-def preview_views(data: Corpus, views: Views, out_txt: str | Path, *, n: int = 8, seed: int = 0) -> Path:
+def preview_views(
+    data: Corpus, views: Views, out_png: str | Path, parts: Any = None, *, n: int = 8, seed: int = 0
+) -> Path:
     """Write the views of n samples, spread over the data set, as they are in the first epoch of a run with ``seed``.
 
     Args:
         n: number of samples, at least 1.
         seed: of the run.
     """
-    out = Path(out_txt)
+    out = Path(out_png)
     if n < 1:
         raise ValueError(f"n is {n}; it must be at least 1")
-    if out.suffix.lower() not in (".txt", ".md"):
-        raise ValueError(f"{out} must end in .txt or .md")
-    data.bring(getattr(views, "asks", ()))
+    if out.suffix.lower() not in (".png", ".txt", ".md"):
+        raise ValueError(f"{out} must end in .png, .txt or .md")
+    bring(data, views)
     count = min(n, len(data))
     batch = data.__getitems__([number * len(data) // count for number in range(count)])
     draw = Draw(seed, 0, batch.ids)
+    made = views(batch, draw) if parts is None else parts.prepare(batch, seed, 0)
+    text = picture([*Clean(data.spec)(batch, draw), *made], data.spec)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(picture([*Clean(data.spec)(batch, draw), *views(batch, draw)], data.spec), encoding="utf-8")
+    if out.suffix.lower() == ".png":
+        drawn(text).save(out)
+    else:
+        out.write_text(text, encoding="utf-8")
     return out
+
+
+def drawn(text: str) -> Any:
+    """The text as a picture, black on white."""
+    try:
+        from PIL import Image, ImageDraw
+    except ModuleNotFoundError as error:
+        raise UsageError("a .png needs pillow: pip install pillow, or name a .txt file") from error
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    plain = text.encode("latin-1", errors="replace").decode("latin-1")  # what the font of Pillow itself has
+    box = pen.multiline_textbbox((8, 8), plain)
+    picture = Image.new("RGB", (int(box[2]) + 8, int(box[3]) + 8), "white")
+    ImageDraw.Draw(picture).multiline_text((8, 8), plain, fill="black")
+    return picture
 
 
 def picture(made: list[View], spec: TextSpec) -> str:
