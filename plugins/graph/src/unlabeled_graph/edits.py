@@ -169,7 +169,7 @@ def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> G
     most = max(counts, default=0)
     if most == 0:
         return batch
-    pairs, group = _new_pairs(batch, draw, 4 * most + 8, taken)
+    pairs, group = _new_pairs(batch, draw, [4 * count + 8 for count in counts], taken)
     pairs = pairs[:, exact(pair_words(row_words(batch, draw, ADD), pairs, batch.symmetric), group, counts)]
     if batch.symmetric:
         pairs = torch.cat((pairs, pairs.flip(0)), dim=1)
@@ -185,13 +185,15 @@ def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> G
     return batch.altered(edges=edges, edge_attr=of_edges(batch.edge_attr), weight=of_edges(batch.weight))
 
 
-def _new_pairs(batch: GraphBatch, draw: Draw, tries: int, taken: Tensor) -> tuple[Tensor, Tensor]:
+def _new_pairs(batch: GraphBatch, draw: Draw, tries: Sequence[int], taken: Tensor) -> tuple[Tensor, Tensor]:
     """Pairs of nodes of a group that have no edge, each once, the lower row first, and the group of each."""
     lengths = torch.tensor(batch.lengths, device=batch.device)[:, None]
     each = graph_draw(batch, draw)
-    ends = torch.stack([each.at(draw.view + (n << 16)).integers(tries, ADD, lengths) for n in (1, 2)])
+    ends = torch.stack([each.at(draw.view + (n << 16)).integers(max(tries), ADD, lengths) for n in (1, 2)])
     starts = torch.tensor(batch.layout.offsets[:-1], device=batch.device)[:, None]
-    pairs = (ends + starts).flatten(1)
+    # as many tries as a graph needs itself, so that its links do not depend on the greatest graph of the batch
+    asked = torch.arange(max(tries), device=batch.device) < torch.tensor(tries, device=batch.device)[:, None]
+    pairs = (ends + starts)[:, asked]
     if batch.symmetric:
         pairs = pairs.sort(0).values
     pairs = torch.unique(pairs[:, pairs[0] != pairs[1]], dim=1)
