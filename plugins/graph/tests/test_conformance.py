@@ -1,10 +1,55 @@
-"""What `unlabeled` asks of every domain. An expected failure carries its reason, and must still fail."""
+"""What `unlabeled` asks of every domain, of nodes and of whole graphs.
 
-from collections.abc import Callable
+The default data are nodes of one graph, which cannot be taken apart; so what the kit asks of samples one by one it asks
+again of generated graphs, by a domain that differs in its default data alone. Recipes run on both in test_recipes.
+"""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unlabeled.plugins import use_files
+from unlabeled.testing import checks as kit
 from unlabeled.testing import parametrize_checks
+from unlabeled.testing.subject import NotApplicable
+
+FILE = Path(__file__).with_name("graph_level.py")
+OF_RECIPES = {
+    "check_defaults_are_complete",
+    "check_every_parameter_gets_a_gradient",
+    "check_state_round_trip",
+    "check_loss_falls",
+}
+OF_THE_TABLE = {
+    "check_plugin_imports_nothing_heavy",
+    "check_every_row_resolves",
+    "check_settings_are_documented",
+    "check_wired_names_are_known",
+    "check_bad_input_is_named",
+}
 
 
 @parametrize_checks("graph")
 def test_conformance(domain: str, check: Callable[[str], None]) -> None:
     check(domain)
+
+
+@pytest.fixture
+def graph_level() -> Iterator[str]:
+    """The name of a domain whose samples are graphs."""
+    use_files([str(FILE)])
+    yield "graph_level"
+    use_files(())
+
+
+@pytest.mark.parametrize(
+    "check", [pytest.param(c, id=c.__name__) for c in kit.CHECKS if c.__name__ not in OF_RECIPES | OF_THE_TABLE]
+)
+def test_conformance_of_whole_graphs(graph_level: str, check: Callable[[str], None]) -> None:
+    try:
+        check(graph_level)
+    except NotApplicable as reason:
+        pytest.skip(f"does not apply: {reason}")

@@ -137,6 +137,27 @@ def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], text: st
         files(str(path), 0.0)
 
 
+def test_features_larger_than_memory_stay_on_the_disk(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((5, 3)).astype(np.float16)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "edge_index.npy", EDGES)
+    np.save(tmp_path / "y.npy", np.array([0, 1, 0, 1, 1]))
+    it = nodes(tmp_path, fanout=(2,))
+    assert it.sampling == "neighbors"
+    assert it.raw.mapped
+    batch = it.__getitems__([1, 4])
+    assert isinstance(batch.x, torch.Tensor)
+    assert batch.x.dtype == torch.float32
+    assert batch.nodes is not None
+    assert torch.equal(batch.x, torch.from_numpy(x[batch.nodes.numpy()].astype(np.float32)))
+    with pytest.raises(ValueError, match="divide its rows before"):
+        files(str(tmp_path), 0.0, normalize="row")
+    x[3, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(UsageError, match="node 3 has a feature that is not finite"):
+        files(str(tmp_path), 0.0)
+
+
 # ------------------------------------------------------------------------------------------------- PyG
 
 

@@ -3,7 +3,8 @@
 One graph: ``x[T, F]``, ``edge_index[2, E]``, and where they are known ``y[T]``, ``label_names``, ``train_idx``,
 ``val_idx``, ``test_idx``, ``edge_attr``. Many: ``node_ptr[G + 1]`` and ``edge_index`` numbered over all of them, with
 ``node_label[T]`` or ``node_feat[T, C]``, ``edge_feat``, ``y[G]``, ``fold[G]``, ``split[G]`` (0 train, 1 val, 2 test).
-gnn-benchmark (https://arxiv.org/abs/1811.05868): ``adj_*`` and ``attr_*`` in compressed rows, ``labels``.
+gnn-benchmark (https://arxiv.org/abs/1811.05868): ``adj_*`` and ``attr_*`` in compressed rows, ``labels``. A folder of
+``.npy`` files has the arrays of one graph by their names, and ``x.npy`` may be larger than memory.
 
     # T nodes, G graphs, E directed edges, F features, C integer columns
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,20 @@ def read_arrays(path: Path, degrees: int) -> Raw:
     if "adj_indptr" in arrays:
         return benchmark(path, arrays)
     return one(path, arrays, degrees)
+
+
+def read_mapped(folder: Path) -> Raw:
+    """``x.npy``, which stays on the disk, with ``edge_index.npy``, ``y.npy``, ``train_idx.npy`` and the like."""
+    try:
+        arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy") if path.stem != "x"}
+        # copy on write: nothing is ever written, and torch takes no read-only memory
+        x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c", allow_pickle=False))
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise UsageError(f"{folder} cannot be read as .npy files: {error}") from error
+    if x.dim() != 2:
+        raise UsageError(f"{folder}: x.npy has shape {list(x.shape)}; it must be [nodes, features]")
+    found = one(folder, {**arrays, "x": np.zeros((0, x.shape[1]), np.float32)}, 2)
+    return replace(found, x=x, lengths=(len(x),), mapped=True)
 
 
 def _tensor(arrays: Arrays, name: str, path: Path) -> Tensor:

@@ -11,7 +11,7 @@ from unlabeled_graph.nodes import Nodes
 from unlabeled_graph.raw import Raw, is_bag, mend
 
 FORMS = (
-    "an .npz of arrays, a .pt of PyG, a folder with edges.csv, a .csv with a column smiles, "
+    "an .npz of arrays, a .pt of PyG, a folder with edges.csv or x.npy, a .csv with a column smiles, "
     "or a raw folder of TUDataset (NAME_A.txt) or Planetoid (ind.NAME.allx)"
 )
 
@@ -50,6 +50,10 @@ def _folder(path: Path, max_bad: float, degrees: int) -> Raw:
             return read_planetoid(folder)
     if (path / "edges.csv").is_file():
         return read(path / "edges.csv", max_bad, degrees)
+    if (path / "x.npy").is_file():
+        from unlabeled_graph.arrays import read_mapped
+
+        return read_mapped(path)
     arrays = sorted(path.glob("*.npz"))
     if len(arrays) == 1:
         return read(arrays[0], max_bad, degrees)
@@ -67,7 +71,7 @@ def files(
     normalize: Literal["auto", "row", "none"] = "auto",
     undirected: bool = True,
     degrees: int = 64,
-    sampling: Literal["whole", "neighbors", "clusters"] = "whole",
+    sampling: Literal["auto", "whole", "neighbors", "clusters"] = "auto",
     fanout: tuple[int, ...] = (10, 10),
     cluster: int = 256,
     held_links: float = 0.0,
@@ -81,7 +85,8 @@ def files(
         normalize: divide the features of each node by their sum; auto = for bags of words.
         undirected: add the other direction of each edge where it is missing.
         degrees: F where nodes have no features: the degree as one of so many, the last for all above.
-        sampling: what a step sees of one graph: all of it, a neighborhood of each node, or clusters.
+        sampling: what a step sees of one graph: all of it, a neighborhood of each node, or clusters; auto = all of it,
+            or neighborhoods where the features are read from the disk (x.npy).
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links of one graph that training does not see, for probes of links, in [0, 0.5).
@@ -89,7 +94,11 @@ def files(
     if degrees < 2:
         raise ValueError(f"degrees is {degrees}; it must be at least 2")
     raw = read(Path(path), max_bad, degrees)
-    bag = raw.level == "node" and is_bag(raw.x)
+    if raw.mapped and normalize == "row":
+        raise ValueError("normalize is row, but x.npy stays on the disk as it is: divide its rows before")
+    bag = raw.level == "node" and not raw.mapped and is_bag(raw.x)
+    if sampling == "auto":
+        sampling = "neighbors" if raw.mapped else "whole"
     raw = mend(raw, undirected=undirected, normalize=normalize == "row" or (normalize == "auto" and bag))
     if split == "auto":
         public = {"train", "test"} <= set(raw.sets)

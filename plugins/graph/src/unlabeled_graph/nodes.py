@@ -54,8 +54,8 @@ class Nodes:
             kept, self.links = hold_links(edges, len(raw.x), held_links)
             edges, attr = edges[:, kept], None if attr is None else attr[kept]
         x = raw.x
-        if isinstance(x, Tensor) and x.shape[1] >= 64 and int((x != 0).sum()) < SPARSE * x.numel():
-            x = sparse_rows(x)
+        if isinstance(x, Tensor) and not raw.mapped:
+            x = sparse_rows(x) if x.shape[1] >= 64 and int((x != 0).sum()) < SPARSE * x.numel() else x.float()
         total = len(x)
         self.graph = GraphBatch(
             torch.arange(total),
@@ -119,10 +119,10 @@ class Nodes:
         edges, which = induced(self.pattern, sample_T, node_T)
         place = torch.arange(groups) if groups > 1 or self.sampling == "neighbors" else torch.zeros_like(ids)
         seeds = torch.searchsorted(sample_T * len(self) + node_T, place * len(self) + ids)
-        attr = self.graph.edge_attr
+        attr, x = self.graph.edge_attr, take(self.graph.x, node_T)
         return GraphBatch(
             ids,
-            take(self.graph.x, node_T),
+            x.float() if isinstance(x, Tensor) else x,
             edges,
             tuple(torch.bincount(sample_T, minlength=groups).tolist()),
             edge_attr=None if attr is None else attr[which],

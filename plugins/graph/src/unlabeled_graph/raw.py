@@ -16,6 +16,7 @@ from unlabeled_graph.data import is_symmetric, sort_edges
 from unlabeled_graph.sparse import Rows, SparseRows, normalize_rows
 
 SETS = ("train", "val", "test")
+BLOCK = 1 << 16  # rows that are looked at together
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Raw:
         folds: ``int64[N]`` fold of each sample.
         notes: what was mended, each a few words.
         symmetric: whether every edge stands in both directions.
+        mapped: whether features stay in their file, so that nothing here may hold or change all of them.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Raw:
     folds: Tensor | None = None
     notes: tuple[str, ...] = ()
     symmetric: bool = False
+    mapped: bool = False
 
     @property
     def samples(self) -> int:
@@ -70,11 +73,9 @@ def check(raw: Raw) -> None:
         _fail(raw, f"graph {empty[0]} has no nodes ({len(empty)} of {len(raw.lengths)} graphs are empty)")
     if sum(raw.lengths) != total:
         _fail(raw, f"graphs of {sum(raw.lengths)} nodes together, but features of {total}")
-    values = raw.x.values if isinstance(raw.x, SparseRows) else raw.x
-    if not bool(values.isfinite().all()):
-        bad = torch.nonzero(~values.isfinite())[0]
-        row = raw.x.pattern.rows[bad[0]] if isinstance(raw.x, SparseRows) else bad[0]
-        _fail(raw, f"node {int(row)} has a feature that is not finite")
+    row = infinite_row(raw.x)
+    if row is not None:
+        _fail(raw, f"node {row} has a feature that is not finite")
     if raw.edges.dim() != 2 or len(raw.edges) != 2:
         _fail(raw, f"edges have shape {list(raw.edges.shape)}; they must be [2, E], sources and targets")
     outside = ((raw.edges < 0) | (raw.edges >= total)).any(0)
@@ -83,6 +84,18 @@ def check(raw: Raw) -> None:
         _fail(raw, f"edge {first} joins {raw.edges[:, first].tolist()}, but nodes are numbered 0 to {total - 1}")
     _check_groups(raw)
     _check_sizes(raw)
+
+
+def infinite_row(x: Rows) -> int | None:
+    """The first row with a number that is not finite; block by block, since x may be larger than memory."""
+    values = x.values if isinstance(x, SparseRows) else x
+    begin = 0
+    for block in values.split(BLOCK):
+        if not bool(block.isfinite().all()):
+            place = begin + int(torch.nonzero(~block.isfinite())[0, 0])
+            return int(x.pattern.rows[place]) if isinstance(x, SparseRows) else place
+        begin += len(block)
+    return None
 
 
 def _check_groups(raw: Raw) -> None:
