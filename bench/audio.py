@@ -273,7 +273,7 @@ def fsdd(manifest: str, recipe: str, steps: int) -> Any:
     from unlabeled.recipes import load_recipe
 
     over = {
-        "data": {"name": "clips", "path": manifest, "label": "digit"},
+        "data": {"name": "clips", "path": manifest, "label": "digit", "seconds": 0.8},
         "training": {"steps": steps, "epochs": 100_000, "workers": 0, "log_every": 50},
     }
     return resolve(merge(load_recipe("audio", recipe), over), "audio")
@@ -375,7 +375,7 @@ def measure(manifest: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    args = arguments(__doc__, rounds=5, only="speed,numbers", minutes=30.0, recipes=RECIPE, weights="bench/weights")
+    args = arguments(__doc__, rounds=5, only="speed,numbers", minutes=5.0, recipes=RECIPE, weights="bench/weights")
     kept = RESULTS / "audio.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
     found = {key: found[key] for key in ("speed", "numbers", "trained", "minutes") if key in found}
