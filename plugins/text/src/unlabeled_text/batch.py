@@ -89,8 +89,9 @@ class TextSpec:
         return str(self.codec.decode([int(i) for i in ids if int(i) not in specials]))
 
     def words_of_vocabulary(self) -> list[str]:
-        """Every token as it is written in the vocabulary, by id."""
-        return list(self.codec.vocabulary())
+        """Every token as it is written in the vocabulary, by id; empty where an id has none."""
+        found = list(self.codec.vocabulary())[: self.vocabulary]
+        return found + [""] * (self.vocabulary - len(found))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("codec", "plain", "ordinary")}

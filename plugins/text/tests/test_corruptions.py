@@ -1,0 +1,181 @@
+"""Sources and targets: T5's laws and lengths, UL2's mixture, BART's noise, deletions, and that targets restore."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw
+from unlabeled_text import testing
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.corruptions import T5, UL2, Bart, Copy, Delete, body, permuted
+from unlabeled_text.data import Sentences
+from unlabeled_text.spans import compositions, noise_spans, poisson, span_counts
+
+SPEC = testing.spec_for_tests(400, 1200, sentinels=100)
+
+
+def texts(*lengths: int) -> TextBatch:
+    return testing.batch_for_tests(SPEC, lengths)
+
+
+def both(views: Any, batch: TextBatch, epoch: int = 0) -> tuple[View, View]:
+    source, target = views(batch, Draw(0, epoch, batch.ids))
+    return source, target
+
+
+def noise(n: int, density: float, mean: float, count: int = 400, *, uniform: bool = False) -> torch.Tensor:
+    lengths = torch.full((count,), n)
+    full = torch.ones(count, dtype=torch.float64)
+    draw = Draw(0, 0, torch.arange(count))
+    return noise_spans(lengths, full * density, full * mean, draw, uniform=uniform, most=500).reshape(count, n)
+
+
+@pytest.mark.parametrize("views", [T5(SPEC), T5(SPEC, law="edge", density=0.5), UL2(SPEC), UL2(SPEC, prefix=1.0)])
+def test_source_and_target_restore_the_text(views: Any) -> None:
+    testing.check_spans_restore(views, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("n", "density", "mean", "source", "target"),
+    [  # lengths of T5's and UL2's published preprocessing, ends included
+        (568, 0.15, 3.0, 512, 114),
+        (1137, 0.15, 3.0, 1024, 229),
+        (767, 0.5, 3.0, 512, 513),
+        (991, 0.5, 32.0, 512, 513),
+        (588, 0.15, 8.0, 512, 100),
+    ],
+)
+def test_lengths_are_those_of_t5(n: int, density: float, mean: float, source: int, target: int) -> None:
+    lengths = torch.tensor([n])
+    noisy, spans = span_counts(lengths, torch.tensor([density]), torch.tensor([mean]), 1000)
+    assert int(noisy) == round(n * density)
+    assert int(spans) == round(int(noisy) / mean)
+    assert (n - int(noisy) + int(spans) + 1, int(noisy) + int(spans) + 1) == (source, target)
+
+
+def test_85_of_568_in_28_spans() -> None:
+    flags = noise(568, 0.15, 3.0, 50)
+    assert flags.sum(1).unique().tolist() == [85]
+    starts = flags & ~torch.nn.functional.pad(flags, (1, -1))
+    assert starts.sum(1).unique().tolist() == [28]
+
+
+def test_edge_law_is_t5s_and_uniform_is_flat() -> None:
+    rate = noise(60, 0.15, 3.0, 4000).double().mean(0)
+    assert rate[0] == 0.0, "T5 never hides the first token"
+    assert rate[-1] == 1.0, "T5 always hides the last"
+    flags = noise(60, 0.15, 3.0, 4000, uniform=True).double()
+    chi = float(((flags.mean(0) - 0.15) ** 2).sum() / (0.15 * 0.85 / 4000))
+    assert chi < testing.chi_limit(60)
+
+
+def test_compositions_are_uniform() -> None:
+    draw = Draw(0, 0, torch.arange(6000))
+    found = compositions(torch.full((6000,), 5), torch.full((6000,), 3), draw, 1)
+    assert found.sum(1).unique().tolist() == [5]
+    assert int(found.min()) == 1
+    kinds, counts = found.unique(dim=0, return_counts=True)
+    assert len(kinds) == 6  # 2 of 4 places
+    assert float(((counts - 1000.0) ** 2 / 1000).sum()) < testing.chi_limit(5)
+
+
+def test_compositions_of_unequal_samples() -> None:
+    found = compositions(torch.tensor([5, 1, 0, 9]), torch.tensor([2, 1, 0, 9]), Draw(0, 0, torch.arange(4)), 1)
+    assert found.sum(1).tolist() == [5, 1, 0, 9]
+    assert (found > 0).sum(1).tolist() == [2, 1, 0, 9]
+
+
+def test_a_text_is_corrupted_alike_in_any_batch() -> None:
+    lengths = (2, 40, 7, 25)
+    batch = texts(*lengths)
+    for views in (T5(SPEC), UL2(SPEC), Bart(SPEC, rotate=0.5, delete=0.1), Delete(SPEC), Copy(SPEC)):
+        whole = both(views, batch)
+        for number in range(len(batch)):
+            part = both(views, batch[number : number + 1])
+            for a, b in zip(whole, part, strict=True):
+                assert a.batch[number : number + 1].tokens.tolist() == b.batch.tokens.tolist()  # type: ignore[index]
+
+
+def test_the_mixture_has_its_shares() -> None:
+    batch = texts(*(40,) * 2000)
+    source, _ = both(UL2(SPEC, prefix=0.25), batch)
+    kind = source.params["denoiser"]
+    for number, share in enumerate((0.75 * 2 / 6, 0.25, 0.75 * 4 / 6)):
+        testing.near(float((kind == number).float().mean()), share, 2000, f"denoiser {number}")
+    first = torch.stack([source.batch[i : i + 1].tokens[1] for i in range(50)])  # type: ignore[index]
+    assert torch.equal(first, torch.tensor(SPEC.modes)[kind[:50]]), "the mode token stands first"
+
+
+def test_the_end_of_a_text_is_a_quarter_on_average() -> None:
+    batch = texts(*(40,) * 2000)
+    _, target = both(UL2(SPEC, prefix=1.0), batch)
+    spans = torch.tensor(target.batch.lengths) - 2  # type: ignore[attr-defined]
+    assert abs(float(spans.double().mean()) - 10.5) < 0.7
+    assert int(spans.min()) >= 1
+
+
+def test_poisson_has_its_law() -> None:
+    bits = Draw(0, 0, torch.arange(100)).bits(1000, 1).flatten()
+    found = poisson(bits, 3.0).double()
+    assert abs(float(found.mean()) - 3.0) < 0.03
+    assert abs(float(found.var()) - 3.0) < 0.08
+
+
+def test_infilling_puts_one_mask_for_a_span() -> None:
+    batch = texts(*(100,) * 300)
+    source, target = both(Bart(SPEC, permute=False), batch)
+    masks = int((source.batch.tokens == SPEC.mask).sum())  # type: ignore[attr-defined]
+    kept = len(source.batch.tokens) - masks - 600  # type: ignore[attr-defined]
+    assert kept == 300 * 70, "30 % of the tokens are gone, exactly"
+    assert abs(masks / 300 - 30 / 3) < 1.0
+    for number in (0, 7):
+        left = [t for t in source.batch[number : number + 1].tokens.tolist() if SPEC.plain[t]]  # type: ignore[index]
+        whole = target.batch[number : number + 1].tokens.tolist()  # type: ignore[index]
+        rest = iter(whole)
+        assert all(t in rest for t in left), "what is left stands in its order"
+        assert whole[:-1] == body(batch[number : number + 1], SPEC)[0].tolist()
+
+
+def test_sentences_are_permuted_whole() -> None:
+    tokens = torch.tensor([10, 11, 1, 20, 1, 30, 31, 32, 1, 40])
+    counts = torch.tensor([9, 1])
+    seen = set()
+    for epoch in range(40):
+        out = permuted(tokens, counts, tokens == 1, Draw(0, epoch, torch.arange(2)))
+        assert int(out[9]) == 40, "sentences stay in their text"
+        text = " ".join(map(str, out[:9].tolist()))
+        seen.add(text)
+        assert all(part in text for part in ("10 11 1", "20 1", "30 31 32 1"))
+    assert len(seen) == 6
+
+
+def test_deletion_keeps_its_share_and_one_at_least() -> None:
+    source, target = both(Delete(SPEC, ratio=0.6), texts(*(50,) * 400))
+    kept = len(source.batch.tokens) - 800  # type: ignore[attr-defined]
+    testing.near(kept / 20_000, 0.4, 20_000, "the kept share")
+    source, target = both(Delete(SPEC, ratio=0.99), texts(*(1,) * 50, *(3,) * 50))
+    assert min(source.batch.lengths) == 3, "a word stays between the specials"  # type: ignore[attr-defined]
+    assert target.batch.lengths[:2] == (2, 2)  # type: ignore[attr-defined]
+
+
+def test_a_vocabulary_without_the_tokens_is_refused() -> None:
+    plain = TextSpec(100, 32, mask=None)
+    for make in (T5, UL2):
+        with pytest.raises(ValueError, match="needs sentinels"):
+            make(plain)
+    with pytest.raises(ValueError, match="needs a mask token"):
+        Bart(plain)
+    with pytest.raises(ValueError, match=r"density is 1\.5"):
+        T5(SPEC, density=1.5)
+
+
+def test_words_of_real_text_come_back() -> None:
+    data = Sentences(documents=6, tokenizer="bytes", length=200)
+    batch = data.__getitems__([0, 3])
+    source, target = both(T5(data.spec), batch)
+    own = [testing.restored(*(v.batch[i : i + 1].tokens.tolist() for v in (source, target)), data.spec) for i in (0, 1)]  # type: ignore[index]
+    assert [data.spec.text(ids) for ids in own] == data.texts([0, 3])
