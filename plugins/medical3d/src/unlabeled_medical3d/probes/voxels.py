@@ -55,8 +55,8 @@ class VoxelProbe:
         head: Literal["linear", "light"] = "linear",
         volumes: int = 24,
         test: int = 24,
-        steps: int = 200,
-        lr: float = 3e-3,
+        steps: int = 100,
+        lr: float = 5e-3,
         tolerance: float = 2.0,
     ) -> None:
         if min(volumes, test, steps) < 1 or lr <= 0 or tolerance < 0:
