@@ -31,6 +31,8 @@ ROWS = (
     _row("encoder", "unet", "cnn:UNet", "encoder of nnU-Net's U-Net, of MONAI", "1904.08128"),
     _row("encoder", "res_unet", "cnn:ResUNet", "encoder of nnU-Net's residual U-Net, of MONAI", "1904.08128"),
     _row("encoder", "segresnet", "cnn:SegResNet", "encoder of SegResNet, of MONAI", "1810.11654"),
+    _row("encoder", "cswin_unet", "cswin:CSwinUNet", "cross-shaped windows over a pyramid", "2305.00385"),
+    _row("encoder", "slices/*", "slicewise:Slices", "any model of timm on slices, such as slices/resnet18"),
     _row("encoder", "resnet", "cnn:ResNet3D", "ResNet-3D of MONAI", "1711.09577"),
     _row("decoder", "transformer", "decoders:TransformerDecoder", "a narrow Transformer over all rows", "2111.06377"),
     _row("decoder", "linear", "decoders:LinearDecoder", "one linear map of each row"),
