@@ -23,6 +23,7 @@ from typing import Any
 from common import RESULTS, arguments, child, in_turn, median, save
 
 CONTRAST = (256, 768)  # B, D
+PARTS = ("speed", "hippocampus", "adrenal")
 SIDE = 96  # voxels of a view
 SOURCE = 112  # voxels of a volume that views are cut from
 
@@ -176,8 +177,8 @@ def pretrain(recipe: str, out: Path, seconds: float, seed: int, words: list[str]
     return {"cpu_s": train(steps), "steps": steps, "run": unlabeled.load(out)}
 
 
-def hippocampus(folder: Path, args: Any) -> list[dict[str, Any]]:
-    """Curves of Dice for each recipe: 3 seeds of labeled volumes, one pre-training run each seed."""
+def hippocampus(folder: Path, args: Any) -> None:
+    """Curves of Dice for each recipe: 3 seeds of labeled volumes, one pre-training run each seed; kept seed by seed."""
     from unlabeled_medical3d.segmenting import segment
 
     where = folder / "hippocampus"
@@ -190,9 +191,11 @@ def hippocampus(folder: Path, args: Any) -> list[dict[str, Any]]:
         "none",
     ]
     counts = tuple(int(k) for k in args.volumes.split(","))
-    rows = []
+    settings = {"head": args.head, "finetune_steps": args.steps, "batch": args.batch, "test": args.test}
+    rows: list[dict[str, Any]] = []
     for recipe in args.recipes.split(","):
-        row: dict[str, Any] = {"recipe": recipe, "scores": {}, "cpu_s": [], "steps": []}
+        row: dict[str, Any] = {"recipe": recipe, "scores": {}, "cpu_s": [], "steps": [], **settings}
+        rows.append(row)
         for seed in range(args.seeds):
             with tempfile.TemporaryDirectory() as out:
                 found = pretrain(recipe, Path(out) / "run", args.seconds, seed, words)
@@ -205,9 +208,8 @@ def hippocampus(folder: Path, args: Any) -> list[dict[str, Any]]:
             for kind, by_count in curves.scores.items():
                 for k, scores in by_count.items():
                     row["scores"].setdefault(kind, {}).setdefault(str(k), []).extend(scores)
-        rows.append(row | {"head": args.head, "finetune_steps": args.steps, "batch": args.batch, "test": args.test})
-        print({kind: {k: gain(v) for k, v in ks.items()} for kind, ks in row["scores"].items()}, flush=True)
-    return rows
+            keep("hippocampus", rows)
+            print({kind: {k: gain(v) for k, v in ks.items()} for kind, ks in row["scores"].items()}, flush=True)
 
 
 def gain(scores: list[dict[str, float]]) -> str:
@@ -269,20 +271,24 @@ def main() -> None:
     warnings.filterwarnings("ignore")  # MONAI's deprecations of its own arguments
     folder = args.data / "medical3d"
     archive = folder / "hippocampus" / "hippocampus.zip"
-    file = RESULTS / "medical3d.json"
-    found = json.loads(file.read_text()) if file.exists() else {}
-    found = {name: found[name] for name in ("speed", "hippocampus", "adrenal") if name in found}
     for part in args.only.split(","):
         if part == "speed":
-            found["speed"] = []
+            rows = []
             for measure in (measure_views, lambda n: measure_cache(archive, n), measure_contrast):
-                found["speed"].append(measure(args.rounds))
-                print(found["speed"][-1], flush=True)
+                rows.append(measure(args.rounds))
+                print(rows[-1], flush=True)
+            keep("speed", rows)
         elif part == "hippocampus":
-            found["hippocampus"] = hippocampus(folder, args)
+            hippocampus(folder, args)
         elif part == "adrenal":
-            found["adrenal"] = adrenal(folder, args)
-        save("medical3d", found)
+            keep("adrenal", adrenal(folder, args))
+
+
+def keep(part: str, rows: list[dict[str, Any]]) -> None:
+    """Write one part's rows beside what the file holds of the others."""
+    file = RESULTS / "medical3d.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    save("medical3d", {name: found[name] for name in PARTS if name in found} | {part: rows})
 
 
 if __name__ == "__main__":
