@@ -9,6 +9,7 @@ https://doi.org/10.1145/1772690.1772862).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -26,15 +27,21 @@ def nearest(x_NF: Tensor, centers_KF: Tensor) -> Tensor:
 
 
 def plus_plus(x_NF: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` rows, each drawn with a chance in proportion to its squared distance from those before."""
-    chosen = [int(torch.randint(len(x_NF), (1,), generator=generator))]
-    away = (x_NF - x_NF[chosen[0]]).square().sum(1)
-    for _ in range(count - 1):
+    """``count`` rows, far apart: of a few that are drawn in proportion to squared distance, the best, one by one."""
+    tries = 2 + int(math.log(count))
+    chosen = torch.randint(len(x_NF), (1,), generator=generator)
+    norms = x_NF.square().sum(1)
+    away = (x_NF - x_NF[chosen]).square().sum(1)
+    while len(chosen) < count:
         edges = away.double().cumsum(0)
-        place = torch.rand(1, generator=generator, dtype=torch.float64) * edges[-1]
-        chosen.append(min(int(torch.searchsorted(edges, place)), len(x_NF) - 1))
-        away = torch.minimum(away, (x_NF - x_NF[chosen[-1]]).square().sum(1))
-    return x_NF[torch.tensor(chosen)]
+        place = torch.rand(tries, generator=generator, dtype=torch.float64) * edges[-1]
+        drawn = torch.searchsorted(edges, place).clamp(max=len(x_NF) - 1)
+        reach = (norms[:, None] + norms[drawn] - 2 * x_NF @ x_NF[drawn].T).clamp(min=0)
+        reach = torch.minimum(reach, away[:, None])
+        best = int(reach.sum(0).argmin())
+        away = reach[:, best]
+        chosen = torch.cat((chosen, drawn[best : best + 1]))
+    return x_NF[chosen]
 
 
 def means(x_NF: Tensor, code_N: Tensor, count: int) -> tuple[Tensor, Tensor]:

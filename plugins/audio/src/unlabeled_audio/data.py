@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.draw import GOLDEN, mix64
+from unlabeled.draw import mix64
 from unlabeled.errors import UsageError, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.buckets import bucketed
@@ -78,23 +78,22 @@ class _Waves:
 
         return load() if self._cache is None else self._cache.one(number, load)
 
-    def _collate(
-        self, numbers: Sequence[int], bad: dict[str, str], read: Callable[[int], Tensor], epoch: int = 0
-    ) -> AudioBatch:
-        waves = [read(number) for number in numbers]
-        ids = torch.as_tensor(numbers, dtype=torch.int64)
+    def _collate(self, found: Sequence[tuple[int, Tensor]], read: Callable[[int], Tensor], epoch: int) -> AudioBatch:
+        """Numbered clips as a batch, with partners that ``read`` gives, where views have asked for them."""
+        ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
+        waves = [wave for _, wave in found]
         batch = AudioBatch(ids, torch.cat(waves), tuple(len(w) for w in waves))
         if self._partners:
             others = [read(int(n)) for n in self.partner_of(ids, epoch)]
             batch = replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(w) for w in others))
-        return replace(batch, bad=tuple(bad.items()))
+        return batch
 
     def partner_of(self, ids: Tensor, epoch: int = 0) -> Tensor:
         """The clip that views may mix into each in this epoch: never itself, and never one held out."""
         pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]
         if len(pool) < 2:
             return ids
-        turn = (mix64(ids + 1 + epoch * GOLDEN) & 0xFFFFFFFF) % (len(pool) - 1)
+        turn = (mix64(mix64(ids + 1) + epoch) & 0xFFFFFFFF) % (len(pool) - 1)
         chosen = pool[turn]
         return torch.where(chosen == ids, pool[-1], chosen)
 
@@ -183,7 +182,8 @@ class Syllables(_Waves):
         return torch.from_numpy(syllable(*self._take(number)))
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
-        return self._collate([int(i) for i in indices], {}, self._one, getattr(indices, "epoch", 0))
+        found = [(int(number), self._one(int(number))) for number in indices]
+        return self._collate(found, self._one, getattr(indices, "epoch", 0))
 
     def report(self, batch: AudioBatch) -> list[str]:
         """Nothing here can be unreadable."""
@@ -266,20 +266,18 @@ class Clips(_Waves):
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
         """Clips ``indices``. One that cannot be read is replaced by the next that can, whose id it takes."""
         bad: dict[str, str] = {}
-        epoch = getattr(indices, "epoch", 0)
-        numbers = [self._readable(int(index), bad) for index in indices]
-        return self._collate(numbers, bad, lambda number: self._one(self._readable(number, bad)), epoch)
+        read = [self._readable(int(index), bad) for index in indices]
+        batch = self._collate(read, lambda number: self._readable(number, bad)[1], getattr(indices, "epoch", 0))
+        return replace(batch, bad=tuple(bad.items()))
 
-    def _readable(self, first: int, bad: dict[str, str]) -> int:
-        """The first clip from ``first`` on that can be read; ``bad`` gets those before it."""
+    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Tensor]:
+        """The first clip from ``first`` on that can be read, and its number; ``bad`` gets those before it."""
         for turn in range(len(self)):
             number = (first + turn) % len(self)
             try:
-                self._one(number)
+                return number, self._one(number)
             except FileError as error:
                 bad[_title(self._parts[number].entry)] = str(error)
-            else:
-                return number
         raise UsageError(f"{self._path}: none of the {len(self):,} clips can be read; the last: {bad.popitem()[1]}")
 
     def report(self, batch: AudioBatch) -> list[str]:

@@ -101,8 +101,8 @@ def torchaudio(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     (folder / "arguments.json").write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
     return _readme(
         folder,
-        "import json\n\nimport torchaudio\nfrom safetensors.torch import load_file\n\n"
-        f"arguments = json.load(open({str(folder / 'arguments.json')!r}))\n"
+        "import json\nfrom pathlib import Path\n\nimport torchaudio\nfrom safetensors.torch import load_file\n\n"
+        f"arguments = json.loads(Path({str(folder / 'arguments.json')!r}).read_text())\n"
         "model = torchaudio.models.wav2vec2_model(**arguments).eval()\n"
         f"model.load_state_dict(load_file({str(folder / WEIGHTS)!r}))\n"
         f"frames, _ = model(wave)  # wave [1, samples] at {spec.rate} Hz, with mean 0 and deviation 1",
@@ -138,7 +138,8 @@ def ast(encoder: Any, spec: AudioSpec, folder: Path) -> str:
         "from transformers import ASTModel\n\n"
         f"model = ASTModel.from_pretrained({str(folder)!r}).eval()\n"
         f"# x: float [B, {steps * side}, {spec.mels}], the {spec.front} frames of clips at {spec.rate} Hz\n"
-        f"# with mean 0 and deviation 1, window {spec.window_samples}, hop {spec.hop_samples}, as (log energy - {mean}) / {STD}\n"
+        f"# with mean 0 and deviation 1, window {spec.window_samples}, hop {spec.hop_samples} samples,\n"
+        f"# as (log energy - {mean}) / {STD}\n"
         f"found = model(x)\nvector = {pooled}",
     )
 

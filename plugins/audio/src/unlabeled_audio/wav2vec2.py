@@ -157,6 +157,7 @@ class Wav2Vec2(AudioEncoder):
     def convolve(self, batch: AudioBatch) -> Tensor:
         """``[T, C]``: what the convolutions give for each row."""
         begin, total = settle(batch.lengths, self.stride, self.window)
+        sizes = [max(n, self.window) for n in batch.lengths]  # a shorter clip is filled up to one row
         x = lay_out(batch.wave, batch.lengths, begin, total)
         jump = 1
         for layer, kernel, stride in zip(
@@ -165,7 +166,7 @@ class Wav2Vec2(AudioEncoder):
             x, jump = layer.conv(x), jump * stride
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm):
-                owner, counts = owners(batch.lengths, begin, jump, kernel, x.shape[2], x.device)
+                owner, counts = owners(sizes, begin, jump, kernel, x.shape[2], x.device)
                 x = group_norm(x, owner, counts, norm)
             elif norm is not None:
                 x = norm(x.transpose(1, 2)).transpose(1, 2)
