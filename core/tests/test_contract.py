@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -205,6 +205,8 @@ def test_cut_without_a_layout_and_of_nodes() -> None:
     bare = View(Samples(torch.arange(4)), "local", params={"a": torch.arange(4)})
     assert bare.cut(1, 3).batch.ids.tolist() == [1, 2]
     assert bare.cut(1, 3).params["a"].tolist() == [1, 2]
+    with pytest.raises(TypeError, match="rows of its own"):
+        replace(view(), layout=None).cut(0, 1)
     with pytest.raises(TypeError, match="groups"):
         View(Samples(torch.arange(5)), "clean", layout(RAGGED)).cut(0, 1)
 

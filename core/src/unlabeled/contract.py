@@ -258,7 +258,7 @@ class View:
         swap: ``[T]`` the row whose content stands at each row.
         shown: ``[T]`` discrete tokens that stand at each row in place of the batch's own (random words); a mask that
             sets it leaves the batch's own in ``ids``. Read before ``swap``.
-        origin: ``[T]`` the row that it was in the source batch, -1 = none.
+        origin: ``[T]`` the place that it had in its group of the source batch, -1 = none.
         content: ``[T, C]`` raw content: patch pixels, frames, node features, cubes.
         ids: ``[T]`` or ``[T, K]`` discrete tokens.
         params: named parameters of the transformation, each ``[B, ...]``.
@@ -294,6 +294,8 @@ class View:
         """Samples ``start:stop`` of this view, for work in chunks."""
         layout = self.layout
         if layout is None:
+            if any(x is not None for x in (self.hidden, self.swap, self.origin, self.content, self.ids)):
+                raise TypeError("a view with rows of its own is cut by its layout, and has none")
             params = {name: value[start:stop] for name, value in self.params.items()}
             return replace(self, batch=self.batch[start:stop], params=params)
         if len(layout.lengths) != len(self):

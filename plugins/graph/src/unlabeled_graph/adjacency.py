@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Layout
+from unlabeled.contract import Layout, computed_once
 from unlabeled_graph.data import GraphBatch, sort_edges
 from unlabeled_graph.sparse import Pattern, offsets_of, product
 
@@ -27,27 +26,27 @@ class Adjacency:
     def total(self) -> int:
         return len(self.pattern)
 
-    @cached_property
+    @computed_once
     def ones(self) -> Tensor:
         """``[E]``: the weights, or 1."""
         if self.weight is not None:
             return self.weight
         return torch.ones(len(self.pattern.columns), device=self.pattern.columns.device)
 
-    @cached_property
+    @computed_once
     def degree(self) -> Tensor:
         """``[T]``: the weights of the edges into each row, summed."""
         if self.weight is None:
             return self.pattern.offsets.diff().float()
         return self.weight.new_zeros(self.total).index_add_(0, self.pattern.rows, self.weight)
 
-    @cached_property
+    @computed_once
     def gcn(self) -> tuple[Tensor, Tensor]:
         """``D^-1/2 (A + I) D^-1/2`` (GCN, https://arxiv.org/abs/1609.02907): edges ``[E]`` and loops ``[T]``."""
         scale = (self.degree + 1.0).rsqrt()
         return self.ones * scale[self.pattern.rows] * scale[self.pattern.columns], scale * scale
 
-    @cached_property
+    @computed_once
     def directed(self) -> Pattern:
         """The pattern for values that differ between the two directions of a link."""
         return Pattern(self.pattern.offsets, self.pattern.columns, self.pattern.width)

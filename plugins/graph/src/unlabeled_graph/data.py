@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Layout
+from unlabeled.contract import Layout, computed_once
 from unlabeled_graph.sparse import Rows, concatenate, take
 
 
@@ -89,7 +88,7 @@ class GraphBatch:
     def device(self) -> torch.device:
         return self.edges.device
 
-    @cached_property
+    @computed_once
     def layout(self) -> Layout:
         """Structure of the rows: groups, edges and seeds; nodes have no position."""
         position = torch.zeros(self.total, 0, device=self.device)

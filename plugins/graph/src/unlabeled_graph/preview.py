@@ -105,7 +105,8 @@ def _draw(
 ) -> None:
     """One cell: of the rows that are still there, edges, then nodes."""
     batch: Any = view.batch
-    origin = torch.arange(batch.total) if view.origin is None else view.origin
+    origin = batch.layout.within if view.origin is None else view.origin
+    origin = origin + torch.tensor(source.layout.offsets)[batch.group]
     at = {row: place[number] for number, row in enumerate(rows.tolist())}
     spot = {
         now: (corner[0] + 8 + at[was][0] * (CELL - 16), corner[1] + 8 + at[was][1] * (CELL - 16))

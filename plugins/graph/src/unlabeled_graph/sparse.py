@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from unlabeled.contract import computed_once
 
 CHUNK = 1 << 22  # numbers held at once for the gradient of values
 
@@ -44,13 +45,13 @@ class Pattern:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @cached_property
+    @computed_once
     def rows(self) -> Tensor:
         """``int64[N]``, the row of each entry."""
         counts = self.offsets.diff()
         return torch.arange(len(self), device=counts.device).repeat_interleave(counts, output_size=len(self.columns))
 
-    @cached_property
+    @computed_once
     def transposed(self) -> tuple[Pattern, Tensor | None]:
         """The pattern of the transposed matrix, and which entry of this one each of its entries is (None = same)."""
         if self.symmetric:

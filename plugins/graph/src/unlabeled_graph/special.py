@@ -107,5 +107,7 @@ class TwoView(nn.Module):
         if self.apart and view.role in ("global", "corrupt"):
             return near
         batch: Any = view.batch
-        far = self.far(replace(view, batch=diffuse(batch, "ppr", self.alpha, self.keep), layout=None))
+        diffused = diffuse(batch, "ppr", self.alpha, self.keep)
+        layout = replace(view.layout or self.layout(batch), edges=diffused.edges)
+        far = self.far(replace(view, batch=diffused, layout=layout))
         return replace(near, tokens=near.tokens + far.tokens, pooled=near.pooled + far.pooled)

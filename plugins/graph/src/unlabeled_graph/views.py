@@ -1,7 +1,7 @@
 """The views of graphs that published systems train on.
 
 Each class is a component: its settings are the strengths of ``edits.py``. A view of graphs whose nodes were dropped
-says in ``origin`` which row each was.
+says in ``origin`` which place each had in its graph.
 
     # B samples, G groups, T rows, E directed edges
 """
@@ -68,12 +68,13 @@ class Augment:
 
     def _view(self, batch: GraphBatch, draw: Draw, number: int) -> View:
         links, columns, rows, nodes, paths, added = self.strengths[number]
+        within = batch.layout.within
         batch, origin = edits.drop_nodes(batch, draw, nodes)
         batch = edits.drop_links(batch, draw, links)
         batch = edits.drop_paths(batch, draw, paths, self.length)
         batch = edits.add_links(batch, draw, added)
         batch = edits.mask_rows(edits.mask_columns(batch, draw, columns), draw, rows)
-        return View(batch, "global", origin=origin)
+        return View(batch, "global", layout=batch.layout, origin=None if origin is None else within[origin])
 
 
 class Chosen:
@@ -110,13 +111,14 @@ class Chosen:
         def shares(name: str, share: float, other: float = 0.0) -> list[float]:
             return [share if found == name else other for found in names]
 
+        within = batch.layout.within
         batch = edits.perturb_links(batch, draw, shares("links", self.strength / 2))
         batch = edits.noisy_rows(batch, draw, shares("features", self.strength))
         batch, origin = edits.drop_nodes(batch, draw, shares("nodes", self.strength))
         if "subgraph" in names:
             batch, kept = edits.walk_subgraph(batch, draw, shares("subgraph", 1 - self.strength, 1.0))
             origin = kept if origin is None or kept is None else origin[kept]
-        return View(batch, "global", origin=origin)
+        return View(batch, "global", layout=batch.layout, origin=None if origin is None else within[origin])
 
 
 class Plain:
@@ -178,7 +180,7 @@ class Shuffle:
         if self.diffusion:
             made.append(View(diffuse(batch, self.kernel, self.strength, self.keep), "diffusion"))
         # a swap leaves the graph untouched, so what was worked out for it serves both
-        return [*made, View(batch, "corrupt", swap=edits.shuffle_rows(batch, draw))]
+        return [*made, View(batch, "corrupt", layout=batch.layout, swap=edits.shuffle_rows(batch, draw))]
 
 
 class Clean:
