@@ -245,3 +245,11 @@ def test_killed_while_writing_leaves_the_old_weights(toy, tmp_path, monkeypatch)
 def test_runs_are_read_without_torch():
     code = "import sys, unlabeled.runs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_card_cuts_long_values():
+    """A spec may carry a whole tokenizer: the card names it by its beginning."""
+    from unlabeled.card import LONG, _short
+
+    assert _short("x" * 5000) == "x" * LONG + "... (5,000 characters)"
+    assert _short([1, 2]) == "[1, 2]"

@@ -10,6 +10,8 @@ import yaml
 
 from unlabeled.probes.table import Table
 
+LONG = 100  # characters of a value that a card prints whole
+
 
 def card(info: Mapping[str, Any], probes: Mapping[str, Any] | None) -> str:
     """``README.md`` from ``config.json`` and ``probes.json``; None says that nothing has been measured."""
@@ -71,7 +73,9 @@ def _settings(choice: Mapping[str, Any] | None) -> str:
 
 
 def _short(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
+    """A value in a cell; a long one (a tokenizer, a configuration) by its beginning."""
+    text = json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
+    return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text):,} characters)"
 
 
 def _measured(info: Mapping[str, Any], probes: Mapping[str, Any] | None) -> str:
