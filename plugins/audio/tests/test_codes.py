@@ -23,10 +23,9 @@ SHORT = {"steps": 2, "batch_size": 8, "tensorboard": False}
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tokenizer"
     objective = {"name": "beats_tokenizer", "entries": 16, "width": 8}
-    data = {"name": "syllables", "count": 60}
     views = {"name": "crops"}
     pretrain(
-        "audio", out=out, say=str, objective=objective, encoder=ENCODER, data=data, views=views, **SHORT,
+        "audio", out=out, say=str, objective=objective, encoder=ENCODER, data="syllables", views=views, **SHORT,
     )  # fmt: skip
     return out
 

@@ -117,7 +117,7 @@ class BEATsTokenizer(nn.Module):
         distances, commitments, codes = [], [], []
         for number, view in enumerate(views):
             features = encoder(view)
-            keys = row_keys(self.step, view, number)
+            keys = row_keys(self.step, view.batch.ids, features.layout, number)
             z = unit(self.enter(features.tokens))
             ids = self.codebook(z, keys)
             code = self.codebook.entries[ids]

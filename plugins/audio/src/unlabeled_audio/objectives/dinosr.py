@@ -84,7 +84,8 @@ class DinoSR(nn.Module):
         losses, rows = [], []
         for number, view in enumerate(views):
             index = target_rows(view)
-            keys = row_keys(self.step, view, number)[index]
+            assert view.layout is not None
+            keys = row_keys(self.step, view.batch.ids, view.layout, number)[index]
             with torch.no_grad():
                 targets = [instance_norm(full(f.tokens), f.layout)[index] for f in self._teacher_layers(view)]
                 ids = [book(x, keys) for book, x in zip(self.codebooks, targets, strict=True)]

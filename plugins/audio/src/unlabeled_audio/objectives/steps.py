@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unlabeled.contract import View
+from unlabeled.contract import Layout
 from unlabeled.draw import GOLDEN, Draw, mix64
 
 NEGATIVES, GUMBEL, ENTRIES = 1100, 1101, 1102  # purposes
@@ -21,7 +21,6 @@ def draw_at(step: Tensor, ids: Tensor, view: int = 0) -> Draw:
     return Draw(0, 0, mix64(ids + step * GOLDEN), view)
 
 
-def row_keys(step: Tensor, view: View, number: int = 0) -> Tensor:
-    """``int64[T]``: a random word for each row of a view."""
-    assert view.layout is not None
-    return draw_at(step, view.batch.ids, number).rows(ENTRIES, view.layout.group, view.layout.within)
+def row_keys(step: Tensor, ids: Tensor, layout: Layout, number: int = 0) -> Tensor:
+    """``int64[T]``: a random word for each row of clips ``ids[B]``."""
+    return draw_at(step, ids, number).rows(ENTRIES, layout.group, layout.within)
