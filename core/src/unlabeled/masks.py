@@ -68,8 +68,10 @@ def choose(keys_T: Tensor, layout: Layout, counts: Sequence[int]) -> Rows:
 
 def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
     """Rows from ``flags_T`` (True = in the subset), of which the host knows how many fall in each group."""
-    # not nonzero: the size is known, so an accelerator need not be waited for
-    index = torch.nonzero_static(flags_T, size=sum(lengths)).flatten()
+    # on an accelerator not nonzero: the size is known, so it need not be waited for; on a CPU it is twice as fast
+    on_host = flags_T.device.type == "cpu"
+    index = torch.nonzero(flags_T) if on_host else torch.nonzero_static(flags_T, size=sum(lengths))
+    index = index.flatten()
     return Rows(index, tuple(lengths))
 
 

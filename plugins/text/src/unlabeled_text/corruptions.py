@@ -20,7 +20,7 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
-from unlabeled_text.ragged import owner, restart, starts_of, sums, within
+from unlabeled_text.ragged import owner, ranges, restart, starts_of, sums, within
 from unlabeled_text.spans import gaps, noise_spans, poisson_spans, turned
 from unlabeled_text.views import alone
 
@@ -33,7 +33,14 @@ def body(batch: TextBatch, spec: TextSpec) -> tuple[Tensor, Tensor]:
     lengths = batch.counts - len(spec.prefix) - len(spec.suffix)
     if not spec.prefix and not spec.suffix:
         return batch.tokens, lengths
-    return batch.tokens[body_of(batch, spec)], lengths
+    return batch.tokens.index_select(0, body_rows(batch, spec)), lengths
+
+
+def body_rows(batch: TextBatch, spec: TextSpec) -> Tensor:
+    """The rows between prefix and suffix."""
+    frame = len(spec.prefix) + len(spec.suffix)
+    begin = starts_of(batch.counts) + len(spec.prefix)
+    return ranges(begin, batch.counts - frame, len(batch.tokens) - frame * len(batch))
 
 
 def view_of(batch: TextBatch, tokens_T: Tensor, lengths_B: Tensor, spec: TextSpec, role: str) -> View:
@@ -51,27 +58,28 @@ def view_of(batch: TextBatch, tokens_T: Tensor, lengths_B: Tensor, spec: TextSpe
 
 
 def split_spans(tokens_T: Tensor, noise_T: Tensor, n_B: Tensor, spec: TextSpec) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Source and target of T5: each noise span is one sentinel in the source, and stands after it in the target."""
-    total = len(tokens_T)
-    sample = owner(n_B, total)
-    first_row = starts_of(n_B)
-    fresh = torch.ones(total, dtype=torch.bool, device=tokens_T.device)
-    fresh[1:] = ~noise_T[:-1]
-    fresh[first_row[n_B > 0]] = True
-    begins = noise_T & fresh
-    span = restart(begins.long(), first_row[sample]) - 1  # number of the span that a noise token is in
-    sentinels = torch.tensor(spec.sentinels, device=tokens_T.device)
-    index = (begins | ~noise_T).nonzero()[:, 0]
-    marked = torch.where(begins, sentinels[span.clamp(min=0)], tokens_T)
+    """Source and target of T5: each noise span is one sentinel in the source, and stands after it in the target.
+
+    Both are packed tokens and ``int64[B]`` lengths. A text's last token may be noise, and its first.
+    """
+    device = tokens_T.device
+    begins = noise_T.clone()
+    begins[1:] &= ~noise_T[:-1]
+    edge = starts_of(n_B)[n_B > 0]
+    begins[edge] = noise_T[edge]  # a span of the text before ends with it
     spans, noisy = sums(begins, n_B), sums(noise_T, n_B)
-    # in the target a span's first token has its sentinel before it
+    first_S = begins.nonzero()[:, 0]
+    number_S = torch.arange(len(first_S), device=device)
+    sentinels = torch.tensor(spec.sentinels, device=device)
+    sentinel_S = sentinels[number_S - starts_of(spans).repeat_interleave(spans, output_size=len(first_S))]
+    source = tokens_T.index_copy(0, first_S, sentinel_S).index_select(0, (begins | ~noise_T).nonzero()[:, 0])
     rows = noise_T.nonzero()[:, 0]
-    where = torch.arange(len(rows), device=rows.device) + begins.cumsum(0)[rows]
-    out = tokens_T.new_empty(len(rows) + int(spans.sum()))
-    out[where] = tokens_T[rows]
-    heads = begins[rows].nonzero()[:, 0]
-    out[where[heads] - 1] = sentinels[span[rows[heads]]]
-    return (marked[index], n_B - noisy + spans), (out, noisy + spans)
+    rank_S = torch.searchsorted(rows, first_S)  # of a span's first token among all noise
+    lengths_S = torch.diff(rank_S, append=rank_S.new_tensor([len(rows)]))
+    out = tokens_T.new_empty(len(rows) + len(first_S))
+    out[rank_S + number_S] = sentinel_S
+    out.index_copy_(0, ranges(rank_S + number_S + 1, lengths_S, len(rows)), tokens_T.index_select(0, rows))
+    return (source, n_B - noisy + spans), (out, noisy + spans)
 
 
 def need_sentinels(spec: TextSpec, who: str, least: int = 2) -> None:
@@ -104,12 +112,15 @@ class T5:
         self.spec, self.density, self.mean, self.law = spec, density, mean, law
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
-        tokens, n = body(batch, self.spec)
+        n = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
         density, mean = torch.full_like(n, self.density, dtype=torch.float64), torch.full_like(n, self.mean).double()
         most = len(self.spec.sentinels)
-        noise = noise_spans(n, density, mean, draw, uniform=self.law == "uniform", most=most)
-        source, target = split_spans(tokens, noise, n, self.spec)
-        return [view_of(batch, *source, self.spec, "source"), view_of(batch, *target, self.spec, "target")]
+        flags = noise_spans(n, density, mean, draw, uniform=self.law == "uniform", most=most)
+        # the frame is never noise, so the source keeps it
+        noise = torch.zeros_like(batch.tokens, dtype=torch.bool).index_copy_(0, body_rows(batch, self.spec), flags)
+        (tokens, lengths), target = split_spans(batch.tokens, noise, batch.counts, self.spec)
+        source = TextBatch(batch.ids, tokens, tuple(lengths.tolist()))
+        return [View(source, "source"), view_of(batch, *target, self.spec, "target")]
 
 
 class UL2:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw
+from unlabeled.masks import gather_rows
 from unlabeled_text.batch import TextBatch, TextSpec
-from unlabeled_text.ragged import kept_lengths, owner, within
+from unlabeled_text.ragged import kept_lengths, owner, ranges, within
 
 
 def places(batch: TextBatch) -> tuple[Tensor, Tensor]:
@@ -29,13 +30,13 @@ def bernoulli(draw: Draw, purpose: int, sample_T: Tensor, place_T: Tensor, p: fl
 def keep(batch: TextBatch, keep_T: Tensor, tokens_T: Tensor | None = None) -> TextBatch:
     """The rows where ``keep_T`` is True; ``tokens_T`` stand in for the batch's own."""
     lengths = kept_lengths(keep_T, batch.counts)
-    index = keep_T.nonzero_static(size=sum(lengths))[:, 0]
+    index = gather_rows(keep_T, lengths).index
     tokens = batch.tokens if tokens_T is None else tokens_T
     return replace(
         batch,
-        tokens=tokens[index],
+        tokens=tokens.index_select(0, index),
         lengths=lengths,
-        starts=None if batch.starts is None else batch.starts[index],
+        starts=None if batch.starts is None else batch.starts.index_select(0, index),
         near=None,
         far=None,
     )
@@ -70,10 +71,8 @@ def weave(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, tuple[int, ...]]:
     start = (flat.cumsum(0) - flat).reshape(counts.shape)
     size = sum(len(tokens) for tokens, _ in parts)
     out = parts[0][0].new_empty(size)
-    for number, (tokens, lengths) in enumerate(parts):
-        out[within(lengths, len(tokens)) + start[:, number].repeat_interleave(lengths, output_size=len(tokens))] = (
-            tokens
-        )
+    for number, (tokens, lengths) in enumerate(parts):  # brackets would cost five times as much
+        out.index_copy_(0, ranges(start[:, number], lengths, len(tokens)), tokens)
     return out, tuple(total.tolist())
 
 

@@ -33,7 +33,7 @@ def within(lengths_B: Tensor, total: int) -> Tensor:
 def restart(count_T: Tensor, first_T: Tensor) -> Tensor:
     """Running sum of ``count_T`` that begins anew where ``first_T`` is the index of the sequence's first element."""
     total = count_T.cumsum(0)
-    return total - (total - count_T)[first_T]
+    return total - (total - count_T).index_select(0, first_T)
 
 
 def sums(x_T: Tensor, lengths_B: Tensor) -> Tensor:

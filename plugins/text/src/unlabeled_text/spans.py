@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
-from unlabeled_text.ragged import starts_of, within
+from unlabeled_text.ragged import ranges, starts_of
 
 _LAST = torch.iinfo(torch.int64).max
 
@@ -55,18 +55,18 @@ def noise_spans(n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, u
     wide = max(kept.shape[1], hidden.shape[1])
     lengths = torch.stack([torch.nn.functional.pad(x, (0, wide - x.shape[1])) for x in (kept, hidden)], dim=2)
     total = int(n_B.sum())
-    sense = torch.tensor([False, True], device=n_B.device).repeat(len(n_B) * wide)
-    flags = sense.repeat_interleave(lengths.flatten(), output_size=total)
+    sense = torch.tensor([0, 1], device=n_B.device).repeat(len(n_B) * wide)
+    flags = sense.repeat_interleave(lengths.flatten(), output_size=total).bool()
     return turned(flags, n_B, draw) if uniform else flags
 
 
 def turned(x_T: Tensor, n_B: Tensor, draw: Draw) -> Tensor:
     """Each text of ``n_B`` tokens turned by a random number of places."""
-    total = len(x_T)
+    total, first = len(x_T), starts_of(n_B)
     turn = draw.integers(1, Purpose.SHIFT, n_B.clamp(min=1)[:, None])[:, 0]
-    each = n_B.repeat_interleave(n_B, output_size=total)
-    place = (within(n_B, total) + turn.repeat_interleave(n_B, output_size=total)) % each
-    return x_T[place + starts_of(n_B).repeat_interleave(n_B, output_size=total)]
+    # two runs of each text: from the turn to its end, then from its beginning to the turn
+    begin = torch.stack((first + turn, first), dim=1).flatten()
+    return x_T.index_select(0, ranges(begin, torch.stack((n_B - turn, turn), dim=1).flatten(), total))
 
 
 def poisson(bits: Tensor, mean: float) -> Tensor:

@@ -150,7 +150,10 @@ def _is_causal(config: Any) -> bool:
 
     kind = config.model_type
     causal, masked = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    return bool(config.is_decoder or (kind in causal and kind not in masked and not config.is_encoder_decoder))
+    return bool(
+        getattr(config, "is_decoder", False)
+        or (kind in causal and kind not in masked and not config.is_encoder_decoder)
+    )
 
 
 def _dropout(config: Any) -> float:
