@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import unlabeled.build as build_module
-from unlabeled.build import Parts, _seeded, build, construct, unmet
+from unlabeled.build import Parts, _seeded, build, build_untrained, construct, unmet
 from unlabeled.config import Choice, RunConfig, Training
 from unlabeled.contract import Needs, View
 from unlabeled.draw import Draw, Purpose
@@ -211,6 +211,17 @@ def test_weights_follow_the_seed_and_leave_the_global_generator_alone(toy: Regis
     assert torch.equal(first.encoder.embed.weight, second.encoder.embed.weight)
     assert torch.equal(first.objective.weight, second.objective.weight)
     assert not torch.equal(first.encoder.embed.weight, other.encoder.embed.weight)
+
+
+def test_an_untrained_encoder_has_the_settings_that_the_trained_one_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of trained weights, resolved, is an architecture: the baseline must not be the model itself."""
+    seen: list[Any] = []
+    monkeypatch.setattr(build_module, "build_encoder", lambda made, spec: seen.append(made.parts["encoder"].settings))
+    run = config(encoder={"pretrained": True, "width": 3})
+    build_untrained(run, "spec", SimpleNamespace())
+    build_untrained(run, "spec", SimpleNamespace(resolved={"config": "{}", "width": 0}))
+    build_untrained(config(encoder={"width": 3}), "spec", SimpleNamespace())
+    assert seen == [{"pretrained": False, "width": 3}, {"pretrained": False, "config": "{}", "width": 0}, {"width": 3}]
 
 
 def test_the_generator_comes_back_after_an_error() -> None:

@@ -115,6 +115,15 @@ def trainable(data: Data) -> torch.Tensor:
     return torch.nonzero(~data.test)[:, 0]
 
 
+def build_untrained(config: RunConfig, spec: Any, like: Any) -> Any:
+    """The architecture of ``like``, with weights drawn from the run's seed alone: a name or folder of trained weights
+    stands for its architecture."""
+    choice = config.parts["encoder"]
+    settings = {**choice.settings, **getattr(like, "resolved", {})}
+    settings |= {"pretrained": False} if settings.get("pretrained") else {}
+    return build_encoder(replace(config, parts={**config.parts, "encoder": replace(choice, settings=settings)}), spec)
+
+
 def build(config: RunConfig, data: Data | None = None) -> Parts:
     """Every part of a run, wired and checked against the objective's needs."""
     data = build_data(config) if data is None else data

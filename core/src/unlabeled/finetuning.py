@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.build import build_encoder, construct
+from unlabeled.build import build_untrained, construct
 from unlabeled.checkpoint import write_json
 from unlabeled.contract import Batch, Data, View, Views
 from unlabeled.draw import Draw
@@ -108,7 +108,8 @@ def finetune(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda
     with torch.random.fork_rng():  # the caller's generator stays as it is
         for seed in settings.seeds:
             fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
-            for name, encoder in (("from scratch", build_encoder(fresh, run.spec)), ("pre-trained", run.encoder)):
+            scratch = build_untrained(fresh, run.spec, run.encoder)
+            for name, encoder in (("from scratch", scratch), ("pre-trained", run.encoder)):
                 say(f"fine-tuning {name}, seed {seed}")
                 train, test = (ids[side] for side in split(data, ids, seed))
                 model = _Classifier(copy.deepcopy(encoder), classes).to(device)

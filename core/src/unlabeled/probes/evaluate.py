@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.allocator import keep_freed_memory
-from unlabeled.build import build_encoder, construct
+from unlabeled.build import build_untrained, construct
 from unlabeled.config import Choice, RunConfig
 from unlabeled.contract import Batch, Data, Embedded, Probe, Views
 from unlabeled.errors import UsageError
@@ -97,6 +97,7 @@ class _Evaluation:
     say: Callable[[str], None]
     columns: list[Column] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    like: Any = None  # the encoder that is probed: untrained ones have its architecture
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -130,6 +131,7 @@ class _Evaluation:
 
     def pretrained(self, encoder: Any) -> Row:
         self.say("probing the pre-trained encoder")
+        self.like = encoder
         features = self._embed(encoder)
         self.ids = features.ids if features.ids is not None else self.ids
         self._check()
@@ -285,11 +287,7 @@ class _Evaluation:
     def _fresh(self, seed: int) -> nn.Module:
         """The run's architecture with weights that no data has touched."""
         config = self.config.with_training(seed=self.config.training.seed + APART + seed)
-        choice = config.parts["encoder"]
-        if choice.settings.get("pretrained"):
-            choice = replace(choice, settings={**choice.settings, "pretrained": False})
-            config = replace(config, parts={**config.parts, "encoder": choice})
-        encoder: nn.Module = build_encoder(config, self.spec).to(self.device)
+        encoder: nn.Module = build_untrained(config, self.spec, self.like).to(self.device)
         if has_running_statistics(encoder):
             calibrate(encoder, self._forward(encoder), self._calibration(seed))
             note = f"untrained: BatchNorm statistics set on {CALIBRATION} batches of train, without labels"
