@@ -204,7 +204,7 @@ def graph_baselines(data: Any, path: Path, seeds: int) -> dict[str, list[float]]
 
     y = data.all_labels
     rows = {"majority": [50.0 if data.test is not None else 100 * float((y == y.mode().values).float().mean())]}
-    found = {"counts": features(Counts(data.spec), data), "WL labels": features(WeisfeilerLehman(data.spec), data)}
+    found = {"counts": features(Counts(), data), "WL labels": features(WeisfeilerLehman(data.spec), data)}
     if path.parent.name == "molecules":
         found["ECFP4"] = ecfp(path)
     for name, x in found.items():

@@ -26,13 +26,13 @@ def test_propagated_features_are_the_matrix_product() -> None:
 def test_counts_are_sums_nodes_and_edges() -> None:
     data = Motifs()
     batch = data.__getitems__([3, 7])
-    found = Counts(data.spec)(View(batch, "clean"))
+    found = Counts()(View(batch, "clean"))
     assert found[:, -2].tolist() == list(batch.lengths)
     assert int(found[:, -1].sum()) == batch.edges.shape[1]
     first = batch.x[: batch.lengths[0]]  # type: ignore[index]
     torch.testing.assert_close(found[0, :-2], first.sum(0))
-    assert Counts(data.spec).applies(data)
-    assert not Counts(Karate().spec).applies(Karate())
+    assert Counts().applies(data)
+    assert not Counts().applies(Karate())
 
 
 def test_weisfeiler_lehman_sees_structure_and_not_the_order_of_nodes() -> None:

@@ -65,9 +65,6 @@ class Propagated:
 class Counts:
     """Sums of a graph's node features (one-hot: its atoms), its nodes and its edges counted: ``[B, F + 2]``."""
 
-    def __init__(self, spec: GraphSpec) -> None:
-        self.level = spec.level
-
     def applies(self, data: Any) -> bool:
         """Of graphs; a node has nothing to count but its degree."""
         return bool(data.spec.level == "graph")

@@ -58,8 +58,8 @@ def task_products(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) 
     flat = []
     for loss in losses:
         found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        found = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
-        flat.append(torch.cat([g.flatten() for g in found]))
+        rows = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+        flat.append(torch.cat([g.flatten() for g in rows]))
     gradients = mean_over_ranks(torch.stack(flat))
     gradients = gradients / gradients.norm(dim=1, keepdim=True).clamp(min=1e-12)
     return gradients @ gradients.T

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View
 from unlabeled.distributed import all_reduce
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
@@ -73,10 +73,10 @@ class SelfTask(nn.Module):
         reads = task in ("attributes", "similarity")
         if reads and content < 1:
             raise ValueError(f"content has {content} numbers a row; the task {task} needs a tokenizer of node features")
-        can = {"tokens", "mask"} if task == "attributes" else {"tokens"}
+        can: frozenset[Capability] = frozenset({"tokens", "mask"} if task == "attributes" else {"tokens"})
         views = {"global": 1, "clean": 1} if task == "links" else {"global": 1}
         uses = () if task == "links" else ("clean",)
-        self.needs = Needs(views=views, uses=uses, hidden=task == "attributes", content=reads, encoder=frozenset(can))
+        self.needs = Needs(views=views, uses=uses, hidden=task == "attributes", content=reads, encoder=can)
         self.task, self.centers, self.sources = task, centers, sources
         width = {"clusters": centers, "attributes": content}.get(task) or OUTPUTS[task]
         self.head = nn.Linear(encoder.dim, width)

@@ -79,8 +79,8 @@ class PublicSplit:
     def score(self, x_ND: Tensor, data: Any) -> float:
         """Accuracy on the public test nodes."""
         part = data.split(protocol="public")
-        options = {"lr": self.lr, "decay": self.decay, "epochs": self.epochs}
-        return accuracy(x_ND, data.all_labels, part.train, part.test, **options)
+        how = {"lr": self.lr, "decay": self.decay}
+        return accuracy(x_ND, data.all_labels, part.train, part.test, epochs=self.epochs, **how)
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """The most frequent class of train."""
@@ -121,8 +121,8 @@ class RandomSplit:
     def score(self, x_ND: Tensor, data: Any, seed: int) -> float:
         """Accuracy on the test nodes of split ``seed``."""
         part = data.split(seed, "random")
-        options = {"lr": self.lr, "decay": self.decay, "epochs": self.epochs}
-        return accuracy(F.normalize(x_ND, dim=1), data.all_labels, part.train, part.test, **options)
+        how, x = {"lr": self.lr, "decay": self.decay}, F.normalize(x_ND, dim=1)
+        return accuracy(x, data.all_labels, part.train, part.test, epochs=self.epochs, **how)
 
     def chance(self, frozen: Frozen) -> dict[str, float]:
         """The most frequent class of train."""
