@@ -13,6 +13,7 @@ from typing import Any
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.tokenizing import BYTES, unpack_json
+from unlabeled_text.transformer import quiet
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"))
 
@@ -24,7 +25,8 @@ def native(encoder: Any, spec: TextSpec, folder: Path) -> str:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model = encoder.library_model()
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     whole = spec.tokenizer != BYTES
     if whole:
         _write_tokenizer(spec, folder)

@@ -146,10 +146,9 @@ class PackedTransformer(nn.Module):
 
     # ------------------------------------------------------------------------------------------ parts for objectives
 
-    def word_embeddings(self) -> nn.Parameter:
+    def word_embeddings(self) -> Tensor:
         """``[V, E]``: the input's word vectors, for heads that share them."""
-        weight: nn.Parameter = self.embeddings.tok_embeddings.weight
-        return weight
+        return self.embeddings.tok_embeddings.weight
 
     def embed(self, view: View) -> Tensor:
         """``[T, E]``: word vectors of a view, before anything mixes rows."""

@@ -55,10 +55,9 @@ class Bag(nn.Module):
         """A row a token, specials among them."""
         return layout_of(batch, self.spec)
 
-    def word_embeddings(self) -> nn.Parameter:
+    def word_embeddings(self) -> Tensor:
         """``[V, D]``: the vectors of words."""
-        weight: nn.Parameter = self.words.weight
-        return weight
+        return self.words.weight
 
     def parts(self, view: View) -> list[Tensor]:
         """For each n the vector ``[T, D]`` of the n-gram that ends at each row; 0 where there is none."""

@@ -159,7 +159,8 @@ def chi_limit(cells: int) -> float:
 
 def restored(source: Sequence[int], target: Sequence[int], spec: TextSpec) -> list[int]:
     """The body of a text from T5's source and target: each sentinel's span put back where it stands."""
-    sentinels, spans = set(spec.sentinels), {}
+    sentinels = set(spec.sentinels)
+    spans: dict[int, list[int]] = {}
     current = -1
     for token in target:
         if token in sentinels:
@@ -179,8 +180,9 @@ def check_spans_restore(views: Any, spec: TextSpec) -> None:
     batch = batch_for_tests(spec, (1, 2, 3, 7, 20, 50))
     source, target = views(batch, Draw(0, 0, batch.ids))
     for number in range(len(batch)):
-        parts = [view.batch[number : number + 1].tokens.tolist() for view in (source, target)]
-        used = [t for t in parts[1] if t in spec.sentinels]
+        cut = slice(number, number + 1)
+        left, right = source.batch[cut].tokens.tolist(), target.batch[cut].tokens.tolist()
+        used = [t for t in right if t in spec.sentinels]
         assert used == list(spec.sentinels[: len(used)]), f"sentinels stand as {used}"
         own = [t for t in batch[number : number + 1].tokens.tolist() if spec.plain[t]]
-        assert restored(*parts, spec) == own, f"text {number} is not restored"
+        assert restored(left, right, spec) == own, f"text {number} is not restored"

@@ -9,7 +9,8 @@ features are the model's own. Encoder-decoders (T5, BART) read the source in the
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,7 +128,7 @@ class TransformersEncoder(nn.Module):
         start = words.new_full((len(words), 1), self.model.config.decoder_start_token_id)
         # what stands at padding comes after all words of a target, so no word sees it
         out = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory),  # type: ignore[arg-type]
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory),
             attention_mask=seen,
             decoder_input_ids=torch.cat((start, words[:, :-1]), dim=1),
             use_cache=False,
@@ -158,7 +159,7 @@ def _is_causal(config: Any) -> bool:
 
 def _dropout(config: Any) -> float:
     """The greatest dropout probability of a model."""
-    found = [v for k, v in config.to_dict().items() if "drop" in k or k.endswith("pdrop")]
+    found = [v for k, v in config.to_dict().items() if "drop" in k and "class" not in k]
     return float(max((v for v in found if isinstance(v, (int, float)) and not isinstance(v, bool)), default=0.0))
 
 
@@ -353,18 +354,32 @@ def _random(config: Any) -> Any:
         raise ValueError(f"transformers cannot make {config.model_type}: {error}") from error
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars of transformers, which last for less than a second."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _trained(model: str, config: Any) -> Any:
     """A model with the weights of a folder, or of the hub."""
     from transformers import AutoModel, AutoModelForSeq2SeqLM
 
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModel
     options: dict[str, Any] = {"config": config, "local_files_only": Path(model).is_dir()}
+    bare = {} if config.is_encoder_decoder else {"add_pooling_layer": False}
     try:
-        try:
-            return kind.from_pretrained(
-                model, **options, **({} if config.is_encoder_decoder else {"add_pooling_layer": False})
-            )
-        except TypeError:
-            return kind.from_pretrained(model, **options)
+        with quiet():
+            try:
+                return kind.from_pretrained(model, **options, **bare)
+            except TypeError:
+                return kind.from_pretrained(model, **options)
     except OSError as error:
         raise ValueError(f"transformers cannot load {model}: {str(error).splitlines()[0]}") from error
