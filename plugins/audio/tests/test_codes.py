@@ -55,7 +55,7 @@ def test_mistakes_are_named(run, tmp_path):
     batch = Clean(data.spec)(data.__getitems__([0]), None)[0].batch
     with pytest.raises(UsageError, match="both need patches of the same size"):
         Codes(data.spec, other, run=str(run))(batch, other.layout(batch))
-    with pytest.raises(UsageError, match=r"does not exist|no encoder|is no"):
+    with pytest.raises(UsageError, match="no such folder"):
         Codes(data.spec, other, run=str(tmp_path / "none"))
 
 
