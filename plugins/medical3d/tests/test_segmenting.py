@@ -13,6 +13,7 @@ from unlabeled.errors import UsageError
 from unlabeled_medical3d.data import Phantoms
 from unlabeled_medical3d.encoders import ViT3D
 from unlabeled_medical3d.segmenting import Curves, Segment, crops, fit, make, one_crop, score, segment
+from unlabeled_medical3d.voxels import with_labels
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,12 @@ def test_data_without_voxel_labels_is_refused():
     run = SimpleNamespace(config=object())
     with pytest.raises(UsageError, match="needs voxel labels"):
         segment(run, SimpleNamespace(describe=lambda: "scans"))
+
+
+def test_volumes_without_labels_take_no_part():
+    data = SimpleNamespace(has_mask=lambda n: n % 2 == 0)
+    assert with_labels(data, torch.arange(5)).tolist() == [0, 2, 4]
+    assert with_labels(SimpleNamespace(), torch.arange(2)).tolist() == [0, 1]
 
 
 def test_the_command_from_end_to_end(tmp_path, capsys):

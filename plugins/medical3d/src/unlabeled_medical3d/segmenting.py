@@ -40,6 +40,7 @@ from unlabeled_medical3d.voxels import (
     segmentation_loss,
     slide,
     voxel_scores,
+    with_labels,
 )
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def segment(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda 
     if len(regions) < 2:
         raise UsageError(f"{data.describe()}: segmentation needs voxel labels, and this data has none")
     device = pick_device(settings.device)
-    train, test = split(data, torch.arange(len(data)), 0)
+    labeled = with_labels(data, torch.arange(len(data)))
+    train, test = (labeled[side] for side in split(data, labeled, 0))
     test = test[: settings.test or len(test)]
     counts = [k for k in sorted(set(settings.volumes)) if k <= len(train)]
     if not counts:

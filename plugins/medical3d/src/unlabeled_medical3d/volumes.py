@@ -101,6 +101,7 @@ class Volumes:
         if self.classes:
             self.labels = torch.tensor([number.get(label, -1) for label in reader.labels])
         self.patients = tuple(reader.patients)
+        self.groups = self.patients  # core's splits keep a group on one side
         self.test: Tensor | None = patient_split(reader.held_out, self.patients)
 
     def _regions(self) -> tuple[str, ...]:

@@ -177,6 +177,13 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
+def with_labels(data: Any, ids: Tensor) -> Tensor:
+    """Those of samples ``ids[N]`` that have voxel labels."""
+    if not hasattr(data, "has_mask"):
+        return ids
+    return ids[torch.tensor([data.has_mask(n) for n in ids.tolist()], dtype=torch.bool)]
+
+
 def cut_labels(mask: Tensor, box: Sequence[int], size: Sequence[int]) -> Tensor:
     """``int64[X, Y, Z]``: labels of a box (start, extent in voxels) at ``size``, nearest; 0 beyond the volume."""
     out = mask

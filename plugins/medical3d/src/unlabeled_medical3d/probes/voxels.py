@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Data, Features, Layout
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import shuffled
-from unlabeled_medical3d.voxels import HEADS, cut_labels, mean_scores, segmentation_loss, voxel_scores
+from unlabeled_medical3d.voxels import HEADS, cut_labels, mean_scores, segmentation_loss, voxel_scores, with_labels
 
 BATCH = 4  # volumes of a step
 
@@ -73,7 +73,8 @@ class VoxelProbe:
         return len(getattr(data, "regions", ())) > 1
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
-        train = frozen.train[shuffled(frozen.train, frozen.seed, view=3)[: self.volumes]]
+        train, test = (with_labels(frozen.data, ids) for ids in (frozen.train, frozen.test))
+        train = train[shuffled(train, frozen.seed, view=3)[: self.volumes]]
         seen = list(self._see(frozen, train))
         if not seen:
             return {}
@@ -88,7 +89,7 @@ class VoxelProbe:
         spacing = frozen.data.spec.spacing
         scores = []
         with torch.no_grad():
-            for each in self._see(frozen, frozen.test[: self.test]):
+            for each in self._see(frozen, test[: self.test]):
                 guess = head(each.rows, each.layout, each.images).argmax(1)
                 scores += [
                     voxel_scores(guess[i].cpu(), each.labels[i].cpu(), spacing, classes, self.tolerance)
