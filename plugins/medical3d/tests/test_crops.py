@@ -7,7 +7,7 @@ import torch
 from monai.transforms import SpatialCrop
 
 from unlabeled.draw import Draw
-from unlabeled_medical3d.crops import around, box_affine, cut, mirror_, overlap, overlapping, random_boxes, turn_
+from unlabeled_medical3d.crops import around, box_affine, cut, mirror_, overlap, overlapping, random_boxes, tilt, turn_
 
 
 def place(shape):
@@ -65,6 +65,19 @@ def test_mirrors_and_turns_keep_places_in_the_world():
         torch.testing.assert_close(image, world(one, shape).float())
     assert torch.linalg.det(affine[0, :3, :3]) > 0  # not mirrored
     assert torch.linalg.det(affine[1, :3, :3]) < 0
+
+
+def test_a_tilt_keeps_places_and_turns_the_body_not_the_voxels():
+    affine = torch.diag(torch.tensor([1.0, 1.5, 3.0, 1.0], dtype=torch.float64)).repeat(3, 1, 1)
+    images = world(affine[0], (21, 17, 11)).float().repeat(3, 1, 1, 1, 1)
+    degrees = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 12.0], [8.0, -5.0, 3.0]])
+    turned, after = tilt(images, affine, degrees)
+    torch.testing.assert_close(turned[0], images[0], atol=1e-4, rtol=1e-4)
+    for image, one in zip(turned, after):
+        expected = world(one, (21, 17, 11)).float()
+        torch.testing.assert_close(image[:, 5:-5, 5:-5, 4:-4], expected[:, 5:-5, 5:-5, 4:-4], atol=1e-3, rtol=1e-4)
+        axes = one[:3, :3]
+        torch.testing.assert_close(axes.T @ axes, torch.diag(torch.tensor([1.0, 2.25, 9.0], dtype=torch.float64)))
 
 
 def test_a_turn_needs_equal_sides():

@@ -60,7 +60,7 @@ def test_kinds_of_phantoms_differ_as_they_say():
 
 
 def test_phantoms_refuse_a_path_and_wrong_numbers():
-    with pytest.raises(ValueError, match="--data-set volumes"):
+    with pytest.raises(ValueError, match="read no files; found scans"):
         Phantoms("scans")
     with pytest.raises(ValueError, match="count 2"):
         Phantoms(None, count=2)

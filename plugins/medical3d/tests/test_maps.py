@@ -111,6 +111,18 @@ def test_sparse_batchnorm_counts_visible_voxels_and_tracks_them():
     assert sorted(box.state_dict()) == sorted(f"0.{key}" for key in plain.state_dict())
 
 
+@pytest.mark.parametrize("name", CNNS)
+def test_sparse_masking_holds_in_bfloat16(name):
+    encoder = make(name).eval()
+    view = masked(view_of(encoder))
+    expected = encoder(view, hide="drop")
+    with torch.autocast("cpu", torch.bfloat16):
+        out = encoder(view, hide="drop")
+    assert torch.isfinite(out.tokens).all()
+    near = torch.nn.functional.cosine_similarity(out.tokens.float(), expected.tokens, dim=1)
+    assert near.min() > 0.98
+
+
 def sparse_step(*_):
     """Pooled features and the gradient of a sparse BatchNorm network on this rank's share of a batch."""
     from unlabeled.distributed import rank, world

@@ -69,6 +69,17 @@ def test_aligned_views_show_the_same_voxels(batch, draw):
     assert not torch.equal(a.batch.images, b.batch.images)
 
 
+def test_tilted_views_say_how_far_and_where_they_lie(batch, draw):
+    view = SimCLR(SPEC, tilt=20.0, **STILL)(batch, draw)[0]
+    assert view.params["tilt"].abs().max() <= 20
+    middle = slice(3, 5)
+    for image, affine in zip(view.batch.images, view.batch.affine):
+        expected = world(affine, image.shape[1:])
+        torch.testing.assert_close(
+            image[:, middle, middle, middle], expected[:, middle, middle, middle], atol=1e-2, rtol=0
+        )
+
+
 def test_extent_in_mm_is_resized_to_the_view(batch, draw):
     (view,) = MAE(SPEC, extent=(12.0,), flip=0.0)(batch, draw)
     assert view.params["box"][:, 3:].unique(dim=0).tolist() == [[12, 12, 6]]

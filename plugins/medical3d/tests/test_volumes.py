@@ -122,7 +122,7 @@ def test_channels_come_from_files_or_from_the_last_axis(tmp_path):
     save(tmp_path / "axis" / "p.nii.gz", np.stack([image(0), image(1)], -1))
     other = open_(tmp_path / "axis", channels=2)
     torch.testing.assert_close(other.__getitems__([0]).images, data.__getitems__([0]).images)
-    with pytest.raises(UsageError, match=r"4 dimensions.*--data-set.channels 2"):
+    with pytest.raises(UsageError, match=r"4 dimensions.*--data.channels 2"):
         open_(tmp_path / "axis")
 
 

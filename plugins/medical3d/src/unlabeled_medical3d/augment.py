@@ -45,6 +45,7 @@ class Use(IntEnum):
     PAINT_LARGE = 1041
     CUT = 1044
     CUT_BUDGET = 1045
+    TILT = 1046
 
 
 NAMES = ("noise", "blur", "brightness", "contrast", "lowres", "gamma", "bias")

@@ -54,7 +54,7 @@ class Cache:
         try:
             (folder / "contents").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"the cache {folder} cannot be made: {error.strerror}; choose --data-set.cache") from error
+            raise UsageError(f"the cache {folder} cannot be made: {error.strerror}; choose --data.cache") from error
         self._bytes = sum(f.stat().st_size for f in folder.glob("*.volume"))
 
     def content(self, stamp: str, data: Callable[[], bytes]) -> str:

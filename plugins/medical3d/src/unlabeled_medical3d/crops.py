@@ -104,10 +104,10 @@ def overlapping(draw: Draw, first: Tensor, sizes: Tensor, share: float) -> Tenso
 def mirror_(images: Tensor, affine: Tensor, flip_B3: Tensor) -> Tensor:
     """Mirror each sample along the axes where ``flip[B, 3]``, images in place; the affine that belongs to them."""
     flip_B3 = flip_B3.cpu()
-    for axis in range(3):
-        rows = torch.nonzero(flip_B3[:, axis])[:, 0].to(images.device)
-        if len(rows):
-            images.index_copy_(0, rows, images[rows].flip(2 + axis))
+    for image, flips in zip(images, flip_B3.tolist()):
+        axes = [1 + axis for axis, flip in enumerate(flips) if flip]
+        if axes:
+            image.copy_(image.flip(axes))  # all axes at once: one copy
     step = 1.0 - 2.0 * flip_B3.double()
     turn = torch.diag_embed(torch.cat((step, torch.ones(len(step), 1, dtype=torch.float64)), 1))
     turn[:, :3, 3] = flip_B3.double() * (torch.tensor(images.shape[2:], dtype=torch.float64) - 1)
@@ -132,3 +132,31 @@ def turn_(images: Tensor, affine: Tensor, turns_B: Tensor, axis: int) -> Tensor:
         quarter[a, b], quarter[b, a], quarter[b, 3] = 1, -1, last
         matrix[turns] = matrix[turns - 1] @ quarter
     return affine @ matrix[turns_B].to(affine.device)
+
+
+def tilt(images: Tensor, affine: Tensor, degrees_B3: Tensor) -> tuple[Tensor, Tensor]:
+    """Each sample turned about its middle by small angles about x, y and z, trilinear; and the affine then.
+
+    Angles are those of the world: voxels of unequal sides are turned as the body would be. Edges are repeated.
+    """
+    size = torch.tensor(images.shape[2:], dtype=torch.float64)
+    mm = affine[:, :3, :3].double().cpu().square().sum(1).sqrt()  # [B, 3] length of each voxel axis
+    turn = torch.eye(3, dtype=torch.float64).repeat(len(images), 1, 1)
+    for axis, angle in enumerate(torch.deg2rad(degrees_B3.double().cpu()).unbind(1)):
+        a, b = [n for n in range(3) if n != axis]
+        one = torch.eye(3, dtype=torch.float64).repeat(len(images), 1, 1)
+        one[:, a, a] = one[:, b, b] = angle.cos()
+        one[:, a, b], one[:, b, a] = -angle.sin(), angle.sin()
+        turn = turn @ one
+    voxels = turn * mm[:, None, :] / mm[:, :, None]  # to mm, turned, and back
+    to_source = torch.eye(4, dtype=torch.float64).repeat(len(images), 1, 1)
+    middle = (size - 1) / 2
+    to_source[:, :3, :3] = voxels
+    to_source[:, :3, 3] = middle - (voxels @ middle)
+    # grid_sample counts from -1 to 1, z first
+    half = middle.clamp(min=0.5)
+    unit = (voxels * half / half[:, None]).flip(1, 2).to(images.device, images.dtype)
+    theta = torch.cat((unit, torch.zeros_like(unit[..., :1])), 2)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=True)
+    turned = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return turned, affine @ to_source.to(affine.device)

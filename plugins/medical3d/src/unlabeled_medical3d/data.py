@@ -206,7 +206,7 @@ class Phantoms:
         noise: float = 20.0,
     ) -> None:
         if path is not None:
-            raise ValueError(f"phantoms are generated; to read {path}, use --data-set volumes")
+            raise ValueError(f"phantoms are generated, and read no files; found {path}")
         if count < 4 or noise < 0 or len(size) not in (1, 3) or len(spacing) not in (1, 3):
             raise ValueError(f"count {count}, size {size}, spacing {spacing}, noise {noise}: from 4, 1 or 3, from 0")
         self.spec = VolumeSpec(1, size * (3 // len(size)), spacing * (3 // len(spacing)), mirror=False)

@@ -58,7 +58,7 @@ def _shape(shape: tuple[int, ...], channels: int) -> tuple[tuple[int, ...], int]
     if len(shape) == 4 and shape[3] == channels:
         return shape[:3], channels
     if len(shape) > 3:
-        hint = f"; if the last are channels, say so with --data-set.channels {shape[3]}" if len(shape) == 4 else ""
+        hint = f"; if the last are channels, say so with --data.channels {shape[3]}" if len(shape) == 4 else ""
         raise VolumeError(f"{len(shape)} dimensions, {said}, where a volume has 3{hint}")
     if len(shape) < 3 or min(shape) < 2:
         raise VolumeError(f"{said} voxels: a slice, not a volume")

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.distributed import BatchNorm, all_reduce
+from unlabeled.heads import full
 
 
 class Visible:
@@ -74,7 +75,7 @@ class SparseMaxPool3d(nn.MaxPool3d):
 
 
 def _scaled(norm: Any, x: Tensor, mean: Tensor, variance: Tensor, mask: Tensor) -> Tensor:
-    """Normalized by these moments, scaled and shifted, and empty where ``mask`` is 0."""
+    """Normalized by these moments, scaled and shifted, and empty where ``mask`` is 0; all in full precision."""
     shape = (1, -1, 1, 1, 1)
     out = (x - mean) * torch.rsqrt(variance + norm.eps)
     if norm.weight is not None:
@@ -90,11 +91,12 @@ class SparseInstanceNorm3d(nn.InstanceNorm3d):
     def forward(self, input: Tensor) -> Tensor:
         if self.visible.map is None:
             return super().forward(input)
-        mask = self.visible.at(input)
+        x = full(input)
+        mask = self.visible.at(x)
         count = mask.sum((2, 3, 4), keepdim=True).clamp(min=1)
-        mean = (input * mask).sum((2, 3, 4), keepdim=True) / count
-        variance = ((input - mean).square() * mask).sum((2, 3, 4), keepdim=True) / count
-        return _scaled(self, input, mean, variance, mask)
+        mean = (x * mask).sum((2, 3, 4), keepdim=True) / count
+        variance = ((x - mean).square() * mask).sum((2, 3, 4), keepdim=True) / count
+        return _scaled(self, x, mean, variance, mask).to(input.dtype)
 
 
 class SparseGroupNorm(nn.GroupNorm):
@@ -105,8 +107,9 @@ class SparseGroupNorm(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         if self.visible.map is None:
             return super().forward(input)
-        mask = self.visible.at(input)
-        grouped = input.unflatten(1, (self.num_groups, -1))  # [B, G, C/G, X, Y, Z]
+        x = full(input)
+        mask = self.visible.at(x)
+        grouped = x.unflatten(1, (self.num_groups, -1))  # [B, G, C/G, X, Y, Z]
         inner = mask[:, None]
         dims = (2, 3, 4, 5)
         count = (inner.sum(dims, keepdim=True) * grouped.shape[2]).clamp(min=1)
@@ -114,7 +117,7 @@ class SparseGroupNorm(nn.GroupNorm):
         variance = ((grouped - mean).square() * inner).sum(dims, keepdim=True) / count
         flat = ((grouped - mean) * torch.rsqrt(variance + self.eps)).flatten(1, 2)
         shape = (1, -1, 1, 1, 1)
-        return (flat * self.weight.view(shape) + self.bias.view(shape)) * mask
+        return ((flat * self.weight.view(shape) + self.bias.view(shape)) * mask).to(input.dtype)
 
 
 class SparseBatchNorm3d(BatchNorm):
@@ -125,16 +128,18 @@ class SparseBatchNorm3d(BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if self.visible.map is None:
             return super().forward(input)
-        mask, shape = self.visible.at(input), (1, -1, 1, 1, 1)
+        x, shape = full(input), (1, -1, 1, 1, 1)
+        mask = self.visible.at(x)
         if not self.training and self.running_mean is not None and self.running_var is not None:
-            return _scaled(self, input, self.running_mean.view(shape), self.running_var.view(shape), mask)
+            known = self.running_mean.view(shape), self.running_var.view(shape)
+            return _scaled(self, x, *known, mask).to(input.dtype)
         dims = (0, 2, 3, 4)
         count = all_reduce(mask.sum()).clamp(min=1)
-        mean = all_reduce((input * mask).sum(dims)) / count
-        variance = all_reduce(((input - mean.view(shape)).square() * mask).sum(dims)) / count
+        mean = all_reduce((x * mask).sum(dims)) / count
+        variance = all_reduce(((x - mean.view(shape)).square() * mask).sum(dims)) / count
         if self.training and self.track_running_stats:
             self._track(mean.detach(), (variance * count / (count - 1).clamp(min=1)).detach())
-        return _scaled(self, input, mean.view(shape), variance.view(shape), mask)
+        return _scaled(self, x, mean.view(shape), variance.view(shape), mask).to(input.dtype)
 
 
 SPARSE = {

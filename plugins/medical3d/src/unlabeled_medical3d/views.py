@@ -20,7 +20,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled_medical3d.augment import NAMES, Augment, Use
-from unlabeled_medical3d.crops import around, box_affine, cut, mirror_, overlap, overlapping, random_boxes, turn_
+from unlabeled_medical3d.crops import around, box_affine, cut, mirror_, overlap, overlapping, random_boxes, tilt, turn_
 from unlabeled_medical3d.crops import volume_sizes as sizes_of
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
 
@@ -94,6 +94,7 @@ class SimCLR:
         foreground: probability that a crop is around a foreground voxel.
         flip: probability of a mirror along each axis; None = 0.5, or 0 where the data has sides.
         turn: probability of a random quarter turn about each axis whose plane is square.
+        tilt: greatest angle in degrees of a small turn about each axis; 0 = none.
         noise: probability of noise.
         blur: probability of blur.
         brightness: probability of another brightness.
@@ -115,6 +116,7 @@ class SimCLR:
         foreground: float = 0.33,
         flip: float | None = None,
         turn: float = 0.0,
+        tilt: float = 0.0,
         noise: float = 0.1,
         blur: float = 0.2,
         brightness: float = 0.15,
@@ -126,7 +128,9 @@ class SimCLR:
         aligned: bool = False,
     ) -> None:
         check_crop(extent, scale)
-        self.flip, self.turn = mirrored(flip, spec), turn
+        if not 0 <= tilt <= 45:
+            raise ValueError(f"tilt is {tilt}; it must be in [0, 45] degrees")
+        self.flip, self.turn, self.tilt = mirrored(flip, spec), turn, tilt
         check_shares(overlap=overlap, foreground=foreground, flip=self.flip, turn=turn)
         self.spec, self.extent, self.scale = spec, extent, scale
         self.share, self.foreground, self.aligned = overlap, foreground, aligned
@@ -141,7 +145,7 @@ class SimCLR:
             strength=strength,
         )
         self.roles = ("global", "global")
-        self.params = (*SPATIAL, "overlap", "overlap_mm3", *NAMES)
+        self.params = (*SPATIAL, *(("tilt",) if tilt else ()), "overlap", "overlap_mm3", *NAMES)
 
     def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
         draw = draw.to("cpu")
@@ -152,6 +156,11 @@ class SimCLR:
         for number, box in enumerate(boxes):
             spatial = draw.at(0 if self.aligned else number)
             made, params = place(batch, box, self.spec.size, spatial, self.flip, self.turn)
+            assert isinstance(made.images, Tensor)
+            if self.tilt:
+                degrees = spatial.uniform(3, Use.TILT, -self.tilt, self.tilt)
+                images, affine = tilt(made.images, made.affine, degrees)
+                made, params = VolumeBatch(made.ids, images, affine), {**params, "tilt": degrees}
             assert isinstance(made.images, Tensor)
             changes = self.augment(made.images, draw.at(number))[1]
             shares = {"overlap": shared / box[:, 3:].prod(1), "overlap_mm3": mm3}
