@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from unlabeled_graph.data import GraphBatch, is_symmetric, sort_edges
 from unlabeled_graph.graphs import Graphs
+from unlabeled_graph.nodes import Nodes
 from unlabeled_graph.raw import Raw, mend
 
 
@@ -45,9 +48,20 @@ def single(
     )
 
 
+@cache
+def sampled(sampling: str) -> Nodes:
+    """A graph that is read in parts."""
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(0)) + 0.1
+    raw = Raw("parts", "node", x, random_links(40, 0.1, 0), (40,))
+    return Nodes(mend(raw, undirected=True, normalize=False), split="none", sampling=sampling, fanout=(3, 3), cluster=8)
+
+
 @st.composite
 def batches(draw: st.DrawFn) -> GraphBatch:
-    """Batches of graphs, and single graphs, of all sizes."""
+    """Batches of graphs, single graphs, and parts of one, of all sizes."""
+    part = draw(st.sampled_from(["", "", "neighbors", "clusters"]))
+    if part:
+        return sampled(part).__getitems__(draw(st.lists(st.integers(0, 39), min_size=1, max_size=9, unique=True)))
     seed, chance = draw(st.integers(0, 1000)), draw(st.sampled_from([0.0, 0.2, 0.5, 1.0]))
     if draw(st.booleans()):
         return single(draw(st.integers(1, 14)), chance, seed=seed)

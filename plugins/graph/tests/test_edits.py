@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -124,6 +125,16 @@ def test_a_node_level_graph_is_changed_alike_whichever_nodes_are_samples(change:
     a, b = (change(it, Draw(3, 1, it.ids), 0.4) for it in (batch, some))
     assert torch.equal(a.edges, b.edges)
     assert torch.equal(dense(a.x), dense(b.x))
+
+
+def test_kept_nodes_and_their_links_equal_pygs_subgraph() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        from torch_geometric.utils import subgraph
+    batch = many().__getitems__([0, 1, 2, 3])
+    kept = torch.rand(batch.total, generator=torch.Generator().manual_seed(0)) < 0.6
+    expected, _ = subgraph(kept, batch.edges, relabel_nodes=True, num_nodes=batch.total)
+    assert torch.equal(edits.keep_nodes(batch, kept)[0].edges, expected)
 
 
 def test_every_link_is_dropped_equally_often() -> None:

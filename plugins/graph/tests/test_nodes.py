@@ -7,7 +7,8 @@ import torch
 
 from unlabeled.build import trainable
 from unlabeled.training.datamodule import Indices
-from unlabeled_graph.nodes import Blocks, Karate, Nodes
+from unlabeled_graph.builtin import Blocks, Karate
+from unlabeled_graph.nodes import Nodes
 from unlabeled_graph.raw import Raw, mend
 from unlabeled_graph.sampling import by_cluster, cluster_order
 from unlabeled_graph.sparse import SparseRows, dense

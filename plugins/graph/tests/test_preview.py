@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from unlabeled_graph.builtin import Karate
 from unlabeled_graph.graphs import Motifs
-from unlabeled_graph.nodes import Karate
 from unlabeled_graph.preview import CELL, GAP, TITLE, preview_views, surroundings
 from unlabeled_graph.views import Augment, Shuffle
 

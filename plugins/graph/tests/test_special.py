@@ -12,11 +12,11 @@ import torch.nn.functional as F
 
 from unlabeled.contract import Needs, Rows, View
 from unlabeled.errors import UsageError
+from unlabeled_graph.builtin import Karate
 from unlabeled_graph.codes import codebook_of, nearest_codes
 from unlabeled_graph.commands import texts
 from unlabeled_graph.diffusion import diffuse
 from unlabeled_graph.graphs import Motifs
-from unlabeled_graph.nodes import Karate
 from unlabeled_graph.special import Table, TwoView
 
 

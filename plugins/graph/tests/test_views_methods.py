@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from unlabeled.draw import Draw
+from unlabeled_graph.builtin import Karate
 from unlabeled_graph.data import is_symmetric
 from unlabeled_graph.graphs import Motifs
-from unlabeled_graph.nodes import Karate
 from unlabeled_graph.views_methods import Adaptive, Perturb, Thinned, centrality, chances
 
 

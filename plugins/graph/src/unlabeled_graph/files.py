@@ -62,6 +62,15 @@ def _folder(path: Path, max_bad: float, degrees: int) -> Raw:
     raise UsageError(f"{path} holds no graph that is known here; give {FORMS}")
 
 
+def protocol_of(raw: Raw) -> Literal["public", "random", "folds", "none"]:
+    """What ``split = auto`` means for these data."""
+    if {"train", "test"} <= set(raw.sets):
+        return "public"
+    if raw.folds is not None:
+        return "folds"
+    return "random" if raw.level == "node" else "none"
+
+
 def files(
     path: str,
     max_bad: float,
@@ -100,10 +109,7 @@ def files(
     if sampling == "auto":
         sampling = "neighbors" if raw.mapped else "whole"
     raw = mend(raw, undirected=undirected, normalize=normalize == "row" or (normalize == "auto" and bag))
-    if split == "auto":
-        public = {"train", "test"} <= set(raw.sets)
-        split = "public" if public else "folds" if raw.folds is not None else "none"
-        split = "random" if split == "none" and raw.level == "node" else split
+    split = protocol_of(raw) if split == "auto" else split
     if raw.level == "graph":
         return Graphs(raw, split=split, turn=turn)
     return Nodes(

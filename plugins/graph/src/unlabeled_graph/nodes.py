@@ -1,4 +1,4 @@
-"""One graph whose nodes are the samples: what every node-level data set does, and those that need no download.
+"""One graph whose nodes are the samples: what every node-level data set does.
 
 Training sees all nodes and their edges, those of the test among them, but never a label: nodes of one graph cannot be
 held out without changing it, and the literature calls this transductive. The graph stays in memory and is handed out
@@ -18,7 +18,7 @@ from torch import Tensor
 from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled_graph import splits
 from unlabeled_graph.data import GraphBatch, GraphSpec
-from unlabeled_graph.raw import Raw, labels_of, mend
+from unlabeled_graph.raw import Raw, labels_of
 from unlabeled_graph.sampling import by_cluster, cluster_order, induced, neighborhoods
 from unlabeled_graph.sparse import Pattern, offsets_of, sparse_rows, take
 from unlabeled_graph.splits import Split
@@ -181,120 +181,3 @@ def hold_links(edges: Tensor, total: int, share: float) -> tuple[Tensor, tuple[T
 def pair_key(low: Tensor, high: Tensor, total: int) -> Tensor:
     """A word for each pair of nodes, the same in both directions."""
     return mix64(mix64(low * total + high + 1) + int(Purpose.SPLIT))
-
-
-# ---------------------------------------------------------------------------------------------- built in
-
-
-class Karate(Nodes):
-    """Zachary's karate club: 34 members, 78 ties, 4 communities; each node's feature says which node it is.
-
-    Args:
-        sampling: what a step sees: the whole graph, a neighborhood of each node, or clusters.
-        fanout: neighbors of each node in each hop of a neighborhood.
-        cluster: nodes of a cluster.
-        held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
-    """
-
-    def __init__(
-        self,
-        path: str | None = None,
-        *,
-        sampling: Literal["whole", "neighbors", "clusters"] = "whole",
-        fanout: tuple[int, ...] = (10, 10),
-        cluster: int = 8,
-        held_links: float = 0.0,
-    ) -> None:
-        from unlabeled_graph.pyg import KarateClub
-
-        if path is not None:
-            raise ValueError(f"the karate club is built in; to read {path}, use --data.name files")
-        found: Any = KarateClub()[0]
-        names = tuple(f"community {n}" for n in range(4))
-        raw = Raw("karate club", "node", found.x.float(), found.edge_index, (34,), found.y.long(), names)
-        super().__init__(
-            mend(raw, undirected=True, normalize=False),
-            split="none",
-            sampling=sampling,
-            fanout=fanout,
-            cluster=cluster,
-            held_links=held_links,
-        )
-
-
-class Blocks(Nodes):
-    """A generated stochastic block model, whose communities also differ in their words.
-
-    Args:
-        nodes: N, number of nodes.
-        communities: number of blocks, which are the classes.
-        degree: mean number of links of a node.
-        mixing: share of the links that join two communities, in [0, 1].
-        words: F, features; each node has a few, half of them typical of its community.
-        split: labels that probes may see: random 10 / 10 / 80, ten folds, or none held out.
-        turn: seed of a random split, or number of the fold that is the test.
-        sampling: what a step sees: the whole graph, a neighborhood of each node, or clusters.
-        fanout: neighbors of each node in each hop of a neighborhood.
-        cluster: nodes of a cluster.
-        held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
-    """
-
-    def __init__(
-        self,
-        path: str | None = None,
-        *,
-        nodes: int = 600,
-        communities: int = 4,
-        degree: float = 8.0,
-        mixing: float = 0.2,
-        words: int = 128,
-        split: Literal["random", "folds", "none"] = "random",
-        turn: int = 0,
-        sampling: Literal["whole", "neighbors", "clusters"] = "whole",
-        fanout: tuple[int, ...] = (10, 10),
-        cluster: int = 64,
-        held_links: float = 0.0,
-    ) -> None:
-        if path is not None:
-            raise ValueError(f"the block model is generated; to read {path}, use --data.name files")
-        if nodes < 2 * communities or communities < 2 or words < communities or degree <= 0 or not 0 <= mixing <= 1:
-            raise ValueError(
-                f"nodes {nodes}, communities {communities}, words {words}, degree {degree}, mixing {mixing}: two nodes "
-                "and a word a community, two communities, a degree above 0, and a share in [0, 1]"
-            )
-        y = torch.arange(nodes) % communities
-        x, edges = block_words(y, communities, words), block_edges(y, communities, degree, mixing)
-        names = tuple(f"block {n}" for n in range(communities))
-        raw = Raw("block model", "node", x, edges, (nodes,), y, names)
-        super().__init__(
-            mend(raw, undirected=True, normalize=True),
-            split=split,
-            turn=turn,
-            sampling=sampling,
-            fanout=fanout,
-            cluster=cluster,
-            held_links=held_links,
-        )
-
-
-def block_edges(y_N: Tensor, communities: int, degree: float, mixing: float) -> Tensor:
-    """``int64[2, E]`` one way: each node draws half its links, within its community but for a share ``mixing``."""
-    count = len(y_N)
-    half = max(1, round(degree / 2))
-    draw = Draw(0, 0, torch.arange(count))
-    inside = ~draw.bernoulli(half, Purpose.MIX, mixing)
-    size = count // communities
-    own = draw.integers(half, Purpose.NODE, size) * communities + y_N[:, None]
-    other = draw.integers(half, Purpose.EDGE, count)
-    target = torch.where(inside, own, other)
-    source = torch.arange(count)[:, None].expand_as(target)
-    return torch.stack((source.flatten(), target.flatten()))
-
-
-def block_words(y_N: Tensor, communities: int, words: int) -> Tensor:
-    """``float[N, words]`` of 0 and 1: twelve draws a node, half from the words of its community."""
-    draw = Draw(0, 1, torch.arange(len(y_N)))
-    share = words // communities
-    typical = draw.integers(6, Purpose.FEATURE, share) + y_N[:, None] * share
-    common = draw.integers(6, Purpose.NOISE, words)
-    return torch.zeros(len(y_N), words).scatter_(1, torch.cat((typical, common), 1), 1.0)

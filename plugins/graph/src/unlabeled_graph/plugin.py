@@ -16,8 +16,8 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "", extr
 
 
 ROWS = (
-    _row("data", "karate", "nodes:Karate", "Zachary's karate club, 34 nodes, no download"),
-    _row("data", "blocks", "nodes:Blocks", "a generated stochastic block model with words"),
+    _row("data", "karate", "builtin:Karate", "Zachary's karate club, 34 nodes, no download"),
+    _row("data", "blocks", "builtin:Blocks", "a generated stochastic block model with words"),
     _row("data", "motifs", "graphs:Motifs", "generated graphs with rings, cliques, stars or ladders"),
     _row("data", "files", "files:files", "a path: .npz, PyG's .pt, CSV, SMILES, TUDataset, Planetoid"),
     _row("views", "augment", "views:Augment", "two views: links, nodes, columns dropped", "2006.04131"),

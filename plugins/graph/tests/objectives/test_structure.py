@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import shortest_path
 
 from unlabeled.contract import Layout
-from unlabeled_graph.nodes import Karate
+from unlabeled_graph.builtin import Karate
 from unlabeled_graph.objectives.chance import absent_edges, below, edge_words, more_words, normal, permute_rows, uniform
 from unlabeled_graph.objectives.distances import centers, degrees, hops
 from unlabeled_graph.objectives.graphmae import scaled_cosine

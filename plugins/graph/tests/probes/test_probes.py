@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from unlabeled.contract import View
 from unlabeled.probes.frozen import Frozen
+from unlabeled_graph.builtin import Blocks
 from unlabeled_graph.graphs import Motifs
-from unlabeled_graph.nodes import Blocks
 from unlabeled_graph.probes.graphs import SVC10Fold
 from unlabeled_graph.probes.links import LinkPrediction, random_pairs, undirected
 from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, by_class, fit_linear
