@@ -166,7 +166,7 @@ def measure(archive: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
         return out
 
     rows = [{"row": "chance", "numbers": {}, "note": "10.0 everywhere: ten classes of equal size"}]
-    rows.append({"row": "raw pixels", "numbers": numbers(embed(RawPixels(data.spec), data, clean), (0, 1, 2))})
+    rows.append({"row": "raw pixels", "numbers": numbers(embed(RawPixels(), data, clean), (0, 1, 2))})
     fresh: dict[str, list[float]] = {}
     for seed in range(3):
         encoder = build_encoder(run.with_training(seed=1000 + seed), data.spec)
