@@ -333,3 +333,14 @@ def test_build_reports_every_unmet_need_at_once(toy: Registry) -> None:
         build(bad)
     assert "needs 2 global views" in str(error.value)
     assert "needs continuous content" in str(error.value)
+
+
+def test_data_brings_what_views_ask_for() -> None:
+    asked: list[tuple[str, ...]] = []
+    views: Any = SimpleNamespace(asks=("near", "far"))
+    data: Any = SimpleNamespace(bring=asked.append, describe=lambda: "6 toys")
+    build_module.bring(data, views)
+    build_module.bring(data, SimpleNamespace())  # type: ignore[arg-type]
+    assert asked == [("near", "far")]
+    with pytest.raises(UsageError, match="the views ask for near, far samples, and 6 toys can bring none"):
+        build_module.bring(ToyData(None, 0.0), views)  # type: ignore[arg-type]
