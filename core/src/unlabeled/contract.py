@@ -57,7 +57,8 @@ class Data(Protocol):
     Optional: ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run
     of ``size`` is a batch (samples of like lengths). ``bring(asks)`` is called with what views ask for beside each
     sample (their ``asks``: neighbors), which batches then carry. ``transductive = True`` where samples cannot be held
-    out of training (nodes of one graph), though their labels are.
+    out of training (nodes of one graph), though their labels are; ``together`` is how many of them an encoder should be
+    given at once, where it reads the whole graph for any.
     """
 
     spec: Any

@@ -56,7 +56,11 @@ def test_embeddings_of_nodes_follow_the_ids(tmp_path: Path) -> None:
 
     parts = build(config("whole", 0))
     clean = Clean(parts.data.spec)
-    whole = embed(parts.encoder, parts.data, clean, batch_size=64)
+    read: list[int] = []
+    seen = parts.encoder.layout
+    parts.encoder.layout = lambda batch: read.append(len(batch)) or seen(batch)
+    whole = embed(parts.encoder, parts.data, clean, batch_size=8)
+    assert read == [34], "the graph is read once"
     some = embed(parts.encoder, parts.data, clean, indices=torch.tensor([5, 2]), batch_size=1)
     assert torch.allclose(whole.x[[5, 2]], some.x, atol=1e-6)
 

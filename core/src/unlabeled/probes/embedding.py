@@ -119,6 +119,7 @@ def embed_views(
     Where one call makes fewer, the samples are drawn again as of the next epoch.
     """
     encode = encoder.to(device) if isinstance(encoder, nn.Module) else encoder
+    batch_size = max(batch_size, getattr(data, "together", 0))  # where a part of a graph costs what the whole does
     x, read = [torch.zeros(0, count, 0)], [torch.zeros(0, dtype=torch.int64)]
     with evaluating(encode):
         for batch in batches(data, ids, batch_size=batch_size, workers=workers):

@@ -99,6 +99,11 @@ class Nodes:
             return splits.fold_split(splits.make_folds(self.all_labels, 0) if folds is None else folds, turn)
         return splits.random_split(self.all_labels, turn)
 
+    @property
+    def together(self) -> int:
+        """Samples that features are taken of at once: all, where each step reads the whole graph anyway."""
+        return len(self) if self.sampling == "whole" else 0
+
     def __len__(self) -> int:
         return self.graph.total
 
