@@ -109,7 +109,7 @@ def adapted() -> dict[str, Any]:
     folder = str(get_model_path())
     return {
         "data": {"tokenizer": folder},
-        "encoder": {"name": f"transformers/{folder}", "pretrained": True},
+        "encoder": {"name": f"transformers/{folder}"},
         "optimizer": {"name": "adamw", "lr": 2e-5, "weight_decay": 0.0},
     }
 

