@@ -106,10 +106,15 @@ def medical3d(found: dict[str, Any]) -> str:
     if "speed" in found:
         rows = []
         for row in found["speed"]:
-            memory = f"{row['memory_ratio']:.0f} x ({row['ours_mb']:.0f} MB)" if "memory_ratio" in row else ""
+            memory = f"{row['theirs_mb']:.0f}, {row['ours_mb']:.0f}" if "theirs_mb" in row else ""
             seconds = (f"{row[side]:.3f}" for side in ("theirs_s", "ours_s"))
             rows.append((row["what"], f"**{row['ratio']:.1f} x**", f"{row['wanted']} x", *seconds, memory))
-        parts.append(table(("", "faster", "wanted", "theirs, CPU s", "ours, CPU s", "less memory"), rows))
+        parts.append(
+            table(
+                ("", "faster", "wanted", "theirs, CPU s", "ours, CPU s", "peak memory above inputs, theirs, ours, MB"),
+                rows,
+            )
+        )
     if "hippocampus" in found:
         rows = []
         for row in found["hippocampus"]:
