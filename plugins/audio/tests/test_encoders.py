@@ -93,6 +93,21 @@ def test_every_row_counts(encoder):
         assert float(wave.grad[begin : begin + length].abs().max()) > 0
 
 
+def test_bfloat16_gives_finite_features_and_gradients(encoder):
+    batch = clips((4000, 2231))
+    view = View(batch, "global", layout=encoder.layout(batch))
+    view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = encoder(view)
+        loss = out.tokens.float().square().mean()
+    loss.backward()
+    exact = encoder(view).pooled.detach()
+    assert float((out.pooled.detach().float() - exact).abs().max()) < 0.2 * float(exact.abs().max())
+    grads = [p.grad for p in encoder.parameters() if p.grad is not None]
+    assert len(grads) > 10
+    assert all(bool(torch.isfinite(g).all()) for g in grads)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("norm", ["layer", "group"])
 def test_wav2vec2_equals_torchaudio(norm):
