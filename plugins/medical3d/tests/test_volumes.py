@@ -68,6 +68,19 @@ def test_a_rotated_anisotropic_copy_gives_the_same_volume(folder, tmp_path):
     assert plain.images.shape[2:] == (11, 18, 18)
 
 
+@pytest.mark.parametrize("kind", [">i2", "<u2", ">f4", "<f8", "u4"])
+def test_voxels_of_any_type_and_byte_order_are_read(tmp_path, kind):
+    x = np.round(image())
+    header = nib.Nifti1Header(endianness=">" if kind[0] == ">" else "<")
+    header.set_data_dtype(np.dtype(kind))
+    header.set_slope_inter(1, 0)
+    (tmp_path / "kind").mkdir()
+    nib.save(nib.Nifti1Image(x.astype(kind), np.diag([*MM, 1.0]), header), tmp_path / "kind" / "a.nii.gz")
+    save(tmp_path / "plain" / "a.nii.gz", x)
+    found, plain = open_(tmp_path / "kind").__getitems__([0]), open_(tmp_path / "plain").__getitems__([0])
+    torch.testing.assert_close(found.images, plain.images, atol=1e-4, rtol=0)
+
+
 def test_sizes_are_taken_in_mm(folder):
     data = open_(folder, size_mm=(32.0,), spacing=(1.0, 2.0, 4.0))
     assert data.spec.size == (32, 16, 8)

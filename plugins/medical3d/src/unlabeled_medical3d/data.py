@@ -130,7 +130,8 @@ def prepare(
 ) -> Volume:
     """``image[C, X, Y, Z]`` and its labels ``mask[X, Y, Z]``, as read, in RAS, at ``spacing`` mm and on its scale."""
     turned, ras = to_ras(image, affine)
-    x = scale(resample(torch.from_numpy(turned).float(), ras, spacing), modality, window, percentiles)
+    voxels = torch.from_numpy(np.ascontiguousarray(turned, dtype=np.float32))  # files may be of either byte order
+    x = scale(resample(voxels, ras, spacing), modality, window, percentiles)
     labels = None
     if mask is not None:
         flat, _ = to_ras(mask[None], affine)

@@ -216,7 +216,7 @@ class Volumes:
         for number in range(len(self)):
             try:
                 raw = checked(self._reader.read(number), self.spec.channels)
-                return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image)))
+                return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
             except VolumeError:
                 continue  # counted when it is asked for
         return "mr"
