@@ -9,8 +9,9 @@ from unlabeled import plugins
 from unlabeled.build import build_data, build_encoder
 from unlabeled.cli.main import main
 from unlabeled.config import resolve
+from unlabeled.contract import Embedded
 from unlabeled.probes.evaluate import evaluate
-from unlabeled.probes.frozen import EncoderProbe
+from unlabeled.probes.frozen import EncoderProbe, Frozen
 
 
 @pytest.fixture
@@ -103,3 +104,13 @@ def test_a_command_of_a_domain(monkeypatch, capsys):
     assert "count" in capsys.readouterr().err
     plugins.use_files([])
     plugins.registry.cache_clear()
+
+
+def test_known_features_are_taken_by_id_and_not_computed_again():
+    known = Embedded(torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 2]), torch.tensor([4, 1, 3]))
+    frozen = Frozen(None, "no model", [None] * 6, None, torch.tensor([4]), torch.tensor([1]), known=known)
+    found = frozen.embed(torch.tensor([3, 0, 4]))  # 0 could not be read
+    assert found.x.tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    assert found.y.tolist() == [2, 0]
+    assert found.ids.tolist() == [3, 4]
+    assert frozen.embed() is known

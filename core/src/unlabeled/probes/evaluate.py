@@ -239,7 +239,7 @@ class _Evaluation:
         """The numbers of a probe that reads the encoder."""
         if again and self.data.test is not None and not _has(probe, "draws"):
             return
-        frozen = self._frozen(subject.encoder, subject.kind, seed)
+        frozen = self._frozen(subject.encoder, subject.kind, seed, subject.features)
         for key, value in probe(frozen).items():
             yield self._column(name, key, None, probe, len(frozen.train), len(frozen.test)), value
 
@@ -272,11 +272,11 @@ class _Evaluation:
             self.columns.append(column)
         return column
 
-    def _frozen(self, encoder: Any, kind: str, seed: int) -> Frozen:
+    def _frozen(self, encoder: Any, kind: str, seed: int, known: Embedded | None = None) -> Frozen:
         train, test = (self.ids[part] for part in split(self.data, self.ids, seed))
         if isinstance(encoder, nn.Module):
             encoder.to(self.device)
-        rest = {"device": self.device, "batch_size": self.batch_size, "workers": self.workers}
+        rest = {"device": self.device, "batch_size": self.batch_size, "workers": self.workers, "known": known}
         return Frozen(encoder, kind, self.data, self.clean, train, test, seed, **rest)  # type: ignore[arg-type]
 
     def _embed(self, encoder: Any) -> Embedded:

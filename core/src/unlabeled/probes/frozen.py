@@ -35,6 +35,7 @@ class Frozen:
         device: where the encoder runs.
         batch_size: samples that are encoded at once.
         workers: processes that read.
+        known: pooled features of all samples that can be read, where they are computed already.
     """
 
     encoder: Any
@@ -47,9 +48,12 @@ class Frozen:
     device: torch.device | str = "cpu"
     batch_size: int = 256
     workers: int = 0
+    known: Embedded | None = None
 
     def embed(self, ids: Tensor | None = None, feature: Feature = "pooled") -> Embedded:
-        """Features ``[N, D]`` of ``ids`` (None = all), in order, on the CPU."""
+        """Features ``[N, D]`` of ``ids`` (None = all), in order, on the CPU; pooled ones are not computed twice."""
+        if self.known is not None and feature == "pooled":
+            return self.known if ids is None else _rows(self.known, ids, len(self.data))
         options = {"batch_size": self.batch_size, "workers": self.workers, "device": self.device}
         return embed(self.encoder, self.data, self.clean, indices=ids, feature=feature, **options)  # type: ignore[arg-type]
 
@@ -61,6 +65,14 @@ class Frozen:
                 if len(batch):
                     view = take(self.clean, batch.to(self.device), 1, 0)[0]
                     yield batch, view, self.encoder(view, **asked)
+
+
+def _rows(known: Embedded, ids: Tensor, total: int) -> Embedded:
+    """The features of ``ids``; samples that could not be read are left out, as in :func:`embed`."""
+    assert known.ids is not None
+    place = torch.full((total,), -1).index_copy(0, known.ids, torch.arange(len(known)))[ids]
+    place = place[place >= 0]
+    return Embedded(known.x[place], None if known.y is None else known.y[place], known.ids[place])
 
 
 @runtime_checkable
