@@ -21,7 +21,7 @@ from unlabeled.errors import above
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
 from unlabeled_text.ragged import owner, ranges, restart, starts_of, sums, within
-from unlabeled_text.spans import gaps, noise_spans, poisson_spans, turned
+from unlabeled_text.spans import gaps, poisson_spans, spans_of, turned
 from unlabeled_text.views import alone
 
 DENOISERS = ((3.0, 0.15), (8.0, 0.15), (3.0, 0.5), (8.0, 0.5), (64.0, 0.15), (64.0, 0.5))  # UL2: two R, four X
@@ -57,29 +57,60 @@ def view_of(batch: TextBatch, tokens_T: Tensor, lengths_B: Tensor, spec: TextSpe
     return View(TextBatch(batch.ids, tokens, lengths), role)
 
 
-def split_spans(tokens_T: Tensor, noise_T: Tensor, n_B: Tensor, spec: TextSpec) -> tuple[tuple[Tensor, Tensor], ...]:
+def split_spans(
+    batch: TextBatch, start_BK: Tensor, size_BK: Tensor, spec: TextSpec, mode_B: Tensor | None = None
+) -> list[View]:
     """Source and target of T5: each noise span is one sentinel in the source, and stands after it in the target.
 
-    Both are packed tokens and ``int64[B]`` lengths. A text's last token may be noise, and its first.
+    Spans are counted from the first body token, in order; those of length 0 are none. ``mode_B`` are tokens that stand
+    before the source's body.
     """
-    device = tokens_T.device
-    begins = noise_T.clone()
-    begins[1:] &= ~noise_T[:-1]
-    edge = starts_of(n_B)[n_B > 0]
-    begins[edge] = noise_T[edge]  # a span of the text before ends with it
-    spans, noisy = sums(begins, n_B), sums(noise_T, n_B)
-    first_S = begins.nonzero()[:, 0]
-    number_S = torch.arange(len(first_S), device=device)
-    sentinels = torch.tensor(spec.sentinels, device=device)
-    sentinel_S = sentinels[number_S - starts_of(spans).repeat_interleave(spans, output_size=len(first_S))]
-    source = tokens_T.index_copy(0, first_S, sentinel_S).index_select(0, (begins | ~noise_T).nonzero()[:, 0])
-    rows = noise_T.nonzero()[:, 0]
-    rank_S = torch.searchsorted(rows, first_S)  # of a span's first token among all noise
-    lengths_S = torch.diff(rank_S, append=rank_S.new_tensor([len(rows)]))
-    out = tokens_T.new_empty(len(rows) + len(first_S))
-    out[rank_S + number_S] = sentinel_S
-    out.index_copy_(0, ranges(rank_S + number_S + 1, lengths_S, len(rows)), tokens_T.index_select(0, rows))
-    return (source, n_B - noisy + spans), (out, noisy + spans)
+    count, frame = batch.counts, len(spec.prefix)
+    first, real = starts_of(count)[:, None], size_BK > 0
+    end = first + count[:, None]
+    begin = torch.where(real, start_BK + first + frame, end)
+    after = torch.where(real, begin + size_BK, end)
+    sentinels = torch.tensor(spec.sentinels, device=count.device)
+    number = torch.arange(size_BK.shape[1], device=count.device).expand_as(size_BK)[real]
+    begin_F, size_F = begin[real], size_BK[real]
+    marked = batch.tokens.index_copy(0, begin_F, sentinels[number])
+    # the source: from the end of a span up to and with the next one's first token, which is its sentinel
+    low, high = torch.cat((first, after), dim=1), torch.cat((begin + real, end), dim=1)
+    lengths = count + (real.long() - size_BK).sum(1)
+    if mode_B is not None:
+        marked, head = torch.cat((marked, mode_B)), first + frame
+        mode = torch.arange(len(count), device=count.device)[:, None] + len(batch.tokens)
+        low, high = torch.cat((first, mode, head, low[:, 1:]), dim=1), torch.cat((head, mode + 1, high), dim=1)
+        lengths = lengths + 1
+    host = tuple(lengths.tolist())
+    rows = ranges(low.flatten(), (high - low).flatten(), sum(host))
+    source = TextBatch(batch.ids, marked.index_select(0, rows), host)
+    return [
+        View(source, "source"),
+        View(_target(batch, begin_F, size_F, real.sum(1), sentinels[number], spec), "target"),
+    ]
+
+
+def _target(
+    batch: TextBatch, begin_F: Tensor, size_F: Tensor, spans_B: Tensor, sentinel_F: Tensor, spec: TextSpec
+) -> TextBatch:
+    """Each of the spans, text after text, behind its sentinel; the suffix ends a text."""
+    tail, noisy = len(spec.suffix), len(begin_F)
+    before = torch.arange(noisy, device=begin_F.device) + owner(spans_B, noisy) * tail  # sentinels and suffixes
+    place = size_F.cumsum(0) - size_F + before
+    total = int(size_F.sum())
+    rows = torch.arange(total, device=begin_F.device)
+    shift = torch.stack((begin_F, place + 1)) - (size_F.cumsum(0) - size_F)
+    rows, there = (rows + each.repeat_interleave(size_F, output_size=total) for each in shift)
+    out = batch.tokens.new_empty(total + noisy + tail * len(batch))
+    out[place] = sentinel_F
+    out[there] = batch.tokens.index_select(0, rows)
+    spans = tuple(spans_B.tolist())
+    ends = torch.cat((size_F.new_zeros(1), size_F.cumsum(0)))[torch.tensor(spans, device=begin_F.device).cumsum(0)]
+    stop = ends + spans_B.cumsum(0) + tail * torch.arange(1, len(batch) + 1, device=begin_F.device)
+    for number, token in enumerate(reversed(spec.suffix)):
+        out[stop - 1 - number] = token
+    return TextBatch(batch.ids, out, tuple(torch.diff(stop, prepend=stop.new_zeros(1)).tolist()))
 
 
 def need_sentinels(spec: TextSpec, who: str, least: int = 2) -> None:
@@ -115,12 +146,8 @@ class T5:
         n = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
         density, mean = torch.full_like(n, self.density, dtype=torch.float64), torch.full_like(n, self.mean).double()
         most = len(self.spec.sentinels)
-        flags = noise_spans(n, density, mean, draw, uniform=self.law == "uniform", most=most)
-        # the frame is never noise, so the source keeps it
-        noise = torch.zeros_like(batch.tokens, dtype=torch.bool).index_copy_(0, body_rows(batch, self.spec), flags)
-        (tokens, lengths), target = split_spans(batch.tokens, noise, batch.counts, self.spec)
-        source = TextBatch(batch.ids, tokens, tuple(lengths.tolist()))
-        return [View(source, "source"), view_of(batch, *target, self.spec, "target")]
+        start, size = spans_of(n, density, mean, draw, uniform=self.law == "uniform", most=most)
+        return split_spans(batch, start, size, self.spec)
 
 
 class UL2:
@@ -140,23 +167,19 @@ class UL2:
         self.spec, self.prefix = spec, prefix
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
-        tokens, n = body(batch, self.spec)
-        device = tokens.device
-        laws = torch.tensor(DENOISERS, dtype=torch.float64, device=device)
+        n = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
+        laws = torch.tensor(DENOISERS, dtype=torch.float64, device=n.device)
         chosen = draw.integers(1, Purpose.MIX, len(DENOISERS))[:, 0]
         ends = draw.bernoulli(1, Purpose.SPLIT, self.prefix)[:, 0] & (n > 1)
-        noise = noise_spans(n, laws[chosen, 1], laws[chosen, 0], draw, uniform=True, most=len(self.spec.sentinels))
+        most = len(self.spec.sentinels)
+        start, size = spans_of(n, laws[chosen, 1], laws[chosen, 0], draw, uniform=True, most=most)
         tail = draw.integers(1, Purpose.SLICE, (n // 2 + 1).clamp(min=2)[:, None], 1)[:, 0].minimum(n - 1)
-        sample = owner(n, len(tokens))
-        noise = torch.where(ends[sample], within(n, len(tokens)) >= (n - tail)[sample], noise)
-        source, target = split_spans(tokens, noise, n, self.spec)
+        only = torch.arange(start.shape[1], device=n.device) == 0
+        start = torch.where(ends[:, None], torch.where(only, (n - tail)[:, None], n[:, None]), start)
+        size = torch.where(ends[:, None], only * tail[:, None], size)
         kind = torch.where(ends, 1, torch.where(chosen < 2, 0, 2))
-        if self.spec.modes:
-            mode = torch.tensor(self.spec.modes, device=device)[kind], torch.ones_like(n)
-            together, lengths = weave([mode, source])
-            source = together, torch.tensor(lengths, device=device)
-        made = [view_of(batch, *source, self.spec, "source"), view_of(batch, *target, self.spec, "target")]
-        return [replace(view, params={"denoiser": kind}) for view in made]
+        mode = torch.tensor(self.spec.modes, device=n.device)[kind] if self.spec.modes else None
+        return [replace(v, params={"denoiser": kind}) for v in split_spans(batch, start, size, self.spec, mode)]
 
 
 class Delete:

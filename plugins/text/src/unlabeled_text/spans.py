@@ -47,17 +47,35 @@ def span_counts(n_B: Tensor, density_B: Tensor, mean_B: Tensor, most: int) -> tu
     return noise, spans.minimum(noise).minimum(n_B - noise)
 
 
-def noise_spans(n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, uniform: bool, most: int) -> Tensor:
-    """``bool[T]``, True = noise, over packed texts of ``n_B`` tokens; at most ``most`` spans a text."""
+def spans_of(
+    n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, uniform: bool, most: int
+) -> tuple[Tensor, Tensor]:
+    """Start and length ``int64[B, K]`` of the noise spans of texts of ``n_B`` tokens, in order; at most ``most`` a text.
+
+    Where a text has fewer than K, the rest start at its end and have length 0.
+    """
     noise, spans = span_counts(n_B, density_B, mean_B, max(1, most - uniform))
-    kept = compositions(n_B - noise, torch.where(spans > 0, spans, (n_B > noise).long()), draw, Purpose.MASK_PLACE)
-    hidden = compositions(noise, spans, draw, Purpose.MASK_SIZE)
-    wide = max(kept.shape[1], hidden.shape[1])
-    lengths = torch.stack([torch.nn.functional.pad(x, (0, wide - x.shape[1])) for x in (kept, hidden)], dim=2)
-    total = int(n_B.sum())
-    sense = torch.tensor([0, 1], device=n_B.device).repeat(len(n_B) * wide)
-    flags = sense.repeat_interleave(lengths.flatten(), output_size=total).bool()
-    return turned(flags, n_B, draw) if uniform else flags
+    kept = compositions(n_B - noise, spans, draw, Purpose.MASK_PLACE)
+    size = compositions(noise, spans, draw, Purpose.MASK_SIZE)
+    start = (kept + size).cumsum(1) - size
+    n = n_B[:, None]
+    if uniform:
+        turn = draw.integers(1, Purpose.SHIFT, n.clamp(min=1))
+        start = (start - turn) % n.clamp(min=1)
+        over = (start + size - n).clamp(min=0)  # of the one span that the turn cuts in two
+        size = torch.cat((over.sum(1, keepdim=True), size - over), dim=1)
+        start = torch.cat((torch.zeros_like(n), start), dim=1)
+    start, order = torch.where(size > 0, start, n).sort(dim=1, stable=True)
+    return start, size.gather(1, order)
+
+
+def noise_spans(n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, uniform: bool, most: int) -> Tensor:
+    """``bool[T]``, True = noise, over packed texts of ``n_B`` tokens: :func:`spans_of` as flags."""
+    start, size = spans_of(n_B, density_B, mean_B, draw, uniform=uniform, most=most)
+    first = start + starts_of(n_B)[:, None]
+    flags = torch.zeros(int(n_B.sum()), dtype=torch.bool, device=n_B.device)
+    flags[ranges(first.flatten(), size.flatten(), int(size.sum()))] = True
+    return flags
 
 
 def turned(x_T: Tensor, n_B: Tensor, draw: Draw) -> Tensor:
