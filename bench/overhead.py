@@ -1,4 +1,7 @@
-"""What the trainer costs: seconds a step of `train()` over a hand-written loop on the same parts, in turn."""
+"""What the trainer costs: seconds a step of `train()` over a hand-written loop on the same parts, in turn.
+
+Wall and CPU seconds: on a busy machine the first are noise; with one thread and no workers both count the same work.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,20 @@ def parts(case: str) -> Any:
     return build(resolve(raw, "vision"))
 
 
-def trainer(case: str) -> list[float]:
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def trainer(case: str) -> list[tuple[float, float]]:
     from unlabeled.training.run import train
 
     built = parts(case)
-    stamps: list[float] = []
+    stamps: list[tuple[float, float]] = []
     after = built.objective.after_step
 
     def after_step(*args: Any) -> None:
         after(*args)
-        stamps.append(time.perf_counter())
+        stamps.append(now())
 
     built.objective.after_step = after_step
     with tempfile.TemporaryDirectory() as out:
@@ -44,7 +51,7 @@ def trainer(case: str) -> list[float]:
     return stamps
 
 
-def by_hand(case: str) -> list[float]:
+def by_hand(case: str) -> list[tuple[float, float]]:
     """The loop that one would write: same data, views, objective and optimizer; nothing logged, nothing saved."""
     import torch
 
@@ -58,7 +65,7 @@ def by_hand(case: str) -> list[float]:
     groups = {"groups": parameter_groups(built.encoder, built.objective)}
     optimizer = construct(built.config.component("optimizer"), choice.settings, groups)
     built.encoder.train(), built.objective.train()
-    stamps: list[float] = []
+    stamps: list[tuple[float, float]] = []
     epoch = 0
     while True:
         order = torch.randperm(len(built.data), generator=torch.Generator().manual_seed(epoch)).tolist()
@@ -71,7 +78,7 @@ def by_hand(case: str) -> list[float]:
             loss.total.backward()
             optimizer.step()
             built.objective.after_step(built.encoder, Progress(len(stamps) + 1, steps + WARM + 1))
-            stamps.append(time.perf_counter())
+            stamps.append(now())
             if len(stamps) == steps + WARM + 1:
                 return stamps
         epoch += 1
@@ -81,20 +88,30 @@ def main() -> None:
     args = arguments(__doc__, rounds=5, cases=",".join(CASES))
     rows = []
     for case in args.cases.split(","):
-        found: dict[str, list[float]] = {"trainer": [], "by_hand": []}
+        found: dict[str, list[dict[str, float]]] = {"trainer": [], "by_hand": []}
         for number in range(args.rounds):
             for side in ("trainer", "by_hand") if number % 2 == 0 else ("by_hand", "trainer"):
-                found[side].append(child(Path(__file__), "--one", side, case)["seconds"])
-        row = {"case": case, **{side: median(values) for side, values in found.items()}}
-        row["ratio"] = row["trainer"] / row["by_hand"]
+                found[side].append(child(Path(__file__), "--one", side, case))
+        row: dict[str, Any] = {"case": case, "rounds": args.rounds}
+        for unit, name in (("seconds", ""), ("cpu_seconds", "cpu_")):
+            middle = {side: median([one[unit] for one in values]) for side, values in found.items()}
+            row |= {f"{name}{side}": value for side, value in middle.items()}
+            row[f"{name}ratio"] = middle["trainer"] / middle["by_hand"]
         print(row, flush=True)
         rows.append(row)
     save("overhead", {"rows": rows})
 
 
+def one(side: str, case: str) -> dict[str, float]:
+    """Seconds a step of one side, the first steps left out."""
+    stamps = (trainer if side == "trainer" else by_hand)(case)
+    steps = len(stamps) - 1 - WARM
+    wall, cpu = ((stamps[-1][k] - stamps[WARM][k]) / steps for k in (0, 1))
+    return {"seconds": wall, "cpu_seconds": cpu}
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        stamps = (trainer if sys.argv[2] == "trainer" else by_hand)(sys.argv[3])
-        print(json.dumps({"seconds": (stamps[-1] - stamps[WARM]) / (len(stamps) - 1 - WARM)}))
+        print(json.dumps(one(*sys.argv[2:4])))
     else:
         main()

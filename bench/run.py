@@ -190,9 +190,11 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         rows_of(
             **{
                 "case": "{case}",
-                "trainer / by hand": "**{ratio:.3f}**",
-                "trainer, s a step": "{trainer:.4f}",
-                "by hand, s a step": "{by_hand:.4f}",
+                "trainer / by hand, CPU s": "**{cpu_ratio:.3f}**",
+                "wall s": "{ratio:.3f}",
+                "trainer, CPU s a step": "{cpu_trainer:.4f}",
+                "by hand, CPU s a step": "{cpu_by_hand:.4f}",
+                "rounds": "{rounds}",
             }
         ),
     ),
