@@ -17,6 +17,7 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled_text.ragged import ranges, starts_of
 
 _LAST = torch.iinfo(torch.int64).max
+_HALF = 0xFFFFFFFF
 
 
 def compositions(total_B: Tensor, parts_B: Tensor, draw: Draw, purpose: int) -> Tensor:
@@ -24,20 +25,25 @@ def compositions(total_B: Tensor, parts_B: Tensor, draw: Draw, purpose: int) -> 
 
     A sample of 0 parts gets zeros alone. ``parts <= total``.
     """
-    most = max(int(parts_B.max()), 1) if len(parts_B) else 1
-    room = max(int(total_B.max()) - 1, 1) if len(total_B) else 1
-    cuts = most - 1
-    edge = total_B[:, None].expand(-1, 1)
+    return cut(total_B, parts_B, draw.words(max(int(total_B.max()), 1) if len(total_B) else 1, purpose))
+
+
+def cut(total_B: Tensor, parts_B: Tensor, words_BM: Tensor) -> Tensor:
+    """:func:`compositions` by random words: M is the greatest total at least."""
+    cuts = max(int(parts_B.max()), 1) - 1 if len(parts_B) else 0
+    edge = total_B[:, None]
     if cuts:
         # a uniform subset: the places with the smallest words; sorted, they are the cuts
-        words = draw.words(max(room, cuts), purpose) & _LAST
-        place = torch.arange(words.shape[1], device=words.device)
-        words = words.masked_fill(place >= (total_B - 1)[:, None], _LAST)
+        words = (words_BM & _LAST).masked_fill(_count(words_BM) >= edge - 1, _LAST)
         found = words.topk(cuts, dim=1, largest=False, sorted=True).indices + 1
-        unused = torch.arange(cuts, device=words.device) >= (parts_B - 1)[:, None]
+        unused = _count(found) >= parts_B[:, None] - 1
         edge = torch.cat((torch.where(unused, edge, found).sort(dim=1).values, edge), dim=1)
     out = torch.diff(edge, dim=1, prepend=torch.zeros_like(edge[:, :1]))
-    return torch.where(parts_B[:, None] > 0, out, 0)
+    return out * (parts_B[:, None] > 0)
+
+
+def _count(like_BM: Tensor) -> Tensor:
+    return torch.arange(like_BM.shape[1], device=like_BM.device)
 
 
 def span_counts(n_B: Tensor, density_B: Tensor, mean_B: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -50,18 +56,21 @@ def span_counts(n_B: Tensor, density_B: Tensor, mean_B: Tensor, most: int) -> tu
 def spans_of(
     n_B: Tensor, density_B: Tensor, mean_B: Tensor, draw: Draw, *, uniform: bool, most: int
 ) -> tuple[Tensor, Tensor]:
-    """Start and length ``int64[B, K]`` of the noise spans of texts of ``n_B`` tokens, in order; at most ``most`` a text.
+    """Start and length ``int64[B, K]`` of the noise spans of texts of ``n_B`` tokens, ``most`` at most, in order.
 
     Where a text has fewer than K, the rest start at its end and have length 0.
     """
     noise, spans = span_counts(n_B, density_B, mean_B, max(1, most - uniform))
-    kept = compositions(n_B - noise, spans, draw, Purpose.MASK_PLACE)
-    size = compositions(noise, spans, draw, Purpose.MASK_SIZE)
+    # one draw for all: of each word the upper half cuts what is kept, the lower half what is noise; the first one turns
+    words = draw.words(int(n_B.max()) + 1 if len(n_B) else 1, Purpose.MASK_PLACE)
+    kept = cut(n_B - noise, spans, (words[:, 1:] >> 32) & _HALF)
+    size = cut(noise, spans, words[:, 1 : int(noise.max()) + 1 if len(noise) else 1] & _HALF)
     start = (kept + size).cumsum(1) - size
     n = n_B[:, None]
     if uniform:
-        turn = draw.integers(1, Purpose.SHIFT, n.clamp(min=1))
-        start = (start - turn) % n.clamp(min=1)
+        room = n.clamp(min=1)
+        turn = (words[:, :1] & _HALF) * room >> 32
+        start = (start - turn) % room
         over = (start + size - n).clamp(min=0)  # of the one span that the turn cuts in two
         size = torch.cat((over.sum(1, keepdim=True), size - over), dim=1)
         start = torch.cat((torch.zeros_like(n), start), dim=1)
