@@ -293,11 +293,11 @@ def train(manifest: str, recipe: str, steps: int, weights: str) -> dict[str, flo
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
         parts = build(fsdd(manifest, recipe, steps))
-        run(parts, Path(scratch))
+        done = run(parts, Path(scratch))
         seconds = time.process_time() - start
     if weights != "-":
         save_file({k: v.contiguous() for k, v in parts.encoder.state_dict().items()}, weights)
-    return {"cpu_s": seconds, "steps": steps}
+    return {"cpu_s": seconds, "steps": done.steps, "planned": steps}
 
 
 def train_within(manifest: str, recipe: str, minutes: float, weights: Path) -> dict[str, float]:
