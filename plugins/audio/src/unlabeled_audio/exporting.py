@@ -57,7 +57,7 @@ def _wave_only(encoder: Any, to: str) -> Wav2Vec2:
 def _waveform_model(model: Any, name: str, spec: AudioSpec, folder: Path) -> str:
     from transformers import Wav2Vec2FeatureExtractor
 
-    model.save_pretrained(folder)
+    _save(model, folder)
     Wav2Vec2FeatureExtractor(
         sampling_rate=spec.rate, do_normalize=True, return_attention_mask=model.config.feat_extract_norm == "layer"
     ).save_pretrained(folder)
@@ -130,7 +130,7 @@ def ast(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     steps = max(1, spec.frames(spec.longest) // side)
     model: Any = ASTModel(_ast_config(encoder, spec, steps * side))
     model.load_state_dict(_ast_state(encoder, steps))
-    model.save_pretrained(folder)
+    _save(model, folder)
     mean = FBANK_MEAN if spec.front == "fbank" else MEAN
     pooled = "found.pooler_output" if encoder.pool == "cls" else f"found.last_hidden_state[:, {PREFIX}:].mean(1)"
     return _readme(
@@ -193,6 +193,19 @@ def _ast_state(encoder: ViT, steps: int) -> dict[str, torch.Tensor]:
             else:
                 state[f"layers.{number}.{names[layer]}.{kind}"] = value
     return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def _save(model: Any, folder: Path) -> None:
+    """The folder, without transformers' bar over one file."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _readme(folder: Path, lines: str) -> str:
