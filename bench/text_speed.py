@@ -4,6 +4,7 @@ sentence-transformers. Both sides in one process, in turn, on one thread; median
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, in_turn, median, save
+from common import RESULTS, arguments, in_turn, median, save
 
 from unlabeled.draw import Draw
 from unlabeled_text.batch import TextSpec
@@ -237,7 +238,15 @@ def main() -> None:
         "packing": lambda: packing(max(3, args.rounds // 3), lengths[:128]),
         "simcse": lambda: simcse(max(3, args.rounds // 3), [line.split("\t")[2] for line in stsb]),
     }
-    save("text_speed", {"rows": [row for name in args.only.split(",") for row in todo[name]()]})
+    rows = [row for name in args.only.split(",") for row in todo[name]()]
+    save("text_speed", {"rows": rows + _others({row["case"] for row in rows})})
+
+
+def _others(measured: set[str]) -> list[dict[str, Any]]:
+    """Rows of parts that were not asked for, as they were measured last."""
+    file = RESULTS / "text_speed.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+    return [row for row in found if row["case"] not in measured]
 
 
 if __name__ == "__main__":
