@@ -8,6 +8,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from unlabeled.training.datamodule import Indices
 from unlabeled_graph.data import GraphBatch, is_symmetric, sort_edges
 from unlabeled_graph.graphs import Graphs
 from unlabeled_graph.nodes import Nodes
@@ -61,7 +62,8 @@ def batches(draw: st.DrawFn) -> GraphBatch:
     """Batches of graphs, single graphs, and parts of one, of all sizes."""
     part = draw(st.sampled_from(["", "", "neighbors", "clusters"]))
     if part:
-        return sampled(part).__getitems__(draw(st.lists(st.integers(0, 39), min_size=1, max_size=9, unique=True)))
+        ids = draw(st.lists(st.integers(0, 39), min_size=1, max_size=9, unique=True))
+        return sampled(part).__getitems__(Indices(ids, 0, 0))
     seed, chance = draw(st.integers(0, 1000)), draw(st.sampled_from([0.0, 0.2, 0.5, 1.0]))
     if draw(st.booleans()):
         return single(draw(st.integers(1, 14)), chance, seed=seed)

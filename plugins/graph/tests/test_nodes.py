@@ -85,14 +85,25 @@ def test_clusters_are_parts_of_the_graph_in_which_neighbors_stay_together() -> N
     shuffled = torch.randperm(600, generator=torch.Generator().manual_seed(0))
     ids = data.arrange(shuffled, 100)
     assert torch.equal(ids.sort().values, torch.arange(600))
-    kept = sum(data.__getitems__(ids[i : i + 100].tolist()).edges.shape[1] for i in range(0, 600, 100))
-    by_chance = sum(data.__getitems__(shuffled[i : i + 100].tolist()).edges.shape[1] for i in range(0, 600, 100))
-    assert kept > 2 * by_chance
-    batch = data.__getitems__(ids[:100].tolist())
+
+    def edges(order: torch.Tensor) -> int:
+        steps = [Indices(order[i : i + 100].tolist(), 0, 0) for i in range(0, 600, 100)]
+        return sum(data.__getitems__(step).edges.shape[1] for step in steps)
+
+    assert edges(ids) > 2 * edges(shuffled)
+    batch = data.__getitems__(Indices(ids[:100].tolist(), 0, 0))
     assert batch.seeds is not None
     assert batch.nodes is not None
     assert torch.equal(batch.nodes[batch.seeds], batch.ids)
     assert len(batch.lengths) == 1
+
+
+def test_probes_read_the_whole_graph_where_training_reads_clusters() -> None:
+    data = Blocks(sampling="clusters")
+    assert data.__getitems__([3, 1]).total == 600
+    assert data.__getitems__(Indices([3, 1], 0, 0)).total == 2
+    assert data.together == 600
+    assert Blocks(sampling="neighbors").together == 0
 
 
 def test_clusters_come_in_the_order_in_which_an_epoch_names_them() -> None:

@@ -94,8 +94,8 @@ def files(
         normalize: divide the features of each node by their sum; auto = for bags of words.
         undirected: add the other direction of each edge where it is missing.
         degrees: F where nodes have no features: the degree as one of so many, the last for all above.
-        sampling: what a step sees of one graph: all of it, a neighborhood of each node, or clusters; auto = all of it,
-            or neighborhoods where the features are read from the disk (x.npy).
+        sampling: what a step sees of one graph: all of it, a neighborhood of each node, or clusters (probes then read
+            all of it); auto = all of it, or neighborhoods where the features are read from the disk (x.npy).
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links of one graph that training does not see, for probes of links, in [0, 0.5).

@@ -101,35 +101,43 @@ class Nodes:
 
     @property
     def together(self) -> int:
-        """Samples that features are taken of at once: all, where each step reads the whole graph anyway."""
-        return len(self) if self.sampling == "whole" else 0
+        """Samples that features are taken of at once: all, where that reads the whole graph anyway."""
+        return len(self) if self._reads(()) == "whole" else 0
+
+    def _reads(self, indices: Sequence[int]) -> str:
+        """What these samples are read with: clusters are for training, as in their paper; probes read the whole graph,
+        or neighborhoods where its features stay on the disk."""
+        if self.sampling == "clusters" and not hasattr(indices, "epoch"):
+            return "neighbors" if self.raw.mapped else "whole"
+        return self.sampling
 
     def __len__(self) -> int:
         return self.graph.total
 
     def __getitems__(self, indices: Sequence[int]) -> GraphBatch:
         """The whole graph with these nodes as its samples, or the part of it that ``sampling`` says."""
-        if self.sampling == "whole" and len(indices) == len(self) and list(indices) == list(range(len(self))):
+        how = self._reads(indices)
+        if how == "whole" and len(indices) == len(self) and list(indices) == list(range(len(self))):
             return self.graph
         ids = torch.as_tensor(indices, dtype=torch.int64)
-        if self.sampling == "whole":
+        if how == "whole":
             return GraphBatch(**{**vars_of(self.graph), "ids": ids, "seeds": ids, "complete": False})
-        if self.sampling == "neighbors":
+        if how == "neighbors":
             # the sampler of a run says the seed and the epoch; without one, as of probes, both are 0
             draw = Draw(getattr(indices, "seed", 0), getattr(indices, "epoch", 0), ids)
-            return self._part(ids, *neighborhoods(self.pattern, draw, self.fanout), groups=len(ids))
-        return self._part(ids, torch.zeros_like(ids), ids.unique(), groups=1)
+            return self._part(ids, *neighborhoods(self.pattern, draw, self.fanout), torch.arange(len(ids)))
+        return self._part(ids, torch.zeros_like(ids), ids.unique(), torch.zeros_like(ids))
 
-    def _part(self, ids: Tensor, sample_T: Tensor, node_T: Tensor, groups: int) -> GraphBatch:
+    def _part(self, ids: Tensor, sample_T: Tensor, node_T: Tensor, place: Tensor) -> GraphBatch:
+        """Nodes ``node[T]`` of groups ``sample[T]``, with the links among them; sample b is in group ``place[b]``."""
         edges, which = induced(self.pattern, sample_T, node_T)
-        place = torch.arange(groups) if groups > 1 or self.sampling == "neighbors" else torch.zeros_like(ids)
         seeds = torch.searchsorted(sample_T * len(self) + node_T, place * len(self) + ids)
         attr, x = self.graph.edge_attr, take(self.graph.x, node_T)
         return GraphBatch(
             ids,
             x.float() if isinstance(x, Tensor) else x,
             edges,
-            tuple(torch.bincount(sample_T, minlength=groups).tolist()),
+            tuple(torch.bincount(sample_T).tolist()),
             edge_attr=None if attr is None else attr[which],
             seeds=seeds,
             nodes=node_T,
