@@ -83,7 +83,8 @@ def audio(found: dict[str, Any]) -> str:
         seconds = (f"{1000 * row[side]:.2f}" for side in ("theirs_s", "ours_s"))
         rows.append((row["what"], f"**{row['ratio']:.1f} x**", f"{row['wanted']} x", *seconds, gap, memory))
     head = ("", "faster", "wanted", "theirs, ms", "ours, ms", "gap of value, gradient", "less peak memory")
-    parts = [table(head, rows)] if rows else []
+    parts = [found["note"]] if "note" in found else []
+    parts += [table(head, rows)] if rows else []
     if "numbers" in found:
         keys = list(next(r["numbers"] for r in found["numbers"] if r["numbers"]))
         body = []
