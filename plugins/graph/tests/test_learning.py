@@ -20,8 +20,8 @@ from unlabeled.training.optimizers import parameter_groups
 from unlabeled_graph.probes.nodes import accuracy
 
 OF_GRAPHS = {"infograph", "graphcl", "d_sla"}
-BLOCKS = {"name": "blocks", "nodes": 400, "degree": 5.0, "mixing": 0.25, "words": 128}
-MOTIFS = {"name": "motifs", "count": 200}
+BLOCKS = {"name": "blocks", "nodes": 400, "degree": 4.0, "mixing": 0.5, "words": 512}
+MOTIFS = {"name": "motifs", "count": 150}
 STEPS = 60
 MARGIN = 0.03
 
