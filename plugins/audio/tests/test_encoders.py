@@ -14,7 +14,7 @@ from unlabeled_audio.conformer import Conformer
 from unlabeled_audio.decoders import TransformerDecoder
 from unlabeled_audio.mamba import Mamba, Scan, reversal, selective_scan
 from unlabeled_audio.masks import SpanMask
-from unlabeled_audio.rows import MelEncoder, attend
+from unlabeled_audio.rows import MelEncoder, attend, runs
 from unlabeled_audio.tokenizers import LogMel
 from unlabeled_audio.vit import ViT
 from unlabeled_audio.wav2vec2 import Wav2Vec2, settle
@@ -155,6 +155,17 @@ def test_attention_stays_in_its_clip():
     out = attend(qkv, layout, 2)
     alone = attend(qkv[3:], Layout((5,), torch.arange(5)[:, None]), 2)
     torch.testing.assert_close(out[3:], alone)
+
+
+def test_runs_hold_little_padding():
+    lengths = [20 + n for n in range(32)]
+    found = runs(lengths)
+    assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]]
+    assert (found[0][0], found[-1][1]) == (0, 32)
+    for a, b in found:
+        assert sum(lengths[a:b]) >= 0.9 * (b - a) * max(lengths[a:b])
+    assert runs([5, 500] * 16) == [(0, 32)]
+    assert runs([7] * 4) == [(0, 4)]
 
 
 def test_the_scan_and_its_gradient_equal_the_loop():

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.rows import MelEncoder, drop, edit, finish, places, state
+from unlabeled_audio.rows import MelEncoder, by_runs, drop, edit, finish, places, state
 
 
 class Scan(torch.autograd.Function):
@@ -92,8 +92,8 @@ class Block(nn.Module):
 
     def forward(self, x_TD: Tensor, layout: Layout, turned: Tensor) -> Tensor:
         x, gate = self.enter(self.norm(x_TD)).chunk(2, dim=1)
-        forth = layout.pack(self.forth(layout.dense(x)[0]))
-        back = layout.pack(self.back(layout.dense(x[turned])[0]))[turned]
+        forth = by_runs(lambda part, own: own.pack(self.forth(own.dense(part)[0])), x, layout)
+        back = by_runs(lambda part, own: own.pack(self.back(own.dense(part)[0])), x[turned], layout)[turned]
         return x_TD + self.leave((forth + back) * F.silu(gate))
 
 

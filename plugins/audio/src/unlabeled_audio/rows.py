@@ -9,7 +9,7 @@ perceptrons spend nothing on padding, and a clip's features do not depend on its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,9 @@ from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
 from unlabeled.objectives.masked import sincos
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.frontends import Spectrogram, frame_counts
+
+WASTE = 0.1  # greatest share of padding in a run
+MOST_RUNS = 12  # more would cost more in calls than they save
 
 
 @dataclass(frozen=True)
@@ -187,8 +190,36 @@ def places(layout: Layout, width: int) -> Tensor:
     return sincos(layout.position, width)
 
 
+def runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighboring groups that are laid out together: as many as keep padding below ``WASTE``; all, where that is slow.
+
+    Training's batches come sorted by length (``buckets.py``), so a few runs hold nearly no padding.
+    """
+    found, begin, longest, total = [], 0, 0, 0
+    for number, length in enumerate(lengths):
+        longest, total = max(longest, length), total + length
+        if total < (1 - WASTE) * longest * (number + 1 - begin):
+            found.append((begin, number))
+            begin, longest, total = number, length, length
+    found.append((begin, len(lengths)))
+    return found if len(found) <= MOST_RUNS else [(0, len(lengths))]
+
+
+def by_runs(change: Callable[[Tensor, Layout], Tensor], x_TE: Tensor, layout: Layout) -> Tensor:
+    """``change(x, layout)`` of each run of groups, end to end: for what has to be laid out by the longest."""
+    parts = runs(layout.lengths)
+    if len(parts) == 1:
+        return change(x_TE, layout)
+    at = layout.offsets
+    return torch.cat([change(x_TE[at[a] : at[b]], layout.groups(a, b)) for a, b in parts])
+
+
 def attend(qkv_TE: Tensor, layout: Layout, heads: int) -> Tensor:
     """Attention among the rows of each clip: queries, keys, values ``[T, 3 * D] -> [T, D]``."""
+    return by_runs(lambda x, part: _attend(x, part, heads), qkv_TE, layout)
+
+
+def _attend(qkv_TE: Tensor, layout: Layout, heads: int) -> Tensor:
     qkv, pad_GL = layout.dense(qkv_TE)
     q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=2))
     seen = None if pad_GL is None else ~pad_GL[:, None, None]

@@ -1,0 +1,78 @@
+"""How much of an encoder's arithmetic goes to padding: one batch against its clips one by one, counted, not timed.
+
+Every multiplication and addition of a forward pass on real speech (FSDD, 0.14 to 2.28 s), in batches of 32 as training
+forms them, three of an epoch; beside it, how much of padded batches is padding, which an encoder that lays clips out by
+the longest would compute on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common import arguments, save
+
+SIZE, BATCHES = 32, 3
+
+
+def operations(encoder: Any, batch: Any) -> int:
+    """Floating-point operations of a forward pass; attention as plain products, which are counted."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from unlabeled.contract import View
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        encoder(View(batch, "clean"))
+    return int(counter.get_total_flops())
+
+
+def share(encoder: Any, data: Any, ids: Any) -> float:
+    """Share of operations that padding costs; below 0 where a batch saves some that its clips alone would need."""
+    from unlabeled.draw import Draw
+    from unlabeled_audio.views import Clean
+
+    clean, together, alone = Clean(data.spec), 0, 0
+    step = len(ids) // SIZE // BATCHES * SIZE
+    for begin in range(0, step * BATCHES, step):
+        batch = data.__getitems__(ids[begin : begin + SIZE].tolist())
+        batch = clean(batch, Draw(0, 0, batch.ids))[0].batch
+        together += operations(encoder, batch)
+        alone += sum(operations(encoder, batch[i : i + 1]) for i in range(SIZE))
+    return 1 - alone / together
+
+
+def held(data: Any, ids: Any) -> float:
+    """Share of all padded batches that is padding."""
+    lengths = (data.seconds[ids[: len(ids) // SIZE * SIZE]]).reshape(-1, SIZE)
+    return float(1 - lengths.sum() / (SIZE * lengths.amax(1).sum()))
+
+
+def main() -> None:
+    import torch
+
+    from unlabeled.training.datamodule import order, trainable
+    from unlabeled_audio.cnn import CNN
+    from unlabeled_audio.conformer import Conformer
+    from unlabeled_audio.data import Clips
+    from unlabeled_audio.mamba import Mamba
+    from unlabeled_audio.vit import ViT
+    from unlabeled_audio.wav2vec2 import Wav2Vec2
+
+    args = arguments(__doc__)
+    torch.set_num_threads(1)
+    data = Clips(str(args.data / "audio" / "fsdd" / "meta.csv"), 0.01, label="digit")
+    pool = trainable(data)
+    random = pool[order(len(pool), 0, 0)]
+    bucketed = data.arrange(random, SIZE)
+    batches = {"bucketed": held(data, bucketed), "random": held(data, random)}
+    print(batches, flush=True)
+    rows = []
+    for kind in (Mamba, ViT, Wav2Vec2, Conformer, CNN):
+        rows.append({"encoder": kind.__name__.lower(), "share": share(kind(data.spec).eval(), data, bucketed)})  # type: ignore[operator]
+        print(rows[-1], flush=True)
+    save("audio_padding", {"rows": rows, "batches": batches})
+
+
+if __name__ == "__main__":
+    main()
