@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlabeled.errors import UsageError
-from unlabeled_text.reading import Bad, Columns, Record, _rows
+from unlabeled_text.reading import Bad, Columns, Record, records_of
 
 
 def rows(path: str, most: int, streaming: bool, columns: Columns, bad: Bad) -> Iterator[Record]:
@@ -16,7 +16,7 @@ def rows(path: str, most: int, streaming: bool, columns: Columns, bad: Bad) -> I
     for split, found in _splits(path, streaming).items():
         limited = itertools.islice(found, most) if most else found
         numbered = ((f"row {number}", row) for number, row in enumerate(_named(limited, found)))
-        for record in _rows(numbered, columns, Path(f"{path}/{split}"), bad):
+        for record in records_of(numbered, columns, Path(f"{path}/{split}"), bad):
             yield Record(record.texts, record.label, record.score, record.document, split in ("test", "validation"))
 
 

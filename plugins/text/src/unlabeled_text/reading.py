@@ -103,7 +103,7 @@ def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record
     suffix = file.suffix.lower()
     try:
         if suffix == ".parquet":
-            yield from _rows(_parquet(file), columns, file, bad)
+            yield from records_of(_parquet(file), columns, file, bad)
             return
         with file.open("rb") as raw:
             if b"\x00" in raw.read(SUSPICIOUS):
@@ -114,9 +114,9 @@ def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record
             if suffix == ".txt":
                 yield from _plain(lines, file, unit)
             elif suffix in (".jsonl", ".ndjson"):
-                yield from _rows(_json_lines(lines, file, bad), columns, file, bad)
+                yield from records_of(_json_lines(lines, file, bad), columns, file, bad)
             else:
-                yield from _rows(_table(lines, suffix), columns, file, bad)
+                yield from records_of(_table(lines, suffix), columns, file, bad)
     except OSError as error:
         bad(str(file), (error.strerror or str(error)).lower())
 
@@ -195,7 +195,9 @@ def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise UsageError(f"{file} cannot be read as Parquet: {error}") from error
 
 
-def _rows(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad) -> Iterator[Record]:
+def records_of(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad
+) -> Iterator[Record]:
     """Records of rows; the columns are chosen by the first row."""
     chosen: tuple[tuple[str, ...], str | None, str | None] | None = None
     for where, row in rows:
