@@ -42,8 +42,8 @@ class MultiBlock:
     def __call__(self, view: View, draw: Draw) -> View:
         layout = view.layout
         assert layout is not None, "a mask needs the view's layout"
-        if layout.grid is None or len(layout.grid) != 3:
-            raise ValueError("multi_block needs rows on a whole 3-D grid; choose --mask random")
+        if layout.grid is None or len(layout.grid) != 3 or layout.maskable is not None:
+            raise ValueError("multi_block needs a whole 3-D grid of rows, all maskable; choose --mask random")
         grid = triple(layout.grid)
         inside_GRN = self._boxes(draw, grid).to(layout.position.device)
         count = inside_GRN[0, 0].sum().item() * self.blocks
