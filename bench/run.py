@@ -245,6 +245,10 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         rows_of(**{"": "{name}", "ours, MB": "**{mb:.0f}**", "6 N^2 floats, MB": "{dense_mb:.0f}"}),
     ),
     "audio": ("Audio", audio),
+    "audio_padding": (
+        "Audio: operations spent on padding",
+        rows_of(**{"encoder": "{encoder}", "of a batch's operations": "**{share:.2%}**"}),
+    ),
     "medical3d": ("Medical 3D", medical3d),
     "text_similarity": ("Text: sentence objectives from scratch", text_quality),
     "text_words": ("Text: word objectives at equal CPU time", text_quality),
