@@ -71,7 +71,10 @@ def save(name: str, found: Mapping[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     threads = os.environ.get("OMP_NUM_THREADS")
     prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
-    command = prefix + "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = [*sys.argv[1:]]
+    if "--data" in words:  # where the data lies is this machine's matter
+        del words[words.index("--data") : words.index("--data") + 2]
+    command = prefix + "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *words])
     text = json.dumps({"command": command, "machine": machine(), **found}, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"wrote bench/results/{name}.json")
