@@ -25,8 +25,6 @@ MOTIFS = {"name": "motifs", "count": 150}
 STEPS = 60
 MARGIN = 0.03
 KEPT = -0.03  # an untrained GIN tells 95 % of the motifs apart: recipes of graphs are asked to spoil nothing
-    -0.03
-)  # an untrained GIN tells 95 % of the motifs apart: of recipes of graphs it is asked that they spoil nothing
 
 
 def parts_of(name: str) -> Parts:
