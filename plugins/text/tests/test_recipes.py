@@ -39,7 +39,9 @@ def test_a_recipe_says_what_it_is(name: str) -> None:
     assert f"# unlabeled text pretrain {name} --data texts/ --out runs/{name}" in text
     assert "https://" in text.split("summary:")[0] or name in ("whole_word", "simcse_spans")
     if "paper" in raw and name not in ("whole_word", "simcse_spans"):
-        assert f"https://arxiv.org/abs/{raw['paper']}" in text
+        paper = raw["paper"].removeprefix("openreview:")
+        where = "openreview.net/forum?id=" if paper != raw["paper"] else "arxiv.org/abs/"
+        assert f"https://{where}{paper}" in text
     assert 0 < len(raw["summary"]) < 70
     assert resolve(raw, "text").parts["objective"].name == raw["objective"]["name"]
 
