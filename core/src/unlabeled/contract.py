@@ -435,6 +435,7 @@ class Mask(Protocol):
     Constructed as ``(*, settings)``; ``spec`` and ``encoder`` are wired where its constructor names them.
 
     ``sets`` says which of them it sets, ``targets`` how many predict sets it gives (0 = hidden alone).
+    Optional: ``fit(data, seed)``, as of a tokenizer (clusters of words to swap within).
     """
 
     sets: frozenset[Literal["hidden", "predict", "swap", "shown"]]
