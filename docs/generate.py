@@ -9,7 +9,7 @@ from unlabeled.recipes import describe_recipe, recipe_files
 
 DOCS = Path(__file__).parent
 REFERENCE = {
-    "contract": ["unlabeled.contract", "unlabeled.draw"],
+    "contract": ["unlabeled.contract", "unlabeled.layout", "unlabeled.draw"],
     "plugins": ["unlabeled.plugins", "unlabeled.testing"],
     "api": ["unlabeled.api"],
     "objectives": [],
