@@ -46,6 +46,14 @@ def test_published_vectors() -> None:
     assert tuple(unsigned(mix64(states))) == PUBLISHED
 
 
+def test_numpy_and_torch_mix_alike():
+    words = torch.randint(-(2**63), 2**63 - 1, (5, 6), generator=torch.Generator().manual_seed(0))[:, ::2]
+    before = words.clone()
+    one_by_one = torch.stack([mix64(word) for word in words.flatten()])  # a number without a dimension goes by torch
+    assert torch.equal(mix64(words).flatten(), one_by_one)
+    assert torch.equal(words, before)
+
+
 @pytest.mark.parametrize(
     ("seed", "epoch", "sample", "view", "purpose"),
     [(0, 0, 0, 0, 0), (1, 0, 0, 0, 1), (-3, 7, 12, 2, 32), (2**63, 10**6, 10**12, 2**31, 65535)],

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,10 +61,21 @@ def choose(keys_T: Tensor, layout: Layout, counts: Sequence[int]) -> Rows:
     keys_GL, pad_GL = layout.dense(keys_T)
     if pad_GL is not None:
         keys_GL = keys_GL.masked_fill(pad_GL, _LAST)
+    return gather_rows(layout.pack(_smallest(keys_GL, counts)), counts)
+
+
+def _smallest(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """``bool[G, L]``: the ``counts[g]`` smallest of each row of keys, the first among equals."""
+    if keys_GL.device.type == "cpu" and keys_GL.shape[1]:
+        # up to the count-th key: no argsort is needed unless that key stands twice, and NumPy sorts five times as fast
+        last = np.maximum(np.array(counts, dtype=np.int64) - 1, 0)
+        bound_G = np.take_along_axis(np.sort(keys_GL.numpy(), axis=1), last[:, None], axis=1)
+        flags_GL = (keys_GL <= torch.from_numpy(bound_G)) & (_column(counts, keys_GL) > 0)
+        if int(flags_GL.sum()) == sum(counts):
+            return flags_GL
     order_GL = torch.argsort(keys_GL, dim=1, stable=True)
-    chosen = torch.arange(keys_GL.shape[1], device=keys_T.device) < _column(counts, keys_T)
-    flags_GL = torch.zeros_like(chosen).scatter_(1, order_GL, chosen)
-    return gather_rows(layout.pack(flags_GL), counts)
+    chosen_GL = torch.arange(keys_GL.shape[1], device=keys_GL.device) < _column(counts, keys_GL)
+    return torch.zeros_like(chosen_GL).scatter_(1, order_GL, chosen_GL)
 
 
 def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
