@@ -219,7 +219,7 @@ def test_what_the_header_tells_is_named_at_once(folder, kind):
     assert len(data) == 4
     assert reason in data.bad["zz_bad"]
     assert "1 unusable skipped" in data.describe()
-    with pytest.raises(UsageError, match=r"1 of 5 volumes cannot be used \(20.0%"):
+    with pytest.raises(UsageError, match=r"1 of 5 volumes cannot be read \(20.0%"):
         open_(folder, max_bad=0.1)
 
 

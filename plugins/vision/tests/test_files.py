@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from unlabeled.errors import UsageError
-from unlabeled_vision.files import Archive, FileError, by_folder, is_image, natural, open_source, read
+from unlabeled.files import natural
+from unlabeled_vision.files import Archive, FileError, by_folder, is_image, open_source, read
 
 
 def test_natural_order():
@@ -88,10 +89,10 @@ def test_archive_opens_anew_in_another_process(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a.png", b"a")
     source = Archive(path)
-    mine = source._file()
-    assert source._file() is mine
+    mine = source.file
+    assert source.file is mine
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert source._file() is not mine
+    assert source.file is not mine
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ from torch import Tensor
 
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError, within
+from unlabeled.files import check_bad, natural
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.buckets import bucketed
-from unlabeled_audio.files import Entry, FileError, Source, natural, open_source
+from unlabeled_audio.files import Entry, FileError, Source, open_source
 from unlabeled_audio.reading import SHORTEST, Header, decode, read_header, resampled
 from unlabeled_audio.synthesis import SYLLABLES, VOICES, Voice, syllable, timing
 
@@ -292,14 +293,7 @@ class Clips(_Waves):
         return [f"skipped {name}: {reason}" for name, reason in new.items()]
 
     def _check_bad(self) -> None:
-        share = len(self.bad) / self._total
-        if self.bad and (share > self._max_bad or len(self.bad) == self._total):
-            first = "".join(f"\n  {name}: {reason}" for name, reason in list(self.bad.items())[:5])
-            more = f"\n  and {len(self.bad) - 5:,} more" if len(self.bad) > 5 else ""
-            raise UsageError(
-                f"{self._path}: {len(self.bad):,} of {self._total:,} clips cannot be read ({share:.1%}, and "
-                f"--max-bad allows {self._max_bad:.1%}):{first}{more}"
-            )
+        check_bad(self._path, self.bad, self._total, self._max_bad, "clips")
 
     def describe(self) -> str:
         hours = sum(self._lengths) / self.spec.rate / 3600

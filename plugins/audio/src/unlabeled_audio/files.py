@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import re
 import stat
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from unlabeled.errors import UsageError, near
+from unlabeled.files import Zip, visible, walk
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au")
 HELD_OUT = ("test", "val", "valid", "validation", "dev", "eval")
@@ -52,7 +51,7 @@ class Folder:
         self.root = root
 
     def names(self) -> list[str]:
-        return natural(_walk(self.root))
+        return walk(self.root, is_audio)
 
     def has(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -71,23 +70,13 @@ class Folder:
             raise FileError((error.strerror or str(error)).lower()) from error
 
 
-class Archive:
+class Archive(Zip):
     """Members of a zip file. Nothing is ever written to disk, so a member's path cannot do harm."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: tuple[int, zipfile.ZipFile] | None = None
-        self._names = natural(m.filename for m in self._file().infolist() if not m.is_dir() and is_audio(m.filename))
+        super().__init__(path)
+        self._names = self.members(is_audio)
         self._known = set(self._names)
-
-    def _file(self) -> zipfile.ZipFile:
-        # a forked worker shares the parent's file position, so each process opens the archive for itself
-        if self._open is None or self._open[0] != os.getpid():
-            try:
-                self._open = os.getpid(), zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
-                raise UsageError(f"{self.path} cannot be read as a zip file: {error}") from error
-        return self._open[1]
 
     def names(self) -> list[str]:
         return self._names
@@ -98,19 +87,16 @@ class Archive:
     def open(self, name: str) -> tuple[BinaryIO, int]:
         """The member and its size in bytes; a large one is unpacked as it is read."""
         try:
-            info = self._file().getinfo(name)
+            info = self.file.getinfo(name)
             if info.file_size == 0:
                 raise FileError("empty file")
             if info.flag_bits & 1:
                 raise FileError("encrypted")
             if info.file_size > IN_MEMORY:
-                return cast(BinaryIO, self._file().open(info)), info.file_size
-            return io.BytesIO(self._file().read(info)), info.file_size
+                return cast(BinaryIO, self.file.open(info)), info.file_size
+            return io.BytesIO(self.file.read(info)), info.file_size
         except (zipfile.BadZipFile, NotImplementedError, OSError, KeyError, EOFError) as error:
             raise FileError(f"damaged in the archive: {error}") from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": None}
 
 
 class Several:
@@ -221,34 +207,9 @@ def _entry(
 # ---------------------------------------------------------------------------------------------- names
 
 
-def natural(names: Iterable[str]) -> list[str]:
-    """Names sorted as people count: digits as numbers, case ignored, ties by the name itself."""
-
-    def key(name: str) -> tuple[Any, ...]:
-        parts = re.split(r"([0-9]+)", name.replace("\\", "/").casefold())
-        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
-
-    return sorted(names, key=key)
-
-
 def is_audio(name: str) -> bool:
     """Whether the name ends as an audio file's does and no part of it is hidden."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
-    return not hidden and parts != () and parts[-1].lower().endswith(SUFFIXES)
-
-
-def _walk(root: Path) -> list[str]:
-    found, seen = [], set()
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above would go round for ever
-            below.clear()
-            continue
-        seen.add(real)
-        inner = Path(folder).relative_to(root).as_posix()
-        found += [name for name in (f if inner == "." else f"{inner}/{f}" for f in files) if is_audio(name)]
-    return found
+    return visible(name) and name.lower().endswith(SUFFIXES)
 
 
 def by_folder(names: Sequence[str]) -> tuple[list[str | None], list[bool | None]]:

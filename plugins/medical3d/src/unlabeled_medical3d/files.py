@@ -8,17 +8,17 @@ images, under the same name. Hidden files and ``__MACOSX`` are passed over.
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from unlabeled.errors import UsageError
+from unlabeled.files import Zip, walk
 from unlabeled_medical3d.errors import VolumeError
 
 NIFTI = (".nii", ".nii.gz")
@@ -35,7 +35,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.names = natural(_walk(root))
+        self.names = walk(root)
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -49,36 +49,23 @@ class Folder:
         return f"{(self.root / name).resolve()}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}"
 
 
-class Archive:
+class Archive(Zip):
     """Members of a zip file. Nothing is ever written to disk, so a member's path cannot do harm."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: tuple[int, zipfile.ZipFile] | None = None
-        self.names = natural(m.filename for m in self._file().infolist() if not m.is_dir() and visible(m.filename))
-
-    def _file(self) -> zipfile.ZipFile:
-        # a forked worker shares the parent's file position, so each process opens the archive for itself
-        if self._open is None or self._open[0] != os.getpid():
-            try:
-                self._open = os.getpid(), zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
-                raise UsageError(f"{self.path} cannot be read as a zip file: {error}") from error
-        return self._open[1]
+        super().__init__(path)
+        self.names = self.members()
 
     def open(self, name: str) -> BinaryIO:
         try:
-            return cast(BinaryIO, self._file().open(name))
+            return cast(BinaryIO, self.file.open(name))
         except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, OSError) as error:
             raise VolumeError(f"damaged in the archive: {error}") from error
 
     def stamp(self, name: str) -> str:
         """What changes when the member does: its checksum stands in the archive."""
-        info, found = self._file().getinfo(name), self.path.stat()
+        info, found = self.file.getinfo(name), self.path.stat()
         return f"{self.path.resolve()}|{found.st_mtime_ns}|{name}|{info.CRC}|{info.file_size}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": None}
 
 
 Source = Folder | Archive
@@ -97,35 +84,6 @@ def open_source(path: Path) -> Source:
         alone.names = [path.name]
         return alone
     raise UsageError(f"{path} is no volume data: give a folder, a .zip, a .nii or .nii.gz, an .npz, or a .csv manifest")
-
-
-def natural(names: Iterable[str]) -> list[str]:
-    """Names sorted as people count: digits as numbers, case ignored, ties by the name itself."""
-
-    def key(name: str) -> tuple[Any, ...]:
-        parts = re.split(r"([0-9]+)", name.replace("\\", "/").casefold())
-        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
-
-    return sorted(names, key=key)
-
-
-def visible(name: str) -> bool:
-    """Whether no part of the name is hidden."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return bool(parts) and not any(p.startswith(".") or p == "__MACOSX" for p in parts)
-
-
-def _walk(root: Path) -> list[str]:
-    found, seen = [], set()
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above would go round for ever
-            below.clear()
-            continue
-        seen.add(real)
-        inner = Path(folder).relative_to(root).as_posix()
-        found += [name for name in (f if inner == "." else f"{inner}/{f}" for f in files) if visible(name)]
-    return found
 
 
 def read(source: Source, name: str, most: int = MOST_BYTES) -> bytes:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
+from unlabeled.files import check_bad
 from unlabeled_medical3d.cache import Cache, default_folder, digest
 from unlabeled_medical3d.data import Memory, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
 from unlabeled_medical3d.errors import VolumeError
@@ -232,14 +233,7 @@ class Volumes:
         return [f"skipped {name}: {reason}" for name, reason in new.items()]
 
     def _check_bad(self) -> None:
-        share = len(self.bad) / max(1, self._total)
-        if self.bad and (share > self._max_bad or len(self.bad) == self._total):
-            first = "".join(f"\n  {name}: {reason}" for name, reason in list(self.bad.items())[:5])
-            more = f"\n  and {len(self.bad) - 5:,} more" if len(self.bad) > 5 else ""
-            raise UsageError(
-                f"{self._path}: {len(self.bad):,} of {self._total:,} volumes cannot be used ({share:.1%}, and "
-                f"--max-bad allows {self._max_bad:.1%}):{first}{more}"
-            )
+        check_bad(self._path, self.bad, self._total, self._max_bad, "volumes")
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_memory": Memory(0)}  # a spawned worker fills its own

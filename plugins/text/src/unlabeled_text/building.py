@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.errors import UsageError
+from unlabeled.files import check_bad
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.reading import Columns, Record, Unit
 from unlabeled_text.store import META, Store, Writer, cache_home, open_store, texts_hash
@@ -149,16 +150,16 @@ def build_cached(
         folder = cache_home(cache) / _key(files, tokenizer, vocabulary, length, options)
     if folder is not None and (folder / META).is_file():
         store = open_store(folder)
-        _check(store, name, options.max_bad)
+        _check(name, len(store), store.meta["bad"], options.max_bad)
         return store, _spec(store.meta["spec"])
     bad: list[tuple[str, str]] = []
     records = source(lambda where, why: bad.append((where, why)))
     first = list(itertools.islice(records, SAMPLE))
     if not first:
-        _refuse(name, bad, 0)
+        _check(name, 0, bad, options.max_bad)
     spec = spec_of(tokenizer, length, vocabulary, (text for record in first for text in record.texts))
     store = build(itertools.chain(first, records), spec, options, bad, folder)
-    _check(store, name, options.max_bad)
+    _check(name, len(store), bad, options.max_bad)
     return store, spec
 
 
@@ -176,21 +177,8 @@ def _key(files: list[Path], tokenizer: str, vocabulary: int, length: int, option
     return texts_hash([VERSION, content, f"{vocabulary} {length} {options}", *stats])
 
 
-def _check(store: Store, name: str, max_bad: float) -> None:
+def _check(name: str, good: int, bad: list[tuple[str, str]], max_bad: float) -> None:
     """``UsageError`` where there is nothing, or too much that cannot be read."""
-    bad = [tuple(each) for each in store.meta["bad"]]
-    if not len(store) or len(bad) > max_bad * (len(store) + len(bad)):
-        _refuse(name, bad, len(store), max_bad)
-
-
-def _refuse(name: str, bad: list[Any], good: int, max_bad: float = 0.0) -> None:
-    """``UsageError`` that names the first records that cannot be read."""
-    first = "".join(f"\n  {where}: {why}" for where, why in bad[:5])
-    more = f"\n  and {len(bad) - 5:,} more" if len(bad) > 5 else ""
-    if not good:
-        raise UsageError(f"{name}: no texts{' that can be read:' if bad else ''}{first}{more}")
-    share = len(bad) / (good + len(bad))
-    raise UsageError(
-        f"{name}: {len(bad):,} of {good + len(bad):,} records cannot be read ({share:.1%}, and --max-bad allows "
-        f"{max_bad:.1%}):{first}{more}"
-    )
+    if not good and not bad:
+        raise UsageError(f"{name}: no texts")
+    check_bad(name, dict(bad), good + len(bad), max_bad, "records")

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.errors import UsageError
+from unlabeled.files import check_bad
 from unlabeled_vision.arrays import read_arrays
 from unlabeled_vision.cache import Cache
 from unlabeled_vision.files import FileError, Source, by_folder, open_source, read
@@ -226,14 +227,7 @@ class Images:
         return [f"skipped {name}: {reason}" for name, reason in new.items()]
 
     def _check_bad(self) -> None:
-        share = len(self.bad) / self._total
-        if self.bad and (share > self._max_bad or len(self.bad) == self._total):
-            first = "".join(f"\n  {name}: {reason}" for name, reason in list(self.bad.items())[:5])
-            more = f"\n  and {len(self.bad) - 5:,} more" if len(self.bad) > 5 else ""
-            raise UsageError(
-                f"{self._path}: {len(self.bad):,} of {self._total:,} images cannot be read ({share:.1%}, and "
-                f"--max-bad allows {self._max_bad:.1%}):{first}{more}"
-            )
+        check_bad(self._path, self.bad, self._total, self._max_bad, "images")
 
     def describe(self) -> str:
         about = [f"{len(self):,} images"]

@@ -6,16 +6,15 @@ files and ``__MACOSX`` are passed over; symbolic links are followed.
 
 from __future__ import annotations
 
-import os
-import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from unlabeled.errors import UsageError
+from unlabeled.files import Zip, visible, walk
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 HELD_OUT = ("test", "val", "valid", "validation")
@@ -32,7 +31,7 @@ class Folder:
 
     def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
         self.root = root
-        self.names = list(names) if names is not None else natural(_walk(root))
+        self.names = list(names) if names is not None else walk(root, is_image)
 
     def open(self, name: str) -> BinaryIO:
         path = self.root / name
@@ -46,38 +45,24 @@ class Folder:
             raise FileError((error.strerror or str(error)).lower()) from error
 
 
-class Archive:
+class Archive(Zip):
     """Image members of a zip file. Nothing is ever written to disk, so a member's path cannot do harm."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: tuple[int, zipfile.ZipFile] | None = None
-        members = (m for m in self._file().infolist() if not m.is_dir())
-        self.names = natural(m.filename for m in members if is_image(m.filename))
-
-    def _file(self) -> zipfile.ZipFile:
-        # a forked worker shares the parent's file position, so each process opens the archive for itself
-        if self._open is None or self._open[0] != os.getpid():
-            try:
-                self._open = os.getpid(), zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
-                raise UsageError(f"{self.path} cannot be read as a zip file: {error}") from error
-        return self._open[1]
+        super().__init__(path)
+        self.names = self.members(is_image)
 
     def open(self, name: str) -> BinaryIO:
-        info = self._file().getinfo(name)
+        info = self.file.getinfo(name)
         _check_size(info.file_size)
         if info.file_size > MAX_RATIO * max(1, info.compress_size):
             raise FileError(f"claims {info.file_size} bytes from {info.compress_size}: a decompression bomb")
         if info.flag_bits & 1:
             raise FileError("encrypted")
         try:
-            return cast(BinaryIO, self._file().open(info))
+            return cast(BinaryIO, self.file.open(info))
         except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
             raise FileError(f"damaged in the archive: {error}") from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": None}
 
 
 Source = Folder | Archive
@@ -117,34 +102,9 @@ def open_source(path: Path) -> Source:
     return source
 
 
-def natural(names: Any) -> list[str]:
-    """Names sorted as people count: digits as numbers, case ignored, ties by the name itself."""
-
-    def key(name: str) -> tuple[Any, ...]:
-        parts = re.split(r"([0-9]+)", name.replace("\\", "/").casefold())
-        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
-
-    return sorted(names, key=key)
-
-
 def is_image(name: str) -> bool:
     """Whether the name ends as an image's does and no part of it is hidden."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
-    return not hidden and parts != () and parts[-1].lower().endswith(SUFFIXES)
-
-
-def _walk(root: Path) -> list[str]:
-    found, seen = [], set()
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above would go round for ever
-            below.clear()
-            continue
-        seen.add(real)
-        inner = Path(folder).relative_to(root).as_posix()
-        found += [name for name in (f if inner == "." else f"{inner}/{f}" for f in files) if is_image(name)]
-    return found
+    return visible(name) and name.lower().endswith(SUFFIXES)
 
 
 def _lines(path: Path) -> list[str]:
