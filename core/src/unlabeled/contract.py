@@ -59,10 +59,12 @@ class Data(Protocol):
     channels and image size); its type belongs to the domain.
 
     Optional: ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run
-    of ``size`` is a batch (samples of like lengths). ``bring(asks)`` is called with what views ask for beside each
-    sample (their ``asks``: neighbors), which batches then carry. ``transductive = True`` where samples cannot be held
-    out of training (nodes of one graph), though their labels are; ``together`` is how many of them an encoder should be
-    given at once, where it reads the whole graph for any.
+    of ``size`` is a batch (samples of like lengths); ``batches(ids[N], size, parts)`` makes the batches themselves,
+    ``N // size`` of them, each of a number of samples that ``parts`` divides (batches of like seconds).
+    ``bring(asks)`` is called with what views ask for beside each sample (their ``asks``: neighbors), which batches then
+    carry. ``transductive = True`` where samples cannot be held out of training (nodes of one graph), though their
+    labels are; ``together`` is how many of them an encoder should be given at once, where it reads the whole graph for
+    any.
     """
 
     spec: Any

@@ -84,6 +84,19 @@ def test_a_data_set_may_arrange_an_epoch() -> None:
     assert seen == [4, 4], "a batch of all ranks is arranged together"
 
 
+def test_a_data_set_may_form_batches_of_several_sizes() -> None:
+    def form(ids: torch.Tensor, size: int, parts: int) -> list[torch.Tensor]:
+        assert (len(ids), size, parts) == (13, 4, 2)
+        return list(torch.arange(12).split([2, 6, 4]))
+
+    def stream(plan: Plan, rank: int = 0, position: int = 0) -> list[list[int]]:
+        return list(AddressedBatches(plan, torch.arange(13), 0, rank, lambda: position, None, form))
+
+    assert stream(Plan(13, 4, world=2)) == [[0], [2, 3, 4], [8, 9]]
+    assert stream(Plan(13, 4, world=2), rank=1) == [[1], [5, 6, 7], [10, 11]]
+    assert stream(Plan(13, 4, accumulate=2), position=3) == [[5, 6, 7], [8, 9], [10, 11]]
+
+
 def test_indices_say_seed_and_epoch_and_travel_to_a_worker() -> None:
     batches = AddressedBatches(Plan(6, 2), torch.arange(6), 9, 0, lambda: 3)
     first = next(iter(batches))

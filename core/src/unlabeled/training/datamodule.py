@@ -11,7 +11,7 @@ in the next one. Nothing here has state: after a resume the sampler starts where
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,8 @@ class AddressedBatches(Sampler[list[int]]):
     ``pool[N]`` are the ids that are drawn from. ``arrange(ids, size)`` puts an epoch's ids into another order, of which
     each run of ``size`` is a batch of all ranks: samples of like lengths, or batches of like totals of tokens. It has
     to be a function of the ids alone, so that a resume and another number of ranks find the same batches.
+    ``form(ids, size, parts)``, where it is given, makes the batches in its stead: as many as there would be of
+    ``size``, of any size that ``parts`` divides.
     """
 
     def __init__(
@@ -101,10 +103,11 @@ class AddressedBatches(Sampler[list[int]]):
         rank: int,
         position: Callable[[], int],
         arrange: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        form: Callable[[torch.Tensor, int, int], Sequence[torch.Tensor]] | None = None,
     ) -> None:
         assert len(pool) == plan.samples, (len(pool), plan.samples)
         self.plan, self.pool, self.seed, self.rank, self.position = plan, pool, seed, rank, position
-        self.arrange = arrange
+        self.arrange, self.form = arrange, form
 
     def __len__(self) -> int:
         return self.plan.micro_steps
@@ -112,12 +115,23 @@ class AddressedBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         epoch, start = divmod(self.position(), len(self))
         ids = self.pool[order(self.plan.samples, self.seed, epoch)]
-        if self.arrange is not None:
-            ids = self.arrange(ids, self.plan.batch_size)
-        wide, b = self.plan.rows * self.plan.world, self.plan.rows
+        parts, batches = self.plan.accumulate * self.plan.world, self._batches(ids)
         for micro in range(start, len(self)):
-            begin = micro * wide + self.rank * b
-            yield Indices(ids[begin : begin + b].tolist(), self.seed, epoch)
+            step, turn = divmod(micro, self.plan.accumulate)
+            b = len(batches[step]) // parts
+            begin = (turn * self.plan.world + self.rank) * b
+            yield Indices(batches[step][begin : begin + b].tolist(), self.seed, epoch)
+
+    def _batches(self, ids: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The samples of each step of an epoch, over all ranks and micro-steps."""
+        plan, parts = self.plan, self.plan.accumulate * self.plan.world
+        if self.form is None:
+            ids = ids if self.arrange is None else self.arrange(ids, plan.batch_size)
+            return ids[: plan.steps * plan.batch_size].split(plan.batch_size)
+        found = self.form(ids, plan.batch_size, parts)
+        assert len(found) == plan.steps, (len(found), plan.steps)
+        assert all(len(batch) and len(batch) % parts == 0 for batch in found), ([len(b) for b in found], parts)
+        return found
 
 
 def _as_read(batch: Any) -> Any:
@@ -150,6 +164,7 @@ class PretrainingData(LightningDataModule):
             trainer.global_rank,
             lambda: position(trainer),
             getattr(self.data, "arrange", None),
+            getattr(self.data, "batches", None),
         )
         return DataLoader(
             self.data,  # type: ignore[arg-type]
