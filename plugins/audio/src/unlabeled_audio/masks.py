@@ -27,6 +27,8 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.masks import choose, gather_rows, share, touchable
 
+PLACES = (1 << 21) - 1  # low bits of a key that give way to a row's place in its clip
+
 
 def bands_of(encoder: Any) -> int:
     """Rows of one step."""
@@ -210,7 +212,10 @@ def _block_rows(layout: Layout, draw: Draw, block: tuple[int, int], bands: int) 
 
 
 def _hide(view: View, layout: Layout, keys_GL: Tensor, ratio: float) -> View:
-    """Hide the rows with the smallest keys, ``ratio`` of each clip."""
+    """Hide the rows with the smallest keys, ``ratio`` of each clip; of a span's rows, which share a key, the first."""
+    place = torch.arange(keys_GL.shape[1], device=keys_GL.device)
+    # the place in the low bits: where no two keys are equal, `choose` needs no stable sort
+    keys_GL = (keys_GL & ~PLACES) | (place << 1)
     hidden: Rows = choose(packed(keys_GL, layout), layout, share(ratio, touchable(layout)))
     return replace(view, hidden=hidden)
 
