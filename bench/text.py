@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from common import arguments, save
@@ -36,6 +38,18 @@ ADAPT = {
 }
 PLAN = {"similarity": SENTENCE, "words": WORDS, "adapt": ADAPT}
 PLACES = {"similarity": ("stsb", "agnews"), "words": ("agnews", "sst2"), "adapt": ("stsb",)}
+
+
+def folder(source: Path, split: str, into: Path) -> str:
+    """``train.tsv`` and one held-out part: ``test``, or ``dev`` to choose settings by, cut from train where none is."""
+    train, held = (source / f"{name}.tsv" for name in ("train", split))
+    into.mkdir()
+    lines = train.read_text(encoding="utf-8").splitlines(keepends=True)
+    stop = len(lines) if held.exists() else len(lines) * 4 // 5
+    other = held.read_text(encoding="utf-8") if held.exists() else "".join([lines[0], *lines[stop:]])
+    (into / "train.tsv").write_text("".join(lines[:stop]), encoding="utf-8")
+    (into / "test.tsv").write_text(other, encoding="utf-8")
+    return str(into)
 
 
 def config(recipe: str, path: str, over: dict[str, Any], seed: int) -> Any:
@@ -178,13 +192,15 @@ def main() -> None:
 
     args = arguments(
         __doc__, seconds=120.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
-        minilm="stsb",
+        minilm="stsb", split="test",
     )  # fmt: skip
     torch.set_num_threads(1)
     for group in args.only.split(","):
-        sets = {k: str(args.data / "text" / k) for k in args.sets.split(",") if k in PLACES[group]}
         methods = [k for k in PLAN[group] if not args.methods or k in args.methods.split(",")]
-        found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm)
+        with tempfile.TemporaryDirectory() as temporary:
+            sets = {k: folder(args.data / "text" / k, args.split, Path(temporary) / k)
+                    for k in args.sets.split(",") if k in PLACES[group]}  # fmt: skip
+            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm)
         encoder = {"name": "all-MiniLM-L6-v2"} if group == "adapt" else ENCODER
         save(f"text_{group}", {"seconds": args.seconds, "seeds": args.seeds, "encoder": encoder, "batch": BATCH,
                                "rows": found})  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from unlabeled_text import testing
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.corruptions import T5, UL2, Bart, Copy, Delete, body, permuted
 from unlabeled_text.data import Sentences
-from unlabeled_text.spans import compositions, noise_spans, poisson, span_counts
+from unlabeled_text.spans import compositions, noise_spans, poisson, random_keys, smallest, span_counts
 
 SPEC = testing.spec_for_tests(400, 1200, sentinels=100)
 
@@ -28,10 +29,9 @@ def both(views: Any, batch: TextBatch, epoch: int = 0) -> tuple[View, View]:
 
 
 def noise(n: int, density: float, mean: float, count: int = 400, *, uniform: bool = False) -> torch.Tensor:
-    lengths = torch.full((count,), n)
-    full = torch.ones(count, dtype=torch.float64)
-    draw = Draw(0, 0, torch.arange(count))
-    return noise_spans(lengths, full * density, full * mean, draw, uniform=uniform, most=500).reshape(count, n)
+    full, draw = np.ones(count), Draw(0, 0, torch.arange(count))
+    flags = noise_spans(np.full(count, n), full * density, full * mean, draw, uniform=uniform, most=500)
+    return torch.from_numpy(flags).reshape(count, n)
 
 
 @pytest.mark.parametrize("views", [T5(SPEC), T5(SPEC, law="edge", density=0.5), UL2(SPEC), UL2(SPEC, prefix=1.0)])
@@ -50,11 +50,10 @@ def test_source_and_target_restore_the_text(views: Any) -> None:
     ],
 )
 def test_lengths_are_those_of_t5(n: int, density: float, mean: float, source: int, target: int) -> None:
-    lengths = torch.tensor([n])
-    noisy, spans = span_counts(lengths, torch.tensor([density]), torch.tensor([mean]), 1000)
-    assert int(noisy) == round(n * density)
-    assert int(spans) == round(int(noisy) / mean)
-    assert (n - int(noisy) + int(spans) + 1, int(noisy) + int(spans) + 1) == (source, target)
+    noisy, spans = (int(x[0]) for x in span_counts(np.array([n]), np.array([density]), np.array([mean]), 1000))
+    assert noisy == round(n * density)
+    assert spans == round(noisy / mean)
+    assert (n - noisy + spans + 1, noisy + spans + 1) == (source, target)
 
 
 def test_85_of_568_in_28_spans() -> None:
@@ -75,7 +74,7 @@ def test_edge_law_is_t5s_and_uniform_is_flat() -> None:
 
 def test_compositions_are_uniform() -> None:
     draw = Draw(0, 0, torch.arange(6000))
-    found = compositions(torch.full((6000,), 5), torch.full((6000,), 3), draw, 1)
+    found = torch.from_numpy(compositions(np.full(6000, 5), np.full(6000, 3), draw, 1)).reshape(6000, 3)
     assert found.sum(1).unique().tolist() == [5]
     assert int(found.min()) == 1
     kinds, counts = found.unique(dim=0, return_counts=True)
@@ -84,9 +83,20 @@ def test_compositions_are_uniform() -> None:
 
 
 def test_compositions_of_unequal_samples() -> None:
-    found = compositions(torch.tensor([5, 1, 0, 9]), torch.tensor([2, 1, 0, 9]), Draw(0, 0, torch.arange(4)), 1)
-    assert found.sum(1).tolist() == [5, 1, 0, 9]
-    assert (found > 0).sum(1).tolist() == [2, 1, 0, 9]
+    found = compositions(np.array([5, 1, 0, 9]), np.array([2, 1, 0, 9]), Draw(0, 0, torch.arange(4)), 1)
+    assert found[:2].sum() == 5
+    assert found.tolist()[2:] == [1] * 10
+
+
+def test_of_equal_keys_the_first_are_chosen() -> None:
+    keys = np.array([[5, 3, 5, 5, 9], [7, 7, 7, 7, 7], [1, 2, 3, 4, 5]], np.uint32)
+    assert smallest(keys, np.array([2, 3, 1])).tolist() == [
+        [True, True, False, False, False],
+        [True, True, True, False, False],
+        [True, False, False, False, False],
+    ]
+    assert smallest(keys, np.array([2, 2, 2])).sum(1).tolist() == [2, 2, 2]
+    assert not smallest(keys, np.array([0, 0, 0])).any()
 
 
 def test_a_text_is_corrupted_alike_in_any_batch() -> None:
@@ -119,8 +129,7 @@ def test_the_end_of_a_text_is_a_quarter_on_average() -> None:
 
 
 def test_poisson_has_its_law() -> None:
-    bits = Draw(0, 0, torch.arange(100)).bits(1000, 1).flatten()
-    found = poisson(bits, 3.0).double()
+    found = torch.from_numpy(poisson(random_keys(Draw(0, 0, torch.arange(100)), 1000, 1), 3.0)).double()
     assert abs(float(found.mean()) - 3.0) < 0.03
     assert abs(float(found.var()) - 3.0) < 0.08
 

@@ -4,7 +4,7 @@ T5, https://arxiv.org/abs/1910.10683; UL2, https://arxiv.org/abs/2205.05131; BAR
 TSDAE, https://arxiv.org/abs/2104.06979. A source stands in the spec's frame ([CLS] ... [SEP]); a target ends with the
 suffix and has no prefix: decoders shift it by themselves.
 
-    # B samples, T packed tokens of the texts, n body tokens of a sample, K spans
+    # B samples, T packed tokens of the texts, n body tokens of a sample
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from unlabeled.errors import above
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
 from unlabeled_text.ragged import owner, ranges, restart, starts_of, sums, within
-from unlabeled_text.spans import gaps, poisson_spans, spans_of, turned
+from unlabeled_text.spans import Spans, gaps, poisson_spans, random_keys, runs, spans_of, turned, with_ends
 from unlabeled_text.views import alone
 
 DENOISERS = ((3.0, 0.15), (8.0, 0.15), (3.0, 0.5), (8.0, 0.5), (64.0, 0.15), (64.0, 0.5))  # UL2: two R, four X
@@ -57,60 +58,54 @@ def view_of(batch: TextBatch, tokens_T: Tensor, lengths_B: Tensor, spec: TextSpe
     return View(TextBatch(batch.ids, tokens, lengths), role)
 
 
-def split_spans(
-    batch: TextBatch, start_BK: Tensor, size_BK: Tensor, spec: TextSpec, mode_B: Tensor | None = None
-) -> list[View]:
+def split_spans(batch: TextBatch, spans: Spans, spec: TextSpec, mode_B: np.ndarray | None = None) -> list[View]:
     """Source and target of T5: each noise span is one sentinel in the source, and stands after it in the target.
 
-    Spans are counted from the first body token, in order; those of length 0 are none. ``mode_B`` are tokens that stand
-    before the source's body.
+    Spans are counted from the first body token. ``mode_B`` are tokens that stand before the source's body.
     """
-    count, frame = batch.counts, len(spec.prefix)
-    first, real = starts_of(count)[:, None], size_BK > 0
-    end = first + count[:, None]
-    begin = torch.where(real, start_BK + first + frame, end)
-    after = torch.where(real, begin + size_BK, end)
-    sentinels = torch.tensor(spec.sentinels, device=count.device)
-    number = torch.arange(size_BK.shape[1], device=count.device).expand_as(size_BK)[real]
-    begin_F, size_F = begin[real], size_BK[real]
-    marked = batch.tokens.index_copy(0, begin_F, sentinels[number])
-    # the source: from the end of a span up to and with the next one's first token, which is its sentinel
-    low, high = torch.cat((first, after), dim=1), torch.cat((begin + real, end), dim=1)
-    lengths = count + (real.long() - size_BK).sum(1)
+    count, total = np.array(batch.lengths), len(batch.tokens)
+    first = np.cumsum(count) - count
+    begin = first[spans.sample] + len(spec.prefix) + spans.start
+    before = np.cumsum(spans.counts) - spans.counts
+    sentinel = np.array(spec.sentinels)[np.arange(len(begin)) - before[spans.sample]]
+    noise = runs(begin, spans.size)
+    # both texts are gathered from one pool: the batch's tokens, the sentinel of each span, then specials
+    keep, index = np.ones(total, bool), np.arange(total)
+    keep[noise] = False
+    keep[begin] = True
+    index[begin] = total + np.arange(len(begin))
+    extra, lengths = [sentinel, np.array(spec.suffix, np.int64)], count + spans.counts
+    lengths = lengths - np.bincount(spans.sample, spans.size, len(count)).astype(np.int64)
+    rows = index[keep]
     if mode_B is not None:
-        marked, head = torch.cat((marked, mode_B)), first + frame
-        mode = torch.arange(len(count), device=count.device)[:, None] + len(batch.tokens)
-        low, high = torch.cat((first, mode, head, low[:, 1:]), dim=1), torch.cat((head, mode + 1, high), dim=1)
-        lengths = lengths + 1
-    host = tuple(lengths.tolist())
-    rows = ranges(low.flatten(), (high - low).flatten(), sum(host))
-    source = TextBatch(batch.ids, marked.index_select(0, rows), host)
-    return [
-        View(source, "source"),
-        View(_target(batch, begin_F, size_F, real.sum(1), sentinels[number], spec), "target"),
-    ]
+        place = np.cumsum(lengths) - lengths + len(spec.prefix)
+        rows = np.insert(rows, place, total + len(begin) + len(spec.suffix) + np.arange(len(count)))
+        extra, lengths = [*extra, mode_B], lengths + 1
+    pool = torch.cat((batch.tokens, torch.from_numpy(np.concatenate(extra)).to(batch.tokens)))
+
+    def gathered(rows: np.ndarray, lengths: np.ndarray, role: str) -> View:
+        tokens = pool.index_select(0, torch.from_numpy(rows).to(pool.device))
+        return View(TextBatch(batch.ids, tokens, tuple(lengths.tolist())), role)
+
+    return [gathered(rows, lengths, "source"), gathered(*_target_rows(noise, spans, total, len(spec.suffix)), "target")]
 
 
-def _target(
-    batch: TextBatch, begin_F: Tensor, size_F: Tensor, spans_B: Tensor, sentinel_F: Tensor, spec: TextSpec
-) -> TextBatch:
-    """Each of the spans, text after text, behind its sentinel; the suffix ends a text."""
-    tail, noisy = len(spec.suffix), len(begin_F)
-    before = torch.arange(noisy, device=begin_F.device) + owner(spans_B, noisy) * tail  # sentinels and suffixes
-    place = size_F.cumsum(0) - size_F + before
-    total = int(size_F.sum())
-    rows = torch.arange(total, device=begin_F.device)
-    shift = torch.stack((begin_F, place + 1)) - (size_F.cumsum(0) - size_F)
-    rows, there = (rows + each.repeat_interleave(size_F, output_size=total) for each in shift)
-    out = batch.tokens.new_empty(total + noisy + tail * len(batch))
-    out[place] = sentinel_F
-    out[there] = batch.tokens.index_select(0, rows)
-    spans = tuple(spans_B.tolist())
-    ends = torch.cat((size_F.new_zeros(1), size_F.cumsum(0)))[torch.tensor(spans, device=begin_F.device).cumsum(0)]
-    stop = ends + spans_B.cumsum(0) + tail * torch.arange(1, len(batch) + 1, device=begin_F.device)
-    for number, token in enumerate(reversed(spec.suffix)):
-        out[stop - 1 - number] = token
-    return TextBatch(batch.ids, out, tuple(torch.diff(stop, prepend=stop.new_zeros(1)).tolist()))
+def _target_rows(noise: np.ndarray, spans: Spans, total: int, tail: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the pool that make the targets, and their lengths: each span behind its sentinel, a suffix at the end."""
+    count = len(spans.size)
+    lengths = np.bincount(spans.sample, spans.size + 1, len(spans.counts)).astype(np.int64) + tail
+    place = np.cumsum(spans.size + 1) - spans.size - 1 + spans.sample * tail
+    rows = np.empty(int(lengths.sum()), np.int64)
+    rows[place] = total + np.arange(count)
+    rows[np.arange(len(noise)) + np.repeat(place + 1 - np.cumsum(spans.size) + spans.size, spans.size)] = noise
+    for number in range(tail):
+        rows[np.cumsum(lengths) - tail + number] = total + count + number
+    return rows, lengths
+
+
+def bodies(batch: TextBatch, spec: TextSpec) -> np.ndarray:
+    """``int64[B]``: tokens between prefix and suffix, on the host."""
+    return np.array(batch.lengths, np.int64) - len(spec.prefix) - len(spec.suffix)
 
 
 def need_sentinels(spec: TextSpec, who: str, least: int = 2) -> None:
@@ -143,11 +138,10 @@ class T5:
         self.spec, self.density, self.mean, self.law = spec, density, mean, law
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
-        n = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
-        density, mean = torch.full_like(n, self.density, dtype=torch.float64), torch.full_like(n, self.mean).double()
-        most = len(self.spec.sentinels)
-        start, size = spans_of(n, density, mean, draw, uniform=self.law == "uniform", most=most)
-        return split_spans(batch, start, size, self.spec)
+        n = bodies(batch, self.spec)
+        density, mean = np.full(len(n), self.density), np.full(len(n), self.mean)
+        spans = spans_of(n, density, mean, draw, uniform=self.law == "uniform", most=len(self.spec.sentinels))
+        return split_spans(batch, spans, self.spec)
 
 
 class UL2:
@@ -167,19 +161,17 @@ class UL2:
         self.spec, self.prefix = spec, prefix
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
-        n = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
-        laws = torch.tensor(DENOISERS, dtype=torch.float64, device=n.device)
-        chosen = draw.integers(1, Purpose.MIX, len(DENOISERS))[:, 0]
-        ends = draw.bernoulli(1, Purpose.SPLIT, self.prefix)[:, 0] & (n > 1)
-        most = len(self.spec.sentinels)
-        start, size = spans_of(n, laws[chosen, 1], laws[chosen, 0], draw, uniform=True, most=most)
-        tail = draw.integers(1, Purpose.SLICE, (n // 2 + 1).clamp(min=2)[:, None], 1)[:, 0].minimum(n - 1)
-        only = torch.arange(start.shape[1], device=n.device) == 0
-        start = torch.where(ends[:, None], torch.where(only, (n - tail)[:, None], n[:, None]), start)
-        size = torch.where(ends[:, None], only * tail[:, None], size)
-        kind = torch.where(ends, 1, torch.where(chosen < 2, 0, 2))
-        mode = torch.tensor(self.spec.modes, device=n.device)[kind] if self.spec.modes else None
-        return [replace(v, params={"denoiser": kind}) for v in split_spans(batch, start, size, self.spec, mode)]
+        n, laws, draw = bodies(batch, self.spec), np.array(DENOISERS), draw.to("cpu")
+        chosen = draw.integers(1, Purpose.MIX, len(DENOISERS))[:, 0].numpy()
+        ends = draw.bernoulli(1, Purpose.SPLIT, self.prefix)[:, 0].numpy() & (n > 1)
+        density = np.where(ends, 0.0, laws[chosen, 1])
+        spans = spans_of(n, density, laws[chosen, 0], draw, uniform=True, most=len(self.spec.sentinels))
+        tail = 1 + (random_keys(draw, 1, Purpose.SLICE)[:, 0].astype(np.int64) * np.maximum(n // 2, 1) >> 32)
+        spans = with_ends(spans, np.flatnonzero(ends), (n - tail)[ends], tail[ends])
+        kind = np.where(ends, 1, np.where(chosen < 2, 0, 2))
+        mode = np.array(self.spec.modes)[kind] if self.spec.modes else None
+        params = {"denoiser": torch.from_numpy(kind).to(batch.tokens.device)}
+        return [replace(v, params=params) for v in split_spans(batch, spans, self.spec, mode)]
 
 
 class Delete:
@@ -286,9 +278,11 @@ def infilled(
     tokens_T: Tensor, n_B: Tensor, density: float, mean: float, mask: int, draw: Draw
 ) -> tuple[Tensor, Tensor]:
     """Poisson spans of each text, each replaced by one mask token: packed tokens, and their number."""
-    sizes, count = poisson_spans(n_B, density, mean, draw)
+    host = n_B.cpu().numpy()
+    laid = poisson_spans(host, density, mean, draw)
+    drawn = (*laid, gaps(host - laid[0].sum(1), laid[1], draw))
+    sizes, count, between = (torch.from_numpy(part).to(n_B.device) for part in drawn)
     kept = n_B - sizes.sum(1)
-    between = gaps(kept, count, draw)
     wide = max(between.shape[1], sizes.shape[1] + 1)
     between = torch.nn.functional.pad(between, (0, wide - between.shape[1]))
     sizes = torch.nn.functional.pad(sizes, (0, wide - sizes.shape[1]))

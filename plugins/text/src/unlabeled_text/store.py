@@ -45,13 +45,15 @@ class Store:
         frame = len(prefix) + len(suffix)
         begin = self.offsets[index_B]
         body = np.minimum(self.offsets[index_B + 1] - begin, most - frame)
-        # slices copy at memory speed; one gather over all tokens would make an index as long as they are
-        tokens: list[np.ndarray] = [self.tokens[:0]]
-        starts: list[np.ndarray] = [self.starts[:0]]
+        # slices copy at memory speed; one gather over all tokens would make an index as long as they are. A slice of a
+        # memmap costs four times one of a plain view of it
+        own, first = self.tokens.view(np.ndarray), self.starts.view(np.ndarray)
+        tokens: list[np.ndarray] = [own[:0]]
+        starts: list[np.ndarray] = [first[:0]]
         before, after = np.ones(len(prefix), bool), np.ones(len(suffix), bool)
         for a, n in zip(begin.tolist(), body.tolist(), strict=True):
-            tokens += (prefix, self.tokens[a : a + n], suffix)
-            starts += (before, self.starts[a : a + n], after)
+            tokens += (prefix, own[a : a + n], suffix)
+            starts += (before, first[a : a + n], after)
         return np.concatenate(tokens), np.concatenate(starts), tuple((body + frame).tolist())
 
     def __getstate__(self) -> dict[str, Any]:
