@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
-from unlabeled.build import Parts, build, construct
+from unlabeled.build import Parts, build
 from unlabeled.config import merge, resolve
-from unlabeled.contract import Progress
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.testing.recipes import check_description, check_steps
 
 NAMES = [
     "barlow_twins", "bgrl", "byol", "cca_ssg", "d_sla", "data2vec", "dgi", "dino", "gca", "grace", "graph_clip",
@@ -34,32 +32,12 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_says_what_it_is(name: str) -> None:
-    raw, text = load_recipe("graph", name), recipe_files("graph")[name].read_text()
-    assert text.startswith("# ")
-    assert f"https://arxiv.org/abs/{raw['paper']}" in text
-    assert f"# unlabeled graph pretrain {name} --data cora.npz --out runs/{name}" in text
-    assert "data" not in raw
-    assert 0 < len(raw["summary"]) < 70
+    check_description("graph", name, "cora.npz")
+    assert "data" not in load_recipe("graph", name)
 
 
 @pytest.mark.parametrize(
     ("name", "data"), [(n, d) for n in NAMES for d in ("karate", "motifs") if d == "karate" or n not in NODES_ALONE]
 )
 def test_a_few_steps_leave_nothing_unused(name: str, data: str) -> None:
-    parts = parts_of(name, data)
-    parts.encoder.train()
-    parts.objective.train()
-    choice = parts.config.parts["optimizer"]
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(parts.config.component("optimizer"), choice.settings, {"groups": groups})
-    for step in range(2):
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(range(16)), 0, step))
-        optimizer.zero_grad()
-        loss.total.backward()
-        named = [*parts.encoder.named_parameters(), *parts.objective.named_parameters()]
-        assert not [n for n, p in named if p.requires_grad and p.grad is None]
-        assert all(torch.isfinite(p.grad).all() for _, p in named if p.grad is not None)
-        optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, 2))
-        assert torch.isfinite(loss.total)
-        assert not [n for n, part in loss.parts.items() if part.requires_grad]
+    check_steps(parts_of(name, data), samples=16)

@@ -7,8 +7,8 @@ import torch
 
 from unlabeled.build import Parts, build
 from unlabeled.config import merge, resolve
-from unlabeled.contract import Progress
 from unlabeled.recipes import load_recipe, recipe_files
+from unlabeled.testing.recipes import check_description, check_steps
 
 NAMES = [
     "alice", "barlow_twins", "byol", "data2vec", "dino", "global_local", "i_jepa", "joint_image_volume", "lejepa",
@@ -28,26 +28,13 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_says_what_it_is(name: str) -> None:
-    raw, text = load_recipe("medical3d", name), recipe_files("medical3d")[name].read_text()
-    assert text.startswith("# ")
-    assert f"https://arxiv.org/abs/{raw['paper']}" in text
-    assert f"# unlabeled medical3d pretrain {name} --data scans/ --out runs/{name}" in text
-    assert "data" not in raw
-    assert 0 < len(raw["summary"]) < 70
+    check_description("medical3d", name, "scans/")
+    assert "data" not in load_recipe("medical3d", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_leaves_nothing_unused(name: str) -> None:
-    parts = parts_of(name)
-    parts.encoder.train()
-    parts.objective.train()
-    loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(range(4)), 0, 0))
-    loss.total.backward()
-    named = [*parts.encoder.named_parameters(), *parts.objective.named_parameters()]
-    assert not [n for n, p in named if p.requires_grad and p.grad is None]
-    assert all(torch.isfinite(p.grad).all() for _, p in named if p.grad is not None)
-    parts.objective.after_step(parts.encoder, Progress(1, 2))
-    assert torch.isfinite(loss.total)
+def test_a_few_steps_leave_nothing_unused(name: str) -> None:
+    check_steps(parts_of(name), samples=4)
 
 
 @pytest.mark.parametrize("name", ["mae", "simclr", "models_genesis", "spark", "voco", "i_jepa"])

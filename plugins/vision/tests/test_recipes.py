@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
-from unlabeled.build import Parts, build, construct
+from unlabeled.build import Parts, build
 from unlabeled.config import merge, resolve
-from unlabeled.contract import Progress
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.testing.recipes import check_description, check_steps
 from unlabeled_vision.data import Digits, ImageSpec
 
 NAMES = [
@@ -31,32 +28,13 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_says_what_it_is(name: str) -> None:
-    raw, text = load_recipe("vision", name), recipe_files("vision")[name].read_text()
-    assert text.startswith("# ")
-    assert f"https://arxiv.org/abs/{raw['paper']}" in text
-    assert f"# unlabeled vision pretrain {name} --data photos/ --out runs/{name}" in text
-    assert "data" not in raw
-    assert 0 < len(raw["summary"]) < 70
+    check_description("vision", name, "photos/")
+    assert "data" not in load_recipe("vision", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_few_steps_leave_nothing_unused(name: str) -> None:
-    parts = parts_of(name)
-    parts.encoder.train()
-    parts.objective.train()
-    choice = parts.config.parts["optimizer"]
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(parts.config.component("optimizer"), choice.settings, {"groups": groups})
-    for step in range(2):
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(range(8)), 0, step))
-        optimizer.zero_grad()
-        loss.total.backward()
-        named = [*parts.encoder.named_parameters(), *parts.objective.named_parameters()]
-        assert not [n for n, p in named if p.requires_grad and p.grad is None]
-        assert all(torch.isfinite(p.grad).all() for _, p in named if p.grad is not None)
-        optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, 2))
-        assert torch.isfinite(loss.total)
+    check_steps(parts_of(name))
 
 
 @pytest.mark.parametrize("name", ["simclr", "dino", "mae", "i_jepa", "data2vec"])
