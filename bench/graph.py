@@ -1,32 +1,27 @@
-"""Graphs: published numbers beside their baselines, and speed beside plain PyG modules.
+"""Graphs: published numbers beside their baselines, and cost beside plain PyG modules.
 
-``--only NAME,NAME`` measures some rows; rows that were measured before stay in the file, each with its own command.
-Quality: each recipe as it stands, trained by the parts that ``unlabeled graph pretrain`` trains, probed by the frozen
-specs. Speed: both sides in one run, in turn, medians of CPU seconds an epoch.
+``--only NAME,NAME`` measures some rows; rows that were measured before stay in the file. ``--first K --seeds S`` runs
+seeds K to K + S - 1, and seeds of a row that has the same settings are put beside each other, so that a long row can be
+run in pieces. Each recipe is trained as it stands, by the parts that ``unlabeled graph pretrain`` trains, and probed by
+the frozen specs. Cost is measured in ``graph_cost.py``.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, arguments, child, in_turn, machine, median
-from torch import nn
+from common import RESULTS, arguments, median
+from graph_cost import memory, speed
+from graph_train import config_of, features, keep, pretrain, untrained
 
-from unlabeled.build import build, build_data, build_encoder, construct, trainable
-from unlabeled.config import RunConfig, merge, resolve
-from unlabeled.contract import Progress, View
-from unlabeled.probes.embedding import calibrate, has_running_statistics
-from unlabeled.recipes import load_recipe
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.build import build, build_data
 
+Scores = dict[str, float]
 NODE_ROWS: dict[str, tuple[str, str, dict[str, Any], float]] = {
     # name: data, recipe, changes, the least that the issue asks for (0 = the bound is relative)
     "cora cca_ssg": ("cora/cora.npz", "cca_ssg", {}, 83.5),
@@ -55,120 +50,83 @@ GRAPH_ROWS = {
 }  # fmt: skip
 
 
-# ---------------------------------------------------------------------------------------------- training
+# ---------------------------------------------------------------------------------------------- seeds of a row
 
 
-def config_of(recipe: str, data: Path, changes: Mapping[str, Any], seed: int) -> RunConfig:
-    raw = merge(load_recipe("graph", recipe), {"data": {"path": str(data)}, "training": {"seed": seed}})
-    for part, settings in changes.items():
-        raw = merge(raw, {part: settings})
-    return resolve(raw, "graph")
+def merged(file: str, name: str, about: Mapping[str, Any], seed: int, found: Mapping[str, Scores]) -> dict[str, Any]:
+    """The row ``name`` with what this seed found beside what others did; others of other settings are left out."""
+    path = RESULTS / f"{file}.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    old = next((row for row in rows if row["name"] == name and row.get("about") == dict(about)), None)
+    kept = {} if old is None else dict(old["by_seed"])
+    kept[str(seed)] = {kind: dict(scores) for kind, scores in found.items()}
+    by_seed = {key: kept[key] for key in sorted(kept, key=int)}
+    return {"name": name, "about": dict(about), "by_seed": by_seed, "seeds": len(by_seed)}
 
 
-def pretrain(parts: Any, say: Callable[[int, float], None] = lambda step, loss: None) -> float:
-    """Train as the product does, without its callbacks; CPU seconds."""
-    config, data = parts.config, parts.data
-    size, pool = config.training.batch_size, trainable(data)
-    count = len(pool) // size
-    steps = config.training.epochs * count
-    parts.encoder.train()
-    parts.objective.train()
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": steps})
-    base = [group["lr"] for group in optimizer.param_groups]
-    torch.manual_seed(config.training.seed)
-    start, step = time.process_time(), 0
-    for epoch in range(config.training.epochs):
-        order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(epoch))]
-        order = pool if size == len(pool) else order
-        for ids in order[: count * size].split(size):
-            with torch.no_grad():
-                views = parts.prepare(data.__getitems__(ids.tolist()), config.training.seed, epoch)
-            loss = parts.objective(parts.encoder, views)
-            optimizer.zero_grad()
-            loss.total.backward()
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * rate(step)
-            optimizer.step()
-            step += 1
-            parts.objective.after_step(parts.encoder, Progress(step, steps))
-            say(step, float(loss.total))
-    return time.process_time() - start
+def columns(by_seed: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, list[float]]]:
+    """Kind of features, then score, then its values over seeds."""
+    rows: dict[str, dict[str, list[float]]] = {}
+    for kinds in by_seed.values():
+        for kind, scores in kinds.items():
+            for score, value in scores.items():
+                rows.setdefault(kind, {}).setdefault(score, []).append(value)
+    return rows
 
 
-def features(encoder: Any, data: Any, size: int = 512) -> torch.Tensor:
-    """Of every sample, from the clean view."""
-    if isinstance(encoder, nn.Module):
-        encoder.eval()
-    size = len(data) if data.spec.level == "node" else size
-    found = []
-    with torch.no_grad():
-        for ids in torch.arange(len(data)).split(size):
-            out = encoder(View(data.__getitems__(ids.tolist()), "clean"))
-            found.append(out if isinstance(out, torch.Tensor) else out.pooled)
-    return torch.cat(found)
-
-
-def untrained(config: RunConfig, data: Any, seed: int) -> torch.Tensor:
-    encoder = build_encoder(config.with_training(seed=1000 + seed), data.spec)
-    if has_running_statistics(encoder):
-        batch = data.__getitems__(range(min(len(data), 512)) if data.spec.level == "graph" else range(len(data)))
-        calibrate(encoder, lambda b: encoder(View(b, "clean")), iter([batch]))
-    return features(encoder, data)
+def settings_of(config: Any) -> dict[str, Any]:
+    """What a run was configured with, but for where its data lie and its seed."""
+    parts = {kind: {"name": c.name, **c.settings} for kind, c in config.parts.items() if kind != "data"}
+    plain: dict[str, Any] = json.loads(json.dumps(parts, default=str))
+    return {**plain, "epochs": config.training.epochs, "batch_size": config.training.batch_size}
 
 
 # ---------------------------------------------------------------------------------------------- nodes
 
 
-def node_scores(x: torch.Tensor, data: Any, seed: int) -> dict[str, float]:
-    """Accuracy in % on the public split, where there is one, and on random split ``seed``."""
-    from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit
+def node_scores(x: torch.Tensor, data: Any, seed: int) -> Scores:
+    """Accuracy in % on the public split, where there is one, and on random split ``seed``; ``val`` chooses settings."""
+    from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, accuracy
 
     found = {"random": 100 * RandomSplit().score(x, data, seed)}
-    public = PublicSplit()
-    return ({"public": 100 * public.score(x, data)} if public.applies(data) else {}) | found
+    public, protocol = PublicSplit(), "public" if PublicSplit().applies(data) else "random"
+    if protocol == "public":
+        found = {"public": 100 * public.score(x, data)} | found
+    part = data.split(seed, protocol)
+    how = {"lr": public.lr, "decay": public.decay, "epochs": public.epochs}
+    return found | {"val": 100 * accuracy(x, data.all_labels, part.train, part.val, **how)}
 
 
-def node_baselines(data: Any, seeds: int) -> dict[str, dict[str, list[float]]]:
+def node_row(name: str, shared: Path, seeds: range, epochs: int) -> dict[str, Any]:
+    """A data set and a recipe: every baseline, the untrained encoder and the pre-trained one, by seed."""
     from unlabeled_graph.baselines import Propagated, RawFeatures
 
-    rows: dict[str, dict[str, list[float]]] = {}
-    for name, baseline in (("raw features", RawFeatures()), ("A^2 X", Propagated(data.spec))):
-        x = features(baseline, data)
-        gather_scores(rows.setdefault(name, {}), [node_scores(x, data, seed) for seed in range(seeds)])
-    y = data.all_labels
-    rows["majority"] = {"all": [100 * float((y == y.mode().values).float().mean())]}
-    return rows
-
-
-def gather_scores(into: dict[str, list[float]], found: list[dict[str, float]]) -> None:
-    for scores in found:
-        for name, value in scores.items():
-            into.setdefault(name, []).append(value)
-
-
-def node_row(name: str, shared: Path, seeds: int, epochs: int) -> dict[str, Any]:
     path, recipe, changes, least = NODE_ROWS[name]
     if epochs:
         changes = {**changes, "training": {"epochs": epochs}}
     data = build_data(config_of(recipe, shared / "graph" / path, changes, 0))
-    row: dict[str, Any] = {"name": name, "recipe": recipe, "least": least, "rows": node_baselines(data, seeds)}
-    ours: dict[str, list[float]] = {}
-    fresh: dict[str, list[float]] = {}
-    seconds = []
-    for seed in range(seeds):
+    y, row = data.all_labels, {}
+    majority = 100 * float((y == y.mode().values).float().mean())
+    for seed in seeds:
         config = config_of(recipe, shared / "graph" / path, changes, seed)
-        gather_scores(fresh, [node_scores(untrained(config, data, seed), data, seed)])
+        found = {"raw features": node_scores(features(RawFeatures(), data), data, seed)}
+        found["A^2 X"] = node_scores(features(Propagated(data.spec), data), data, seed)
+        found["untrained"] = node_scores(untrained(config, data, seed), data, seed)
         parts = build(config, data)
-        seconds.append(pretrain(parts))
-        scores = node_scores(features(parts.encoder, data), data, seed)
-        print(name, seed, {k: round(v, 2) for k, v in scores.items()}, f"{seconds[-1]:.0f} cpu-s", flush=True)
-        gather_scores(ours, [scores])
-        row["rows"] |= {"untrained": fresh, "pre-trained": ours}
-        row |= {"cpu_s": median(seconds), "seeds": seed + 1, "epochs": parts.config.training.epochs}
+        seconds = pretrain(parts)
+        found["pre-trained"] = node_scores(features(parts.encoder, data), data, seed)
+        print(name, seed, {k: round(v, 2) for k, v in found["pre-trained"].items()}, f"{seconds:.0f} cpu-s", flush=True)
+        row = finished(merged("graph_nodes", name, settings_of(config), seed, found | {"cost": {"cpu_s": seconds}}))
+        row["rows"]["majority"] = {"all": [majority]}
+        row |= {"recipe": recipe, "least": least, "epochs": parts.config.training.epochs}
         keep("graph_nodes", row)  # after each seed, so that a run that is stopped is not lost
     return row
+
+
+def finished(row: dict[str, Any]) -> dict[str, Any]:
+    """With columns over seeds, and the median of the cost."""
+    rows = columns(row["by_seed"])
+    return {**row, "rows": rows, "cpu_s": median(rows.pop("cost")["cpu_s"])}
 
 
 # ---------------------------------------------------------------------------------------------- graphs
@@ -199,150 +157,48 @@ def ecfp(path: Path) -> torch.Tensor:
     return torch.tensor([row.tolist() for row in rows], dtype=torch.float32)
 
 
-def graph_baselines(data: Any, path: Path, seeds: int) -> dict[str, list[float]]:
+def graph_baselines(data: Any, path: Path, seed: int) -> dict[str, float]:
+    """What no model gives, measured once for a data set and seed: every recipe's row reads it from the first's."""
     from unlabeled_graph.baselines import Counts, WeisfeilerLehman
 
+    file = RESULTS / "graph_graphs.json"
+    for row in json.loads(file.read_text())["rows"] if file.exists() else ():
+        known = row["by_seed"].get(str(seed)) if row["name"].split()[0] == path.stem else None
+        if known is not None:
+            return {kind: scores["score"] for kind, scores in known.items() if kind in row["baselines"]}
     y = data.all_labels
-    rows = {"majority": [50.0 if data.test is not None else 100 * float((y == y.mode().values).float().mean())]}
+    rows = {"majority": 50.0 if data.test is not None else 100 * float((y == y.mode().values).float().mean())}
     found = {"counts": features(Counts(), data), "WL labels": features(WeisfeilerLehman(data.spec), data)}
     if path.parent.name == "molecules":
         found["ECFP4"] = ecfp(path)
-    for name, x in found.items():
-        rows[name] = [graph_score(x, data, seed) for seed in range(1 if data.test is not None else seeds)]
-    return rows
+    return rows | {name: graph_score(x, data, seed) for name, x in found.items()}
 
 
-def graph_row(name: str, shared: Path, seeds: int, epochs: int) -> dict[str, Any]:
+def graph_row(name: str, shared: Path, seeds: range, epochs: int) -> dict[str, Any]:
     """A data set and a recipe: every baseline, the untrained encoder and the pre-trained one, by seed."""
     file, recipe = GRAPH_ROWS[name]
-    path = shared / "graph" / file
-    changes = GRAPH_CHANGES[recipe]
+    path, changes, row = shared / "graph" / file, GRAPH_CHANGES[recipe], {}
     if epochs:
         changes = {**changes, "training": {**changes["training"], "epochs": epochs}}
     data = build_data(config_of(recipe, path, changes, 0))
-    rows: dict[str, list[float]] = graph_baselines(data, path, seeds)
-    rows |= {"untrained": [], "pre-trained": []}
-    seconds = []
-    for seed in range(seeds):
+    for seed in seeds:
         config = config_of(recipe, path, changes, seed)
-        rows["untrained"].append(graph_score(untrained(config, data, seed), data, seed))
+        baselines = graph_baselines(data, path, seed)
+        found = dict(baselines)
+        found["untrained"] = graph_score(untrained(config, data, seed), data, seed)
         parts = build(config, data)
-        seconds.append(pretrain(parts))
-        rows["pre-trained"].append(graph_score(features(parts.encoder, data), data, seed))
-        print(name, seed, {k: round(v[-1], 2) for k, v in rows.items()}, flush=True)
-        row = {"name": name, "recipe": recipe, "rows": rows, "cpu_s": median(seconds), "seeds": seed + 1}
+        seconds = pretrain(parts)
+        found["pre-trained"] = graph_score(features(parts.encoder, data), data, seed)
+        print(name, seed, {k: round(v, 2) for k, v in found.items()}, f"{seconds:.0f} cpu-s", flush=True)
+        scores = {kind: {"score": value} for kind, value in found.items()} | {"cost": {"cpu_s": seconds}}
+        row = finished(merged("graph_graphs", name, settings_of(config), seed, scores))
+        row["rows"] = {kind: found["score"] for kind, found in row["rows"].items()}
+        row |= {"recipe": recipe, "baselines": list(baselines), "epochs": parts.config.training.epochs}
         keep("graph_graphs", row)
     return row
 
 
-# ---------------------------------------------------------------------------------------------- speed
-
-
-def ours(recipe: str, path: Path, changes: Mapping[str, Any], ids: list[int] | None = None) -> Callable[[], float]:
-    """CPU seconds of one step: views, loss, gradients, Adam, and what follows a step."""
-    config = config_of(recipe, path, changes, 0)
-    parts = build(config)
-    parts.encoder.train()
-    parts.objective.train()
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    ids = list(range(len(parts.data))) if ids is None else ids
-    count = 0
-
-    def step() -> float:
-        nonlocal count
-        start = time.process_time()
-        with torch.no_grad():
-            views = parts.prepare(parts.data.__getitems__(ids), 0, count)
-        loss = parts.objective(parts.encoder, views)
-        optimizer.zero_grad()
-        loss.total.backward()
-        optimizer.step()
-        count += 1
-        parts.objective.after_step(parts.encoder, Progress(count, 1000))
-        return time.process_time() - start
-
-    return step
-
-
-def plain(model: nn.Module, loss: Callable[[], torch.Tensor], decay: float = 0.0) -> Callable[[], float]:
-    """The same of plain modules."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=decay)
-
-    def step() -> float:
-        start = time.process_time()
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-        return time.process_time() - start
-
-    return step
-
-
-def speed(shared: Path, rounds: int) -> None:
-    """Every comparison, both sides in turn; the first round of each is not counted."""
-    from graph_plain import dgi, graphmae, infograph
-
-    cora, proteins = shared / "graph" / "cora" / "cora.npz", shared / "graph" / "tudataset" / "proteins.npz"
-    part = list(range(128))
-    pairs = {
-        "DGI, Cora, an epoch": ("dgi", cora, {}, None, dgi, 1.5),
-        "InfoGraph, PROTEINS, a batch of 128": (
-            "infograph",
-            proteins,
-            GRAPH_CHANGES["infograph"],
-            part,
-            infograph,
-            1.5,
-        ),
-        "GraphMAE, Cora, an epoch": ("graphmae", cora, {}, None, graphmae, 0.0),
-    }
-    for name, (recipe, path, changes, ids, other, least) in pairs.items():
-        data = build_data(config_of(recipe, path, changes, 0))
-        batch = data.__getitems__(range(len(data)) if ids is None else ids)
-        sides = {"ours": ours(recipe, path, changes, ids), "plain": plain(*other(batch))}
-        in_turn(sides, 1)
-        found = {side: median(values) for side, values in in_turn(sides, rounds).items()}
-        row = {"name": name, **found, "ratio": found["plain"] / found["ours"], "least": least}
-        print(row, flush=True)
-        keep("graph_speed", row)
-
-
-def memory(nodes: int = 20_000, chunk: int = 1024) -> None:
-    """Peak memory of GRACE's loss over all nodes, forward and backward, in a fresh process."""
-    found = child(Path(__file__), "--one", str(nodes), str(chunk))
-    row = {"name": f"InfoNCE, {nodes:,} nodes, chunks of {chunk:,}", **found, "dense_mb": 6 * nodes**2 * 4 / 2**20}
-    print(row, flush=True)
-    keep("graph_memory", row)
-
-
-def one(nodes: int, chunk: int) -> dict[str, float]:
-    from unlabeled.heads import unit
-    from unlabeled.objectives.infonce import nt_xent
-
-    def step(count: int) -> float:
-        start = time.process_time()
-        views = [torch.randn(count, 128, requires_grad=True) for _ in range(2)]
-        nt_xent(unit(views[0]), unit(views[1]), 0.4, chunk=chunk).backward()
-        return time.process_time() - start
-
-    step(64)  # loads kernels before the first reading
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = step(nodes)
-    return {"mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, "seconds": seconds}
-
-
 # ---------------------------------------------------------------------------------------------- results
-
-
-def keep(file: str, row: Mapping[str, Any]) -> None:
-    """Put a row into ``results/FILE.json``, in the place of an older one of its name."""
-    path = RESULTS / f"{file}.json"
-    found = json.loads(path.read_text()) if path.exists() else {"rows": []}
-    rows = [other for other in found["rows"] if other["name"] != row["name"]] + [dict(row)]
-    RESULTS.mkdir(exist_ok=True)
-    whole = {"command": "python bench/graph.py", "machine": machine(), "rows": rows}
-    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 def show(values: list[float]) -> str:
@@ -351,18 +207,20 @@ def show(values: list[float]) -> str:
 
 
 def main() -> None:
-    args = arguments(__doc__ or "", only="", seeds=5, epochs=0, rounds=3)
+    args = arguments(__doc__ or "", only="", seeds=5, first=0, epochs=0, rounds=3)
     torch.set_num_threads(1)
     wanted = [name.strip() for name in args.only.split(",") if name.strip()]
+    seeds = range(args.first, args.first + args.seeds)
     for name in wanted or [*NODE_ROWS, *GRAPH_ROWS, "speed", "memory"]:
         if name == "speed":
-            speed(args.data, args.rounds)
+            speed(args.data, args.rounds, GRAPH_CHANGES["infograph"])
         elif name == "memory":
             memory()
         elif name in GRAPH_ROWS:
-            graph_row(name, args.data, args.seeds, args.epochs)
+            row = graph_row(name, args.data, seeds, args.epochs)
+            print(name, {kind: show(values) for kind, values in row["rows"].items()})
         elif name in NODE_ROWS:
-            row = node_row(name, args.data, args.seeds, args.epochs)
+            row = node_row(name, args.data, seeds, args.epochs)
             for kind, numbers in row["rows"].items():
                 print(f"{name:16} {kind:14}", {k: show(v) for k, v in numbers.items()})
         else:
@@ -370,8 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        torch.set_num_threads(1)
-        print(json.dumps(one(int(sys.argv[2]), int(sys.argv[3]))))
-    else:
-        main()
+    main()

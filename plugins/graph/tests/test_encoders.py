@@ -46,6 +46,14 @@ def test_options_equal_pygs_modules(kind: Any, jump: str) -> None:
     assert torch.allclose(out.pooled, pooled, atol=1e-5)
 
 
+@pytest.mark.parametrize("jump", ["last", "cat"])
+def test_layers_before_the_last_may_be_wider(jump: str) -> None:
+    encoder = make(encoders.GCN, GraphSpec(6), **{**OPTIONS, "jump": jump, "inner": 12, "depth": 3})
+    view = View(single(), "clean")
+    assert encoder.dim == (32 if jump == "cat" else 8)
+    assert torch.allclose(encoder(view).tokens, encoder.bare(view)[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("pool", ["mean", "sum", "max"])
 def test_pooling_equals_pygs(pool: str) -> None:
     batch = many().__getitems__([0, 1, 2, 3])
@@ -55,17 +63,39 @@ def test_pooling_equals_pygs(pool: str) -> None:
     assert torch.allclose(out.pooled, how(out.tokens, batch.group), atol=1e-6)
 
 
-def test_edge_features_are_read_by_gin_where_there_are_any() -> None:
+@pytest.mark.parametrize("kind", [encoders.GIN, encoders.GAT, encoders.GPS])
+def test_edge_features_are_read_where_there_are_any(kind: Any) -> None:
     batch = single()
     attr = torch.rand(batch.edges.shape[1], 3, generator=torch.Generator().manual_seed(0))
     spec = GraphSpec(6, edge_features=3)
-    reading, blind = make(encoders.GIN, spec), make(encoders.GIN, spec, read_edges=False)
+    reading, blind = make(kind, spec), make(kind, spec, read_edges=False)
     for encoder, changes in ((reading, True), (blind, False)):
-        outs = [encoder(View(batch.altered(edge_attr=a), "clean")).pooled for a in (attr, attr + 1)]
+        outs = [encoder(View(batch.altered(edge_attr=a), "clean")).pooled for a in (attr, 3 * attr + 1)]
         assert torch.equal(*outs) is not changes
+    view = View(batch.altered(edge_attr=attr), "clean")
+    torch.testing.assert_close(reading(view).tokens, reading.bare(view)[0], rtol=1e-5, atol=1e-5)
     dropped = Rows(torch.tensor([0, 3]), (2,))
     view = View(batch.altered(edge_attr=attr), "global", layout=batch.layout, hidden=dropped)
     assert reading(view, hide="drop").tokens.shape == (10, reading.dim)
+    with pytest.raises(ValueError, match="read_edges false"):
+        reading(View(batch, "diffusion"))
+
+
+@pytest.mark.parametrize("sizes", [(12,), (3, 1, 7, 5)])
+def test_walks_return_as_pygs_transform_says(sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_geometric.data import Data
+    from torch_geometric.transforms import AddRandomWalkPE
+
+    from unlabeled_graph import positions
+
+    monkeypatch.setattr(positions, "BLOCK", 3 * sum(sizes))
+    batch = many(sizes).__getitems__(list(range(len(sizes))))
+    data = Data(edge_index=batch.edges, num_nodes=batch.total)
+    expected = AddRandomWalkPE(5, attr_name="placed")(data).placed
+    torch.testing.assert_close(positions.return_chances(batch, 5), expected)
+    encoder = make(encoders.GPS, GraphSpec(6, level="graph"), walks=5)
+    view = View(batch, "clean")
+    torch.testing.assert_close(encoder(view).tokens, encoder.bare(view)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_dropped_sample_has_no_features_of_its_own() -> None:
@@ -99,7 +129,10 @@ def test_attention_refuses_weights_of_edges() -> None:
         (encoders.GAT, {"attention_dropout": 1.0}, "attention_dropout is 1.0"),
         (encoders.GPS, {"width": 6}, "a multiple of heads"),
         (encoders.GPS, {"dropout": -0.1}, "dropout is -0.1"),
+        (encoders.GPS, {"walks": -1}, "walks is -1"),
         (encoders.GCN, {"depth": 0}, "depth 0"),
+        (encoders.GCN, {"inner": -1}, "inner is -1"),
+        (encoders.GCN, {"inner": 3, "width": 4, "jump": "sum"}, "jump sum needs layers of one width, found 3 and 4"),
         (encoders.MLP, {"dropout": 1.0}, "dropout is 1.0"),
     ],
 )

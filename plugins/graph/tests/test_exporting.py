@@ -51,14 +51,32 @@ def test_the_exported_module_equals_the_encoder(
     assert ("global_" in lines) is (level == "graph")
 
 
-def test_edge_features_are_an_argument(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [encoders.GIN, encoders.GAT, encoders.GPS])
+def test_edge_features_are_an_argument(kind: Any, tmp_path: Path) -> None:
     batch = single()
     batch = batch.altered(edge_attr=torch.rand(batch.edges.shape[1], 3))
-    encoder = encoders.GIN(GraphSpec(6, edge_features=3), width=8).eval()
+    encoder = kind(GraphSpec(6, edge_features=3), width=8).eval()
     scope: dict[str, Any] = {}
     exec(native(encoder, encoder.spec, tmp_path), scope)
+    group = (batch.group,) if kind is encoders.GPS else ()
     with torch.no_grad():
-        found = scope["model"](batch.x, batch.edges, batch.edge_attr)
+        found = scope["model"](batch.x, batch.edges, *group, batch.edge_attr)
+        assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
+
+
+def test_positions_are_those_of_pyg_s_transform(tmp_path: Path) -> None:
+    from torch_geometric.data import Data
+    from torch_geometric.transforms import AddRandomWalkPE
+
+    batch = single()
+    encoder = encoders.GPS(GraphSpec(6), width=8, walks=4).eval()
+    scope: dict[str, Any] = {}
+    lines = native(encoder, encoder.spec, tmp_path)
+    assert "AddRandomWalkPE(4)" in lines
+    exec(lines, scope)
+    placed = AddRandomWalkPE(4, attr_name=None)(Data(x=batch.x, edge_index=batch.edges)).x
+    with torch.no_grad():
+        found = scope["model"](placed, batch.edges, batch.group)
         assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
 
 

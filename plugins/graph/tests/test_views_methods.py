@@ -66,7 +66,24 @@ def test_edits_are_as_many_as_they_say() -> None:
         after = keys(view.batch.edges, 34)  # type: ignore[attr-defined]
         assert len(before - after) == 2 * round(share * 78)
         assert len(after - before) == 2 * round(share * 78)
-        torch.testing.assert_close(view.params["edits"], torch.full((34,), 2 * share))
+        mean = 2 * len(before ^ after) / 2 / 34  # each changed link has two ends
+        torch.testing.assert_close(view.params["edits"], torch.full((34,), mean))
+
+
+def test_edits_of_graphs_are_counted_and_features_hidden_in_all_views() -> None:
+    data = Motifs(count=20)
+    batch = data.__getitems__([7, 3, 12])
+    views = Perturb(data.spec, strengths=(0.01, 0.2), rows=0.5)(batch, Draw(0, 0, batch.ids))
+    assert views[0].params["edits"].tolist() == [0.0] * 3
+    for view in views:
+        for number in range(3):
+            part: Any = view.batch[number : number + 1]
+            whole: Any = batch[number : number + 1]
+            hidden = int((part.x == 0).all(1).sum())
+            assert hidden == round(0.5 * whole.lengths[0])
+            changed = keys(part.edges, 100) ^ keys(whole.edges, 100)
+            assert view.params["edits"][number] == len(changed) / 2
+    assert bool((views[1].params["edits"] == 2).all())  # one link dropped and one added at least
 
 
 def test_the_whole_graph_stands_beside_the_thinned() -> None:
@@ -81,6 +98,7 @@ def test_the_whole_graph_stands_beside_the_thinned() -> None:
     [
         (Adaptive, {"most": 0.0}, "most in"),
         (Perturb, {"strengths": (0.1,)}, "at least two shares"),
+        (Perturb, {"rows": 1.0}, "rows is 1.0"),
         (Thinned, {"links": 1.0}, "links is 1.0"),
     ],
 )

@@ -159,9 +159,14 @@ def perturb_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
 
 def link_counts(batch: GraphBatch, share: Share) -> list[int]:
     """How many links of each graph make ``share`` of it."""
+    return counts_of(share, links_of(batch))
+
+
+def links_of(batch: GraphBatch) -> list[int]:
+    """How many links each graph has."""
     forward = forward_of(batch)
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
-    return counts_of(share, per_group(owner, int(forward.sum()), batch))
+    return per_group(owner, int(forward.sum()), batch)
 
 
 def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> GraphBatch:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
+from unlabeled.errors import above
 from unlabeled_graph import convolutions
 from unlabeled_graph.adjacency import Adjacency
 from unlabeled_graph.convolutions import Input
 from unlabeled_graph.data import GraphBatch, GraphSpec
 from unlabeled_graph.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
+from unlabeled_graph.positions import return_chances
 from unlabeled_graph.pyg import nn as pyg
 
 
@@ -33,6 +36,7 @@ class GCN(GraphEncoder):
         jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
         dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
         pool: one vector a graph: mean, sum or max of its rows.
+        inner: width of the layers before the last; 0 = as wide. GRACE has twice the width there.
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class GCN(GraphEncoder):
         jump: Literal["last", "cat", "sum", "max"] = "last",
         dropout: float = 0.0,
         pool: Literal["mean", "sum", "max"] = "mean",
+        inner: int = 0,
     ) -> None:
-        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool, inner)
         super().__init__(spec, [pyg.GCNConv(a, b) for a, b in shape.widths(spec.features)], shape)
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
@@ -148,18 +153,14 @@ class GIN(GraphEncoder):
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         if self.reads_edges:
-            out: Tensor = self.convs[number](x.dense(), batch.edges, batch.edge_attr)
-            return out
+            return self.plain(number, x.dense(), batch)
         return convolutions.gin(self.convs[number], x, edges)
-
-    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
-        more = (batch.edge_attr,) if self.reads_edges else ()
-        out: Tensor = self.convs[number](x_TF, batch.edges, *more)
-        return out
 
 
 class GAT(GraphEncoder):
     """Graph attention network, https://arxiv.org/abs/1710.10903, with heads side by side in every layer.
+
+    Where edges have features they are read as PyG reads them: attention sees them, messages do not.
 
     Args:
         width: D, features of a row, over all heads: a multiple of them.
@@ -174,6 +175,7 @@ class GAT(GraphEncoder):
         attention_dropout: share of the attention weights that are dropped in training, in [0, 1).
         slope: of the leaky ReLU below 0, before the softmax.
         pool: one vector a graph: mean, sum or max of its rows.
+        read_edges: whether features of edges are read, where there are any.
     """
 
     def __init__(
@@ -192,19 +194,26 @@ class GAT(GraphEncoder):
         attention_dropout: float = 0.0,
         slope: float = 0.2,
         pool: Literal["mean", "sum", "max"] = "mean",
+        read_edges: bool = True,
     ) -> None:
         shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
         if heads < 1 or width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         if not 0 <= attention_dropout < 1:
             raise ValueError(f"attention_dropout is {attention_dropout}; it must be in [0, 1)")
-        convs = [pyg.GATConv(a, b // heads, heads, negative_slope=slope) for a, b in shape.widths(spec.features)]
+        self.reads_edges = read_edges and spec.edge_features > 0
+        named: dict[str, Any] = {"negative_slope": slope}
+        if self.reads_edges:
+            named |= {"edge_dim": spec.edge_features, "dropout": attention_dropout}
+        convs = [pyg.GATConv(a, b // heads, heads, **named) for a, b in shape.widths(spec.features)]
         super().__init__(spec, convs, shape)
         self.attention_dropout = nn.Dropout(attention_dropout)
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         if batch.weight is not None:
             raise ValueError("gat cannot read weights of edges, which diffusion views make: choose --encoder gcn")
+        if self.reads_edges:
+            return self.plain(number, x.dense(), batch)
         return convolutions.gat(self.convs[number], x, edges, self.attention_dropout)
 
 
@@ -220,6 +229,9 @@ class GPS(GraphEncoder):
         jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
         dropout: share of each part of a layer that is dropped in training, in [0, 1).
         pool: one vector a graph: mean, sum or max of its rows.
+        walks: steps of the random walks whose chances of return are added to a node's features; 0 = none. They are
+            worked out anew for every change of the edges, at a cost of edges times nodes of the largest graph.
+        read_edges: whether features of edges are read, where there are any.
     """
 
     def __init__(
@@ -234,6 +246,8 @@ class GPS(GraphEncoder):
         jump: Literal["last", "cat", "sum", "max"] = "last",
         dropout: float = 0.0,
         pool: Literal["mean", "sum", "max"] = "mean",
+        walks: int = 0,
+        read_edges: bool = True,
     ) -> None:
         shape = Shape(width, depth + 1, last=False, jump=jump, pool=pool)
         if depth < 1 or heads < 1 or width % heads:
@@ -243,10 +257,13 @@ class GPS(GraphEncoder):
         named: dict[str, Any] = {"norm": "batch_norm"}
         if norm == "layer":
             named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
-        convs: list[nn.Module] = [nn.Linear(spec.features, width)]
+        above(-1, walks=walks)
+        self.reads_edges, self.walks = read_edges and spec.edge_features > 0, walks
+        convs: list[nn.Module] = [nn.Linear(spec.features + walks, width)]
         for _ in range(depth):
             inner = nn.Sequential(nn.Linear(width, width), ACTIVATIONS[activation](), nn.Linear(width, width))
-            convs.append(pyg.GPSConv(width, pyg.GINConv(inner), heads, dropout, act=activation, **named))
+            local = pyg.GINEConv(inner, edge_dim=spec.edge_features) if self.reads_edges else pyg.GINConv(inner)
+            convs.append(pyg.GPSConv(width, local, heads, dropout, act=activation, **named))
         super().__init__(spec, convs, shape)
         self.named = {"act": activation, **named}
         self.activations, self.norms = nn.ModuleList(), nn.ModuleList()  # GPS layers have their own
@@ -254,12 +271,17 @@ class GPS(GraphEncoder):
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         conv: Any = self.convs[number]
         if number == 0:
-            return x.project(conv.weight) + conv.bias
+            features = self.spec.features
+            placed = return_chances(batch, self.walks) @ conv.weight[:, features:].T if self.walks else 0.0
+            return x.project(conv.weight[:, :features]) + placed + conv.bias
         return self.plain(number, x.dense(), batch)
 
     def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
         conv: Any = self.convs[number]
-        out: Tensor = conv(x_TF) if number == 0 else conv(x_TF, batch.edges, batch.group)
+        if number == 0 and self.walks:
+            x_TF = torch.cat((x_TF, return_chances(batch, self.walks)), dim=1)
+        more = {"edge_attr": self.edge_features(batch)} if self.reads_edges else {}
+        out: Tensor = conv(x_TF) if number == 0 else conv(x_TF, batch.edges, batch.group, **more)
         return out
 
 

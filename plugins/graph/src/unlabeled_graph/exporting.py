@@ -21,6 +21,12 @@ from unlabeled_graph.network import GraphEncoder
 from unlabeled_graph.pyg import nn as pyg
 
 WEIGHTS = "model.safetensors"
+EDGE_GPS = (  # Sequential hands over no keywords
+    "class EdgeGPS(GPSConv):",
+    "    def forward(self, x, edge_index, batch, edge_attr):",
+    "        return super().forward(x, edge_index, batch, edge_attr=edge_attr)",
+    "",
+)
 Step = tuple[str, str, str]  # name in the module, code that makes it, what it maps to what
 
 
@@ -38,7 +44,8 @@ def code_of(module: Any, encoder: Any = None) -> str:
         return f"torch.nn.{type(module).__name__}()"
     if isinstance(module, pyg.GPSConv):
         named = ", ".join(f"{key}={value!r}" for key, value in encoder.named.items())
-        return f"GPSConv({module.channels}, {code_of(module.conv)}, {module.heads}, {module.dropout}, {named})"
+        name = "EdgeGPS" if encoder.reads_edges else "GPSConv"
+        return f"{name}({module.channels}, {code_of(module.conv)}, {module.heads}, {module.dropout}, {named})"
     return _convolution(module)
 
 
@@ -50,7 +57,8 @@ def _convolution(module: Any) -> str:
         return f"GINConv({code_of(module.nn)}, train_eps={isinstance(module.eps, nn.Parameter)})"
     if isinstance(module, pyg.GATConv):
         sizes = f"{module.in_channels}, {module.out_channels}, {module.heads}"
-        return f"GATConv({sizes}, negative_slope={module.negative_slope})"
+        edge = "" if module.edge_dim is None else f", edge_dim={module.edge_dim}"
+        return f"GATConv({sizes}, negative_slope={module.negative_slope}{edge})"
     assert isinstance(module, (pyg.GCNConv, pyg.SAGEConv)), module
     return f"{type(module).__name__}({module.in_channels}, {module.out_channels})"
 
@@ -82,16 +90,15 @@ def steps_of(encoder: GraphEncoder) -> list[Step]:
 def _arguments(encoder: GraphEncoder, conv: nn.Module, source: str) -> str:
     if isinstance(conv, nn.Linear):
         return source
-    if isinstance(conv, pyg.GPSConv):
-        return f"{source}, edge_index, batch"
-    return f"{source}, edge_index, edge_attr" if isinstance(conv, pyg.GINEConv) else f"{source}, edge_index"
+    edge = ", edge_attr" if encoder.reads_edges else ""
+    group = ", batch" if isinstance(conv, pyg.GPSConv) else ""
+    return f"{source}, edge_index{group}{edge}"
 
 
 def inputs(encoder: GraphEncoder) -> str:
     """The arguments of the module."""
-    if isinstance(encoder, GPS):
-        return "x, edge_index, batch"
-    return "x, edge_index, edge_attr" if getattr(encoder, "reads_edges", False) else "x, edge_index"
+    group = ", batch" if isinstance(encoder, GPS) else ""
+    return f"x, edge_index{group}" + (", edge_attr" if encoder.reads_edges else "")
 
 
 def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
@@ -100,7 +107,9 @@ def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
         f"    ({name!r}, ({code}, {signature!r}))" if "->" in signature else f"    ({name!r}, {code})"
         for name, code, signature in steps_of(encoder)
     )
-    used = sorted(set(re.findall(r"\w+Conv(?=\()", layers)))
+    edge_gps = isinstance(encoder, GPS) and encoder.reads_edges
+    used = sorted(set(re.findall(r"\w+Conv(?=\()", layers)) | ({"GPSConv"} if edge_gps else set()))
+    walks = getattr(encoder, "walks", 0)
     level = "# one vector a node"
     if spec.level == "graph":
         used.append(
@@ -115,10 +124,16 @@ def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
             "from safetensors.torch import load_file",
             f"from torch_geometric.nn import {', '.join([*used, 'Sequential'])}",
             "",
+            *(EDGE_GPS if edge_gps else ()),
             f"model = Sequential({inputs(encoder)!r}, OrderedDict([\n{layers},\n]))",
             f"model.load_state_dict(load_file({f'{folder}/{WEIGHTS}'!r}))",
             "model.eval()",
-            f"# x: float [nodes, {spec.features}]; edge_index: int64 [2, edges], both directions of a link",
+            f"# x: float [nodes, {spec.features + walks}]; edge_index: int64 [2, edges], both directions of a link",
+            *(
+                [f"# x: {spec.features} features, then those of torch_geometric.transforms.AddRandomWalkPE({walks})"]
+                * bool(walks)
+            ),
+            *([f"# edge_attr: float [edges, {spec.edge_features}]"] * encoder.reads_edges),
             level,
         )
     )

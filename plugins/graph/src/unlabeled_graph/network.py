@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -43,16 +44,27 @@ class Shape:
     jump: Jump = "last"
     dropout: float = 0.0
     pool: Pool = "mean"
+    inner: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 1:
             raise ValueError(f"width is {self.width} and depth {self.depth}; both must be at least 1")
+        if self.inner < 0:
+            raise ValueError(f"inner is {self.inner}; it must be at least 0")
+        if self.jump in ("sum", "max") and self.inner not in (0, self.width):
+            raise ValueError(f"jump {self.jump} needs layers of one width, found {self.inner} and {self.width}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
 
     def widths(self, features: int) -> list[tuple[int, int]]:
         """What goes into each layer, and what comes out."""
-        return [(features if n == 0 else self.width, self.width) for n in range(self.depth)]
+        sizes = [features, *[self.inner or self.width] * (self.depth - 1), self.width]
+        return list(pairwise(sizes))
+
+    @property
+    def dim(self) -> int:
+        """D, features of a row in the end."""
+        return sum(b for _, b in self.widths(1)) if self.jump == "cat" else self.width
 
 
 def make_norm(kind: Norm, width: int) -> nn.Module:
@@ -76,14 +88,16 @@ def pool_rows(x_TD: Tensor, layout: Layout, kind: Pool) -> Tensor:
 class GraphEncoder(nn.Module):
     """Layers around PyG's modules. Subclasses make the ``convs`` and say how one is computed (``convolve``)."""
 
+    reads_edges = False  # whether features of edges are read
+
     def __init__(self, spec: GraphSpec, convs: Sequence[nn.Module], shape: Shape) -> None:
         super().__init__()
         self.spec, self.shape = spec, shape
-        self.dim = shape.width * (shape.depth if shape.jump == "cat" else 1)
+        self.dim = shape.dim
         self.can: frozenset[Capability] = frozenset({"tokens", "mask", "drop", "swap", "layers"})
         self.convs = nn.ModuleList(convs)
         shown = shape.depth if shape.last else shape.depth - 1
-        self.norms = nn.ModuleList(make_norm(shape.norm, shape.width) for _ in range(shown))
+        self.norms = nn.ModuleList(make_norm(shape.norm, b) for _, b in shape.widths(spec.features)[:shown])
         self.activations = nn.ModuleList(ACTIVATIONS[shape.activation]() for _ in range(shown))
         self.skips = nn.ModuleList(
             nn.Identity() if a == b else nn.Linear(a, b, bias=False)
@@ -108,8 +122,18 @@ class GraphEncoder(nn.Module):
 
     def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
         """Layer ``number`` by PyG's own forward."""
-        out: Tensor = self.convs[number](x_TF, batch.edges)
+        more = (self.edge_features(batch),) if self.reads_edges else ()
+        out: Tensor = self.convs[number](x_TF, batch.edges, *more)
         return out
+
+    def edge_features(self, batch: GraphBatch) -> Tensor:
+        """``[E, A]``; a diffusion view has none."""
+        if batch.edge_attr is None:
+            raise ValueError(
+                "the encoder reads features of edges, and those of this view have none: choose other "
+                "--views, or --encoder.read_edges false"
+            )
+        return batch.edge_attr
 
     # ------------------------------------------------------------------------------------------ forward
 

@@ -16,7 +16,7 @@ from unlabeled.heads import unit
 from unlabeled.objectives.barlow_twins import standardize
 from unlabeled.objectives.byol import across
 from unlabeled.objectives.infonce import nt_xent
-from unlabeled_graph.objectives.cca_ssg import decorrelation_loss, invariance_loss
+from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
 from unlabeled_graph.objectives.d_sla import distances, edit_loss, margin_loss
 from unlabeled_graph.objectives.dgi import dgi_loss, scores
 from unlabeled_graph.objectives.graph_clip import clip_loss
@@ -81,6 +81,14 @@ def test_cca_ssg_is_its_closed_form(pair: tuple[torch.Tensor, torch.Tensor]) -> 
     torch.testing.assert_close(invariance_loss(*ours), -torch.trace(a.T @ b) / 24, rtol=1e-5, atol=1e-5)
     expected = (torch.eye(10) - a.T @ a / 24).square().sum()
     torch.testing.assert_close(decorrelation_loss(ours[0]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_cca_ssg_asks_for_no_scale(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    # rows of a bag of words that sum to 1 leave features with a deviation of 1e-3
+    expected = [standardize(z, 0.0) for z in pair]
+    for ours, wanted in zip((standardize(1e-4 * z, EPS) for z in pair), expected, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-3, atol=1e-3)
+    assert bool(standardize(torch.ones(4, 2), EPS).isfinite().all())
 
 
 def test_bgrl_is_lightly_s_cosine(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -63,12 +63,20 @@ def test_hops_are_shortest_paths(edges: torch.Tensor) -> None:
     torch.testing.assert_close(degrees(edges, 34), torch.bincount(edges[0], minlength=34))
 
 
-def test_centers_are_the_hubs_of_each_graph(edges: torch.Tensor) -> None:
-    star = torch.tensor([[1, 2, 3, 0, 0, 0], [0, 0, 0, 1, 2, 3]])
-    found = centers(layout(torch.cat((edges, star + 34), 1), (34, 4)), 3)
-    assert found[0].tolist() == torch.argsort(degrees(edges, 34), descending=True, stable=True)[:3].tolist()
-    assert found[1, 0] == 34
-    assert centers(layout(star, (4,)), 6).shape == (1, 6)
+def test_centers_are_the_hubs_of_clusters(edges: torch.Tensor) -> None:
+    ring = torch.stack((torch.arange(12), (torch.arange(12) + 1) % 12))
+    spokes = torch.tensor([[0, 0, 6, 6], [12, 13, 14, 15]])  # two hubs, on opposite sides of a ring
+    links = torch.cat((ring, spokes), 1)
+    both = torch.cat((links, links.flip(0)), 1)
+    both = both[:, torch.argsort(both[1] * 16 + both[0])]
+    assert sorted(centers(layout(both, (16,)), 2)[0].tolist()) == [0, 6]
+    whole = layout(torch.cat((edges, both + 34), 1), (34, 16))
+    found = centers(whole, 2)
+    assert sorted(found[1].tolist()) == [34, 40]
+    assert found[0].tolist() == centers(layout(edges, (34,)), 2)[0].tolist()
+    assert centers(whole, 2) is found
+    pair = layout(torch.tensor([[1, 0], [0, 1]]), (2,))
+    assert centers(pair, 5)[0].unique().tolist() == [0, 1]
 
 
 def test_absent_edges_keep_their_source_and_their_graph(edges: torch.Tensor) -> None:

@@ -2,8 +2,7 @@
 
 Three losses: pick the original among its perturbations; distances of embeddings in proportion to the known edit
 distances; and perturbations nearer than other graphs by a margin. Views of role ``perturbed`` carry ``edits``, the
-number of edges that were changed. Differs: edit distances are divided by the number of edges of the graph; other graphs
-are all of the batch of all ranks, not a sample of them.
+number of links that were changed. Differs: other graphs are all of the batch of all ranks.
 
     # B samples of all ranks, b samples of this rank, V perturbations, D features
 """

@@ -1,4 +1,4 @@
-"""Steps between nodes, by breadth-first search from many nodes at once.
+"""Steps between nodes, by breadth-first search from many nodes at once, and the centers of clusters of nodes.
 
 # T packed rows, E edges, S sources, K centers
 """
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout
+from unlabeled_graph.adjacency import adjacency_in
+from unlabeled_graph.sampling import cluster_order
 
 
 def hops(edges_2E: Tensor, sources_S: Tensor, total: int, depth: int) -> Tensor:
@@ -30,13 +32,29 @@ def degrees(edges_2E: Tensor, total: int) -> Tensor:
 
 
 def centers(layout: Layout, count: int) -> Tensor:
-    """``int64[G, K]``: the rows of most edges of each group, in turn; a group of fewer rows repeats its own."""
-    assert layout.edges is not None
-    degree = degrees(layout.edges, layout.total)
-    rank = torch.argsort(degree * layout.total + (layout.total - 1 - torch.arange(layout.total, device=degree.device)))
-    order = rank.flip(0)  # of most edges first, the first row among equals
-    order = order[torch.argsort(layout.group[order], stable=True)]
-    starts = torch.tensor(layout.offsets[:-1], device=degree.device)
-    lengths = torch.tensor(layout.lengths, device=degree.device).clamp(min=1)
-    place = torch.arange(count, device=degree.device)[None] % lengths[:, None]
-    return order[starts[:, None] + place]
+    """``int64[G, K]``: the row of most edges of each of K clusters of each group; worked out once for a layout.
+
+    Clusters are equal parts of an order that keeps neighbors close (:func:`unlabeled_graph.sampling.cluster_order`). A
+    group of fewer rows repeats some.
+    """
+    key = f"_centers_{count}"
+    if key not in layout.__dict__:
+        layout.__dict__[key] = _centers(layout, count)  # a frozen dataclass, and its cached properties live there too
+    found: Tensor = layout.__dict__[key]
+    return found
+
+
+def _centers(layout: Layout, count: int) -> Tensor:
+    edges, total, device = layout.edges, layout.total, layout.position.device
+    assert edges is not None
+    near = cluster_order(adjacency_in(layout).pattern).to(device)
+    near = near[torch.argsort(layout.group[near], stable=True)]
+    starts, lengths = (torch.tensor(x, device=device) for x in (layout.offsets[:-1], layout.lengths))
+    group = layout.group[near]
+    cluster = group * count + (torch.arange(total, device=device) - starts[group]) * count // lengths[group]
+    busy = torch.argsort(degrees(edges, total)[near], descending=True, stable=True)
+    order = busy[torch.argsort(cluster[busy], stable=True)]  # of each cluster the row of most edges first
+    first = torch.searchsorted(cluster[order], torch.arange(len(lengths) * count, device=device))
+    # a cluster without rows has the center of the one in which its begin falls
+    place = starts[:, None] + torch.arange(count, device=device) * lengths[:, None] // count
+    return near[order[first[cluster[place]]]]

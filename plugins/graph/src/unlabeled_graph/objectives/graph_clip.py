@@ -93,7 +93,7 @@ class GraphCLIP(nn.Module):
     def _text(self, view: View) -> Tensor:
         if len(self.texts):
             return self.texts[view.batch.ids]
-        return hashed(summaries(view.batch), HASHED).to(self.project.weight.device)
+        return hashed(summaries(view.batch), HASHED).to(self.project.weight)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Nothing to follow."""

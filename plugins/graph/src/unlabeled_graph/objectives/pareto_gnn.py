@@ -1,9 +1,10 @@
 """ParetoGNN, https://arxiv.org/abs/2210.02016: five pretext tasks, weighted towards Pareto optimality.
 
-Hidden features by a scaled cosine error, links by an inner product, DGI, InfoNCE between two views, and CCA-SSG. The
-weights are those of the convex combination of the tasks' encoder gradients with the least norm (multiple-gradient
-descent), found by Frank-Wolfe at each step. Differs: one pair of views serves all tasks, where the paper samples a
-subgraph for each; InfoNCE compares nodes of two views instead of nodes and sampled subgraphs.
+Hidden features by a scaled cosine error, decoded by a GNN as in GraphMAE; links by a perceptron on the product of both
+ends; DGI; InfoNCE between the subgraphs around a node in two views; and CCA-SSG. The weights are those of the convex
+combination of the tasks' encoder gradients with the least norm (multiple-gradient descent), found by Frank-Wolfe at
+each step. Differs: one pair of views of the whole batch serves all tasks, where the paper samples a subgraph for each;
+CCA-SSG's term is divided by D, so that its loss is of the size of the others.
 
     # K tasks, P parameters of the encoder, T packed rows, B samples, D features
 """
@@ -15,9 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.distributed import mean_over_ranks
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
@@ -25,11 +27,10 @@ from unlabeled.heads import full, mlp, unit
 from unlabeled.objectives.barlow_twins import standardize
 from unlabeled.objectives.infonce import nt_xent
 from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_graph.objectives.cca_ssg import decorrelation_loss, invariance_loss
+from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
 from unlabeled_graph.objectives.chance import absent_edges, edge_words, permute_rows, row_words
 from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
-from unlabeled_graph.objectives.graphmae import scaled_cosine
-from unlabeled_graph.objectives.vgae import recon_loss
+from unlabeled_graph.objectives.graphmae import check, decode, scaled_cosine
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 
@@ -72,7 +73,7 @@ class ParetoGNN(nn.Module):
         power: of the scaled cosine error, at least 1; 3 in the paper.
         temperature: of InfoNCE, above 0.
         decorrelation: weight within the CCA task, above 0; lambda of CCA-SSG.
-        projection: width of the projections of the link and the contrast task.
+        projection: width of the hidden layers of the heads of the link and the contrast task.
     """
 
     step: Tensor
@@ -80,6 +81,7 @@ class ParetoGNN(nn.Module):
     def __init__(
         self,
         encoder: Any,
+        decoder: MakeDecoder | None = None,
         content: int = 0,
         *,
         power: float = 3.0,
@@ -88,16 +90,17 @@ class ParetoGNN(nn.Module):
         projection: int = 128,
     ) -> None:
         super().__init__()
-        above(0, temperature=temperature, decorrelation=decorrelation, projection=projection, content=content)
-        if power < 1:
-            raise ValueError(f"power is {power}; it must be at least 1")
+        above(0, temperature=temperature, decorrelation=decorrelation, projection=projection)
+        check("pareto_gnn", decoder, content, power)
+        assert decoder is not None
         self.needs = Needs(
             views={"global": 2}, hidden=True, content=True, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
         )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
-        self.reconstruct = mlp((encoder.dim, encoder.dim, content), norm="none")
-        self.link = nn.Linear(encoder.dim, projection)
-        self.contrast = mlp((encoder.dim, projection, projection), norm="none")
+        self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
+        self.decoder = decoder(dim=encoder.dim, width=content)
+        self.link, self.linked = nn.Linear(encoder.dim, projection), nn.Linear(projection, 1)
+        self.contrast = mlp((encoder.dim, projection, encoder.dim), norm="none")
         self.bilinear = nn.Parameter(torch.randn(encoder.dim, encoder.dim) / encoder.dim)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
@@ -115,11 +118,12 @@ class ParetoGNN(nn.Module):
     def _losses(self, encoder: Any, views: Sequence[View]) -> list[Tensor]:
         masked = views[0]
         assert masked.content is not None
+        assert masked.layout is not None
         index = target_rows(masked)
-        rebuilt = self.reconstruct(encoder(masked).tokens[index])
-        rows = scaled_cosine(rebuilt, masked.content[index], self.power)
+        again = self.bridge(encoder(masked).tokens).index_fill(0, index, 0.0)
+        rows = scaled_cosine(decode(self.decoder, again, masked.layout, index), masked.content[index], self.power)
         first, second = (encoder(view.clean()) for view in views[:2])
-        a, b = (standardize(full(features.pooled)) for features in (first, second))
+        a, b = (standardize(full(features.pooled), EPS) for features in (first, second))
         units = [unit(self.contrast(features.pooled)) for features in (first, second)]
         return [
             union_mean(rows),
@@ -130,9 +134,13 @@ class ParetoGNN(nn.Module):
         ]
 
     def _links(self, features: Any, view: View) -> Tensor:
-        layout, z = features.layout, full(self.link(features.tokens))
-        words = row_words(view, layout, self.step, Purpose.EDGE)
-        return recon_loss(z, layout.edges, absent_edges(edge_words(words, layout.edges, layout), layout.edges, layout))
+        layout, z = features.layout, torch.relu(self.link(unit(features.tokens)))
+        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        true, false = (
+            full(self.linked(z[ends[0]] * z[ends[1]])[:, 0])
+            for ends in (layout.edges, absent_edges(words, layout.edges, layout))
+        )
+        return union_mean(torch.cat((F.softplus(-true), F.softplus(false))))
 
     def _infomax(self, encoder: Any, features: Any, view: View) -> Tensor:
         words = row_words(view, features.layout, self.step, Purpose.SWAP)

@@ -3,12 +3,12 @@
 degree      the log degree of each node
 links       whether two nodes were linked, for edges that the encoder's view left out
 hops        how many steps lie between two nodes: 1, 2, 3, or more
-clusters    the steps from each node to the graph's hubs
+clusters    the steps from each node to the centers of the graph's clusters
 attributes  the features of nodes that are hidden
 similarity  the cosine of two nodes' features
 
-The paper's other tasks read the training labels and are semi-supervised. Differs: hubs, the nodes of most edges, are
-the centers of clusters, where the paper cuts the graph with METIS; pairs are linked nodes and as many random ones.
+The paper's other tasks read the training labels and are semi-supervised. Differs: clusters are equal parts of a reverse
+Cuthill-McKee order, where the paper cuts the graph with METIS; pairs are linked nodes and as many random ones.
 
     # T packed rows, P pairs, K centers, D features, C numbers of content in a row
 """
@@ -53,7 +53,7 @@ class SelfTask(nn.Module):
 
     Args:
         task: degree, links, hops, clusters, attributes or similarity.
-        centers: hubs that the task clusters measures from, at least 1.
+        centers: clusters whose node of most edges the task clusters measures from, at least 1.
         sources: nodes of one graph from which the task hops measures in a step, at least 1; of many graphs, one each.
     """
 
@@ -104,8 +104,8 @@ class SelfTask(nn.Module):
         assert layout.edges is not None
         if self.task == "degree":
             return (guess[:, 0] - degrees(layout.edges, layout.total).to(guess.dtype).log1p()).square()
-        hubs = centers(layout, self.centers)
-        truth = torch.stack([_to_own(layout, hubs[:, k]) for k in range(self.centers)], dim=1)
+        center_GK = centers(layout, self.centers)
+        truth = torch.stack([_to_own(layout, center_GK[:, k]) for k in range(self.centers)], dim=1)
         return (guess - truth.to(guess.dtype)).square().mean(1)
 
     def _pairs(self, tokens: Tensor, view: View, layout: Layout) -> Tensor:
@@ -150,12 +150,12 @@ class SelfTask(nn.Module):
         self.step.fill_(progress.step)
 
 
-def _to_own(layout: Layout, hubs_G: Tensor) -> Tensor:
-    """``[T]``: steps from each row to the hub of its group, at most :data:`DEPTH` + 1."""
+def _to_own(layout: Layout, center_G: Tensor) -> Tensor:
+    """``[T]``: steps from each row to this center of its group, at most :data:`DEPTH` + 1."""
     assert layout.edges is not None
-    # groups are not joined by edges, so one search from all hubs measures each group from its own
+    # groups are not joined by edges, so one search from all centers measures each group from its own
     source, target = layout.edges
-    reached = torch.zeros(layout.total, device=source.device).index_fill(0, hubs_G, 1.0)
+    reached = torch.zeros(layout.total, device=source.device).index_fill(0, center_G, 1.0)
     found = torch.where(reached > 0, 0, DEPTH + 1)
     for step in range(1, DEPTH + 1):
         reached = (reached.index_add(0, target, reached[source]) > 0).float()
