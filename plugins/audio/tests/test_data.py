@@ -224,6 +224,27 @@ def test_batches_hold_clips_of_like_lengths():
     assert not torch.equal(firsts, firsts.sort().values)
 
 
+def test_batches_by_seconds_cost_the_same():
+    data = Syllables(None)
+    ids = torch.randperm(600, generator=torch.Generator().manual_seed(0))
+    found = data.batches(ids, 32, 1)
+    assert len(found) == 600 // 32
+    assert sorted(torch.cat(found).tolist()) == sorted(ids[:576].tolist())
+    assert {len(batch) % 4 for batch in found} == {0}
+    assert len({len(batch) for batch in found}) > 1
+    lengths = data.seconds.clamp(max=data.spec.seconds)
+    seconds = torch.stack([lengths[batch].sum() for batch in found])
+    clips = torch.stack([lengths[batch].sum() for batch in data.arrange(ids, 32)[:576].split(32)])
+    # no batch is further from the mean than one step of four clips
+    assert float((seconds - seconds.mean()).abs().max()) < 4 * float(lengths.max())
+    assert float(seconds.std()) < 0.5 * float(clips.std())
+    wasted = 1 - sum(lengths[b].sum() for b in found) / sum(len(b) * lengths[b].max() for b in found)
+    assert float(wasted) < 0.05
+    assert [b.tolist() for b in data.batches(ids, 32, 2)] == [b.tolist() for b in found], "two ranks share them"
+    assert {len(batch) for batch in Syllables(None, batching="clips").batches(ids, 32, 1)} == {32}
+    assert {len(batch) for batch in data.batches(ids, 30, 1)} == {30}
+
+
 def test_a_batch_is_cut_and_sent_as_it_was_loaded(folder):
     data = Clips(str(folder), 0.0)
     batch = data.__getitems__([2, 0, 3])

@@ -29,7 +29,7 @@ from unlabeled.draw import mix64
 from unlabeled.errors import UsageError, within
 from unlabeled.files import check_bad, natural
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
-from unlabeled_audio.buckets import bucketed
+from unlabeled_audio.buckets import Batching, bucketed, by_seconds
 from unlabeled_audio.files import Entry, FileError, Source, open_source
 from unlabeled_audio.reading import SHORTEST, Header, decode, read_header, resampled
 from unlabeled_audio.synthesis import SYLLABLES, VOICES, Voice, syllable, timing
@@ -44,10 +44,10 @@ class _Waves:
     spec: AudioSpec
     test: Tensor | None
 
-    def __init__(self, lengths: Sequence[int], cache: int) -> None:
+    def __init__(self, lengths: Sequence[int], cache: int, batching: Batching) -> None:
         if cache < 0:
             raise ValueError(f"cache is {cache} MiB; it must be at least 0")
-        self._lengths, self._partners = tuple(lengths), False
+        self._lengths, self._partners, self._batching = tuple(lengths), False, batching
         self._cache = Cache.fitting(self._lengths, cache)
 
     def __len__(self) -> int:
@@ -60,8 +60,17 @@ class _Waves:
 
     def arrange(self, ids: Tensor, size: int) -> Tensor:
         """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``buckets.py``)."""
-        samples = torch.tensor(self._lengths)[ids].clamp(max=self.spec.longest)
-        return ids[bucketed(samples, size)]
+        return ids[bucketed(self._samples(ids), size)]
+
+    def batches(self, ids: Tensor, size: int, parts: int) -> list[Tensor]:
+        """An epoch's ids as batches of about the same seconds each, ``size`` clips in the mean, or of ``size`` each."""
+        if self._batching == "clips":
+            return list(self.arrange(ids, size)[: len(ids) // size * size].split(size))
+        return [ids[index] for index in by_seconds(self._samples(ids), size, parts)]
+
+    def _samples(self, ids: Tensor) -> Tensor:
+        """How long a view of each clip can be."""
+        return torch.tensor(self._lengths)[ids].clamp(max=self.spec.longest)
 
     def bring(self, asks: Sequence[str]) -> None:
         """Have batches carry what views ask for: ``partner``, another clip for each."""
@@ -144,6 +153,7 @@ class Syllables(_Waves):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
+        batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
         seed: of the takes.
     """
 
@@ -158,6 +168,7 @@ class Syllables(_Waves):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
+        batching: Literal["seconds", "clips"] = "seconds",
         seed: int = 0,
     ) -> None:
         if path is not None:
@@ -172,7 +183,7 @@ class Syllables(_Waves):
         self.voices = tuple(voice.name for voice in VOICES)
         self.test: Tensor | None = number // 60 % 5 == 4
         self._seed = seed
-        super().__init__([timing(*self._take(n)).total for n in range(count)], 1024)
+        super().__init__([timing(*self._take(n)).total for n in range(count)], 1024, batching)
 
     def _take(self, number: int) -> tuple[str, Voice, int, np.random.Generator]:
         voice = VOICES[number // 10 % 6]
@@ -209,6 +220,7 @@ class Clips(_Waves):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
+        batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
         cache: MiB of decoded clips kept in memory, where all fit; 0 = none.
     """
 
@@ -225,6 +237,7 @@ class Clips(_Waves):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
+        batching: Literal["seconds", "clips"] = "seconds",
         cache: int = 1024,
     ) -> None:
         within(0, 384000, rate=rate)
@@ -250,7 +263,7 @@ class Clips(_Waves):
         mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)
         self.spec = AudioSpec(rate, seconds or max(window, min(10.0, longest)), mels, window, hop, front)
         self._annotate([p.entry for p in self._parts])
-        super().__init__([p.length for p in self._parts], cache)
+        super().__init__([p.length for p in self._parts], cache, batching)
 
     def _annotate(self, entries: Sequence[Entry]) -> None:
         self.labels, self.classes = _numbered([e.label for e in entries])
