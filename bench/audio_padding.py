@@ -1,8 +1,8 @@
 """How much of an encoder's arithmetic goes to padding: one batch against its clips one by one, counted, not timed.
 
-Every multiplication and addition of a forward pass on real speech (FSDD, 0.14 to 2.28 s), in batches of 32 as training
-forms them, three of an epoch; beside it, how much of padded batches is padding, which an encoder that lays clips out by
-the longest would compute on.
+Every multiplication and addition of a forward pass on real speech (FSDD, 0.14 to 2.28 s), in batches of about the same
+seconds as training forms them, 32 clips in the mean, three of an epoch; beside it, how much of padded batches is
+padding, which an encoder that lays clips out by the longest would compute on.
 """
 
 from __future__ import annotations
@@ -27,25 +27,24 @@ def operations(encoder: Any, batch: Any) -> int:
     return int(counter.get_total_flops())
 
 
-def share(encoder: Any, data: Any, ids: Any) -> float:
+def share(encoder: Any, data: Any, formed: Any) -> float:
     """Share of operations that padding costs; below 0 where a batch saves some that its clips alone would need."""
     from unlabeled.draw import Draw
     from unlabeled_audio.views import Clean
 
     clean, together, alone = Clean(data.spec), 0, 0
-    step = len(ids) // SIZE // BATCHES * SIZE
-    for begin in range(0, step * BATCHES, step):
-        batch = data.__getitems__(ids[begin : begin + SIZE].tolist())
+    for ids in formed[:: len(formed) // BATCHES][:BATCHES]:
+        batch = data.__getitems__(ids.tolist())
         batch = clean(batch, Draw(0, 0, batch.ids))[0].batch
         together += operations(encoder, batch)
-        alone += sum(operations(encoder, batch[i : i + 1]) for i in range(SIZE))
+        alone += sum(operations(encoder, batch[i : i + 1]) for i in range(len(ids)))
     return 1 - alone / together
 
 
-def held(data: Any, ids: Any) -> float:
+def held(data: Any, formed: Any) -> float:
     """Share of all padded batches that is padding."""
-    lengths = (data.seconds[ids[: len(ids) // SIZE * SIZE]]).reshape(-1, SIZE)
-    return float(1 - lengths.sum() / (SIZE * lengths.amax(1).sum()))
+    lengths = [data.seconds[ids] for ids in formed]
+    return float(1 - sum(x.sum() for x in lengths) / sum(len(x) * x.max() for x in lengths))
 
 
 def main() -> None:
@@ -64,8 +63,9 @@ def main() -> None:
     data = Clips(str(args.data / "audio" / "fsdd" / "meta.csv"), 0.01, label="digit")
     pool = trainable(data)
     random = pool[order(len(pool), 0, 0)]
-    bucketed = data.arrange(random, SIZE)
-    batches = {"bucketed": held(data, bucketed), "random": held(data, random)}
+    bucketed = data.batches(random, SIZE, 1)
+    batches = {"bucketed": held(data, bucketed), "random": held(data, random.split(SIZE))}
+    batches |= {"clips": sorted(len(ids) for ids in bucketed)[:: len(bucketed) - 1]}
     print(batches, flush=True)
     rows = []
     for kind in (Mamba, ViT, Wav2Vec2, Conformer, CNN):
