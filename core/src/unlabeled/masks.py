@@ -68,14 +68,20 @@ def _smallest(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
     """``bool[G, L]``: the ``counts[g]`` smallest of each row of keys, the first among equals."""
     if keys_GL.device.type == "cpu" and keys_GL.shape[1]:
         # up to the count-th key: no argsort is needed unless that key stands twice, and NumPy sorts five times as fast
-        last = np.maximum(np.array(counts, dtype=np.int64) - 1, 0)
-        bound_G = np.take_along_axis(np.sort(keys_GL.numpy(), axis=1), last[:, None], axis=1)
-        flags_GL = (keys_GL <= torch.from_numpy(bound_G)) & (_column(counts, keys_GL) > 0)
+        flags_GL = (keys_GL <= _bounds(keys_GL, counts)) & (_column(counts, keys_GL) > 0)
         if int(flags_GL.sum()) == sum(counts):
             return flags_GL
     order_GL = torch.argsort(keys_GL, dim=1, stable=True)
     chosen_GL = torch.arange(keys_GL.shape[1], device=keys_GL.device) < _column(counts, keys_GL)
     return torch.zeros_like(chosen_GL).scatter_(1, order_GL, chosen_GL)
+
+
+def _bounds(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """``[G, 1]``: the greatest of the ``counts[g]`` smallest keys of each row."""
+    if len(set(counts)) == 1:  # found in half the time of a sort
+        return keys_GL.kthvalue(max(counts[0], 1), dim=1, keepdim=True).values
+    last = np.maximum(np.array(counts, dtype=np.int64) - 1, 0)
+    return torch.from_numpy(np.take_along_axis(np.sort(keys_GL.numpy(), axis=1), last[:, None], axis=1))
 
 
 def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:

@@ -58,6 +58,11 @@ def block_keys(draw: Draw, steps: int, bands: int, block: tuple[int, int]) -> Te
     return sliding_min(sliding_min(words, high).transpose(1, 2), wide).transpose(1, 2)
 
 
+def by_band(keys_GL: Tensor, bands: int) -> Tensor:
+    """The key of a step for each of its rows."""
+    return keys_GL if bands == 1 else keys_GL.repeat_interleave(bands, 1)
+
+
 def packed(keys_GL: Tensor, layout: Layout) -> Tensor:
     """``[G, rows] -> [T]``: the keys of each clip's own rows."""
     width = keys_GL.shape[1]
@@ -86,7 +91,7 @@ class SpanMask:
         assert layout is not None
         steps, bands = tuple(n // self.bands for n in layout.lengths), self.bands
         keys = span_keys(draw, max(steps, default=0), self.length)
-        return _hide(view, layout, keys.repeat_interleave(bands, 1), self.ratio)
+        return _hide(view, layout, by_band(keys, bands), self.ratio)
 
 
 class EqualSpanMask:
@@ -203,7 +208,7 @@ class ChunkMask:
         shift = draw.integers(1, Purpose.MASK_SIZE, self.length)
         chunk = (torch.arange(longest, device=shift.device) + shift) // self.length
         keys = draw.words(longest // self.length + 2, Purpose.MASK).gather(1, chunk)
-        return _hide(view, layout, keys.repeat_interleave(bands, 1), self.ratio)
+        return _hide(view, layout, by_band(keys, bands), self.ratio)
 
 
 def _block_rows(layout: Layout, draw: Draw, block: tuple[int, int], bands: int) -> Tensor:
