@@ -141,7 +141,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-        found["speed"] = [hubert(args.rounds), wav2vec2(args.rounds), spans(4 * args.rounds), end_to_end(args.rounds)]
+        found["speed"] = [hubert(args.rounds), wav2vec2(args.rounds), spans(args.rounds), end_to_end(args.rounds)]
     if "numbers" in args.only:
         folder = Path(args.weights)
         folder.mkdir(parents=True, exist_ok=True)
