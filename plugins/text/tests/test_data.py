@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader
 
 from unlabeled.contract import Batch, Data
 from unlabeled.errors import UsageError
+from unlabeled_text import partners
 from unlabeled_text.batches import arrange
 from unlabeled_text.data import Sentences, Tables, Texts
-from unlabeled_text.partners import far, following, linked
+from unlabeled_text.partners import at_rank, far, following, graph_places, linked
 
 WORDS = list("abcdefghijklmno")
 
@@ -231,6 +232,24 @@ def test_partners_are_of_the_document_or_of_another() -> None:
     found = far(6, documents)
     assert (documents[found] != documents[:, None]).all()
     assert linked(4, torch.tensor([[0, 2], [0, 3], [2, 1]])).tolist() == [[2, 3, 2, 3], [1] * 4, [1] * 4, [3] * 4]
+
+
+def test_ranks_are_places_in_the_graph() -> None:
+    """Two rings of 60 texts, each linked to the next: near ranks stay in the ring, next to the text."""
+    ring = torch.arange(60)
+    links = torch.stack((ring, (ring + 1) % 60), dim=1)
+    links = torch.cat((links, links + 60))
+    x = graph_places(120, links)
+    near = at_rank(x, 2)
+    away = (near - torch.arange(120)[:, None]).abs() % 60
+    assert float((torch.minimum(away, 60 - away) <= 3).float().mean()) > 0.95
+    assert float((near // 60 == torch.arange(120)[:, None] // 60).float().mean()) > 0.98
+    ranks = torch.stack([(x[i] @ x.T).argsort(descending=True).argsort()[at_rank(x, 40)[i]] for i in range(120)])
+    assert sorted(ranks[5].tolist()) == [37, 38, 39, 40], "the last four of the forty nearest, the text itself aside"
+    assert partners.table("hard@4000", 120, None, links).shape == (120, 4)
+    for wrong in ("hard", "near@x", "other"):
+        with pytest.raises(UsageError, match="can bring near, far"):
+            partners.table(wrong, 120, None, links)
 
 
 def test_links_are_read_and_checked(tmp_path: Path) -> None:

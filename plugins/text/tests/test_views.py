@@ -70,6 +70,19 @@ def test_neighbors_are_linked_and_elsewhere() -> None:
         assert anchor[i] == data.__getitems__([i]).tokens.tolist()
 
 
+def test_hard_negatives_are_a_fourth_view() -> None:
+    data = Sentences(documents=30)
+    views = Neighbors(data.spec, near=25, hard=4000)
+    data.bring(views.asks)
+    batch = data.__getitems__(range(8))
+    assert batch.hard is not None
+    found = views(batch, Draw(0, 0, batch.ids))
+    assert len(found) == len(views.roles) == 4
+    own = [batch.hard[i : i + 1].tokens.tolist() for i in range(32)]
+    assert all(found[3].batch[i : i + 1].tokens.tolist() in own[4 * i : 4 * i + 4] for i in range(8))  # type: ignore[index]
+    assert found[0].batch.hard is None  # type: ignore[attr-defined]
+
+
 def test_pairs_say_whether_they_are_of_the_same() -> None:
     data = Sentences(documents=60)
     for level in ("paragraph", "document"):
@@ -91,6 +104,7 @@ def test_pairs_say_whether_they_are_of_the_same() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: Neighbors(SPEC, near=25, hard=20), "hard comes after near"),
         (lambda: Spans(SPEC, least=0.9, most=0.5), "the smaller comes first"),
         (lambda: Spans(SPEC, leave_out=1.0), r"leave_out is 1\.0"),
         (lambda: Pairs(SPEC, share=1.0), r"share is 1\.0"),

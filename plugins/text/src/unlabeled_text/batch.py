@@ -108,6 +108,7 @@ class TextBatch:
         starts: ``bool[T]``, True = first token of a word; each special is a word.
         near: M linked texts of each sample (neighbors, next paragraphs), where views ask for them.
         far: M texts of each sample from elsewhere, where views ask for them.
+        hard: M texts of each sample that are far, but not that far, where views ask for them.
     """
 
     ids: Tensor
@@ -116,6 +117,7 @@ class TextBatch:
     starts: Tensor | None = None
     near: TextBatch | None = None
     far: TextBatch | None = None
+    hard: TextBatch | None = None
 
     def __post_init__(self) -> None:
         assert sum(self.lengths) == len(self.tokens), (sum(self.lengths), self.tokens.shape)
@@ -147,6 +149,7 @@ class TextBatch:
             starts=None if self.starts is None else self.starts[rows],
             near=partners(self.near),
             far=partners(self.far),
+            hard=partners(self.hard),
         )
 
     def to(self, device: torch.device | str) -> Self:
@@ -164,4 +167,5 @@ class TextBatch:
             starts=None if self.starts is None else move(self.starts),
             near=None if self.near is None else self.near._each(move),
             far=None if self.far is None else self.far._each(move),
+            hard=None if self.hard is None else self.hard._each(move),
         )

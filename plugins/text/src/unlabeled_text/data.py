@@ -8,8 +8,9 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -57,12 +58,12 @@ class Corpus:
 
     def __getitems__(self, indices: Sequence[int]) -> TextBatch:
         ids = torch.as_tensor(indices, dtype=torch.int64)
-        texts = {name: self._batch(table[ids].flatten()) for name, table in self._partners.items()}
-        return self._batch(ids, texts.get("near"), texts.get("far"))
+        texts: dict[str, Any] = {name: self._batch(table[ids].flatten()) for name, table in self._partners.items()}
+        return replace(self._batch(ids), **texts) if texts else self._batch(ids)
 
-    def _batch(self, ids: Tensor, near: TextBatch | None = None, far: TextBatch | None = None) -> TextBatch:
+    def _batch(self, ids: Tensor) -> TextBatch:
         tokens, starts, lengths = self.store.take(ids.numpy(), self.spec.length, self._prefix, self._suffix)
-        return TextBatch(ids, torch.from_numpy(tokens.astype(np.int64)), lengths, torch.from_numpy(starts), near, far)
+        return TextBatch(ids, torch.from_numpy(tokens.astype(np.int64)), lengths, torch.from_numpy(starts))
 
     @property
     def lengths(self) -> Tensor:
@@ -77,10 +78,9 @@ class Corpus:
         return arrange(ids, self.lengths[ids], size, alike=self.batching == "bucketed")
 
     def bring(self, asks: Sequence[str]) -> None:
-        """Called by core with what views ask for: batches then carry ``near`` and ``far`` texts of each sample."""
+        """Called by core with what views ask for: batches then carry near, far and hard texts of each."""
         for name in asks:
-            if name not in self._partners:
-                self._partners[name] = partners.table(name, len(self), self.documents, self.links)
+            self._partners[name.partition("@")[0]] = partners.table(name, len(self), self.documents, self.links)
 
     def texts(self, ids: Sequence[int] | Tensor) -> list[str]:
         """The samples as text, as their tokens say it."""

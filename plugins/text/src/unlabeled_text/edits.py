@@ -39,6 +39,7 @@ def keep(batch: TextBatch, keep_T: Tensor, tokens_T: Tensor | None = None) -> Te
         starts=None if batch.starts is None else batch.starts.index_select(0, index),
         near=None,
         far=None,
+        hard=None,
     )
 
 

@@ -1,8 +1,12 @@
 """Which other texts a loader brings along with a sample: ``near`` ones of its neighborhood, ``far`` ones of elsewhere.
 
-Both are fixed tables of numbers, so that a sample has the same partners in any batch; views draw one of them.
+All are fixed tables of numbers, so that a sample has the same partners in any batch; views draw one of them.
+``near@25`` and ``hard@4000`` are SciNCL's, https://arxiv.org/abs/2202.06671: the last few texts up to that rank among
+the nearest of an embedding of the graph of links. Differs: the embedding is FastRP, https://arxiv.org/abs/1908.11512
+(mixed steps of random vectors along the links), where the paper takes PyTorch-BigGraph's; and in a small corpus ranks
+are lowered to a share of it.
 
-    # N texts, M partners of each, E links
+    # N texts, M partners of each, E links, D numbers of a text's place in the graph
 """
 
 from __future__ import annotations
@@ -10,26 +14,62 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unlabeled.draw import mix64
+from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled.errors import UsageError
 
 NEAR, FAR = 4, 4  # M
+WIDTH, STEPS = 128, (0.0, 1.0, 1.0, 1.0)  # D, and the weights of 1, 2, ... steps along the links
+MOST = {"near": 0.02, "hard": 0.25}  # greatest rank, as a share of the texts
+ROWS = 1024  # texts whose neighbors are looked for at a time
 
 
 def table(name: str, count: int, documents_N: Tensor | None, links_E2: Tensor | None) -> Tensor:
     """``int64[N, M]``: the partners of each text."""
+    kind, _, rank = name.partition("@")
     if name == "far":
         return far(count, documents_N)
-    if name != "near":
-        raise UsageError(f"views ask for {name!r} texts; data of text can bring near and far")
-    if links_E2 is not None:
+    if kind not in ("near", "hard") or not (rank or "0").isdigit() or name == "hard":
+        raise UsageError(f"views ask for {name!r} texts; data of text can bring near, far, near@RANK and hard@RANK")
+    if links_E2 is not None and not rank:
         return linked(count, links_E2)
-    if documents_N is None or int(torch.bincount(documents_N).max()) < 2:
+    if links_E2 is None and (documents_N is None or int(torch.bincount(documents_N).max()) < 2):
         raise UsageError(
             "the views need texts that belong together: give --data.links, a file of two columns, or documents of "
             "several texts (paragraphs of a file, or runs of lines between empty ones)"
         )
-    return following(documents_N)
+    if not rank:
+        assert documents_N is not None
+        return following(documents_N)
+    if links_E2 is None:
+        assert documents_N is not None
+        links_E2 = torch.stack((torch.arange(count), following(documents_N)[:, 0]), dim=1)
+    most = min(int(rank), max(NEAR, int(MOST[kind] * count)), count - 1)
+    return at_rank(graph_places(count, links_E2), most)
+
+
+def graph_places(count: int, links_E2: Tensor) -> Tensor:
+    """``[N, D]``: FastRP of the graph of links, taken as undirected; unit length, 0 for a text without links."""
+    both = torch.cat((links_E2, links_E2.flip(1))).unique(dim=0)
+    degree = torch.bincount(both[:, 0], minlength=count).clamp(min=1).float()
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        step = torch.sparse_coo_tensor(both.T, 1 / degree[both[:, 0]], (count, count)).coalesce()
+    x = Draw(0, 0, torch.arange(count)).bernoulli(WIDTH, Purpose.WALK, 0.5).float() * 2 - 1
+    total = torch.zeros_like(x)
+    for weight in STEPS:
+        x = torch.sparse.mm(step, x)
+        total += weight * torch.nn.functional.normalize(x, dim=1)
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def at_rank(x_ND: Tensor, rank: int) -> Tensor:
+    """``int64[N, M]``: of the ``rank`` nearest other texts of each, by cosine, the last ones."""
+    found = []
+    for start in range(0, len(x_ND), ROWS):
+        near = x_ND[start : start + ROWS] @ x_ND.T
+        own = torch.arange(start, start + len(near))
+        near[own - start, own] = -torch.inf
+        found.append(near.topk(rank, dim=1).indices[:, -min(NEAR, rank) :])
+    return torch.cat(found)
 
 
 def linked(count: int, links_E2: Tensor) -> Tensor:

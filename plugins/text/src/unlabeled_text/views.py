@@ -10,7 +10,7 @@ anchor and one positive.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,10 +22,11 @@ from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
 
 
-def alone(batch: Any) -> TextBatch:
+def alone(batch: TextBatch) -> TextBatch:
     """The batch without its partners."""
-    out: TextBatch = replace(batch, near=None, far=None) if batch.near is not None or batch.far is not None else batch
-    return out
+    if all(texts is None for texts in (batch.near, batch.far, batch.hard)):
+        return batch
+    return replace(batch, near=None, far=None, hard=None)
 
 
 class One:
@@ -151,19 +152,33 @@ def pick(texts: TextBatch, draw: Draw, purpose: int) -> TextBatch:
 
 
 class Neighbors:
-    """A text, a linked text, and one from elsewhere: anchor, positive and negative, in this order."""
+    """A text, a linked text, and one from elsewhere: anchor, positive and negative, in this order.
 
-    roles = ("global", "global", "global")
+    With ranks, positive and a second, hard negative come from the neighborhood in the graph of links (SciNCL). In a
+    corpus too small for them ranks are at most a fiftieth (near) and a quarter (hard) of the texts.
+
+    Args:
+        near: rank of the positive among the nearest texts of the graph, 25 in the paper; 0 = a linked text itself.
+        hard: rank of the hard negative among them, 4000 in the paper; 0 = none.
+    """
+
+    roles: tuple[str, ...] = ("global", "global", "global")
     params = ()
-    asks = ("near", "far")
 
-    def __init__(self, spec: TextSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: TextSpec, *, near: int = 0, hard: int = 0) -> None:
+        if min(near, hard) < 0 or 0 < hard <= near:
+            raise ValueError(f"near is {near} and hard is {hard}; both are 0 or more, and hard comes after near")
+        self.spec, self.hard = spec, hard
+        self.asks = (f"near@{near}" if near else "near", "far", *([f"hard@{hard}"] if hard else []))
+        self.roles = ("global",) * (4 if hard else 3)
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
         assert batch.near is not None, "the data brings near texts"
         assert batch.far is not None, "the data brings far texts"
-        texts = (alone(batch), pick(batch.near, draw, Purpose.WALK), pick(batch.far, draw, Purpose.MIX))
+        texts = [alone(batch), pick(batch.near, draw, Purpose.WALK), pick(batch.far, draw, Purpose.MIX)]
+        if self.hard:
+            assert batch.hard is not None, "the data brings hard texts"
+            texts.append(pick(batch.hard, draw, Purpose.SLICE))
         return [View(text, "global") for text in texts]
 
 

@@ -1,8 +1,8 @@
 """SciNCL, https://arxiv.org/abs/2202.06671: a paper is nearer to one that it is linked with than to one farther off.
 
-Triplet margin loss over Euclidean distances; which texts are near and far is for the views to say, from a neighbor file
-(the paper takes neighbors of graph embeddings around ranks 25 and 4,000). SPECTER, https://arxiv.org/abs/2004.07180, is
-the same loss with cited papers.
+Triplet margin loss over Euclidean distances, of the anchor and its near text with each far one; which texts those are
+is for the views to say (``neighbors``: ranks 25 and 4,000 of an embedding of the graph of links, and others). SPECTER,
+https://arxiv.org/abs/2004.07180, is the same loss with cited papers.
 
     # B samples, D features
 """
