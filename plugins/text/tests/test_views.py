@@ -39,6 +39,14 @@ def test_spans_are_runs_of_the_text_with_words_left_out() -> None:
     testing.near(kept / 15_000, 0.9, 15_000, "the kept share")
 
 
+def test_spans_bring_the_whole_text_as_a_target() -> None:
+    batch = testing.batch_for_tests(SPEC, (10, 30))
+    views = Spans(SPEC, whole=True)
+    found = views(batch, Draw(0, 0, batch.ids))
+    assert [view.role for view in found] == list(views.roles) == ["global", "global", "target"]
+    assert found[2].batch.tokens.tolist() == batch.tokens.tolist()  # type: ignore[attr-defined]
+
+
 def test_spans_of_short_texts_keep_a_word() -> None:
     batch = testing.batch_for_tests(SPEC, (1, 2) * 100)
     for view in Spans(SPEC, least=0.0, leave_out=0.9)(batch, Draw(0, 0, batch.ids)):

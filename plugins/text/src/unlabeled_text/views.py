@@ -77,9 +77,10 @@ class Spans:
         least: shortest span, as a share of the text.
         most: longest span, as a share of the text.
         leave_out: share of tokens that are left out of a span.
+        whole: bring the whole text too, as a target that is to be restored (DenoSent).
     """
 
-    roles = ("global", "global")
+    roles: tuple[str, ...] = ("global", "global")
     params = ()
 
     def __init__(
@@ -90,6 +91,7 @@ class Spans:
         least: float = 0.5,
         most: float = 1.0,
         leave_out: float = 0.1,
+        whole: bool = False,
     ) -> None:
         between(0, 1, least=least, most=most)
         if least > most or most == 0:
@@ -97,13 +99,15 @@ class Spans:
         if not 0 <= leave_out < 1:
             raise ValueError(f"leave_out is {leave_out}; it must be in [0, 1)")
         self.spec, self.law, self.least, self.most, self.leave_out = spec, law, least, most, leave_out
+        self.whole, self.roles = whole, ("global", "global", "target") if whole else ("global", "global")
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
         body_B = batch.counts - len(self.spec.prefix) - len(self.spec.suffix)
         spans = [self._span(draw.at(number), body_B, number) for number in range(2)]
         if self.law == "declutr":
             spans[1] = (beside(draw, spans[0], spans[1][1], body_B), spans[1][1])
-        return [self._view(batch, draw.at(number), *span) for number, span in enumerate(spans)]
+        views = [self._view(batch, draw.at(number), *span) for number, span in enumerate(spans)]
+        return [*views, View(alone(batch), "target")] if self.whole else views
 
     def _span(self, draw: Draw, body_B: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Start and length of each sample's span, in body tokens."""

@@ -300,12 +300,28 @@ def test_tsdae_sees_one_vector_of_the_source():
 def test_denosent_decodes_all_words_and_adds_the_contrast():
     encoder = modern().eval()
     objective = DenoSent(encoder, depth=1, heads=2, denoise=7.0, contrast=5.0).eval()
-    one, two = view_of(encoder, (9, 8, 7), (5, 6)), view_of(encoder, (9, 8), (5, 6, 7))
+    one, two = view_of(encoder, (9, 8), (5, 6)), view_of(encoder, (9, 8), (5, 6, 7))
+    whole = replace(view_of(encoder, (9, 8, 7), (5, 6)), role="target")
     vectors = [encoder(v).pooled for v in (one, two)]
-    logits, words = objective.decoder(one, vectors[0], encoder.word_embeddings())
+    every = objective._rows(whole)
+    logits, words = objective.decoder(whole, vectors[0], encoder.word_embeddings(), every)
     assert words.tolist() == [9, 8, 7, 5, 6]
     expected = 7 * F.cross_entropy(logits, words) + 5 * sentence_nce(*vectors, 0.05)
-    close(objective(encoder, [one, two]).total, expected)
+    close(objective(encoder, [one, two, whole]).total, expected)
+
+
+def test_denosent_restores_a_share_of_the_words_anew_each_step():
+    encoder = modern().eval()
+    objective = DenoSent(encoder, depth=1, heads=2, restore=0.5)
+    whole = view_of(encoder, *((9, 8, 7, 6, 5),) * 200)
+    counts, every = [], set(whole.layout.maskable.index.tolist())
+    for step in range(4):
+        objective.after_step(encoder, Progress(step, 10))
+        found = set(objective._rows(whole).tolist())
+        assert found <= every
+        counts.append((len(found), sum(found)))
+    assert len(set(counts)) == 4
+    assert all(abs(n - 500) < 5 * 250**0.5 for n, _ in counts)
 
 
 def test_transformer_pads_nothing_into_a_text():

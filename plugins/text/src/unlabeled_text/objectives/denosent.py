@@ -1,9 +1,10 @@
 """DenoSent, https://arxiv.org/abs/2401.13621: restore a sentence from its noisy word embeddings and one vector.
 
 A non-autoregressive decoder reads the embeddings of the sentence under heavy dropout, and attends to the encoder's
-vector of it alone, so what the noise took away must come from the vector. Beside it, SimCSE's contrast between two
-views. Differs: the discrete noise is whatever the views make (the paper translates back and forth); the decoder's depth
-is a setting, 16 in the paper, which starts from BERT; the vector is the encoder's pooling, not a prompt.
+vector of a perturbed sentence alone, so what the noise took away must come from the vector. Beside it, SimCSE's
+contrast between two views. Differs: the discrete noise is whatever the views make (the paper translates back and
+forth); the decoder's depth is a setting, 16 in the paper, which starts from BERT; the vector is the encoder's pooling,
+not a prompt; ``restore`` can leave out rows, since a softmax over the vocabulary costs more than a small encoder.
 
     # B samples, T packed rows, H rows of words, V words, D features, E of the word embeddings
 """
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
@@ -22,11 +24,14 @@ from unlabeled.objectives.masked import union_mean
 from unlabeled_text.objectives.contrast import Twins, globals_of, sentence_nce
 from unlabeled_text.objectives.transformer import Transformer
 from unlabeled_text.objectives.vocabulary import (
+    SAMPLE,
     VocabularyHead,
     hit_rate,
     layout_of,
+    row_words,
     table_of,
     tokens_of,
+    unit_of,
     word_loss,
 )
 
@@ -41,26 +46,26 @@ class Denoiser(nn.Module):
         self.blocks = Transformer(dim, depth, heads, memory="vector", memory_dim=dim, dropout=dropout)
         self.head = VocabularyHead(dim, table_VE)
 
-    def forward(self, view: View, vector_BD: Tensor, table_VE: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits ``[H, V]`` at all rows of words, and the words ``[H]``."""
+    def forward(self, view: View, vector_BD: Tensor, table_VE: Tensor, index_H: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``[H, V]`` at rows ``index_H``, and the words ``[H]``."""
         layout = view.layout
         assert layout is not None
         if len(layout.lengths) != len(vector_BD):
             raise UsageError("denosent needs one group of rows a sample; this encoder's layout has others")
         words_T = tokens_of(view)
         x_TD = self.embed(self.noise(table_VE[words_T]))
-        index = (layout.maskable or layout.all).index
-        return self.head(self.blocks(x_TD, layout, vector_BD)[index], table_VE), words_T[index]
+        return self.head(self.blocks(x_TD, layout, vector_BD)[index_H], table_VE), words_T[index_H]
 
 
 class DenoSent(nn.Module):
-    """Denoising and contrast of sentences.
+    """Denoising and contrast of sentences: the words of the target view are restored from the vector of the first.
 
     Args:
         noise: dropout of the word embeddings that the decoder reads, in [0, 1); 0.825 in the paper.
         denoise: weight of the restoring loss; 7 in the paper.
         contrast: weight of the contrast between two views, 0 = restoring alone; 5 in the paper.
         temperature: of the contrast, above 0; 0.05 in the paper.
+        restore: share of the words that are restored in a step, drawn anew each time, in (0, 1]; 1 in the paper.
         depth: blocks of the decoder; 16 in the paper.
         heads: attention heads of the decoder; 0 = one for each 64 features.
         dropout: inside the decoder, in [0, 1).
@@ -74,17 +79,19 @@ class DenoSent(nn.Module):
         denoise: float = 7.0,
         contrast: float = 5.0,
         temperature: float = 0.05,
+        restore: float = 1.0,
         depth: int = 2,
         heads: int = 0,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        above(0, temperature=temperature, denoise=denoise)
+        above(0, temperature=temperature, denoise=denoise, restore=restore)
+        within(0, 1, restore=restore)
         within(0, float("inf"), contrast=contrast)
         if not 0 <= noise < 1:
             raise ValueError(f"noise is {noise}; it must be in [0, 1)")
         self.needs = Needs(
-            views={"global": 2 if contrast else 1},
+            views={"global": 2 if contrast else 1, "target": 1},
             uses=("global",),
             ids=True,
             batch=2 if contrast else 1,
@@ -92,15 +99,17 @@ class DenoSent(nn.Module):
         )
         self.denoise, self.contrast, self.temperature = denoise, contrast, temperature
         self.decoder = Denoiser(table_of(encoder), encoder.dim, depth, heads, noise, dropout)
-        self.twins = Twins(encoder)
+        self.restore, self.twins = restore, Twins(encoder)
+        self.step: Tensor
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         pair = globals_of(views)[: 2 if self.contrast else 1]
         self.twins.check(pair)
         vectors = [encoder(view).pooled for view in pair]
-        logits, words = self.decoder(
-            replace(pair[0], layout=layout_of(encoder, pair[0])), vectors[0], table_of(encoder)
-        )
+        target = next(view for view in views if view.role == "target")
+        view = replace(target, layout=layout_of(encoder, target))
+        logits, words = self.decoder(view, vectors[0], table_of(encoder), self._rows(view))
         restored = union_mean(word_loss(logits, words))
         total, parts = self.denoise * restored, {"restored": restored.detach(), "hits": hit_rate(logits, words)}
         if self.contrast:
@@ -109,5 +118,16 @@ class DenoSent(nn.Module):
             parts["contrast"] = contrast.detach()
         return Loss(total, parts)
 
+    def _rows(self, view: View) -> Tensor:
+        """``int64[H]``: the rows of words that are restored."""
+        layout = view.layout
+        assert layout is not None
+        index = (layout.maskable or layout.all).index
+        if self.restore == 1:
+            return index
+        kept = unit_of(row_words(view, layout, int(self.step), SAMPLE)) < self.restore
+        return index[kept[index]]
+
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""
+        """The next step restores other words."""
+        self.step.fill_(progress.step)
