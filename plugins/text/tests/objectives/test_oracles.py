@@ -13,6 +13,7 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForPreTraining
 
 from unlabeled.contract import Layout, Progress, Rows, View
+from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
@@ -388,7 +389,7 @@ def test_contexts_leave_out_every_n_gram_with_the_word():
     words = Rows(torch.tensor([0, 1, 2, 3, 4, 5, 7]), (4, 1, 2))
     layout = Layout((4, 1, 3), torch.zeros(8, 1), maskable=words)
     parts = [torch.randn(8, 2) for _ in range(3)]
-    mean, count = sent2vec.contexts(parts, layout)
+    mean, count = sent2vec.contexts(parts, sent2vec.whole_grams(layout, 3), layout)
     for start, stop in ((0, 4), (4, 5), (5, 8)):
         for t in range(start, stop):
             grams = [
@@ -399,6 +400,25 @@ def test_contexts_leave_out_every_n_gram_with_the_word():
             ]
             assert count[t] == len(grams)
             close(mean[t], torch.stack(grams).mean(0) if grams else torch.zeros(2))
+
+
+def test_k_n_grams_of_each_text_are_dropped_and_words_never():
+    layout = Layout((6, 1, 3), torch.zeros(10, 1))
+    real = sent2vec.whole_grams(layout, 3)
+    assert real.sum(0).tolist() == [10, 7, 5]
+    seen = torch.zeros(10, 3)
+    for step in range(200):
+        keys = Draw(0, step, torch.arange(10)).words(3, 1)
+        kept = sent2vec.dropped(keys, real, layout, 2)
+        gone = real & ~kept
+        assert not gone[:, 0].any()
+        assert [int(part.sum()) for part in gone.split([6, 1, 3])] == [2, 0, 2]
+        assert not (kept & ~real).any()
+        seen += gone
+    rate = (seen / 200)[:6][real[:6]]
+    assert abs(float(rate[rate > 0].mean()) - 2 / 9) < 1e-6, "five pairs and four triples of the first text"
+    assert float(rate[rate > 0].max()) < 0.4
+    assert sent2vec.dropped(keys, real, layout, 0) is real
 
 
 def test_the_worst_disturbance_moves_the_softmax_more_than_a_random_one():

@@ -1,8 +1,8 @@
 """Sent2Vec, https://arxiv.org/abs/1703.02507: each word from the mean of the other words and n-grams of its sentence.
 
-Logistic loss with negative sampling over a table of output vectors; frequent words are sub-sampled as targets. Differs:
-word frequencies are counted while training, from even ones at the start; draws follow from (step, sample, place);
-n-grams in which the target takes part are left out of its context, as in the paper.
+Logistic loss with negative sampling over a table of output vectors; frequent words are sub-sampled as targets, K
+n-grams of a text are dropped, and n-grams in which the target takes part are left out of its context. Differs: word
+frequencies are counted while training, from even ones at the start; draws follow from (step, sample, place).
 
     # B samples, T packed rows, H target rows, K negatives, N longest n-gram, V words, D features
 """
@@ -21,21 +21,47 @@ from unlabeled.distributed import all_reduce
 from unlabeled.draw import mix64
 from unlabeled.errors import above
 from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.vocabulary import PAIRS, SAMPLE, layout_of, row_words, table_of, tokens_of, unit_of
+from unlabeled_text.objectives.vocabulary import (
+    DROPPED,
+    PAIRS,
+    SAMPLE,
+    layout_of,
+    row_words,
+    table_of,
+    tokens_of,
+    unit_of,
+)
 
 
-def contexts(parts: Sequence[Tensor], layout: Layout) -> tuple[Tensor, Tensor]:
+def whole_grams(layout: Layout, longest: int) -> Tensor:
+    """``bool[T, N]``, True = the n-gram that ends at the row lies in its group and holds words alone."""
+    word = (layout.maskable or layout.all).flags(layout.total)
+    real = [word]
+    for n in range(2, longest + 1):
+        real.append(word & real[-1].roll(1) & (layout.within >= n - 1))
+    return torch.stack(real, dim=1)
+
+
+def dropped(keys_TN: Tensor, real_TN: Tensor, layout: Layout, count: int) -> Tensor:
+    """``real_TN`` without ``count`` n-grams (n > 1) of each group, those of the smallest random keys."""
+    if count == 0 or real_TN.shape[1] == 1 or not len(real_TN):
+        return real_TN
+    last = torch.iinfo(keys_TN.dtype).max
+    keys, pad = layout.dense((keys_TN[:, 1:] >> 1).masked_fill(~real_TN[:, 1:], last))
+    flat = (keys if pad is None else keys.masked_fill(pad[..., None], last)).flatten(1)
+    chosen = flat.topk(min(count, flat.shape[1]), dim=1, largest=False).indices
+    gone = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True).reshape(keys.shape)
+    return torch.cat((real_TN[:, :1], real_TN[:, 1:] & ~layout.pack(gone)), dim=1)
+
+
+def contexts(parts: Sequence[Tensor], real_TN: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """Mean ``[T, D]`` of all n-grams of the group that do not contain the row, and how many ``[T]`` those are.
 
-    ``parts[n - 1][t]`` is the embedding of the n-gram that ends at row t. One that reaches beyond its group, or holds a
-    row that is no word, does not count.
+    ``parts[n - 1][t]`` is the embedding of the n-gram that ends at row t; it counts where ``real_TN[t, n - 1]``.
     """
     length = torch.tensor(layout.lengths, device=parts[0].device)[layout.group]
     total, count = torch.zeros_like(parts[0]), torch.zeros_like(length)
-    word = (layout.maskable or layout.all).flags(layout.total)
-    real = word
-    for n, part_TD in enumerate(parts, 1):
-        real = real if n == 1 else word & real.roll(1) & (layout.within >= n - 1)
+    for n, (part_TD, real) in enumerate(zip(parts, real_TN.unbind(1), strict=True), 1):
         # the n-gram itself, and a 1 to count it by
         both = torch.cat((part_TD, torch.ones_like(part_TD[:, :1])), 1) * real[:, None]
         outside = layout.mean(both)[layout.group] * length[:, None].to(both.dtype)
@@ -59,15 +85,17 @@ class Sent2Vec(nn.Module):
     Args:
         negatives: wrong words a target, at least 1; 10 in the paper.
         threshold: share of the text above which a word is sub-sampled as a target, above 0; t in the paper, 1e-5.
+        drop: n-grams of two words or more that are dropped of a text in a step, at least 0; K in the paper.
     """
 
-    def __init__(self, encoder: Any, *, negatives: int = 10, threshold: float = 1e-3) -> None:
+    def __init__(self, encoder: Any, *, negatives: int = 10, threshold: float = 1e-3, drop: int = 2) -> None:
         super().__init__()
         above(0, negatives=negatives, threshold=threshold)
+        above(-1, drop=drop)
         if not hasattr(encoder, "parts"):
             raise ValueError("sent2vec needs an encoder that is a bag of n-grams: choose --encoder bag")
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
-        self.negatives, self.threshold = negatives, threshold
+        self.negatives, self.threshold, self.drop = negatives, threshold, drop
         words = len(table_of(encoder))
         self.out = nn.Parameter(torch.zeros(words, encoder.dim))
         self.counts: Tensor
@@ -78,7 +106,9 @@ class Sent2Vec(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         view = views[0]
         layout, words_T = layout_of(encoder, view), tokens_of(view)
-        context_TD, count_T = contexts(encoder.parts(view), layout)
+        parts = encoder.parts(view)
+        real = self._counted(view, layout, len(parts))
+        context_TD, count_T = contexts(parts, real, layout)
         targets = (layout.maskable or layout.all).flags(layout.total) & (count_T > 0)
         index = torch.nonzero(targets & self._kept(view, layout, words_T)).flatten()
         wrong_HK = self._wrong(view, layout)[index]
@@ -86,6 +116,16 @@ class Sent2Vec(nn.Module):
         if self.training:
             self.counts += all_reduce(torch.bincount(words_T, minlength=len(self.counts)).to(self.counts.dtype))
         return Loss(loss)
+
+    def _counted(self, view: View, layout: Layout, longest: int) -> Tensor:
+        """``bool[T, N]``: the n-grams that contexts are made of."""
+        real = whole_grams(layout, longest)
+        if not self.training:
+            return real
+        keys = mix64(
+            row_words(view, layout, int(self.step), DROPPED)[:, None] + torch.arange(longest, device=real.device)
+        )
+        return dropped(keys, real, layout, self.drop)
 
     def _kept(self, view: View, layout: Layout, words_T: Tensor) -> Tensor:
         """``bool[T]``: rare words always, frequent ones as often as the threshold allows."""
