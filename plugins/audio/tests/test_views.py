@@ -121,9 +121,21 @@ def test_a_mixture_keeps_its_clean_target(batch):
         for a, b in zip(view.batch.target.split(clean.lengths), view.batch.clips(), strict=True)
     ]
     assert min(changed) > 0.01
-    same, chosen = mixed(batch, drawn(batch), 0.0, (0.0, 0.0), 0.5)
+    same, chosen = mixed(batch, drawn(batch), 0.0, torch.zeros(len(batch), 2), 0.5)
     assert not chosen.any()
     torch.testing.assert_close(same.wave, same.target, rtol=2e-3, atol=1e-3)
+
+
+def test_a_mixture_may_be_with_noise(batch):
+    spec = AudioSpec(RATE, seconds=0.64, mels=40)
+    mix = Mixed(spec, p=1.0, noise=1.0, snr=(10.0, 10.0))
+    together = mix(batch, drawn(batch))[0].batch
+    for heard, clean in zip(together.clips(), together.target.split(together.lengths), strict=True):
+        a = heard / heard.std()
+        left = a - clean * (a @ clean) / (clean @ clean)
+        assert 0.0 < float(left.square().mean()) < 0.12, "10 dB below the clip, for half of it at most"
+    alone = mix(batch[1:2], drawn(batch[1:2]))[0].batch
+    torch.testing.assert_close(alone.wave, together.clips()[1], rtol=1e-4, atol=1e-4)
 
 
 def test_a_pair_has_the_same_crop(batch):

@@ -22,7 +22,7 @@ from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, dense, pack, spread, standardize, windows
 from unlabeled_audio.frontends import next_power
 
-COLOR, ROOM, ROOM_APPLY, PITCH_APPLY, NOISE_APPLY, SNR, POLARITY, MIX_PLACE, MIX_LEVEL = range(2048, 2057)
+COLOR, ROOM, ROOM_APPLY, PITCH_APPLY, NOISE_APPLY, SNR, POLARITY, MIX_PLACE, MIX_LEVEL, MIX_NOISE = range(2048, 2058)
 PARAMS = ("crop", "gain", "polarity", "shift", "snr", "pitch", "reverb")
 QUIET = 120.0  # dB, the signal-to-noise ratio of a clip without noise
 
@@ -235,10 +235,8 @@ def move_pitch(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
 # ---------------------------------------------------------------------------------------------- mixtures
 
 
-def mixed(
-    batch: AudioBatch, draw: Draw, p: float, level: tuple[float, float], most: float
-) -> tuple[AudioBatch, Tensor]:
-    """Over a stretch of at most ``most`` of each clip, its partner in the data set is heard too.
+def mixed(batch: AudioBatch, draw: Draw, p: float, level_B2: Tensor, most: float) -> tuple[AudioBatch, Tensor]:
+    """Over a stretch of at most ``most`` of each clip, its partner is heard too.
 
     ``target`` stays clean. ``level`` is by how many dB the clip is louder, least and most. Returns also who was mixed.
     """
@@ -252,7 +250,8 @@ def mixed(
     here = ((size - stretch_B).clamp(min=0) * place[:, 1]).long()
     there = ((theirs - stretch_B) * place[:, 2]).long()
     chosen = _apply(draw, Purpose.MIX, p)
-    gain = chosen * 10 ** (-draw.uniform(1, MIX_LEVEL, *_open(level))[:, 0] / 20)
+    loud = level_B2[:, 0] + draw.uniform(1, MIX_LEVEL)[:, 0] * (level_B2[:, 1] - level_B2[:, 0])
+    gain = chosen * 10 ** (-loud / 20)
     begin = torch.tensor([0, *batch.lengths[:-1]], device=clip.device).cumsum(0)
     first = torch.tensor([0, *batch.partner_lengths[:-1]], device=clip.device).cumsum(0)
     at = torch.arange(len(clip), device=clip.device) - spread(begin + here, batch.lengths)

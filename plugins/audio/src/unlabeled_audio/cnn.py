@@ -1,7 +1,9 @@
 """A small CNN over the rows of the spectrogram: 1-D ConvNeXt blocks, https://arxiv.org/abs/2201.03545.
 
-A row sees ``depth * (kernel // 2)`` rows to either side and no more, which objectives that predict what comes next
-(vq-wav2vec) rely on. Differs: one width and one resolution; LayerNorm over channels and no scale of layers.
+A clip's vector is the mean of its rows, or mean and maximum together, as in BYOL-A, https://arxiv.org/abs/2103.06695:
+what sounds for a moment only is then not averaged away. A row sees ``depth * (kernel // 2)`` rows to either side and no
+more, which objectives that predict what comes next (vq-wav2vec) rely on. Differs: one width and one resolution;
+LayerNorm over channels and no scale of layers.
 
     # T packed rows, G clips, L rows of the longest, D features
 """
@@ -9,7 +11,8 @@ A row sees ``depth * (kernel // 2)`` rows to either side and no more, which obje
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +37,12 @@ class Block(nn.Module):
         return x_TD + self.mlp(self.norm(layout.pack(mixed)))
 
 
+def greatest(x_TD: Tensor, layout: Layout) -> Tensor:
+    """The greatest of each feature over the rows of a clip: ``[B, D]``."""
+    counts = torch.tensor(layout.lengths, device=x_TD.device)
+    return torch.segment_reduce(x_TD, "max", lengths=counts, axis=0)
+
+
 class CNN(MelEncoder):
     """A small convolutional network over the log-mel spectrogram.
 
@@ -42,10 +51,18 @@ class CNN(MelEncoder):
         width: D, features of a row.
         depth: number of blocks.
         kernel: rows that a convolution sees, odd.
+        pool: a clip's vector: avg, the mean of its rows, or avg_max, the mean plus the greatest of each feature.
     """
 
     def __init__(
-        self, spec: AudioSpec, *, patch: tuple[int, int] = (0, 2), width: int = 192, depth: int = 4, kernel: int = 5
+        self,
+        spec: AudioSpec,
+        *,
+        patch: tuple[int, int] = (0, 2),
+        width: int = 192,
+        depth: int = 4,
+        kernel: int = 5,
+        pool: Literal["avg", "avg_max"] = "avg",
     ) -> None:
         super().__init__(spec, patch)
         above(0, width=width, depth=depth, kernel=kernel)
@@ -53,7 +70,7 @@ class CNN(MelEncoder):
             raise ValueError(f"kernel is {kernel}; it must be odd")
         if self.bands > 1:
             raise ValueError(f"patch is {patch}; a CNN over time takes all mel bands, so 0 of them")
-        self.dim = width
+        self.dim, self.pool = width, pool
         self.can = frozenset({"tokens", "mask", "swap", "layers"})
         self.embed = nn.Linear(self.cell, width)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
@@ -70,4 +87,5 @@ class CNN(MelEncoder):
         for block in self.blocks:
             x_TD = block(x_TD, layout)
             states.append(state(x_TD, layout, None))
-        return finish(self.norm(x_TD), layout, None, states, layers)
+        found = finish(self.norm(x_TD), layout, None, states, layers)
+        return replace(found, pooled=found.pooled + greatest(found.tokens, layout)) if self.pool == "avg_max" else found

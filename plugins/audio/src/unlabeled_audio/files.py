@@ -20,6 +20,7 @@ from unlabeled.errors import UsageError, near
 from unlabeled.files import Zip, visible, walk
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au")
+FOREIGN = (".m4a", ".aac", ".wma", ".webm", ".mp4", ".amr", ".ac3", ".mka")  # sound that libsndfile does not read
 HELD_OUT = ("test", "val", "valid", "validation", "dev", "eval")
 MANIFESTS = (".csv", ".tsv")
 IN_MEMORY = 64 << 20  # bytes of an archive's member that are unpacked at once; larger ones are read as a stream
@@ -208,8 +209,11 @@ def _entry(
 
 
 def is_audio(name: str) -> bool:
-    """Whether the name ends as an audio file's does and no part of it is hidden."""
-    return visible(name) and name.lower().endswith(SUFFIXES)
+    """Whether the name ends as an audio file's does and no part of it is hidden.
+
+    Codecs that cannot be read count: such files are named and counted, where they would be missed without a word.
+    """
+    return visible(name) and name.lower().endswith(SUFFIXES + FOREIGN)
 
 
 def by_folder(names: Sequence[str]) -> tuple[list[str | None], list[bool | None]]:

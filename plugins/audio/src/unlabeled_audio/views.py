@@ -8,12 +8,14 @@ Clips have mean 0 and deviation 1 before their gain; a view is no longer than th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
-from unlabeled_audio.augment import PARAMS, Augment, mixed, take
+from unlabeled_audio.augment import MIX_NOISE, PARAMS, Augment, colored, mixed, take
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 
 
@@ -152,11 +154,13 @@ class Paired:
 
 
 class Mixed:
-    """One crop in which another clip is heard for a while; targets are made of the clean one (WavLM, 2110.13900).
+    """One crop in which another clip or noise is heard for a while; targets are of the clean one (WavLM, 2110.13900).
 
     Args:
         p: probability of a mixture.
         level: by how many dB the clip is louder than the other, least and most.
+        noise: share of mixtures that are with noise, white to brown, and not with another clip.
+        snr: by how many dB the clip is louder than noise, least and most.
         most: greatest share of the clip that the other is heard in, in (0, 1].
         scale: share of the clip that a crop has, least and most, in (0, 1].
     """
@@ -171,27 +175,38 @@ class Mixed:
         *,
         p: float = 0.2,
         level: tuple[float, float] = (-5.0, 5.0),
+        noise: float = 0.1,
+        snr: tuple[float, float] = (-5.0, 20.0),
         most: float = 0.5,
         scale: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        within(0, 1, p=p, most=most)
-        if level[0] > level[1]:
-            raise ValueError(f"level is {level}; it must be two levels in dB, the smaller first")
-        self.p, self.level, self.most = p, level, most
+        within(0, 1, p=p, most=most, noise=noise)
+        for name, span in (("level", level), ("snr", snr)):
+            if span[0] > span[1]:
+                raise ValueError(f"{name} is {span}; it must be two levels in dB, the smaller first")
+        self.p, self.level, self.noise, self.snr, self.most = p, level, noise, snr, most
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
 
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
-        partner, sizes = batch.partner, batch.partner_lengths
         changed, params = self.augment(batch, draw)
-        heard, chosen = mixed(
-            AudioBatch(changed.ids, changed.wave, changed.lengths, partner=partner, partner_lengths=sizes),
-            draw,
-            self.p,
-            self.level,
-            self.most,
-        )
+        noisy = draw.bernoulli(1, MIX_NOISE, self.noise)
+        level = torch.where(noisy, torch.tensor(self.snr).to(noisy.device), torch.tensor(self.level).to(noisy.device))
+        both = self._beside(batch, draw, noisy[:, 0].tolist())
+        both = replace(changed, target=None, partner=both.partner, partner_lengths=both.partner_lengths)
+        heard, chosen = mixed(both, draw, self.p, level, self.most)
         alone = AudioBatch(heard.ids, heard.wave, heard.lengths, target=heard.target)
         return [View(alone, "global", params={**params, "mixed": chosen})]
+
+    def _beside(self, batch: AudioBatch, draw: Draw, noisy: list[bool]) -> AudioBatch:
+        """The batch with noise as the partner of some clips, as long as the longest view."""
+        which = [number for number, yes in enumerate(noisy) if yes]
+        if batch.partner is None or not which:
+            return batch
+        others = list(batch.partner.split(batch.partner_lengths))
+        made = colored(replace(draw, ids=draw.ids[which]), self.augment.longest)
+        for number, row in zip(which, made, strict=True):
+            others[number] = row
+        return replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(x) for x in others))
 
 
 class Clean:

@@ -15,11 +15,14 @@ out after positions are added.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
@@ -79,7 +82,8 @@ class Wav2Vec2(AudioEncoder):
         order: of norms in a layer: pre, as in the Large models, or post, as in the Base models.
         positions: kernel of the positional convolution, in rows; 16 groups, or as many as divide the width.
         dropout: in layers and before them.
-        pretrained: folder of a transformers' Wav2Vec2Model or HubertModel to start from; its sizes replace those here.
+        pretrained: folder of a transformers' Wav2Vec2Model or HubertModel to start from, or of torchaudio's state dict
+            as ``export --to torchaudio`` writes it; its sizes replace those here.
     """
 
     def __init__(
@@ -244,6 +248,8 @@ def load(folder: str) -> Any:
     """transformers' model of a folder, HuBERT's weights as wav2vec 2.0's: they have the same names."""
     from transformers import AutoConfig, HubertModel
 
+    if (Path(folder) / "arguments.json").is_file():
+        return of_torchaudio(Path(folder))
     try:
         config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
         kind: Any = {"wav2vec2": Wav2Vec2Model, "hubert": HubertModel}.get(config.model_type)
@@ -257,4 +263,35 @@ def load(folder: str) -> Any:
     values = {k: v for k, v in config.to_dict().items() if k not in ("model_type", "architectures")}
     model = Wav2Vec2Model(Wav2Vec2Config(**values))
     model.load_state_dict(found.state_dict())
+    return model
+
+
+def of_torchaudio(folder: Path) -> Any:
+    """The model of torchaudio's ``wav2vec2_model(**arguments)`` and its state dict, with a new mask token."""
+    arguments = json.loads((folder / "arguments.json").read_text(encoding="utf-8"))
+    channels, kernels, strides = zip(*arguments["extractor_conv_layer_config"], strict=True)
+    config = Wav2Vec2Config(
+        hidden_size=arguments["encoder_embed_dim"],
+        num_hidden_layers=arguments["encoder_num_layers"],
+        num_attention_heads=arguments["encoder_num_heads"],
+        intermediate_size=arguments["encoder_ff_interm_features"],
+        conv_dim=channels,
+        conv_kernel=kernels,
+        conv_stride=strides,
+        conv_bias=arguments["extractor_conv_bias"],
+        feat_extract_norm=arguments["extractor_mode"].removesuffix("_norm"),
+        do_stable_layer_norm=arguments["encoder_layer_norm_first"],
+        num_conv_pos_embeddings=arguments["encoder_pos_conv_kernel"],
+        num_conv_pos_embedding_groups=arguments["encoder_pos_conv_groups"],
+        hidden_dropout=arguments["encoder_dropout"],
+        attention_dropout=arguments["encoder_attention_dropout"],
+        activation_dropout=arguments["encoder_ff_interm_dropout"],
+        feat_proj_dropout=arguments["encoder_projection_dropout"],
+    )
+    model = Wav2Vec2Model(quiet(config))
+    state = {
+        name.replace("encoder.transformer.", "encoder.").replace("encoder.feature_projection", "feature_projection"): v
+        for name, v in load_file(folder / "model.safetensors").items()
+    }
+    model.load_state_dict(state | {"masked_spec_embed": model.masked_spec_embed.detach()})
     return model
