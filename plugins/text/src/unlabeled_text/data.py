@@ -229,14 +229,14 @@ class Tables(Corpus):
 
 
 class HuggingFace(Corpus):
-    """A Hugging Face data set: a folder written by ``save_to_disk``, or a name on the hub (``dataset:split``).
+    """A Hugging Face data set: a folder of ``save_to_disk`` or of data files, or a name on the hub (``name:split``).
 
     Args:
         tokenizer: wordpiece, bpe or unigram, trained on the data; bytes; or a tokenizer.json or its folder.
         vocabulary: most token ids of a tokenizer that is trained.
         length: most tokens of a sample, specials included.
         most: most rows that are read; 0 = all.
-        streaming: read a data set of the hub without downloading it whole.
+        streaming: read data files, or a data set of the hub, row by row, without downloading or converting them whole.
         column: the column of the text, or two with a plus between for pairs; empty = by its usual name.
         label: the column of the label; empty = by its usual name.
         dedup: leave out texts that have been seen before, but for spaces.

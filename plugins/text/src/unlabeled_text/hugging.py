@@ -1,4 +1,4 @@
-"""Rows of Hugging Face data sets as records: saved folders, local files, or the hub, streamed or not."""
+"""Rows of Hugging Face data sets as records: saved folders, folders of data files, or the hub, streamed or not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from unlabeled.errors import UsageError
 from unlabeled_text.reading import Bad, Columns, Record, records_of
+
+SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk writes
 
 
 def rows(path: str, most: int, streaming: bool, columns: Columns, bad: Bad) -> Iterator[Record]:
@@ -33,14 +35,15 @@ def _splits(path: str, streaming: bool) -> dict[str, Any]:
         import datasets
     except ModuleNotFoundError as error:
         raise UsageError("Hugging Face data sets need a package: pip install 'unlabeled-text[datasets]'") from error
-    if Path(path).is_dir():
-        try:
-            found = datasets.load_from_disk(path)
-        except (FileNotFoundError, ValueError) as error:
-            raise UsageError(f"{path} is no folder that save_to_disk wrote: {error}") from error
-        return dict(found) if isinstance(found, dict) else {"train": found}
-    name, _, split = path.partition(":")
+    folder = Path(path)
     try:
-        return {split or "train": datasets.load_dataset(name, split=split or "train", streaming=streaming)}
-    except Exception as error:
-        raise UsageError(f"Hugging Face cannot load {path!r}: {str(error).splitlines()[0]}") from error
+        if folder.is_dir() and any((folder / name).is_file() for name in SAVED):
+            found = datasets.load_from_disk(path)
+        elif folder.is_dir():
+            found = datasets.load_dataset(path, streaming=streaming)
+        else:
+            name, _, split = path.partition(":")
+            found = {split or "train": datasets.load_dataset(name, split=split or "train", streaming=streaming)}
+    except Exception as error:  # of many libraries: files, Arrow, the hub
+        raise UsageError(f"Hugging Face cannot load {path!r}: {(str(error) or repr(error)).splitlines()[0]}") from error
+    return dict(found) if isinstance(found, dict) else {"train": found}
