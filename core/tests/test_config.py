@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from unlabeled.cli.compose import compose
 from unlabeled.config import Training, data_choice, merge, read_yaml, resolve
 from unlabeled.errors import UsageError
+from unlabeled.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -25,6 +28,16 @@ def test_defaults_are_filled_in():
         "schedule": "cosine",
     }
     assert config.training == Training()
+
+
+def test_a_domain_may_have_training_defaults_of_its_own(monkeypatch):
+    row = registry().domain("toy")
+    monkeypatch.setitem(registry().domains, "toy", replace(row, training={"batch_size": 16}))
+    assert resolve({}, "toy").training == Training(batch_size=16)
+    assert resolve({"training": {"batch_size": 32, "epochs": 3}}, "toy").training == Training(batch_size=32, epochs=3)
+    flags = {flag.name: flag for flag in compose("toy", [], ()).flags}
+    assert flags["batch-size"].default == 16
+    assert flags["epochs"].default == Training().epochs
 
 
 def test_a_config_round_trips():

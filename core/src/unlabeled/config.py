@@ -207,7 +207,7 @@ def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfi
         errors += wrong
         if choice is not None:
             parts[kind] = choice
-    training, wrong = _training(name, raw.get("training") or {})
+    training, wrong = _training(row, raw.get("training") or {})
     errors += wrong
     if errors or training is None:
         return None, errors
@@ -230,17 +230,17 @@ def _choose(row: Domain, kind: str, given: Mapping[str, Any], data_path: str | N
     return Choice(str(chosen), _complete(sig, good)), wrong
 
 
-def _training(domain: str, given: Any) -> tuple[Training | None, list[str]]:
+def _training(row: Domain, given: Any) -> tuple[Training | None, list[str]]:
     if not isinstance(given, Mapping):
         return None, [f"training is {given!r}; it must be a mapping"]
-    good, wrong = check("training", given, training_signature())
+    good, wrong = check("training", {**row.training, **given}, training_signature())
     if wrong:
         return None, wrong
     training = Training(**good)
     wrong = _bounds(training)
     if training.logger != "none":
         try:
-            registry().find(domain, "logger", training.logger)
+            registry().find(row.name, "logger", training.logger)
         except UsageError as error:
             wrong.append(str(error))
     return training, wrong

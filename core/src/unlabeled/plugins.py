@@ -91,6 +91,8 @@ class Domain:
         defaults: the default component of each kind; besides kinds, ``files`` names the data component that reads
             a user's path, and ``clean`` the views that features are taken from.
         spec: target of the frozen dataclass that ``Data.spec`` is made of; an encoder is saved with its fields.
+        training: training settings where neither a recipe nor the user says them (``{"batch_size": 16}``: volumes are
+            large and few).
     """
 
     name: str
@@ -100,6 +102,7 @@ class Domain:
     components: tuple[Component, ...]
     defaults: Mapping[str, str] = field(default_factory=dict)
     spec: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @hookspec

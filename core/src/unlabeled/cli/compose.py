@@ -21,7 +21,7 @@ from unlabeled.config import (
     training_signature,
 )
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins import Domain, registry
 from unlabeled.runs import base
 from unlabeled.settings import REQUIRED, Setting, Signature, signature
 
@@ -135,7 +135,7 @@ def flags_of(domain: str, raw: Mapping[str, Any]) -> tuple[list[Flag], list[str]
             flags += _settings(kind, f"{kind} {name} ({component.summary})", signature(component), part)
         except UsageError:
             unknown.append(kind)
-    return [*flags, *_training(raw)], unknown
+    return [*flags, *_training(row, raw)], unknown
 
 
 def _names(domain: str, kind: str) -> str:
@@ -158,9 +158,9 @@ def _flag(s: Setting, given: Mapping[str, Any], key: tuple[str, ...], name: str,
     return Flag(normal(name), s.type, s.help, given.get(s.name, s.default), key, group)
 
 
-def _training(raw: Mapping[str, Any]) -> list[Flag]:
+def _training(row: Domain, raw: Mapping[str, Any]) -> list[Flag]:
     given = raw.get("training")
-    given = given if isinstance(given, Mapping) else {}
+    given = {**row.training, **(given if isinstance(given, Mapping) else {})}
     part = raw.get("optimizer")
     part = part if isinstance(part, Mapping) else {}
     sig = training_signature()

@@ -100,4 +100,5 @@ def unlabeled_domain() -> Domain:
             "export": "native",
             "preview": "views",
         },
+        training={"batch_size": 0},
     )

@@ -84,4 +84,5 @@ def unlabeled_domain() -> Domain:
             "export": "native",
             "preview": "views",
         },
+        training={"batch_size": 16},
     )
