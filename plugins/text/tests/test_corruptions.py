@@ -111,13 +111,9 @@ def test_a_text_is_corrupted_alike_in_any_batch() -> None:
 
 
 def test_the_mixture_has_its_shares() -> None:
-    batch = texts(*(40,) * 2000)
-    source, _ = both(UL2(SPEC, prefix=0.25), batch)
-    kind = source.params["denoiser"]
-    for number, share in enumerate((0.75 * 2 / 6, 0.25, 0.75 * 4 / 6)):
-        testing.near(float((kind == number).float().mean()), share, 2000, f"denoiser {number}")
-    first = torch.stack([source.batch[i : i + 1].tokens[1] for i in range(50)])  # type: ignore[index]
-    assert torch.equal(first, torch.tensor(SPEC.modes)[kind[:50]]), "the mode token stands first"
+    testing.check_denoisers(UL2(SPEC, prefix=0.25), SPEC, (0.75 * 2 / 6, 0.25, 0.75 * 4 / 6))
+    with pytest.raises(AssertionError, match="the share of denoiser 0"):
+        testing.check_denoisers(UL2(SPEC, prefix=0.5), SPEC, (0.25, 0.25, 0.5))
 
 
 def test_the_end_of_a_text_is_a_quarter_on_average() -> None:
@@ -135,12 +131,13 @@ def test_poisson_has_its_law() -> None:
 
 
 def test_infilling_puts_one_mask_for_a_span() -> None:
-    batch = texts(*(100,) * 300)
+    testing.check_infilled(Bart(SPEC, permute=False), SPEC, 0.3, 3.0)
+    testing.check_infilled(Bart(SPEC, permute=True, rotate=0.5), SPEC, 0.3, 3.0)
+    testing.check_infilled(Bart(SPEC, permute=False, infill=0.5, mean=6.0), SPEC, 0.5, 6.0)
+    with pytest.raises(AssertionError, match="masks a text"):
+        testing.check_infilled(Bart(SPEC, permute=False, mean=6.0), SPEC, 0.3, 3.0)
+    batch = texts(*(100,) * 20)
     source, target = both(Bart(SPEC, permute=False), batch)
-    masks = int((source.batch.tokens == SPEC.mask).sum())  # type: ignore[attr-defined]
-    kept = len(source.batch.tokens) - masks - 600  # type: ignore[attr-defined]
-    assert kept == 300 * 70, "30 % of the tokens are gone, exactly"
-    assert abs(masks / 300 - 30 / 3) < 1.0
     for number in (0, 7):
         left = [t for t in source.batch[number : number + 1].tokens.tolist() if SPEC.plain[t]]  # type: ignore[index]
         whole = target.batch[number : number + 1].tokens.tolist()  # type: ignore[index]
@@ -163,12 +160,22 @@ def test_sentences_are_permuted_whole() -> None:
 
 
 def test_deletion_keeps_its_share_and_one_at_least() -> None:
-    source, target = both(Delete(SPEC, ratio=0.6), texts(*(50,) * 400))
-    kept = len(source.batch.tokens) - 800  # type: ignore[attr-defined]
-    testing.near(kept / 20_000, 0.4, 20_000, "the kept share")
-    source, target = both(Delete(SPEC, ratio=0.99), texts(*(1,) * 50, *(3,) * 50))
-    assert min(source.batch.lengths) == 3, "a word stays between the specials"  # type: ignore[attr-defined]
-    assert target.batch.lengths[:2] == (2, 2)  # type: ignore[attr-defined]
+    testing.check_deleted(Delete(SPEC, ratio=0.6), SPEC, 0.6)
+    with pytest.raises(AssertionError, match="the kept share"):
+        testing.check_deleted(Delete(SPEC, ratio=0.4), SPEC, 0.6)  # sentence-transformers' documents delete 40 %
+
+
+def test_noise_spans_have_t5s_law_from_end_to_end() -> None:
+    for law in ("edge", "uniform"):
+        views = T5(SPEC, law=law)  # type: ignore[arg-type]
+        testing.check_span_counts(views, SPEC, 0.15, 3.0)
+        testing.check_noise_rates(views, SPEC, 0.15, edge=law == "edge")
+    with pytest.raises(AssertionError, match="chi-square"):
+        testing.check_noise_rates(T5(SPEC, law="edge"), SPEC, 0.15, edge=False)
+    with pytest.raises(AssertionError, match="T5 never hides"):
+        testing.check_noise_rates(T5(SPEC), SPEC, 0.15, edge=True)
+    with pytest.raises(AssertionError, match="are noise, not"):
+        testing.check_span_counts(T5(SPEC, density=0.3), SPEC, 0.15, 3.0)
 
 
 def test_a_vocabulary_without_the_tokens_is_refused() -> None:

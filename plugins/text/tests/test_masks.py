@@ -68,6 +68,8 @@ def test_the_checks_find_what_breaks_a_law() -> None:
         testing.check_flat(Targets(count=1), SPEC)  # spans reach the middle more often than the ends
     with pytest.raises(AssertionError, match="rows were chosen"):
         testing.check_rate(Bert(SPEC, ratio=0.3), SPEC, 0.15, exact=True)
+    with pytest.raises(AssertionError, match="the changed share"):
+        testing.check_swapped(RTS(SPEC, ratio=0.3), SPEC, 0.15)
 
 
 def test_span_lengths_are_geometric() -> None:
@@ -89,13 +91,17 @@ def test_spans_have_one_fate() -> None:
     assert beside.sum() > 0.6 * chosen.sum(), "chosen rows stand together"
 
 
+def test_chosen_rows_stand_in_spans() -> None:
+    testing.check_runs(SpanBert(SPEC), SPEC, 3.8)
+    with pytest.raises(AssertionError, match="follow a chosen one"):
+        testing.check_runs(Bert(SPEC), SPEC, 3.8)
+
+
 def test_a_changed_row_is_judged_by_what_it_shows() -> None:
     batch = testing.batch_for_tests(SPEC, (50,) * 200)
     for mask, everywhere in ((RTS(SPEC), True), (SLM(SPEC), False)):
+        testing.check_swapped(mask, SPEC, 0.15)
         out = testing.masked(mask, batch, SPEC)
-        assert out.shown is not None
-        changed = out.shown != out.ids
-        testing.near(float(changed.sum()) / 10_000, 0.16 * (1 - 1 / len(SPEC.ordinary)), 10_000, "the changed share")
         assert testing.chosen_of(out).sum() == (10_000 if everywhere else 200 * 8)
 
 

@@ -186,3 +186,129 @@ def check_spans_restore(views: Any, spec: TextSpec) -> None:
         assert used == list(spec.sentinels[: len(used)]), f"sentinels stand as {used}"
         own = [t for t in batch[number : number + 1].tokens.tolist() if spec.plain[t]]
         assert restored(left, right, spec) == own, f"text {number} is not restored"
+
+
+def sides(views: Any, batch: TextBatch, epoch: int = 0) -> tuple[TextBatch, TextBatch]:
+    """Source and target of a corruption."""
+    source, target = views(batch, Draw(0, epoch, batch.ids))
+    return source.batch, target.batch
+
+
+def noise_of(source: TextBatch, target: TextBatch, spec: TextSpec, length: int) -> Tensor:
+    """``bool[B, n]``, True = noise, of texts of ``length`` body tokens, as their sources and targets spell it."""
+    flags = torch.zeros(len(source), length, dtype=torch.bool)
+    sentinels, skipped = set(spec.sentinels), {*spec.prefix, *spec.suffix, *spec.modes}
+    for number in range(len(source)):
+        sizes: dict[int, int] = {}
+        current = -1
+        for token in target[number : number + 1].tokens.tolist():
+            if token in sentinels:
+                current = token
+                sizes[current] = 0
+            elif token not in spec.suffix:
+                sizes[current] += 1
+        place = 0
+        for token in source[number : number + 1].tokens.tolist():
+            if token in sentinels:
+                flags[number, place : place + sizes[token]] = True
+                place += sizes[token]
+            elif token not in skipped:
+                place += 1
+        assert place == length, f"source and target of text {number} hold {place} tokens of {length}"
+    return flags
+
+
+def check_span_counts(views: Any, spec: TextSpec, density: float, mean: float, length: int = 60) -> None:
+    """round(n d) tokens are noise, in round(noise / mu) spans, or one more where a turn cuts one in two."""
+    batch = batch_for_tests(spec, (length,) * 100)
+    source, target = sides(views, batch)
+    flags = noise_of(source, target, spec, length)
+    noisy = round(length * density)
+    assert flags.sum(1).unique().tolist() == [noisy], f"{flags.sum(1).unique().tolist()} tokens are noise, not {noisy}"
+    spans, used = max(1, round(noisy / mean)), torch.isin(target.tokens, torch.tensor(spec.sentinels)).sum()
+    per = float(used) / len(batch)
+    assert spans <= per <= spans + 1, f"{per} sentinels a text; {spans} spans are the law"
+
+
+def check_noise_rates(views: Any, spec: TextSpec, density: float, *, edge: bool, length: int = 30) -> None:
+    """Every token is noise equally often; with ``edge`` (T5 as published) never the first, and always the last."""
+    batch = batch_for_tests(spec, (length,) * 2000)
+    rate = noise_of(*sides(views, batch), spec, length).double().mean(0)
+    if edge:
+        assert rate[0] == 0.0, f"the first token is noise at a rate of {rate[0]:.3f}; T5 never hides it"
+        assert rate[-1] == 1.0, f"the last token is noise at a rate of {rate[-1]:.3f}; T5 always hides it"
+        return
+    share = round(length * density) / length
+    chi = float(((rate - share) ** 2).sum() / (share * (1 - share) / len(batch)))
+    assert chi < chi_limit(length), f"chi-square {chi:.0f} of the places' rates; {chi_limit(length):.0f} is the limit"
+
+
+def check_deleted(views: Any, spec: TextSpec, ratio: float) -> None:
+    """Each token is deleted with probability ``ratio``, one stays at least, and the target is the text."""
+    batch = batch_for_tests(spec, (50,) * 400)
+    source, target = sides(views, batch)
+    frame = len(spec.prefix) + len(spec.suffix)
+    near((len(source.tokens) - frame * 400) / 20_000, 1 - ratio, 20_000, "the kept share")
+    own = batch.tokens[spec.plain[batch.tokens]].tolist()
+    assert target.tokens[spec.plain[target.tokens]].tolist() == own, "the target is not the text"
+    short, _ = sides(views, batch_for_tests(spec, (1,) * 200))
+    assert min(short.lengths) == frame + 1, "a text was left without a token"
+
+
+def check_infilled(views: Any, spec: TextSpec, share: float, mean: float) -> None:
+    """round(n share) tokens are gone, in about share n / mean spans, each of which is one mask token."""
+    length, count = 100, 300
+    source, _ = sides(views, batch_for_tests(spec, (length,) * count))
+    masks = int(torch.eq(source.tokens, spec.mask if spec.mask is not None else -1).sum())
+    kept = int(spec.plain[source.tokens].sum())
+    assert kept == count * (length - round(share * length)), f"{kept} of {count * length} tokens are kept"
+    spans = share * length / mean
+    # Poisson lengths: the number of spans that cover n tokens deviates by about the root of n / mean^2, and one is cut
+    margin = MILLION * math.sqrt(spans / mean / count) + 0.5
+    assert abs(masks / count - spans) < margin, (
+        f"{masks / count:.2f} masks a text; {spans:.2f} +- {margin:.2f} is the law"
+    )
+
+
+def check_denoisers(views: Any, spec: TextSpec, shares: Sequence[float]) -> None:
+    """The view parameter ``denoiser`` has these shares, and the mode token of each text says which it is."""
+    batch = batch_for_tests(spec, (40,) * 2000)
+    source, _ = views(batch, Draw(0, 0, batch.ids))
+    kind = source.params["denoiser"]
+    for number, share in enumerate(shares):
+        near(float((kind == number).float().mean()), share, len(batch), f"the share of denoiser {number}")
+    if spec.modes:
+        starts = source.batch.counts.cumsum(0) - source.batch.counts + len(spec.prefix)
+        said = source.batch.tokens[starts]
+        assert torch.equal(said, torch.tensor(spec.modes)[kind]), "a mode token names another denoiser"
+
+
+def check_swapped(mask: Any, spec: TextSpec, ratio: float) -> None:
+    """round(ratio n) rows of each text show a word drawn evenly from all ordinary ones, which may be the row's own."""
+    length, count = 50, 400
+    batch = batch_for_tests(spec, (length,) * count)
+    out = masked(mask, batch, spec)
+    assert out.shown is not None
+    changed = out.shown != batch.tokens
+    share = round(ratio * length) / length
+    near(
+        float(changed.sum()) / (count * length),
+        share * (1 - 1 / len(spec.ordinary)),
+        count * length,
+        "the changed share",
+    )
+    found = torch.bincount(out.shown[changed], minlength=spec.vocabulary)[spec.ordinary].double()
+    chi = float(((found - found.mean()) ** 2 / found.mean()).sum())
+    limit = chi_limit(len(found) - 1)
+    assert chi < limit, f"chi-square {chi:.0f} of the shown words; {limit:.0f} is the limit"
+
+
+def check_runs(mask: Any, spec: TextSpec, mean: float, ratio: float = 0.15) -> None:
+    """Chosen rows stand in spans of ``mean`` tokens: the row after one is chosen far more often than by chance."""
+    batch = batch_for_tests(spec, (60,) * 300)
+    chosen = chosen_of(masked(mask, batch, spec))
+    pairs = float((chosen[1:] & chosen[:-1]).sum()) / float(chosen.sum())
+    least = (1 - 1 / mean) * 0.8  # a budget cuts the last span, and spans that touch make longer runs
+    assert pairs > max(least, 2 * ratio), (
+        f"{pairs:.2f} of the chosen rows follow a chosen one; {least:.2f} at least is the law"
+    )

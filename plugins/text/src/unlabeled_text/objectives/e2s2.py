@@ -20,7 +20,7 @@ from unlabeled.objectives.masked import union_mean
 from unlabeled_text.objectives.contrast import sentence_nce
 from unlabeled_text.objectives.mlm import head_rows
 from unlabeled_text.objectives.seq2seq import decoder_for, pair_of, restore_rows
-from unlabeled_text.objectives.vocabulary import VocabularyHead, table_of, word_loss
+from unlabeled_text.objectives.vocabulary import VocabularyHead, hit_rate, table_of, word_loss
 
 
 class E2S2(nn.Module):
@@ -64,11 +64,12 @@ class E2S2(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         source, target = pair_of(views)
         features = encoder(source)
-        restored = union_mean(word_loss(*restore_rows(self.decoder, encoder, features, target)))
+        logits, words = restore_rows(self.decoder, encoder, features, target)
+        restored = union_mean(word_loss(logits, words))
         local = union_mean(word_loss(*head_rows(features.tokens, encoder, self.head, source)))
         whole = encoder(source.clean()).pooled
         contrast = sentence_nce(features.pooled, whole, self.temperature)
-        parts = {"restored": restored, "local": local, "contrast": contrast}
+        parts = {"restored": restored, "local": local, "contrast": contrast, "hits": hit_rate(logits, words)}
         total = restored + self.local * local + self.contrast * contrast
         return Loss(total, {name: part.detach() for name, part in parts.items()})
 
