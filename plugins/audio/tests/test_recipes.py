@@ -15,7 +15,7 @@ NAMES = [
     "atst_clip", "atst_frame", "barlow_twins", "beats", "beats_tokenizer", "best_rq", "byol", "cola",
     "data2vec", "dino", "dinosr", "eat", "hubert", "hubertopic", "i_jepa", "invariant_units", "lejepa", "mae",
     "mert", "metis", "moco_v2", "moco_v3", "simclr", "simmim", "simsiam", "soft_units", "ssamba", "ssast",
-    "swav", "unfused", "vicreg", "vq_wav2vec", "wav2vec2", "wavlm",
+    "swav", "unfused", "vicreg", "vq_wav2vec", "vq_wav2vec_bert", "wav2vec2", "wavlm",
 ]  # fmt: skip
 SMALL = {
     "vit": {"width": 32, "depth": 3, "heads": 2},
@@ -23,6 +23,7 @@ SMALL = {
     "conformer": {"width": 32, "depth": 2, "heads": 2},
     "mamba": {"width": 32, "depth": 2},
     "cnn": {},
+    "units": {"width": 32, "depth": 2, "heads": 2, "count": 8},
 }
 FEW = {"units": {"count": 8}}
 
