@@ -17,23 +17,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import arguments, save
+from common import RESULTS, arguments, command_line, save
 
 ENCODER = {"name": "modern", "width": 128, "depth": 3, "window": 0, "dropout": 0.1}
 VOCABULARY = 8192
 LENGTH = 64
-BATCH = 64
+BATCHES = {"similarity": 256, "words": 64, "adapt": 32}  # chosen on dev
 LR = 1e-3
+BASELINES = ("TF-IDF", "random vectors", "untrained", "MiniLM")
 SENTENCE = {
-    "contrast": {"recipe": "denosent", "objective": {"name": "simcse", "head": "none"}},
-    "denosent": {"recipe": "denosent"},
+    "contrast": {"recipe": "simcse_spans"},
+    "denosent": {"recipe": "denosent", "objective": {"restore": 0.25, "depth": 1, "denoise": 1.0}},
     "dropout views": {"recipe": "simcse"},
     "sent2vec": {"recipe": "sent2vec"},
 }
 WORDS = {"mlm": {"recipe": "mlm"}, "rts": {"recipe": "rts"}, "rtd": {"recipe": "rtd"}}
 ADAPT = {
     "dropout views": {"recipe": "simcse", "objective": {"name": "simcse", "head": "none"}},
-    "denosent": {"recipe": "denosent"},
+    "denosent": {"recipe": "denosent", "objective": {"restore": 0.25, "depth": 1, "denoise": 1.0}},
     "tsdae": {"recipe": "tsdae"},
 }
 PLAN = {"similarity": SENTENCE, "words": WORDS, "adapt": ADAPT}
@@ -52,7 +53,7 @@ def folder(source: Path, split: str, into: Path) -> str:
     return str(into)
 
 
-def config(recipe: str, path: str, over: dict[str, Any], seed: int) -> Any:
+def config(recipe: str, path: str, over: dict[str, Any], seed: int, batch: int = 64) -> Any:
     """A recipe on the texts at ``path``, with the encoder and batch of this measurement."""
     from unlabeled.config import merge, resolve
     from unlabeled.recipes import load_recipe
@@ -62,7 +63,7 @@ def config(recipe: str, path: str, over: dict[str, Any], seed: int) -> Any:
         "data": {"name": "texts", "path": path, "vocabulary": VOCABULARY, "length": LENGTH},
         "encoder": {"name": "bag"} if bag else ENCODER,
         "optimizer": {"name": "adamw", "lr": 0.01 if bag else LR, "weight_decay": 0.01},
-        "training": {"batch_size": BATCH, "seed": seed, "accumulate": 1},
+        "training": {"batch_size": batch, "seed": seed, "accumulate": 1},
     }
     return resolve(merge(merge(load_recipe("text", recipe), common), over), "text")
 
@@ -76,6 +77,7 @@ def train(parts: Any, seconds: float, seed: int) -> int:
 
     groups = parameter_groups(parts.encoder, parts.objective)
     full = parts.config.parts["optimizer"].settings["lr"]
+    batch = parts.config.training.batch_size
     optimizer = torch.optim.AdamW(groups, lr=full, weight_decay=0.01, betas=(0.9, 0.98))
     ids = torch.arange(len(parts.data))
     ids = ids if parts.data.test is None else ids[~parts.data.test]
@@ -84,11 +86,11 @@ def train(parts: Any, seconds: float, seed: int) -> int:
     parts.objective.train()
     for epoch in itertools.count():
         order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed * 1000 + epoch))]
-        for chosen in order.split(BATCH):
+        for chosen in order.split(batch):
             spent = (time.process_time() - start) / seconds
             if spent >= 1:
                 return step
-            if len(chosen) < BATCH:
+            if len(chosen) < batch:
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = full * min(spent / 0.06, (1 - spent) / 0.94)
@@ -111,7 +113,7 @@ def one(group: str, method: str, path: str, seconds: float, seed: int, data: Any
 
     how = PLAN[group][method]
     over = {key: value for key, value in how.items() if key != "recipe"} | (adapted() if group == "adapt" else {})
-    parts = build(config(how["recipe"], path, over, seed), data)
+    parts = build(config(how["recipe"], path, over, seed, BATCHES[group]), data)
     steps = train(parts, seconds, seed) if seconds else 0
     return {"steps": steps, "numbers": numbers(parts.encoder, data, "pre-trained")}
 
@@ -162,7 +164,9 @@ def baseline(name: str, data: Any) -> dict[str, Any]:
     return {"steps": 0, "numbers": numbers(made, data, "no model")}
 
 
-def rows(group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int, minilm: str) -> list[Any]:
+def rows(
+    group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int, minilm: str, with_baselines: bool
+) -> list[Any]:
     """A row for each method and data set: values of every seed."""
     from unlabeled.build import build_data
 
@@ -170,16 +174,18 @@ def rows(group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: 
 
     def add(where: str, name: str, runs: list[dict[str, Any]]) -> None:
         values = {key: [run["numbers"][key] for run in runs] for key in runs[0]["numbers"]}
-        found.append({"data": where, "row": name, "steps": [run["steps"] for run in runs], "numbers": values})
+        spent = 0 if name in BASELINES else seconds
+        found.append({"data": where, "row": name, "seconds": spent, "steps": [run["steps"] for run in runs],
+                      "numbers": values, "command": command_line()})  # fmt: skip
         print(json.dumps(found[-1]), flush=True)
 
     for where, path in sets.items():
         over = {"data": adapted()["data"]} if group == "adapt" else {}
         data = build_data(config("mlm", path, over, 0))
-        names = ["TF-IDF", "random vectors"] if group != "adapt" else []
+        names = ["TF-IDF", "random vectors"] if group != "adapt" and with_baselines else []
         for name in names + (["MiniLM"] if where in minilm.split(",") else []):
             add(where, name, [baseline(name, data)])
-        if group != "adapt":
+        if group != "adapt" and with_baselines:
             first = next(iter(PLAN[group]))
             add(where, "untrained", [one(group, first, path, 0.0, 1000 + s, data) for s in range(seeds)])
         for name in methods:
@@ -191,8 +197,8 @@ def main() -> None:
     import torch
 
     args = arguments(
-        __doc__, seconds=120.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
-        minilm="stsb", split="test",
+        __doc__, seconds=60.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
+        minilm="stsb", split="test", baselines=1,
     )  # fmt: skip
     torch.set_num_threads(1)
     for group in args.only.split(","):
@@ -200,10 +206,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             sets = {k: folder(args.data / "text" / k, args.split, Path(temporary) / k)
                     for k in args.sets.split(",") if k in PLACES[group]}  # fmt: skip
-            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm)
+            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm, bool(args.baselines))
         encoder = {"name": "all-MiniLM-L6-v2"} if group == "adapt" else ENCODER
-        save(f"text_{group}", {"seconds": args.seconds, "seeds": args.seeds, "encoder": encoder, "batch": BATCH,
-                               "rows": found})  # fmt: skip
+        known = [row for row in measured(f"text_{group}") if args.split == "test"]
+        new = {(row["data"], row["row"]) for row in found}
+        save(f"text_{group}" if args.split == "test" else f"dev_{group}", {
+            "command": "python bench/text.py, in the pieces that stand beside the rows", "seeds": args.seeds,
+            "encoder": encoder, "batch": BATCHES[group], "split": args.split,
+            "rows": [row for row in known if (row["data"], row["row"]) not in new] + found})  # fmt: skip
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """Rows of earlier pieces."""
+    file = RESULTS / f"{name}.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+    return [row for row in found if "command" in row]
 
 
 if __name__ == "__main__":

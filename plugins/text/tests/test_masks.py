@@ -145,6 +145,36 @@ def test_selection_and_fates_agree_with_transformers() -> None:
         assert gap < testing.MILLION, f"{name}: {count} and {found[name]}"
 
 
+def test_whole_words_are_those_of_transformers() -> None:
+    """DataCollatorForLanguageModeling(whole_word_mask=True) chooses as many words, and whole ones, of equal lengths."""
+    from tokenizers import Tokenizer, models
+    from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
+
+    own = {"pad_token": "w0", "unk_token": "w1", "cls_token": "w2", "sep_token": "w3", "mask_token": "w4"}
+    inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(200)}, unk_token="w1"))
+    collator = DataCollatorForLanguageModeling(
+        PreTrainedTokenizerFast(tokenizer_object=inner, **own),
+        mlm_probability=0.15,
+        whole_word_mask=True,
+        mask_replace_prob=1.0,
+        random_replace_prob=0.0,
+        seed=0,
+    )
+    batch = testing.batch_for_tests(SPEC, (42,) * 1000, word=3)
+    inputs = batch.tokens.reshape(1000, 44)
+    special = (~SPEC.plain[inputs]).long()
+    place = torch.arange(44)  # a word of three tokens of two letters, then a space
+    begin = (place - 1) // 3 * 7 + (place - 1) % 3 * 2
+    offsets = torch.stack((begin, begin + 2), dim=1).expand(1000, 44, 2)
+    _, labels = collator.torch_mask_tokens(inputs.clone(), special_tokens_mask=special, offset_mapping=offsets)
+    theirs = (labels != -100)[:, 1:-1].reshape(-1, 3)
+    found = testing.chosen_of(testing.masked(WholeWord(SPEC, law="bernoulli"), batch, SPEC)).reshape(1000, 44)
+    ours = found[:, 1:-1].reshape(-1, 3)
+    for words in (ours, theirs):
+        assert torch.equal(words.all(1), words.any(1)), "whole words"
+        testing.near(float(words[:, 0].double().mean()), 0.15, len(words), "the chosen share of words")
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

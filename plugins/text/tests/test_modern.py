@@ -113,6 +113,19 @@ def test_attention_equals_a_block_diagonal_mask() -> None:
             torch.testing.assert_close(out, full[0].transpose(0, 1).flatten(1), rtol=1e-5, atol=1e-5)
 
 
+def test_rows_are_those_of_the_flattening_collator() -> None:
+    """DataCollatorWithFlattening packs the same tokens, with positions that begin anew and the same text ends."""
+    from transformers import DataCollatorWithFlattening
+
+    batch = testing.batch_for_tests(SPEC, (4, 3, 1))
+    layout = made(Modern).layout(batch)
+    texts = [{"input_ids": part.tolist()} for part in batch.tokens.split(list(batch.lengths))]
+    theirs = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(texts)
+    assert theirs["input_ids"].flatten().tolist() == batch.tokens.tolist()
+    assert theirs["position_ids"].flatten().tolist() == layout.position[:, 0].tolist()
+    assert theirs["cu_seq_lens_q"].tolist() == list(layout.offsets)
+
+
 def test_rotary_positions_are_relative() -> None:
     q, k = torch.randn(1, 1, 8), torch.randn(1, 1, 8)
     score = [

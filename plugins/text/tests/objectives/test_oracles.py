@@ -304,25 +304,28 @@ def test_denosent_decodes_all_words_and_adds_the_contrast():
     one, two = view_of(encoder, (9, 8), (5, 6)), view_of(encoder, (9, 8), (5, 6, 7))
     whole = replace(view_of(encoder, (9, 8, 7), (5, 6)), role="target")
     vectors = [encoder(v).pooled for v in (one, two)]
-    every = objective._rows(whole)
-    logits, words = objective.decoder(whole, vectors[0], encoder.word_embeddings(), every)
+    logits, words = objective.decoder(whole, vectors[0], encoder.word_embeddings())
     assert words.tolist() == [9, 8, 7, 5, 6]
     expected = 7 * F.cross_entropy(logits, words) + 5 * sentence_nce(*vectors, 0.05)
     close(objective(encoder, [one, two, whole]).total, expected)
 
 
-def test_denosent_restores_a_share_of_the_words_anew_each_step():
+def test_denosent_restores_a_share_of_the_texts_anew_each_step():
     encoder = modern().eval()
-    objective = DenoSent(encoder, depth=1, heads=2, restore=0.5)
-    whole = view_of(encoder, *((9, 8, 7, 6, 5),) * 200)
-    counts, every = [], set(whole.layout.maskable.index.tolist())
-    for step in range(4):
+    objective = DenoSent(encoder, depth=1, heads=2, contrast=0, restore=0.5).eval()
+    texts = [tuple(range(5, 6 + n % 5)) for n in range(60)]
+    one, whole = view_of(encoder, *texts), replace(view_of(encoder, *texts), role="target")
+    seen = []
+    for step in range(3):
         objective.after_step(encoder, Progress(step, 10))
-        found = set(objective._rows(whole).tolist())
-        assert found <= every
-        counts.append((len(found), sum(found)))
-    assert len(set(counts)) == 4
-    assert all(abs(n - 500) < 5 * 250**0.5 for n, _ in counts)
+        keep = objective._chosen(whole).tolist()
+        part = view_of(encoder, *(text for text, kept in zip(texts, keep, strict=True) if kept))
+        vectors = encoder(one).pooled[torch.tensor(keep)]
+        logits, words = objective.decoder(part, vectors, encoder.word_embeddings())
+        close(objective(encoder, [one, whole]).total, 7 * F.cross_entropy(logits, words))
+        seen.append(tuple(keep))
+    assert len(set(seen)) == 3
+    assert all(15 < sum(keep) < 45 for keep in seen)
 
 
 def test_transformer_pads_nothing_into_a_text():

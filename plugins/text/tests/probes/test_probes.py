@@ -79,6 +79,27 @@ def test_sts_is_the_rank_correlation_of_held_out_pairs():
     assert probe.chance(frozen(data, x)) == {"spearman": 0.0}
 
 
+def test_sts_equals_sentence_transformers():
+    evaluation = pytest.importorskip("sentence_transformers.sentence_transformer.evaluation", reason="an extra")
+    x, scores = random(40, 5), random(20, seed=2)
+    chosen = torch.arange(40).reshape(20, 2)
+    names = [str(i) for i in range(40)]
+
+    class Model:
+        similarity_fn_name, model_card_data = "cosine", SimpleNamespace(set_evaluation_metrics=lambda *a, **k: None)
+
+        def encode(self, texts, **_):
+            return x[[int(t) for t in texts]].numpy()
+
+        encode_query = encode_document = encode
+
+    first, second = ([names[i] for i in side.tolist()] for side in chosen.T)
+    theirs = evaluation.EmbeddingSimilarityEvaluator(first, second, scores.tolist(), main_similarity="cosine")
+    found = theirs.compute_metrices(Model()) if hasattr(theirs, "compute_metrices") else theirs(Model())
+    ours = pairs.STS()(frozen(Data(40, pairs=chosen, scores=scores), x))["spearman"]
+    assert ours == pytest.approx(found["spearman_cosine"], abs=1e-6)
+
+
 def test_sparse_and_dense_features_give_the_same_cosines():
     a, b = random(6, 4).numpy(), random(6, 4, seed=1).numpy()
     a[2] = 0
