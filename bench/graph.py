@@ -93,8 +93,8 @@ def node_scores(x: torch.Tensor, data: Any, seed: int) -> Scores:
     if protocol == "public":
         found = {"public": 100 * public.score(x, data)} | found
     part = data.split(seed, protocol)
-    how = {"lr": public.lr, "decay": public.decay, "epochs": public.epochs}
-    return found | {"val": 100 * accuracy(x, data.all_labels, part.train, part.val, **how)}
+    how = {"lr": public.lr, "decay": public.decay}
+    return found | {"val": 100 * accuracy(x, data.all_labels, part.train, part.val, epochs=public.epochs, **how)}
 
 
 def node_row(name: str, shared: Path, seeds: range, epochs: int) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def node_row(name: str, shared: Path, seeds: range, epochs: int) -> dict[str, An
     path, recipe, changes, least = NODE_ROWS[name]
     if epochs:
         changes = {**changes, "training": {"epochs": epochs}}
-    data = build_data(config_of(recipe, shared / "graph" / path, changes, 0))
+    data: Any = build_data(config_of(recipe, shared / "graph" / path, changes, 0))
     y, row = data.all_labels, {}
     majority = 100 * float((y == y.mode().values).float().mean())
     for seed in seeds:
@@ -148,9 +148,10 @@ def ecfp(path: Path) -> torch.Tensor:
     """Morgan fingerprints of radius 2 from the SMILES beside the graphs: what chemists start from."""
     import csv
 
-    from rdkit import Chem
+    from rdkit import Chem, RDLogger
     from rdkit.Chem import rdFingerprintGenerator
 
+    RDLogger.DisableLog("rdApp.*")  # a line for each lone hydrogen
     make = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     with path.with_suffix(".csv").open() as file:
         rows = [make.GetFingerprintAsNumPy(Chem.MolFromSmiles(row["smiles"])) for row in csv.DictReader(file)]

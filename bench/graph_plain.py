@@ -111,6 +111,7 @@ def graphmae(batch: Any) -> tuple[nn.Module, Step]:
             "decoder": pyg.GATConv(512, x.shape[1], 1, dropout=0.1),
         }
     )
+    activations: Any = model["activations"]
     token = nn.Parameter(torch.zeros(x.shape[1]))
     model.register_parameter("token", token)
 
@@ -122,8 +123,8 @@ def graphmae(batch: Any) -> tuple[nn.Module, Step]:
         seen[hidden[len(noisy) :]] = 0.0
         seen[hidden[len(noisy) :]] += token
         seen[noisy] = x[torch.randint(len(x), (len(noisy),))]
-        h = model["activations"][0](model["first"](F.dropout(seen, 0.2), edges))
-        h = model["activations"][1](model["second"](F.dropout(h, 0.2), edges))
+        h = activations[0](model["first"](F.dropout(seen, 0.2), edges))
+        h = activations[1](model["second"](F.dropout(h, 0.2), edges))
         codes = model["bridge"](h)
         codes[hidden] = 0.0
         rebuilt = model["decoder"](codes, edges)

@@ -218,7 +218,7 @@ class GAT(GraphEncoder):
 
 
 class GPS(GraphEncoder):
-    """Graph transformer: a linear map, then layers of GIN beside attention over all nodes of a graph.
+    """Graph transformer: a linear map and a norm, then layers of GIN beside attention over all nodes of a graph.
 
     Args:
         width: D, features of a row, a multiple of heads.
@@ -259,21 +259,23 @@ class GPS(GraphEncoder):
             named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
         above(-1, walks=walks)
         self.reads_edges, self.walks = read_edges and spec.edge_features > 0, walks
-        convs: list[nn.Module] = [nn.Linear(spec.features + walks, width)]
+        # without a norm, features of a bag of words whose rows sum to 1 are lost beside the biases of later layers
+        convs: list[nn.Module] = [nn.Linear(spec.features + walks, width, bias=False)]
         for _ in range(depth):
             inner = nn.Sequential(nn.Linear(width, width), ACTIVATIONS[activation](), nn.Linear(width, width))
             local = pyg.GINEConv(inner, edge_dim=spec.edge_features) if self.reads_edges else pyg.GINConv(inner)
             convs.append(pyg.GPSConv(width, local, heads, dropout, act=activation, **named))
         super().__init__(spec, convs, shape)
         self.named = {"act": activation, **named}
-        self.activations, self.norms = nn.ModuleList(), nn.ModuleList()  # GPS layers have their own
+        self.norms = nn.ModuleList([make_norm(norm, width)])  # GPS layers have their own
+        self.activations = nn.ModuleList([nn.Identity()])
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         conv: Any = self.convs[number]
         if number == 0:
             features = self.spec.features
             placed = return_chances(batch, self.walks) @ conv.weight[:, features:].T if self.walks else 0.0
-            return x.project(conv.weight[:, :features]) + placed + conv.bias
+            return x.project(conv.weight[:, :features]) + placed
         return self.plain(number, x.dense(), batch)
 
     def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:

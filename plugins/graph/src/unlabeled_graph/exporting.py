@@ -79,7 +79,8 @@ def steps_of(encoder: GraphEncoder) -> list[Step]:
         if number < len(encoder.activations):
             if not isinstance(encoder.norms[number], nn.Identity):
                 steps.append((f"norm{number}", code_of(encoder.norms[number]), f"{out} -> {out}"))
-            steps.append((f"activation{number}", code_of(encoder.activations[number]), f"{out} -> {out}"))
+            if not isinstance(encoder.activations[number], nn.Identity):
+                steps.append((f"activation{number}", code_of(encoder.activations[number]), f"{out} -> {out}"))
     if encoder.shape.jump != "last":
         names = ", ".join(f"x{number + 1}" for number in range(len(encoder.convs)))
         join = {"cat": "torch.cat(x, 1)", "sum": "sum(x)", "max": "torch.stack(x).amax(0)"}[encoder.shape.jump]

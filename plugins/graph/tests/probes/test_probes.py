@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from unlabeled.contract import View
 from unlabeled.probes.frozen import Frozen
 from unlabeled_graph.builtin import Blocks
 from unlabeled_graph.graphs import Motifs
-from unlabeled_graph.probes.graphs import SVC10Fold
+from unlabeled_graph.probes.graphs import SVC10Fold, fold_scores
 from unlabeled_graph.probes.links import LinkPrediction, random_pairs, undirected
 from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, by_class, fit_linear
 from unlabeled_graph.views import Clean
@@ -103,3 +104,19 @@ def test_ten_folds_of_features_that_tell() -> None:
     assert probe.applies(data)
     assert probe(frozen(data, perfect))["accuracy"] == 1.0
     assert probe.chance(frozen(data, None))["accuracy"] == pytest.approx(0.25, abs=0.05)
+
+
+def test_one_kernel_a_fold_is_sklearns_machine() -> None:
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    random = np.random.default_rng(0)
+    y = np.arange(90) % 2
+    x = random.normal(size=(90, 5)) * [1, 5, 9, 1, 1] + y[:, None]
+    expected = []
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=3).split(x, y):
+        model = make_pipeline(StandardScaler(), SVC(C=2.0)).fit(x[train], y[train])
+        expected.append(model.score(x[test], y[test]))
+    assert fold_scores(x, y, folds=5, inner=3, seed=3, grid=(2.0,)) == expected
