@@ -136,7 +136,8 @@ def main() -> None:
     args = arguments(__doc__, rounds=5, only="speed,numbers", minutes=5.0, recipes=RECIPE, weights="bench/weights")
     kept = RESULTS / "audio.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
-    found = {key: found[key] for key in ("speed", "numbers", "trained", "minutes") if key in found}
+    found = {key: found[key] for key in ("speed", "numbers", "trained", "minutes", "commands") if key in found}
+    found["commands"] = found.get("commands", {}) | dict.fromkeys(args.only.split(","), " ".join(sys.argv[1:]))
     if "speed" in args.only:
         import torch
 
