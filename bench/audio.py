@@ -137,7 +137,9 @@ def main() -> None:
     kept = RESULTS / "audio.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
     found = {key: found[key] for key in ("speed", "numbers", "trained", "minutes", "commands") if key in found}
-    found["commands"] = found.get("commands", {}) | dict.fromkeys(args.only.split(","), " ".join(sys.argv[1:]))
+    wanted = f"--rounds {args.rounds}", f"--recipes {args.recipes} --minutes {args.minutes:g}"
+    said = dict(zip(("speed", "numbers"), wanted, strict=True))
+    found["commands"] = found.get("commands", {}) | {part: said[part] for part in args.only.split(",")}
     if "speed" in args.only:
         import torch
 

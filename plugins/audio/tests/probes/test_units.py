@@ -1,5 +1,7 @@
 """Unit probes: purity, edit distances, and what the probes say of encoders whose answer is known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from unlabeled.probes.frozen import Frozen
 from unlabeled_audio.data import Syllables
 from unlabeled_audio.objectives.invariant_units import edit_distance
 from unlabeled_audio.probes.frames import Frames, Superb, WeightedLayers, layer_count
-from unlabeled_audio.probes.units import TokenSequence, Units, edit_distances, noisy, purity
+from unlabeled_audio.probes.units import CHANGES, TokenSequence, Units, altered, edit_distances, purity
 from unlabeled_audio.rows import step_layout
 from unlabeled_audio.views import Clean
 
@@ -69,10 +71,21 @@ def test_edit_distances_equal_the_table_filled_by_hand():
 def test_noise_has_the_level_that_was_asked_for(data):
     batch = data.__getitems__([0, 1])
     view = Clean(data.spec)(batch, None)[0]
-    heard = noisy(view, 10.0, 0).batch
+    heard = altered(view, data.spec, "noise", 10.0, 0).batch
     for clean, mixed in zip(view.batch.clips(), heard.clips(), strict=True):
-        added = mixed * (1 + 10**-1.0) ** 0.5 - clean
-        assert 20 * torch.log10(clean.std() / added.std()).item() == pytest.approx(10.0, abs=0.5)
+        left = mixed - clean * (mixed @ clean) / (clean @ clean)
+        assert 20 * torch.log10(mixed.std() / left.std()).item() == pytest.approx(10.4, abs=1.5)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_clip_is_altered_alike_in_any_batch(data, kind):
+    batch = data.__getitems__([0, 1])
+    view = Clean(data.spec)(batch, None)[0]
+    both = altered(view, data.spec, kind, 10.0, 0).batch
+    alone = altered(replace(view, batch=view.batch[1:2]), data.spec, kind, 10.0, 0).batch
+    assert both.lengths == view.batch.lengths
+    assert float((both.wave - view.batch.wave).abs().mean()) > 0.01
+    torch.testing.assert_close(alone.wave, both.clips()[1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("probe", [Frames(), Superb(steps=200), TokenSequence(count=10)])
@@ -86,7 +99,7 @@ def test_units_of_frames_that_say_the_class(data):
     assert found["purity"] == pytest.approx(1.0)
     assert found["pnmi"] == pytest.approx(1.0)
     assert found["perplexity"] == pytest.approx(10.0, rel=0.1)
-    assert found["edit_distance"] == 0.0
+    assert [found[f"edit_distance_{kind}"] for kind in CHANGES] == [0.0] * 3
     assert Units(count=10)(frozen(data, 0.0))["pnmi"] < 0.2
 
 

@@ -1,7 +1,8 @@
 """How good the discrete units of an encoder are: k-means of its frames, judged by classes, by noise, and as sequences.
 
 ``units``: purity and PNMI (HuBERT, https://arxiv.org/abs/2106.07447, section 4.1, with a clip's class in place of the
-phone), the units in use (perplexity), and the unit edit distance under noise (https://arxiv.org/abs/2209.15483).
+phone), the units in use (perplexity), and the unit edit distance under noise, pitch shift and reverberation
+(https://arxiv.org/abs/2209.15483).
 ``token_sequence``: k nearest neighbours of clips by the edit distance of their unit sequences, for data whose meaning
 lies in order, such as animal calls (https://arxiv.org/abs/2511.10190). k-means is fitted on frames of train.
 
@@ -21,8 +22,11 @@ from unlabeled.contract import Data, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
+from unlabeled_audio.augment import Augment
 from unlabeled_audio.objectives.codebook import nearest
 from unlabeled_audio.probes.frames import ENCODERS, frames_of
+
+CHANGES = ("noise", "pitch", "reverb")
 
 
 def cluster(x_TD: Tensor, count: int, seed: int) -> Tensor:
@@ -67,25 +71,31 @@ def edit_distances(one_U: Tensor, many: Sequence[Tensor]) -> Tensor:
     return row[torch.arange(len(many)), torch.tensor([len(m) for m in many])]
 
 
-def noisy(view: View, snr: float, seed: int) -> View:
-    """The clip with white noise ``snr`` dB below it."""
+def relative_distance(clean_U: Tensor, other_U: Tensor) -> float:
+    """Edit distance of two clips' units, repeats taken out, over the clean one's number."""
+    a, b = without_repeats(clean_U), without_repeats(other_U)
+    return float(edit_distances(a, [b])[0]) / len(a)
+
+
+def altered(view: View, spec: Any, kind: str, snr: float, seed: int) -> View:
+    """The clip under white to brown ``noise`` at ``snr`` dB, four semitones of ``pitch`` at most, or in a room."""
     batch: Any = view.batch
-    longest = max(batch.lengths)
-    noise_BL = Draw(seed, 0, batch.ids.cpu()).normal(longest, Purpose.NOISE).to(batch.wave.device)
-    noise = torch.cat([row[:n] for row, n in zip(noise_BL, batch.lengths, strict=True)])
-    level = torch.cat([clip.std().expand(len(clip)) for clip in batch.clips()])
-    share = 10.0 ** (-snr / 20)
-    mixed = (batch.wave + share * level * noise) / (1 + share**2) ** 0.5
-    return replace(view, batch=replace(batch, wave=mixed, mel=None))
+    strength: dict[str, Any] = {
+        "noise": {"noise": 1.0, "snr": (snr, snr)},
+        "pitch": {"pitch": 1.0, "semitones": 4.0},
+        "reverb": {"reverb": 1.0},
+    }
+    change = Augment(spec.longest, 1, spec.rate, **strength[kind])
+    return replace(view, batch=change(replace(batch, mel=None), Draw(seed, 0, batch.ids))[0])
 
 
 class Units:
-    """Purity, PNMI, perplexity and stability of k-means units.
+    """Purity, PNMI and perplexity of k-means units, and how far noise, pitch shifts and reverberation change them.
 
     Args:
         count: units, V.
         most: frames of train that k-means sees, about.
-        snr: of the noise that the edit distance is measured under, in dB.
+        snr: of the noise that an edit distance is measured under, in dB.
     """
 
     reads = "encoder"
@@ -97,8 +107,8 @@ class Units:
         above(0, most=most)
         self.count, self.most, self.snr = count, most, snr
         self.spec = (
-            f"units-v1: k-means of {count} on {most} frames of train; purity and PNMI by the clip's class, perplexity, "
-            f"edit distance over length between clean and {snr:g} dB noise, on test"
+            f"units-v2: k-means of {count} on {most} frames of train; purity and PNMI by the clip's class, perplexity, "
+            f"edit distance over length from clean to {snr:g} dB noise, 4 semitones of pitch, reverberation, on test"
         )
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:
@@ -106,18 +116,17 @@ class Units:
         assert labels is not None
         centers = cluster(frames_of(frozen, frozen.train, self.most)[0], self.count, frozen.seed)
         test = frozen.test[labels[frozen.test] >= 0]
-        ids, classes, changed, clips = [], [], 0.0, 0
+        ids, classes, clips, changed = [], [], 0, dict.fromkeys(CHANGES, 0.0)
         for batch, view, features in frozen.encode(test):
             found = nearest(features.tokens.float().cpu(), centers)
-            other = frozen.encoder(noisy(view, self.snr, frozen.seed))
-            altered = nearest(other.tokens.float().cpu(), centers)
             ids.append(found)
             classes.append(labels[batch.ids.cpu()][features.layout.group.cpu()])
-            pairs = zip(found.split(features.layout.lengths), altered.split(other.layout.lengths), strict=True)
-            for clean, noised in pairs:
-                a, b = without_repeats(clean), without_repeats(noised)
-                changed += float(edit_distances(a, [b])[0]) / len(a)
-                clips += 1
+            clips += len(features.layout.lengths)
+            for kind in CHANGES:
+                other = frozen.encoder(altered(view, frozen.data.spec, kind, self.snr, frozen.seed))
+                codes = nearest(other.tokens.float().cpu(), centers)
+                pairs = zip(found.split(features.layout.lengths), codes.split(other.layout.lengths), strict=True)
+                changed[kind] += sum(relative_distance(*pair) for pair in pairs)
         joined = torch.cat(ids)
         pure, information = purity(joined, torch.cat(classes).long())
         p = torch.bincount(joined).double() / len(joined)
@@ -125,7 +134,7 @@ class Units:
             "purity": pure,
             "pnmi": information,
             "perplexity": float(torch.exp(-torch.special.xlogy(p, p).sum())),
-            "edit_distance": changed / max(1, clips),
+            **{f"edit_distance_{kind}": total / max(1, clips) for kind, total in changed.items()},
         }
 
 
