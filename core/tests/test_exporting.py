@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import unlabeled
+from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
 
 SHORT = {"epochs": 0, "batch_size": 16, "tensorboard": False}
@@ -42,6 +43,34 @@ def test_a_file_is_in_the_way(run):
 def test_an_unknown_format(run):
     with pytest.raises(UsageError, match=r"unknown format 'onxn' in domain 'toy'\. Perhaps you meant onnx"):
         run.export("onxn")
+
+
+def test_onnx_gives_what_the_encoder_gives(run):
+    runtime = pytest.importorskip("onnxruntime", reason="in dev-requirements.txt")
+    lines = run.export("onnx")
+    assert "x float32 [1, " in lines
+    batch = run.data().__getitems__([0])
+    view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
+    session = runtime.InferenceSession("run/export-onnx/model.onnx")
+    pooled, tokens = session.run(None, {"x": view.batch.x.numpy()})
+    with torch.no_grad():
+        found = run.encoder(view)
+    torch.testing.assert_close(torch.from_numpy(pooled), found.pooled, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(tokens), found.tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_an_encoder_that_the_exporter_cannot_follow(run, monkeypatch, capfd):
+    pytest.importorskip("onnxruntime", reason="in dev-requirements.txt")
+    forward = type(run.encoder).forward
+
+    def by_content(self, view, **more):
+        return forward(self, view.clean() if bool((view.batch.x > 0).all()) else view, **more)
+
+    monkeypatch.setattr(type(run.encoder), "forward", by_content)
+    with pytest.raises(PluginError, match=r"cannot follow Mlp \(.*\): its steps depend on what a sample holds"):
+        run.export("onnx")
+    assert not Path("run/export-onnx").exists()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_onnx_without_its_packages(run, monkeypatch):

@@ -6,7 +6,9 @@ returns the code that loads them. ``onnx`` is done here for all domains, where a
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,27 +66,42 @@ def write_onnx(run: Pretrained, folder: Path) -> str:
         raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
     batch = run.data().__getitems__([0])
     view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
+    view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
     if not is_dataclass(view.batch):
         raise UsageError(f"domain {run.domain!r} has batches of {type(view.batch).__name__}, which ONNX cannot take")
     names = tuple(
         f.name for f in fields(view.batch) if f.name != "ids" and isinstance(getattr(view.batch, f.name), Tensor)
     )
     tensors = tuple(getattr(view.batch, name) for name in names)
+    program = _traced(_Bare(run.encoder, view, names).eval(), tensors, names)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    with torch.no_grad():
-        torch.onnx.export(
-            _Bare(run.encoder, view, names).eval(),
-            tensors,
-            path,
-            input_names=list(names),
-            output_names=["pooled", "tokens"],
-            dynamo=True,
-            verbose=False,
-        )
+    program.save(path)
     feeds = ", ".join(f'"{name}": {name}' for name in names)
-    shapes = ", ".join(f"{name} float32 {list(t.shape)}" for name, t in zip(names, tensors, strict=True))
+    kinds = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in tensors]
+    shapes = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
     return (
         f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})  # {shapes}\n"
         f"pooled, tokens = session.run(None, {{{feeds}}})"
     )
+
+
+def _traced(model: _Bare, tensors: tuple[Tensor, ...], names: tuple[str, ...]) -> Any:
+    """torch's ONNX program of the model; :class:`PluginError` where its exporter cannot follow the encoder."""
+    try:
+        quiet = io.StringIO()  # it prints its progress, and a trace where it fails
+        with torch.no_grad(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            return torch.onnx.export(
+                model,
+                tensors,
+                input_names=list(names),
+                output_names=["pooled", "tokens"],
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        name, cause = type(model.encoder).__name__, error.__cause__ or error
+        raise PluginError(
+            f"torch's ONNX exporter cannot follow {name} ({type(cause).__name__}): "
+            "its steps depend on what a sample holds; --to native writes the weights"
+        ) from error

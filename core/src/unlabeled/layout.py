@@ -108,6 +108,8 @@ class Layout:
     def group(self) -> Tensor:
         """int64[T], the group of each row."""
         device = self.position.device
+        if len(self.lengths) == 1:
+            return torch.zeros(self.total, dtype=torch.int64, device=device)
         lengths = torch.tensor(self.lengths, device=device)
         return torch.arange(len(self.lengths), device=device).repeat_interleave(lengths, output_size=self.total)
 
