@@ -11,6 +11,7 @@ from unlabeled.errors import UsageError
 from unlabeled_audio import exporting
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 from unlabeled_audio.cnn import CNN
+from unlabeled_audio.mamba import Mamba
 from unlabeled_audio.vit import ViT
 from unlabeled_audio.wav2vec2 import Wav2Vec2
 
@@ -103,11 +104,45 @@ def test_ast_loads_in_transformers(tmp_path, pool):
     assert ("pooler_output" in snippet) == (pool == "cls")
 
 
+def run(snippet: str, **names):
+    """What the printed lines leave behind, typed as they stand."""
+    exec(snippet, names)
+    return names
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("patch", "pool"), [((0, 2), "avg"), ((8, 4), "avg"), ((0, 2), "cls")])
+def test_patches_that_are_not_square_load_in_timm(tmp_path, patch, pool):
+    torch.manual_seed(0)
+    encoder = ViT(SPEC, patch=patch, width=48, depth=2, heads=3, pool=pool).eval()
+    torch.nn.init.normal_(encoder.prefix)
+    snippet = exporting.native(encoder, SPEC, tmp_path)
+    batch = clip()
+    x = encoder.front(batch.wave, batch.lengths)
+    x = x[None, None, : len(x) // encoder.patch[1] * encoder.patch[1]]
+    found = run(snippet, x=x)
+    out = encoder(View(batch, "clean"))
+    torch.testing.assert_close(found["vector"], out.pooled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["model"].forward_features(x)[0, 2:], out.tokens, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pool", ["avg", "avg_max"])
+@pytest.mark.parametrize("samples", [4000, 2530])
+def test_a_cnn_is_a_few_lines_of_torch(tmp_path, pool, samples):
+    torch.manual_seed(0)
+    encoder = CNN(SPEC, width=16, depth=2, kernel=7, pool=pool).eval()
+    batch = clip(samples)
+    x = encoder.front(batch.wave, batch.lengths)[None]
+    found = run(exporting.native(encoder, SPEC, tmp_path), x=x)
+    out = encoder(View(batch, "clean"))
+    torch.testing.assert_close(found["vector"], out.pooled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["rows"][0], out.tokens, rtol=0, atol=1e-5)
+
+
 def test_what_no_library_has_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="square patches"):
-        exporting.native(ViT(SPEC, width=48, depth=1), SPEC, tmp_path)
-    with pytest.raises(UsageError, match="no library has the encoder 'cnn'"):
-        exporting.native(CNN(SPEC, width=16, depth=1), SPEC, tmp_path)
+    with pytest.raises(UsageError, match="no library has the encoder 'mamba'"):
+        exporting.native(Mamba(SPEC, width=16, depth=1), SPEC, tmp_path)
     with pytest.raises(UsageError, match="only encoder wav2vec2"):
         exporting.hubert(CNN(SPEC, width=16, depth=1), SPEC, tmp_path)
 

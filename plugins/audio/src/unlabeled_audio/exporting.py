@@ -1,8 +1,9 @@
 """Native exports: folders of transformers that ``from_pretrained(path)`` loads offline, and torchaudio's state dict.
 
 ``wav2vec2`` becomes a ``Wav2Vec2Model``, or a ``HubertModel``, or torchaudio's ``wav2vec2_model``; ``vit`` of square
-patches becomes an ``ASTModel``, whose clips have all the length of the spec's longest view. Outputs are equal to the
-encoder's; what goes in is the standardized waveform, or for AST the spectrogram of ``frontends.py``.
+patches becomes an ``ASTModel``, whose clips have all the length of the spec's longest view; other patches and ``cnn``
+as ``exporting_plain.py`` says. Outputs are equal to the encoder's; what goes in is the standardized waveform, or the
+spectrogram of ``frontends.py``.
 
     # D features, P side of a patch
 """
@@ -19,7 +20,8 @@ from safetensors.torch import save_file
 from unlabeled.errors import UsageError
 from unlabeled.objectives.masked import sincos
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.frontends import FBANK_MEAN, MEAN, STD
+from unlabeled_audio.cnn import CNN
+from unlabeled_audio.exporting_plain import plain_cnn, spectrogram_note, timm_vit
 from unlabeled_audio.rows import step_layout
 from unlabeled_audio.vit import PREFIX, ViT
 from unlabeled_audio.wav2vec2 import Wav2Vec2
@@ -28,13 +30,17 @@ WEIGHTS = "model.safetensors"
 
 
 def native(encoder: Any, spec: AudioSpec, folder: Path) -> str:
-    """A transformers folder: ``Wav2Vec2Model`` of wav2vec2, ``ASTModel`` of a vit with square patches."""
+    """``Wav2Vec2Model`` of wav2vec2, ``ASTModel`` of a vit of square patches, timm's ViT of others, modules of a cnn."""
     if isinstance(encoder, Wav2Vec2):
         return _waveform_model(encoder.model, "Wav2Vec2Model", spec, Path(folder))
-    if isinstance(encoder, ViT):
+    if isinstance(encoder, ViT) and encoder.patch[0] == encoder.patch[1]:
         return ast(encoder, spec, folder)
+    if isinstance(encoder, ViT):
+        return _readme(Path(folder), timm_vit(encoder, spec, Path(folder)))
+    if isinstance(encoder, CNN):
+        return _readme(Path(folder), plain_cnn(encoder, spec, Path(folder)))
     name = type(encoder).__name__.lower()
-    raise UsageError(f"no library has the encoder {name!r}: export it --to onnx, or pre-train wav2vec2 or vit")
+    raise UsageError(f"no library has the encoder {name!r}: export it --to onnx, or pre-train wav2vec2, vit or cnn")
 
 
 def hubert(encoder: Any, spec: AudioSpec, folder: Path) -> str:
@@ -122,25 +128,18 @@ def ast(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     """A transformers folder of an ``ASTModel`` for clips of the longest view."""
     from transformers import ASTModel
 
-    if not isinstance(encoder, ViT) or encoder.patch[0] != encoder.patch[1]:
-        raise UsageError(
-            "AST has square patches: pre-train vit with --encoder.patch 16,16 (8,8 for 40 bands), or export --to onnx"
-        )
     side, folder = encoder.patch[0], Path(folder)
     steps = max(1, spec.frames(spec.longest) // side)
     model: Any = ASTModel(_ast_config(encoder, spec, steps * side))
     model.load_state_dict(_ast_state(encoder, steps))
     _save(model, folder)
-    mean = FBANK_MEAN if spec.front == "fbank" else MEAN
     pooled = "found.pooler_output" if encoder.pool == "cls" else f"found.last_hidden_state[:, {PREFIX}:].mean(1)"
     return _readme(
         folder,
         "from transformers import ASTModel\n\n"
         f"model = ASTModel.from_pretrained({str(folder)!r}).eval()\n"
-        f"# x: float [B, {steps * side}, {spec.mels}], the {spec.front} frames of clips at {spec.rate} Hz\n"
-        f"# with mean 0 and deviation 1, window {spec.window_samples}, hop {spec.hop_samples} samples,\n"
-        f"# as (log energy - {mean}) / {STD}\n"
-        f"found = model(x)\nvector = {pooled}",
+        + spectrogram_note(spec, f"[B, {steps * side}, {spec.mels}]")
+        + f"found = model(x)\nvector = {pooled}",
     )
 
 

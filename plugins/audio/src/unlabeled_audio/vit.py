@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -68,8 +69,9 @@ class ViT(MelEncoder):
         self.embed = nn.Linear(self.cell, width)
         self.prefix = nn.Parameter(torch.randn(PREFIX, width) * 0.02)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        norm = partial(nn.LayerNorm, eps=1e-6)  # timm's
+        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth))
+        self.norm = norm(width)
         initialize(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
