@@ -30,7 +30,7 @@ WEIGHTS = "model.safetensors"
 
 
 def native(encoder: Any, spec: AudioSpec, folder: Path) -> str:
-    """``Wav2Vec2Model`` of wav2vec2, ``ASTModel`` of a vit of square patches, timm's ViT of others, modules of a cnn."""
+    """``Wav2Vec2Model`` of wav2vec2, ``ASTModel`` of a vit of square patches, timm's ViT of others, a cnn in torch."""
     if isinstance(encoder, Wav2Vec2):
         return _waveform_model(encoder.model, "Wav2Vec2Model", spec, Path(folder))
     if isinstance(encoder, ViT) and encoder.patch[0] == encoder.patch[1]:

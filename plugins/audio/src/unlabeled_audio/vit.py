@@ -69,7 +69,7 @@ class ViT(MelEncoder):
         self.embed = nn.Linear(self.cell, width)
         self.prefix = nn.Parameter(torch.randn(PREFIX, width) * 0.02)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        norm = partial(nn.LayerNorm, eps=1e-6)  # timm's
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm's
         self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth))
         self.norm = norm(width)
         initialize(self)
