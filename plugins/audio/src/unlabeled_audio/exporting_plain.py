@@ -48,7 +48,8 @@ def timm_vit(encoder: ViT, spec: AudioSpec, folder: Path) -> str:
         "from safetensors.torch import load_file\nfrom timm.models.vision_transformer import VisionTransformer\n\n"
         f"model = VisionTransformer(\n    img_size=({steps * wide}, {spec.mels}), patch_size=({wide}, {high}), "
         f"in_chans=1, num_classes=0, reg_tokens={PREFIX - 1},\n    embed_dim={encoder.dim}, "
-        f"depth={len(encoder.blocks)}, num_heads={heads}, no_embed_class=True, fc_norm=False, global_pool='avg',\n).eval()\n"
+        f"depth={len(encoder.blocks)}, num_heads={heads}, no_embed_class=True, fc_norm=False, global_pool='avg',\n"
+        ").eval()\n"
         f"model.load_state_dict(load_file({str(folder / WEIGHTS)!r}))\n"
         + spectrogram_note(spec, f"[B, 1, {steps * wide}, {spec.mels}]")
         + f"vector = model.forward_features(x){pooled}"
