@@ -146,6 +146,16 @@ class TestData:
         Path("centers").mkdir()
         assert data_choice("toy", "./centers") == {"name": "lines", "path": "./centers"}
 
+    def test_a_path_that_is_called_like_its_reader(self):
+        with pytest.raises(UsageError, match=r"--data lines reads files: give a path, or lines:PATH"):
+            data_choice("toy", "lines")
+        Path("lines").write_text("1")
+        assert data_choice("toy", "lines") == {"name": "lines", "path": "lines"}
+
+    def test_a_reader_without_a_path(self):
+        with pytest.raises(UsageError, match="data lines reads files and has no path: give --data PATH"):
+            resolve({"data": {"name": "lines"}}, "toy")
+
     def test_another_path_for_the_same_reader(self):
         Path("b.txt").write_text("1")
         assert data_choice("toy", "b.txt", {"name": "other", "path": "a.txt"}) == {"path": "b.txt"}

@@ -207,6 +207,8 @@ def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfi
         errors += wrong
         if choice is not None:
             parts[kind] = choice
+    if "data" in parts and data_path is None and reads_files(name, parts["data"].name):
+        errors.append(f"data {parts['data'].name} reads files and has no path: give --data PATH")
     training, wrong = _training(row, raw.get("training") or {})
     errors += wrong
     if errors or training is None:
@@ -260,12 +262,17 @@ def default_name(row: Domain, kind: str, data_path: str | None = None) -> str:
 def data_choice(domain: str, text: str, part: Any = None) -> dict[str, Any]:
     """What ``--data`` means: a data component by name, or else a path, read as ``part`` reads its own or by default.
 
-    A folder that is called like a component is written ``./digits``; ``tables:PATH`` is read by component ``tables``.
+    ``tables:PATH`` is read by component ``tables``. A folder that is called like generated data is written
+    ``./digits``; one that is called like a reader of files (``images``) is read by it.
     """
     row = registry().domain(domain)
     names = [component.name for component in registry().components(domain, "data")]
-    if text in names:
+    if text in names and not reads_files(domain, text):
         return {"name": text}
+    if text in names and Path(text).exists():
+        return {"name": text, "path": text}
+    if text in names:
+        raise UsageError(f"--data {text} reads files: give a path, or {text}:PATH")
     reader, colon, place = text.partition(":")
     if colon and place and reader in names and not Path(text).exists():
         return {"name": reader, "path": place}
@@ -277,6 +284,11 @@ def data_choice(domain: str, text: str, part: Any = None) -> dict[str, Any]:
     if isinstance(part, Mapping) and part.get("path") is not None:
         return {"path": text}
     return {"name": default_name(row, "data", text), "path": text}
+
+
+def reads_files(domain: str, name: str) -> bool:
+    """Whether a data component reads a user's files, and so is nothing without a path: it asks for ``max_bad``."""
+    return "max_bad" in signature(registry().find(domain, "data", name)).wired
 
 
 def _complete(sig: Signature, given: Mapping[str, Any]) -> dict[str, Any]:

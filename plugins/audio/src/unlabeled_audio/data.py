@@ -172,7 +172,7 @@ class Syllables(_Waves):
         seed: int = 0,
     ) -> None:
         if path is not None:
-            raise ValueError(f"syllables are generated; to read {path}, use --data-set clips")
+            raise ValueError(f"syllables are generated; to read {path}, give --data clips:{path}")
         if count < 60:
             raise ValueError(f"count is {count}; it must be at least 60, one take of each syllable by each voice")
         self.spec = AudioSpec(rate, seconds, mels, window, hop, front)

@@ -132,7 +132,7 @@ class Digits:
         from sklearn.datasets import load_digits
 
         if path is not None:
-            raise ValueError(f"the digits come with scikit-learn; to read {path}, use --data-set images")
+            raise ValueError(f"the digits come with scikit-learn; to read {path}, give --data images:{path}")
         found = load_digits()
         self.spec = ImageSpec(1, size, mirror=False)
         self.labels: Tensor | None = torch.from_numpy(found.target).long()
