@@ -66,16 +66,20 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def command_line() -> str:
+    """The command of this process, without where the data lies, which is this machine's matter."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    words = [*sys.argv[1:]]
+    if "--data" in words:
+        del words[words.index("--data") : words.index("--data") + 2]
+    prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
+    return prefix + "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *words])
+
+
 def save(name: str, found: Mapping[str, Any]) -> None:
     """Write ``results/NAME.json``, with the machine and the command that made it."""
     RESULTS.mkdir(exist_ok=True)
-    threads = os.environ.get("OMP_NUM_THREADS")
-    prefix = f"OMP_NUM_THREADS={threads} " if threads else ""
-    words = [*sys.argv[1:]]
-    if "--data" in words:  # where the data lies is this machine's matter
-        del words[words.index("--data") : words.index("--data") + 2]
-    command = prefix + "python " + " ".join(["bench/" + Path(sys.argv[0]).name, *words])
-    text = json.dumps({"command": command, "machine": machine(), **found}, indent=1)
+    text = json.dumps({"command": command_line(), "machine": machine(), **found}, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"wrote bench/results/{name}.json")
 
