@@ -25,7 +25,7 @@ from unlabeled_audio.views import Clean
 
 STEPS, MASKED_STEPS = 80, 250
 MARGIN = 0.02
-CHAINED = ("beats_tokenizer", "soft_units", "invariant_units", "unfused")
+CHAINED = ("atst_both", "beats_tokenizer", "soft_units", "invariant_units", "unfused")
 
 
 def parts_of(name: str) -> Parts:

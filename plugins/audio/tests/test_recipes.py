@@ -12,7 +12,7 @@ from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.testing.recipes import check_description, check_steps
 
 NAMES = [
-    "atst_clip", "atst_frame", "barlow_twins", "beats", "beats_tokenizer", "best_rq", "byol", "cola",
+    "atst_both", "atst_clip", "atst_frame", "barlow_twins", "beats", "beats_tokenizer", "best_rq", "byol", "cola",
     "data2vec", "dino", "dinosr", "eat", "hubert", "hubertopic", "i_jepa", "invariant_units", "lejepa", "mae",
     "mert", "metis", "moco_v2", "moco_v3", "simclr", "simmim", "simsiam", "soft_units", "ssamba", "ssast",
     "swav", "unfused", "vicreg", "vq_wav2vec", "vq_wav2vec_bert", "wav2vec2", "wavlm",

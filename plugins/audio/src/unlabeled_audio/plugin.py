@@ -68,6 +68,7 @@ ROWS = (
     ),
     _row("objective", "ssast", "objectives.ssast:SSAST", "tell and restore hidden patches", "2110.09784"),
     _row("objective", "atst_frame", "objectives.atst_frame:ATSTFrame", "a teacher's frames where hidden", "2306.04186"),
+    _row("objective", "atst_both", "objectives.atst_frame:ATSTBoth", "and an ATST-Clip's vectors", "2306.04186"),
     _row("objective", "eat", "objectives.eat:EAT", "a teacher's frames and its utterance", "2401.03497"),
     _row("objective", "mert", "objectives.mert:MERT", "acoustic codes and constant-Q at hidden frames", "2306.00107"),
     _row("objective", "unfused", "objectives.unfused:UnFuSeD", "clusters of a frozen encoder", "2303.05668"),

@@ -9,7 +9,7 @@ from torch import nn
 from unlabeled.contract import Progress
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
-from unlabeled_audio.objectives.atst_frame import ATSTFrame
+from unlabeled_audio.objectives.atst_frame import ATSTBoth, ATSTFrame
 from unlabeled_audio.objectives.beats import BEATs, BEATsTokenizer
 from unlabeled_audio.objectives.cola import COLA
 from unlabeled_audio.objectives.dinosr import DinoSR
@@ -66,6 +66,7 @@ MAKE = {
     "beats_tokenizer": lambda e: BEATsTokenizer(e, Head, entries=5, width=6),
     "ssast": lambda e: SSAST(e, CONTENT),
     "atst_frame": lambda e: ATSTFrame(e, projector=(8, 6), predictor=8),
+    "atst_both": lambda e: ATSTBoth(e, projector=(8, 6), predictor=8),
     "eat": lambda e: EAT(e, Head, layers=2),
     "mert": lambda e: MERT(e, CONTENT, UNITS, width=4, books=BOOKS),
     "hubertopic": lambda e: HuBERTopic(e, UNITS, 100, width=8, topics=3),
@@ -73,7 +74,12 @@ MAKE = {
     "invariant_units": lambda e: InvariantUnits(e, UNITS, hidden=8),
     "cola": lambda e: COLA(e, width=6),
 }
-ROLES = {"invariant_units": ("source", "altered"), "cola": ("global", "global"), "atst_frame": ("global", "global")}
+ROLES = {
+    "invariant_units": ("source", "altered"),
+    "cola": ("global", "global"),
+    "atst_frame": ("global",) * 2,
+    "atst_both": ("global",) * 2,
+}
 NEED_LOCAL = ("wav2vec2", "hubert")
 
 

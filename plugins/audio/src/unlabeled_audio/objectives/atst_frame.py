@@ -4,11 +4,16 @@ Two views of the same segment, altered so that frame t stays frame t; the studen
 teacher all of them; at hidden frames the student's prediction meets the teacher's projection of the other view, by
 cosine distance, in both directions. Differs: BatchNorm in the heads spans the hidden frames of all ranks.
 
-    # T packed frames, H hidden frames, D features
+``ATSTBoth`` adds what an ATST-Clip has learned (the paper's section on combining both by distillation): the student's
+clip vector, too, meets the vector that a frozen ATST-Clip gives for the other view. Differs: that is done here while
+pre-training and without labels, where the paper distils one fine-tuned model's outputs into the other.
+
+    # B clips, T packed frames, H hidden frames, D features
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +25,8 @@ from unlabeled.errors import above, within
 from unlabeled.heads import mlp, unit
 from unlabeled.objectives.masked import deviation, target_rows, union_mean
 from unlabeled.teacher import Teacher, momentum_at
+from unlabeled_audio.objectives.beats import frozen_encoder
+from unlabeled_audio.objectives.steps import Recorder
 
 
 def cosine_distance(predicted_HD: Tensor, target_HD: Tensor) -> Tensor:
@@ -66,6 +73,54 @@ class ATSTFrame(nn.Module):
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
         self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+
+
+class ATSTBoth(nn.Module):
+    """ATST-Frame, and the clip vectors of a trained ATST-Clip.
+
+    Args:
+        run: run folder of recipe atst_clip; empty = the encoder's own start, a weak teacher, for tests.
+        clip: weight of the distance to its vectors beside ATST-Frame's.
+        projector: widths of the projection head of frames, hidden and output.
+        predictor: hidden width of the prediction heads.
+        momentum: of ATST-Frame's own teacher at the start; it rises to 1 along a cosine.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        run: str = "",
+        clip: float = 1.0,
+        projector: tuple[int, ...] = (512, 128),
+        predictor: int = 512,
+        momentum: float = 0.99,
+    ) -> None:
+        super().__init__()
+        within(0, math.inf, clip=clip)
+        self.frame = ATSTFrame(encoder, projector=projector, predictor=predictor, momentum=momentum)
+        self.needs, self.clip = self.frame.needs, clip
+        self.teacher = frozen_encoder(run, encoder)
+        self.match = mlp((encoder.dim, predictor, self.teacher.dim), norm="layer")
+
+    def train(self, mode: bool = True) -> ATSTBoth:
+        """The clip teacher stays in evaluation mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        recorder = Recorder(encoder)
+        loss = self.frame(recorder, views)
+        with torch.no_grad():
+            targets = [self.teacher(view.clean()).pooled for view in reversed(views[:2])]
+        pairs = zip(recorder.pooled, targets, strict=True)
+        clip = union_mean(torch.cat([cosine_distance(self.match(x), target) for x, target in pairs]))
+        return Loss(loss.total + self.clip * clip, {**loss.parts, "frame": loss.total.detach(), "clip": clip.detach()})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Move ATST-Frame's teacher to the student."""
+        self.frame.after_step(encoder, progress)
 
 
 def _refuse_unaligned(pair: Sequence[View]) -> None:

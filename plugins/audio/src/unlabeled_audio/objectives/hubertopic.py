@@ -24,6 +24,7 @@ from unlabeled.errors import above, within
 from unlabeled.heads import full
 from unlabeled.objectives.masked import union_mean
 from unlabeled_audio.objectives.hubert import HuBERT, usage_perplexity
+from unlabeled_audio.objectives.steps import Recorder
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:
@@ -101,7 +102,7 @@ class HuBERTopic(nn.Module):
         self._pending: list[tuple[Tensor, int]] = []
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        recorder = _Recorder(encoder)
+        recorder = Recorder(encoder)
         loss = self.hubert(recorder, views)
         losses, labels = [], []
         for view, pooled in zip(views, recorder.pooled, strict=True):
@@ -128,16 +129,3 @@ class HuBERTopic(nn.Module):
             target = 1 / len(self.lambda_) + statistics * (self.samples / seen)
             self.lambda_.lerp_(target, (self.offset + progress.step) ** -self.rate)
         self._pending = []
-
-
-class _Recorder:
-    """The encoder, which also keeps the pooled features that it gives."""
-
-    def __init__(self, encoder: Any) -> None:
-        self._encoder = encoder
-        self.pooled: list[Tensor] = []
-
-    def __call__(self, view: View, **options: Any) -> Any:
-        features = self._encoder(view, **options)
-        self.pooled.append(features.pooled)
-        return features
