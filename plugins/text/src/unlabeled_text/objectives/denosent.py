@@ -4,7 +4,7 @@ A non-autoregressive decoder reads the embeddings of the sentence under heavy dr
 vector of a perturbed sentence alone, so what the noise took away must come from the vector. Beside it, SimCSE's
 contrast between two views. Differs: the discrete noise is whatever the views make (the paper translates back and
 forth); the decoder's depth is a setting, 16 in the paper, which starts from BERT; the vector is the encoder's pooling,
-not a prompt; ``restore`` can leave out rows, since a softmax over the vocabulary costs more than a small encoder.
+not a prompt; ``restore`` can leave out texts, since a softmax over the vocabulary costs more than a small encoder.
 
     # B samples, T packed rows, H rows of words, V words, D features, E of the word embeddings
 """
@@ -18,8 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above, within
+from unlabeled.masks import gather_rows
 from unlabeled.objectives.masked import union_mean
 from unlabeled_text.objectives.contrast import Twins, globals_of, sentence_nce
 from unlabeled_text.objectives.transformer import Transformer
@@ -28,7 +30,6 @@ from unlabeled_text.objectives.vocabulary import (
     VocabularyHead,
     hit_rate,
     layout_of,
-    row_words,
     table_of,
     tokens_of,
     unit_of,
@@ -46,15 +47,30 @@ class Denoiser(nn.Module):
         self.blocks = Transformer(dim, depth, heads, memory="vector", memory_dim=dim, dropout=dropout)
         self.head = VocabularyHead(dim, table_VE)
 
-    def forward(self, view: View, vector_BD: Tensor, table_VE: Tensor, index_H: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits ``[H, V]`` at rows ``index_H``, and the words ``[H]``."""
+    def forward(self, view: View, vector_BD: Tensor, table_VE: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``[H, V]`` at all rows of words, and the words ``[H]``."""
         layout = view.layout
         assert layout is not None
         if len(layout.lengths) != len(vector_BD):
             raise UsageError("denosent needs one group of rows a sample; this encoder's layout has others")
         words_T = tokens_of(view)
         x_TD = self.embed(self.noise(table_VE[words_T]))
-        return self.head(self.blocks(x_TD, layout, vector_BD)[index_H], table_VE), words_T[index_H]
+        index = (layout.maskable or layout.all).index
+        return self.head(self.blocks(x_TD, layout, vector_BD)[index], table_VE), words_T[index]
+
+
+def some_texts(view: View, keep_B: Tensor) -> View:
+    """The view of the texts where ``keep_B`` is True."""
+    layout = view.layout
+    assert layout is not None
+    kept = keep_B.tolist()
+    rows = keep_B[layout.group]
+    lengths = tuple(n for n, keep in zip(layout.lengths, kept, strict=True) if keep)
+    part = Layout(lengths, layout.position[rows])
+    if layout.maskable is not None:
+        counts = tuple(n for n, keep in zip(layout.maskable.lengths, kept, strict=True) if keep)
+        part = replace(part, maskable=gather_rows(layout.maskable.flags(layout.total)[rows], counts))
+    return replace(view, layout=part, ids=tokens_of(view)[rows])
 
 
 class DenoSent(nn.Module):
@@ -65,7 +81,7 @@ class DenoSent(nn.Module):
         denoise: weight of the restoring loss; 7 in the paper.
         contrast: weight of the contrast between two views, 0 = restoring alone; 5 in the paper.
         temperature: of the contrast, above 0; 0.05 in the paper.
-        restore: share of the words that are restored in a step, drawn anew each time, in (0, 1]; 1 in the paper.
+        restore: share of the texts that are restored in a step, drawn anew each time, in (0, 1]; 1 in the paper.
         depth: blocks of the decoder; 16 in the paper.
         heads: attention heads of the decoder; 0 = one for each 64 features.
         dropout: inside the decoder, in [0, 1).
@@ -109,7 +125,11 @@ class DenoSent(nn.Module):
         vectors = [encoder(view).pooled for view in pair]
         target = next(view for view in views if view.role == "target")
         view = replace(target, layout=layout_of(encoder, target))
-        logits, words = self.decoder(view, vectors[0], table_of(encoder), self._rows(view))
+        vector = vectors[0]
+        if self.restore < 1:
+            keep = self._chosen(view)
+            view, vector = some_texts(view, keep), vector[keep]
+        logits, words = self.decoder(view, vector, table_of(encoder))
         restored = union_mean(word_loss(logits, words))
         total, parts = self.denoise * restored, {"restored": restored.detach(), "hits": hit_rate(logits, words)}
         if self.contrast:
@@ -118,16 +138,11 @@ class DenoSent(nn.Module):
             parts["contrast"] = contrast.detach()
         return Loss(total, parts)
 
-    def _rows(self, view: View) -> Tensor:
-        """``int64[H]``: the rows of words that are restored."""
-        layout = view.layout
-        assert layout is not None
-        index = (layout.maskable or layout.all).index
-        if self.restore == 1:
-            return index
-        kept = unit_of(row_words(view, layout, int(self.step), SAMPLE)) < self.restore
-        return index[kept[index]]
+    def _chosen(self, view: View) -> Tensor:
+        """``bool[B]``, True = the text is restored in this step."""
+        words = Draw(0, int(self.step), view.batch.ids).words(1, SAMPLE)[:, 0]
+        return unit_of(words) < self.restore
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step restores other words."""
+        """The next step restores other texts."""
         self.step.fill_(progress.step)
