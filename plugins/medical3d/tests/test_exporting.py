@@ -11,9 +11,12 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled_medical3d.cnn import ResNet3D, ResUNet, SegResNet, UNet
+from unlabeled_medical3d.cswin import CSwinUNet
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders import ViT3D
 from unlabeled_medical3d.exporting import native
+from unlabeled_medical3d.features import map_rows
+from unlabeled_medical3d.slicewise import Slices
 from unlabeled_medical3d.swin import SwinUNETR
 
 SPEC = VolumeSpec(1, (32, 32, 32))
@@ -107,3 +110,37 @@ def test_the_global_generator_is_left_alone(tmp_path):
     torch.manual_seed(3)
     native(encoder, SPEC, tmp_path)
     assert torch.equal(torch.rand(2), expected)
+
+
+PROGRAM_ALONE = """
+import sys
+import torch
+
+for folder in {folders!r}:
+    names = {{}}
+    with torch.no_grad():
+        exec(open(folder + "/run.py").read(), names)
+    torch.save(names["cells"], folder + "/found.pt")
+assert not [name for name in sys.modules if name.startswith(("unlabeled", "monai", "timm"))]
+"""
+
+
+def test_what_monai_has_no_class_for_loads_in_torch_alone(tmp_path):
+    torch.manual_seed(1)
+    kinds = {"cswin": CSwinUNet(SPEC), "slices": Slices("resnet10t", SPEC, step=8)}
+    images = torch.randn(3, 1, 32, 32, 32)
+    for name, encoder in kinds.items():
+        lines = native(encoder.eval(), SPEC, tmp_path / name)
+        torch.save(images, tmp_path / name / "x.pt")
+        body = lines.replace(
+            "cells =", f"x = torch.load({str(tmp_path / name / 'x.pt')!r}, weights_only=True)\ncells ="
+        )
+        (tmp_path / name / "run.py").write_text(body)
+    program = PROGRAM_ALONE.format(folders=[str(tmp_path / name) for name in kinds])
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name, encoder in kinds.items():
+        found = torch.load(tmp_path / name / "found.pt", weights_only=True)
+        with torch.no_grad():
+            out = encoder(View(VolumeBatch(torch.arange(3), images, torch.eye(4).repeat(3, 1, 1)), "clean"))
+        torch.testing.assert_close(map_rows(found), out.tokens, atol=1e-4, rtol=1e-4)

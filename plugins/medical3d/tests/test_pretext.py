@@ -8,19 +8,23 @@ import pytest
 import torch
 
 from unlabeled.draw import Draw
+from unlabeled.errors import UsageError
 from unlabeled_medical3d.data import Phantoms, VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders import ViT3D
-from unlabeled_medical3d.pretext import FusionViews, VoCoViews, base_boxes, mirrored
+from unlabeled_medical3d.pretext import FusionViews, VoCoViews, base_boxes
 from unlabeled_medical3d.targets import MultiBlock
 from unlabeled_medical3d.views import Clean
 
 
 @pytest.fixture(scope="module")
 def data():
-    return Phantoms(None, count=6, size=(16,), spacing=(5.0,))
+    made = Phantoms(None, count=6, size=(16,), spacing=(5.0,))
+    made.bring(("partner",))
+    return made
 
 
 def made(data, views, ids=(0, 1, 2, 3)):
+    data.bring(getattr(views, "asks", ()))
     batch = data.__getitems__(ids)
     return views(batch, Draw(7, 0, batch.ids))
 
@@ -62,10 +66,36 @@ def test_fused_volumes_lie_between_their_two_parts(data):
     torch.testing.assert_close(source.batch.images[whole], front.batch.images[whole])
 
 
-def test_mirroring_flips_the_named_axes():
-    x = torch.arange(8.0).reshape(1, 1, 2, 2, 2)
-    flips = torch.tensor([[True, False, True]])
-    assert torch.equal(mirrored(x, flips), x.flip(2, 4))
+def test_the_background_is_another_volume(data):
+    batch = data.__getitems__((0, 1, 2, 3))
+    assert batch.partners is not None
+    assert not bool((batch.partners.ids == batch.ids).any())
+    views = FusionViews(data.spec, levels=1, blocks=(1, 1), least=2, most=0.3)
+    source, target = views(batch, Draw(7, 0, batch.ids))
+    plain = target.batch.images == 0  # where all is background
+    other = views(replace(batch, images=[x * 0 for x in batch.images]), Draw(7, 0, batch.ids))[0]
+    assert torch.equal(source.batch.images[plain], other.batch.images[plain])
+    assert not torch.equal(source.batch.images, other.batch.images)
+
+
+def test_a_partner_follows_from_sample_and_epoch_and_is_never_held_out(data):
+    ids = torch.arange(6)
+    first = data.partner_of(ids, 0)
+    assert torch.equal(data.partner_of(ids[2:4], 0), first[2:4])
+    assert not torch.equal(torch.stack([data.partner_of(ids, n) for n in range(5)]), first.expand(5, -1))
+    assert not bool(data.test[first].any())
+    assert bool((first != ids).all())
+
+
+def test_fusion_without_partners_is_refused(data):
+    batch = replace(data.__getitems__((0,)), partners=None)
+    with pytest.raises(ValueError, match="bring"):
+        FusionViews(data.spec, least=2)(batch, Draw(0, 0, batch.ids))
+
+
+def test_partners_are_all_that_volumes_bring():
+    with pytest.raises(UsageError, match="neighbors"):
+        Phantoms(None, count=4).bring(("neighbors",))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from unlabeled_medical3d.data import Phantoms
+from unlabeled_medical3d.pretext import FusionViews
 from unlabeled_medical3d.preview import planes, preview_views
 from unlabeled_medical3d.views import SimCLR
 
@@ -34,6 +35,11 @@ def test_the_picture_has_a_row_a_sample_and_a_column_a_view(tmp_path):
     assert len(np.unique(picture)) > 50
     again = preview_views(data, SimCLR(data.spec), tmp_path / "again.png", n=2)
     assert out.read_bytes() == again.read_bytes()
+
+
+def test_views_that_ask_for_partners_get_them(tmp_path):
+    data = Phantoms(None, count=8)
+    assert preview_views(data, FusionViews(data.spec), tmp_path / "fused.png", n=2).is_file()
 
 
 def test_wrong_targets_are_named(tmp_path):

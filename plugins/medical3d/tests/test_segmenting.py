@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import unlabeled
 from unlabeled.cli.main import main
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data import Phantoms
 from unlabeled_medical3d.encoders import ViT3D
-from unlabeled_medical3d.segmenting import Curves, Segment, crops, fit, make, one_crop, score, segment
+from unlabeled_medical3d.segmenting import Curves, Segment, crops, decoder_of, fit, make, one_crop, score, segment
 from unlabeled_medical3d.voxels import with_labels
 
 
@@ -61,7 +62,7 @@ def test_heads_start_alike_and_the_encoder_is_a_copy(data):
 
 
 def test_training_fits_what_it_sees(data):
-    settings = Segment(steps=40, batch_size=2, lr=3e-3, jitter=0.0)
+    settings = Segment(steps=40, batch_size=2, lr=(3e-3,), jitter=0.0)
     model = make(encoder(data), data.spec, len(data.regions), settings, 0)
     ids = torch.tensor([0, 1])
     before = score(model, data, ids, settings, "cpu")["dice"]
@@ -85,7 +86,7 @@ def test_the_table_has_a_row_each_and_says_its_spec():
     text = Curves(Segment(seeds=(0, 1)), "some scans", ("background", "organ"), 10, 4, scores).text()
     assert "60.0 ± 14.1" in text
     assert "HD95 mm" in text
-    assert "segment-1: light head, 300 steps of 4 crops" in text
+    assert "segment-2: auto head, 300 steps of 4 crops" in text
     assert "labels organ" in text
 
 
@@ -96,6 +97,8 @@ def test_the_table_has_a_row_each_and_says_its_spec():
         ({"overlap": 1.0}, "overlap is 1.0"),
         ({"volumes": ()}, "at least one each"),
         ({"nonsense": 1}, "nonsense"),
+        ({"lr": ()}, "at least one each"),
+        ({"lr": (1e-3, -1.0)}, "lr 1 is -1.0"),
     ],
 )
 def test_bad_settings_are_named(given, message):
@@ -126,9 +129,30 @@ def test_the_command_from_end_to_end(tmp_path, capsys):
     assert "k = 2" in out
     assert "k = 100" not in out
     found = json.loads((tmp_path / "run" / "segment.json").read_text())
-    assert found["spec"] == "segment-1"
+    assert found["spec"] == "segment-2"
     assert set(found["scores"]) == {"from scratch", "pre-trained"}
     assert main(["medical3d", "segment"]) == 2
     assert main(f"medical3d segment {run} --volums 3".split()) == 2
     assert main(["medical3d", "segment", "--help"]) == 0
     assert "--volumes" in capsys.readouterr().out
+
+
+def test_both_halves_of_a_unet_are_taken_over_and_rates_are_tried_on_train(tmp_path, capsys):
+    run = tmp_path / "run"
+    small = "--data.count 12 --data.size 16 --data.spacing 5 --encoder.width 4"
+    assert main(f"medical3d pretrain models_genesis --steps 2 --batch-size 4 --out {run} {small}".split()) == 0
+    loaded = unlabeled.load(run)
+    decoder = decoder_of(loaded)
+    data = loaded.data()
+    model = make(loaded.encoder, loaded.spec, 5, Segment(), 0, decoder)
+    own = model.head.state_dict()
+    assert {name for name in own if not name.startswith("output_block")} == set(decoder)
+    assert all(torch.equal(own[name], value) for name, value in decoder.items())
+    assert not torch.equal(make(loaded.encoder, loaded.spec, 5, Segment(), 0).head.state_dict()[next(iter(decoder))],
+                           next(iter(decoder.values())))  # fmt: skip
+    found = segment(loaded, data, volumes=(1, 2), seeds=(0,), steps=1, batch_size=1, lr=(1e-3, 1e-2), validation=2)
+    assert set(found.tried["from scratch"]) == {"0.001", "0.01"}
+    assert all(rate in (1e-3, 1e-2) for rate in found.lr.values())
+    assert "(pre-trained)" in found.text()
+    with pytest.raises(UsageError, match="--validation 9"):
+        segment(loaded, data, volumes=(2,), seeds=(0,), steps=1, lr=(1e-3, 1e-2), validation=9)

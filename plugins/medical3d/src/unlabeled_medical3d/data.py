@@ -21,9 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.draw import Draw
+from unlabeled.errors import UsageError
 from unlabeled_medical3d.intensity import Modality, foreground_points, scale
 from unlabeled_medical3d.spatial import resample, resampled_affine, to_ras
 
+PARTNER = 1110  # purpose of a draw
 CT_WINDOW = (-160.0, 240.0)  # Hounsfield units: soft tissue
 PERCENTILES = (0.5, 99.5)
 
@@ -59,8 +62,8 @@ class VolumeBatch:
     """``ids[B]``; ``images`` float32 ``[B, C, X, Y, Z]`` where all are of one size, else a list of ``[C, X, Y, Z]``.
 
     ``affine[B, 4, 4]`` float64 maps voxels to mm, RAS. ``foreground[B, K, 3]`` are voxels inside what is not air, for
-    crops; None in views. ``bad`` names samples that could not be read, with the reason; the next readable sample
-    stands in for each, under its own id.
+    crops; None in views. ``partners``: another volume for each, where views ask for one. ``bad`` names samples that
+    could not be read, with the reason; the next readable sample stands in for each, under its own id.
     """
 
     ids: Tensor
@@ -68,6 +71,7 @@ class VolumeBatch:
     affine: Tensor
     foreground: Tensor | None = None
     bad: tuple[tuple[str, str], ...] = ()
+    partners: VolumeBatch | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -80,6 +84,7 @@ class VolumeBatch:
             affine=self.affine[samples],
             foreground=None if self.foreground is None else self.foreground[samples],
             bad=(),
+            partners=None if self.partners is None else self.partners[samples],
         )
 
     def to(self, device: torch.device | str) -> Self:
@@ -92,7 +97,15 @@ class VolumeBatch:
     def _each(self, move: Any) -> Self:
         images = move(self.images) if isinstance(self.images, Tensor) else [move(x) for x in self.images]
         foreground = None if self.foreground is None else move(self.foreground)
-        return replace(self, ids=move(self.ids), images=images, affine=move(self.affine), foreground=foreground)
+        partners = None if self.partners is None else self.partners._each(move)
+        return replace(
+            self,
+            ids=move(self.ids),
+            images=images,
+            affine=move(self.affine),
+            foreground=foreground,
+            partners=partners,
+        )
 
 
 def collate(images: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
@@ -150,6 +163,28 @@ def batch_of(ids: Sequence[int] | Tensor, volumes: Sequence[Volume], bad: Any = 
     )
 
 
+class Partners:
+    """What views ask for beside each sample: ``partner``, another volume of the data set."""
+
+    test: Tensor | None
+    _partners = False
+
+    def bring(self, asks: Sequence[str]) -> None:
+        """Called by core with what views ask for; batches then carry it."""
+        unknown = set(asks) - {"partner"}
+        if unknown:
+            raise UsageError(f"the views ask for {', '.join(sorted(unknown))}; volumes bring a partner alone")
+        self._partners = True
+
+    def partner_of(self, ids: Tensor, epoch: int) -> Tensor:
+        """The sample that accompanies each in this epoch: never itself, and never one held out."""
+        pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]  # type: ignore[arg-type]
+        if len(pool) < 2:
+            return ids
+        chosen = pool[Draw(0, epoch, ids).integers(1, PARTNER, len(pool) - 1)[:, 0]]
+        return torch.where(chosen == ids, pool[-1], chosen)
+
+
 class Memory:
     """The volumes used last, up to ``most`` MiB of them, in this process."""
 
@@ -184,7 +219,7 @@ ORGANS = {  # center in mm from the middle of the box, half axes in mm, Hounsfie
 KINDS = ("plain", "large liver", "one kidney")
 
 
-class Phantoms:
+class Phantoms(Partners):
     """Generated CT of ellipsoid organs with voxel labels; the last quarter is the test. No download.
 
     Each is scanned with its own spacing, orientation and noise, and stands, leans and is built a little differently;
@@ -232,7 +267,11 @@ class Phantoms:
         return found
 
     def __getitems__(self, indices: Sequence[int]) -> VolumeBatch:
-        return batch_of(indices, [self._volume(int(n)) for n in indices])
+        found = batch_of(indices, [self._volume(int(n)) for n in indices])
+        if not self._partners:
+            return found
+        others = self.partner_of(found.ids, getattr(indices, "epoch", 0))
+        return replace(found, partners=batch_of(others, [self._volume(n) for n in others.tolist()]))
 
     def masks(self, indices: Sequence[int]) -> list[Tensor]:
         """Voxel labels ``int64[X, Y, Z]`` of each."""

@@ -4,10 +4,14 @@
 to: the encoder's own class where MONAI has one (ViT, ResNet), else the whole segmentation network (Swin UNETR, DynUNet,
 SegResNet), of which the encoder is a part. A ViT with patches of 16 is also placed in a UNETR, as
 ``models/segmentation.pt``. What pre-training never saw, the decoder, has MONAI's first weights from a fixed seed.
+
+An encoder that MONAI has no class for (cross-shaped windows, timm on slices) is written as ``models/model.pt2``, a
+program of ``torch.export`` that torch alone loads.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,7 +20,7 @@ from typing import Any
 
 import torch
 from monai.networks import nets
-from torch import nn
+from torch import Tensor, nn
 
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data import VolumeSpec
@@ -96,10 +100,46 @@ def snippet(blueprint: Blueprint, spec: VolumeSpec, folder: str) -> str:
             f"model = nets.{name}({arguments})",
             f"model.load_state_dict(torch.load({f'{folder}/models/model.pt'!r}, weights_only=True))",
             "model.eval()",
-            f"# x: float [B, {spec.channels}, {', '.join(map(str, spec.size))}], RAS axes,",
-            f"# voxels of {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm; CT window to -1..1, MR z-scored",
+            *_wants(spec),
             blueprint.features,
         )
+    )
+
+
+class _LastMap(nn.Module):
+    """Images to the map that rows are taken from."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.encoder.stages(images)[-1]
+        return out
+
+
+def _program(encoder: Any, spec: VolumeSpec, folder: Path) -> str:
+    """Write ``models/model.pt2``; the lines that load it with torch alone."""
+    (folder / "models").mkdir(parents=True, exist_ok=True)
+    model = _LastMap(copy.deepcopy(encoder).cpu().eval())
+    images = torch.zeros(2, spec.channels, *spec.size)
+    program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    torch.export.save(program, folder / "models" / "model.pt2")
+    return "\n".join(
+        (
+            "import torch",
+            "",
+            f"model = torch.export.load({f'{folder}/models/model.pt2'!r}).module()",
+            *_wants(spec),
+            "cells = model(x)  # [B, D, x, y, z]",
+        )
+    )
+
+
+def _wants(spec: VolumeSpec) -> tuple[str, str]:
+    return (
+        f"# x: float [B, {spec.channels}, {', '.join(map(str, spec.size))}], RAS axes,",
+        f"# voxels of {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm; CT window to -1..1, MR z-scored",
     )
 
 
@@ -108,7 +148,7 @@ def native(encoder: Any, spec: VolumeSpec, folder: Path) -> str:
     folder = Path(folder)
     blueprint: Blueprint = encoder.blueprint
     if not blueprint.name and not blueprint.whole:
-        raise UsageError(f"MONAI has no network like {type(encoder).__name__}; --to onnx takes any encoder")
+        return _program(encoder, spec, folder)
     if blueprint.name:
         _save(folder, encoder, blueprint.name, blueprint.kwargs, "", "model")
     if blueprint.whole:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled_medical3d.crops import box_affine, cut, overlap, random_boxes, volume_sizes
+from unlabeled_medical3d.crops import box_affine, cut, mirror_, overlap, random_boxes, volume_sizes
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
 
 PLACE, COUNT, SIDE, LEVEL, FLIP = range(1100, 1105)  # purposes
@@ -74,11 +74,10 @@ class VoCoViews:
 
 
 class FusionViews:
-    """A crop fused into another crop of the same volume, block by block, and the coefficients.
+    """A crop fused into a crop of another volume, block by block, and the coefficients.
 
     The source view is coefficient * foreground + (1 - coefficient) * background, the target view the coefficients, in
-    every channel. Differs: foreground and background come from one volume, the background mirrored at random, so that
-    a sample does not depend on its batch.
+    every channel. The other volume is drawn by sample and epoch, whatever the batch; both are mirrored at random.
 
     Args:
         levels: K in the paper: coefficients are 0, 1/K, ..., 1.
@@ -103,20 +102,29 @@ class FusionViews:
         self.spec, self.levels, self.blocks, self.least, self.most = spec, levels, blocks, least, most
         self.roles = ("source", "target")
         self.params = ("box",)
+        self.asks = ("partner",)
 
     def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
-        sizes, size, draw = volume_sizes(batch.images), self.spec.size, draw.to("cpu")
-        extent = sizes.new_tensor(size).expand_as(sizes)
-        points = None if batch.foreground is None else batch.foreground.cpu()
-        front = random_boxes(draw.at(0), sizes, extent, points, 0.5)
-        back = random_boxes(draw.at(1), sizes, extent, points, 0.5)
-        background = mirrored(cut(batch.images, back, size), draw.bernoulli(3, FLIP, 0.5))
+        if batch.partners is None:
+            raise ValueError("volumes are fused with others: call the data's bring(('partner',)) first")
+        draw = draw.to("cpu")
+        foreground, affine, front = self._crop(batch, draw.at(0))
+        background = self._crop(batch.partners, draw.at(1))[0]
         share = self.coefficients(draw).to(background.device)
-        fused = share * cut(batch.images, front, size) + (1 - share) * background
-        affine, box = box_affine(batch.affine, front, size), front.to(batch.ids.device)
+        fused = share * foreground + (1 - share) * background
+        box = front.to(batch.ids.device)
         target = share.expand_as(fused).contiguous()
         made = (("source", fused), ("target", target))
         return [View(VolumeBatch(batch.ids, x, affine), role, params={"box": box}) for role, x in made]
+
+    def _crop(self, batch: VolumeBatch, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """A random crop of each volume, mirrored where the data has no sides, its affine and its box."""
+        sizes = volume_sizes(batch.images)
+        points = None if batch.foreground is None else batch.foreground.cpu()
+        boxes = random_boxes(draw, sizes, sizes.new_tensor(self.spec.size).expand_as(sizes), points, 0.5)
+        images = cut(batch.images, boxes, self.spec.size)
+        affine = box_affine(batch.affine, boxes, self.spec.size)
+        return images, mirror_(images, affine, draw.bernoulli(3, FLIP, 0.5 if self.spec.mirror else 0.0)), boxes
 
     def coefficients(self, draw: Draw) -> Tensor:
         """``float32[B, 1, X, Y, Z]``: later blocks cover earlier ones; 0 where no block is."""
@@ -133,11 +141,3 @@ class FusionViews:
             for (x, y, z), (i, j, k), value in zip(start[n, :blocks].tolist(), stop, level[n].tolist()):
                 out[n, 0, x:i, y:j, z:k] = value / self.levels
         return out
-
-
-def mirrored(images: Tensor, flips_B3: Tensor) -> Tensor:
-    """Each volume mirrored along the axes where ``flips`` is True."""
-    for axis in range(3):
-        chosen = flips_B3[:, axis].view(-1, 1, 1, 1, 1).to(images.device)
-        images = torch.where(chosen, images.flip(axis + 2), images)
-    return images

@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from unlabeled.build import bring
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
 from unlabeled_medical3d.views import Clean
@@ -37,6 +38,7 @@ def preview_views(data: Any, views: Views, out_png: str | Path, *, n: int = 4, s
         raise ValueError(f"n is {n}; it must be at least 1")
     if out.suffix.lower() != ".png":
         raise ValueError(f"{out} must end in .png")
+    bring(data, views)
     count = min(n, len(data))
     batch = data.__getitems__([number * len(data) // count for number in range(count)])
     draw = Draw(seed, 0, batch.ids)

@@ -1,10 +1,12 @@
-"""Few-label fine-tuning for voxel segmentation, from the pre-trained encoder and, under the same recipe, from scratch.
+"""Few-label fine-tuning for voxel segmentation, from the pre-trained weights and, under the same recipe, from scratch.
 
-``unlabeled medical3d segment RUN --data PATH --volumes 3,6,12,24``. Frozen as ``segment-1``: encoder and head are
+``unlabeled medical3d segment RUN --data PATH --volumes 3,6,12,24``. Frozen as ``segment-2``: encoder and head are
 trained on random crops (AdamW, weight decay 0.05 on matrices, warm-up over a tenth of the steps, cosine to 0, gradient
-norm at most 1, cross-entropy + Dice), and scored on whole test volumes by sliding windows. Nothing is chosen on test.
-Both rows see the same volumes, crops and head weights; the first k volumes of a seed are a part of its first 2k. Splits
-are by patient wherever the data knows patients.
+norm at most 1, cross-entropy + Dice), and scored on whole test volumes by sliding windows. Of several learning rates,
+each row takes the one that does best on train volumes outside its k; nothing is chosen on test. Where pre-training
+trained the upward half of a U-Net too, the pre-trained row starts from both halves (Models Genesis, Volume Fusion).
+Both rows see the same volumes, crops and first weights of what pre-training left out; the first k volumes of a seed
+are a part of its first 2k. Splits are by patient wherever the data knows patients.
 
     # k labeled volumes, K classes, B crops of a step
 """
@@ -15,7 +17,7 @@ import copy
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.build import build_encoder
+from unlabeled.build import build_untrained
 from unlabeled.checkpoint import write_json
 from unlabeled.contract import Data
 from unlabeled.draw import Draw, Purpose
@@ -31,6 +33,7 @@ from unlabeled.errors import RunError, UsageError, above, within
 from unlabeled.finetuning import APART, factor
 from unlabeled.probes.embedding import evaluating
 from unlabeled.probes.splits import shuffled, split
+from unlabeled.runs import LAST
 from unlabeled_medical3d.data import VolumeSpec
 from unlabeled_medical3d.voxels import (
     SCORES,
@@ -46,9 +49,11 @@ from unlabeled_medical3d.voxels import (
 if TYPE_CHECKING:
     from unlabeled.api import Pretrained
 
-SPEC = "segment-1"
+SPEC = "segment-2"
 FILE = "segment.json"
 ROWS = ("from scratch", "pre-trained")
+HALF = "objective.painter.up."  # where a checkpoint has the upward half
+LAST_LAYER = "output_block."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +65,17 @@ class Segment:
         seeds: of the labeled volumes, crops, head and scratch weights; a run for each.
         steps: optimizer steps of a run, the same for every k.
         batch_size: crops per step.
-        lr: greatest learning rate.
-        head: light, a small decoder that also sees the image; linear, one map from a row to its cube.
+        lr: greatest learning rate; of several, each row takes the one that does best on validation volumes.
+        validation: train volumes outside the k that learning rates are chosen on, by the first seed, at the middle k.
+        head: unet, skips of every stage, where the encoder has stages; light, a small decoder that also sees the image;
+            linear, one map from a row to its cube; auto = unet where it can be, else light.
+        decoder: start from the pre-trained decoder too, where the run has trained a unet's.
         frozen: train the head alone.
         jitter: each crop is scaled by 1 +- this and shifted by +- this, in deviations.
         overlap: of neighboring windows at test, in [0, 1).
         tolerance: mm within which a surface counts as found.
         test: most test volumes that are scored; 0 = all.
+        precision: of forward passes, 32 or bf16.
         device: auto, cpu, cuda, ...
     """
 
@@ -74,19 +83,26 @@ class Segment:
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 300
     batch_size: int = 4
-    lr: float = 1e-3
-    head: Literal["linear", "light"] = "light"
+    lr: tuple[float, ...] = (3e-3,)
+    validation: int = 20
+    head: Literal["auto", "unet", "light", "linear"] = "auto"
+    decoder: bool = True
     frozen: bool = False
     jitter: float = 0.1
     overlap: float = 0.5
     tolerance: float = 1.0
     test: int = 0
+    precision: Literal["32", "bf16"] = "32"
     device: str = "auto"
+
+    def autocast(self, device: str) -> torch.autocast:
+        """What forward passes run under."""
+        return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Scores by row, k and seed."""
+    """Scores by row, k and seed; by row, the learning rate that it took, and the validation Dice of those it tried."""
 
     settings: Segment
     data: str
@@ -94,6 +110,8 @@ class Curves:
     train: int
     test: int
     scores: dict[str, dict[int, list[dict[str, float]]]] = field(default_factory=dict)
+    lr: dict[str, float] = field(default_factory=dict)
+    tried: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``segment.json``."""
@@ -116,16 +134,27 @@ class Curves:
                 lines.append(f"{row:<26}" + "".join(f"{cell:>14}" for cell in cells))
             lines.append("")
         s = self.settings
+        rates = " and ".join(f"{rate:g} ({row})" for row, rate in self.lr.items()) or f"{s.lr[0]:g}"
         lines.append(f"data: {self.data}; {self.train} train, {self.test} test; labels {', '.join(self.regions[1:])}")
         lines.append(
             f"{SPEC}: {s.head} head{', encoder frozen' if s.frozen else ''}, {s.steps} steps of {s.batch_size} crops, "
-            f"AdamW lr {s.lr:g}, windows overlap {s.overlap:g}, seeds {', '.join(map(str, s.seeds))}; ± over seeds"
+            f"AdamW lr {rates}, windows overlap {s.overlap:g}, seeds {', '.join(map(str, s.seeds))}; ± over seeds"
         )
         return "\n".join(lines)
 
 
-def segment(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda line: None, **given: Any) -> Curves:
-    """Fine-tune ``run`` and a fresh encoder on k labeled volumes each, and score both; writes ``segment.json``."""
+def segment(
+    run: Pretrained,
+    data: Data,
+    *,
+    rates: Mapping[str, float] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    **given: Any,
+) -> Curves:
+    """Fine-tune ``run`` and a fresh encoder on k labeled volumes each, and score both; writes ``segment.json``.
+
+    ``rates``: the learning rate of each row, as another call has found them; none is then tried.
+    """
     from unlabeled.api import pick_device
 
     settings = _checked(given)
@@ -140,32 +169,77 @@ def segment(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda 
     counts = [k for k in sorted(set(settings.volumes)) if k <= len(train)]
     if not counts:
         raise UsageError(f"--volumes {settings.volumes}: train has {len(train)} volumes")
+    trying = ROWS if len(settings.lr) > 1 and rates is None else ()
+    if trying and max(counts) + settings.validation > len(train):
+        raise UsageError(f"--validation {settings.validation}: train has {len(train)} volumes, {max(counts)} are taken")
+    given_decoder = decoder_of(run) if settings.decoder else {}
     scores: dict[str, dict[int, list[dict[str, float]]]] = {row: {k: [] for k in counts} for row in ROWS}
+    tried: dict[str, dict[str, float]] = {}
+    chosen = dict.fromkeys(ROWS, settings.lr[0]) | dict(rates or {})
+
+    def model_of(row: str, seed: int) -> Segmenter:
+        assert run.config is not None
+        fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
+        known = row == ROWS[1]
+        encoder = run.encoder if known else build_untrained(fresh, run.spec, run.encoder)
+        return make(encoder, run.spec, len(regions), settings, seed, given_decoder if known else {}).to(device)
+
     with torch.random.fork_rng():  # the caller's generator stays as it is
+        for row in trying:
+            order, k = train[shuffled(train, settings.seeds[0])], counts[(len(counts) - 1) // 2]
+            tried[row] = {}
+            for rate in settings.lr:
+                model = model_of(row, settings.seeds[0])
+                fit(model, data, order[:k], settings, settings.seeds[0], device, rate)
+                found = score(model, data, order[len(order) - settings.validation :], settings, device)
+                tried[row][f"{rate:g}"] = found["dice"]
+                say(f"{row}, k = {k}, lr {rate:g}: Dice {100 * found['dice']:.1f} % of validation volumes")
+            chosen[row] = max(settings.lr, key=lambda rate: tried[row][f"{rate:g}"])
         for seed in settings.seeds:
             order = train[shuffled(train, seed)]
-            fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
             for k in counts:
-                for row, encoder in zip(ROWS, (build_encoder(fresh, run.spec), run.encoder), strict=True):
-                    model = make(encoder, run.spec, len(regions), settings, seed).to(device)
-                    fit(model, data, order[:k], settings, seed, device)
+                for row in ROWS:
+                    model = model_of(row, seed)
+                    fit(model, data, order[:k], settings, seed, device, chosen[row])
                     found = score(model, data, test, settings, device)
                     scores[row][k].append(found)
                     say(f"{row}, k = {k}, seed {seed}: Dice {100 * found['dice']:.1f} %")
-    out = Curves(settings, data.describe(), regions, len(train), len(test), scores)
+    out = Curves(settings, data.describe(), regions, len(train), len(test), scores, chosen, tried)
     write_json(run.folder / FILE, out.to_dict())
     return out
 
 
-def make(encoder: Any, spec: VolumeSpec, classes: int, settings: Segment, seed: int) -> Segmenter:
-    """A copy of ``encoder`` under a head whose weights follow from ``seed`` alone."""
+def decoder_of(run: Pretrained) -> dict[str, Tensor]:
+    """Weights of the upward half that a run trained beside its encoder, without the last layer; empty without one."""
+    file = run.folder / LAST
+    if not file.is_file():
+        return {}
+    state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    found = {name.removeprefix(HALF): value for name, value in state.items() if name.startswith(HALF)}
+    return {name: value for name, value in found.items() if not name.startswith(LAST_LAYER)}
+
+
+def make(
+    encoder: Any,
+    spec: VolumeSpec,
+    classes: int,
+    settings: Segment,
+    seed: int,
+    decoder: Mapping[str, Tensor] | None = None,
+) -> Segmenter:
+    """A copy of ``encoder`` under a head whose weights follow from ``seed``, but for those that ``decoder`` has."""
     torch.manual_seed(seed)
     model = Segmenter(copy.deepcopy(encoder), spec, classes, settings.head)
     model.encoder.requires_grad_(not settings.frozen)
+    if model.kind == "unet" and decoder:
+        missing = model.head.load_state_dict(decoder, strict=False).missing_keys
+        assert all(name.startswith(LAST_LAYER) for name in missing), missing
     return model
 
 
-def fit(model: Segmenter, data: Any, ids: Tensor, settings: Segment, seed: int, device: str) -> None:
+def fit(
+    model: Segmenter, data: Any, ids: Tensor, settings: Segment, seed: int, device: str, lr: float | None = None
+) -> None:
     """Train ``model`` in place on crops of the labeled volumes ``ids[k]``."""
     batch = data.__getitems__(ids.tolist())
     images, masks = [x.to(device) for x in batch.images], [m.to(device) for m in data.masks(batch.ids.tolist())]
@@ -174,15 +248,18 @@ def fit(model: Segmenter, data: Any, ids: Tensor, settings: Segment, seed: int, 
         {"params": [p for p in weights if p.ndim > 1], "weight_decay": 0.05},
         {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr)
+    lr = lr or settings.lr[0]
+    optimizer = torch.optim.AdamW(groups, lr=lr)
     model.train()
     if settings.frozen:
         model.encoder.eval()
     for step in range(settings.steps):
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * factor(step, settings.steps)
+            group["lr"] = lr * factor(step, settings.steps)
         x, y = crops(images, masks, model.spec.size, settings, seed, step)
-        loss = segmentation_loss(model(x), y)
+        with settings.autocast(device):
+            logits = model(x)
+        loss = segmentation_loss(logits, y)
         if not math.isfinite(loss.item()):
             raise RunError(f"fine-tuning diverged in step {step + 1}: the loss is {loss.item()}; lower --lr")
         optimizer.zero_grad()
@@ -227,12 +304,12 @@ def one_crop(image: Tensor, mask: Tensor, size: Sequence[int], at: Sequence[floa
 def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: str) -> dict[str, float]:
     """Mean scores of whole test volumes."""
     found = []
-    with evaluating(model):
+    with evaluating(model), settings.autocast(device):
         for number in ids.tolist():
             batch = data.__getitems__([number])
             (mask,) = data.masks(batch.ids.tolist())
             logits = slide(model, batch.images[0].to(device), model.spec.size, overlap=settings.overlap)
-            guess = logits.argmax(0).cpu()
+            guess = logits.float().argmax(0).cpu()
             found.append(voxel_scores(guess, mask, model.spec.spacing, len(data.regions), settings.tolerance))
     scores = mean_scores(found)
     if set(scores) != set(SCORES):
@@ -243,13 +320,14 @@ def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: s
 def _checked(given: dict[str, Any]) -> Segment:
     try:
         settings = Segment(**given)
-        above(0, steps=settings.steps, batch_size=settings.batch_size, lr=settings.lr)
+        above(0, steps=settings.steps, batch_size=settings.batch_size, validation=settings.validation)
+        above(0, **{f"lr {n}": rate for n, rate in enumerate(settings.lr)})
         above(-1, test=settings.test)
         within(0, 0.95, overlap=settings.overlap)
         within(0, 1, jitter=settings.jitter)
     except (TypeError, ValueError) as error:
         raise UsageError(f"segment: {error}") from error
-    if not settings.seeds or not settings.volumes or min(settings.volumes) < 1:
+    if not settings.lr or not settings.seeds or not settings.volumes or min(settings.volumes) < 1:
         raise UsageError(f"segment: volumes {settings.volumes} and seeds {settings.seeds}: at least one each, k from 1")
     return settings
 

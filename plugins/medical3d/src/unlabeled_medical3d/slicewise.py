@@ -69,7 +69,7 @@ class Slices(MapEncoder):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         maps = self.model(to_slices(images, self.step))[: len(self.strides)]
-        return [from_slices(x, len(images)) for x in maps]
+        return [from_slices(x, images.shape[0]) for x in maps]
 
 
 def _features(name: str, spec: VolumeSpec, pretrained: bool) -> tuple[Any, list[int], list[int]]:

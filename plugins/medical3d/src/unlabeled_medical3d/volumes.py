@@ -24,7 +24,7 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
 from unlabeled.files import check_bad
 from unlabeled_medical3d.cache import Cache, default_folder, digest
-from unlabeled_medical3d.data import Memory, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
+from unlabeled_medical3d.data import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
 from unlabeled_medical3d.errors import VolumeError
 from unlabeled_medical3d.intensity import Modality, guess_modality
 from unlabeled_medical3d.nifti import Header
@@ -36,7 +36,7 @@ TEST_SHARE = 5  # one patient in so many, where patients have several volumes an
 LOOKED_AT = 16  # masks that the names of regions are found from
 
 
-class Volumes:
+class Volumes(Partners):
     """Volumes of a user: NIfTI (``.nii``, ``.nii.gz``), DICOM series, ``.npz``; in folders, zips or a CSV.
 
     Args:
@@ -148,7 +148,13 @@ class Volumes:
         """Samples ``indices``. One that cannot be used is replaced by the next that can, whose id it takes."""
         bad: dict[str, str] = {}
         found = [self._readable(int(index), bad) for index in indices]
-        return batch_of([number for number, _ in found], [volume for _, volume in found], tuple(bad.items()))
+        batch = batch_of([number for number, _ in found], [volume for _, volume in found], tuple(bad.items()))
+        if not self._partners:
+            return batch
+        others = self.partner_of(batch.ids, getattr(indices, "epoch", 0)).tolist()
+        beside = [self._readable(number, bad) for number in others]
+        partners = batch_of([number for number, _ in beside], [volume for _, volume in beside])
+        return replace(batch, partners=partners, bad=tuple(bad.items()))
 
     def masks(self, indices: Sequence[int]) -> list[Tensor]:
         """Voxel labels ``int64[X, Y, Z]`` of each, on the grid of its image; ``ValueError`` for one without labels."""

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, View
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.grids import cube_sides, dense_map, uncubes
+from unlabeled_medical3d.upward import Upward, climbs, maps_of
 
-Kind = Literal["linear", "light"]
+Kind = Literal["auto", "unet", "linear", "light"]
 SCORES = ("dice", "hd95", "surface_dice")
 
 
@@ -78,19 +79,32 @@ HEADS: dict[str, Any] = {"linear": LinearHead, "light": LightHead}
 
 
 class Segmenter(nn.Module):
-    """An encoder with a head: normalized images ``[B, C, X, Y, Z]`` of the spec's size to logits ``[B, K, ...]``."""
+    """An encoder with a head: normalized images ``[B, C, X, Y, Z]`` of the spec's size to logits ``[B, K, ...]``.
+
+    ``unet`` climbs up on the maps of every stage; ``auto`` is that where the encoder has them, else ``light``.
+    """
 
     def __init__(self, encoder: Any, spec: VolumeSpec, classes: int, kind: Kind) -> None:
         super().__init__()
         self.encoder, self.spec = encoder, spec
+        self.kind = ("unet" if climbs(encoder) else "light") if kind == "auto" else kind
+        self.head: Any
+        if self.kind == "unet":
+            self.head = Upward(encoder, classes)
+            return
         grid = encoder.layout(batch_of(torch.zeros(1, spec.channels, *spec.size))).grid
         if grid is None:
             raise ValueError("segmentation needs an encoder whose rows form a grid")
-        self.head = HEADS[kind](encoder.dim, classes, spec.size, grid, spec.channels)
+        self.head = HEADS[self.kind](encoder.dim, classes, spec.size, grid, spec.channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder(View(batch_of(images), "clean"))
-        logits: Tensor = self.head(features.tokens, features.layout, images)
+        view = View(batch_of(images), "clean")
+        logits: Tensor
+        if self.kind == "unet":
+            logits = self.head(maps_of(self.encoder, view), images)
+        else:
+            features = self.encoder(view)
+            logits = self.head(features.tokens, features.layout, images)
         return logits
 
 

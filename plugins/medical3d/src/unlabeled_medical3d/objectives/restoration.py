@@ -1,16 +1,17 @@
 """Models Genesis, https://arxiv.org/abs/1908.06912: restore a sub-volume from a distorted copy of it.
 
 The views distort (non-linear intensity, local shuffling, in- and out-painting); the objective is the mean squared error
-over all voxels. Differs: a decoder over the encoder's rows paints each row's cube, so that any encoder serves, where
-the paper trains the encoder and decoder of one U-Net.
+over all voxels. A whole U-Net is trained, encoder and decoder, as in the paper, where the encoder gives a map a stage.
+Differs: intensities keep the scale of their modality, and the last layer is linear, where the paper scales to 0..1 and
+ends in a sigmoid; of an encoder of one resolution (a ViT), a decoder over rows paints each row's cube.
 
-    # B volumes, T packed rows, W numbers of a cube
+    # B volumes, V numbers
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,12 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.heads import full
 from unlabeled.objectives.masked import union_mean
 from unlabeled_medical3d.grids import cubes
+from unlabeled_medical3d.objectives.painting import Painter
 
 
-def restoration_loss(painted_TW: Tensor, target_TW: Tensor, *, power: int = 2) -> Tensor:
-    """Mean over a cube of ``|painted - target| ** power``: ``[T]``."""
-    error = full(painted_TW) - full(target_TW)
+def restoration_loss(painted_BV: Tensor, target_BV: Tensor, *, power: int = 2) -> Tensor:
+    """Mean of ``|painted - target| ** power`` along the last axis: ``[B]``."""
+    error = full(painted_BV) - full(target_BV)
     return (error.square() if power == 2 else error.abs()).mean(-1)
 
 
@@ -35,32 +37,46 @@ def pairs_of(views: Sequence[View]) -> list[tuple[View, View]]:
     return list(zip(sources, targets, strict=True))
 
 
+def voxels_of(view: View) -> Tensor:
+    """``[B, C, X, Y, Z]``."""
+    batch: Any = view.batch
+    images: Tensor = batch.images
+    return images
+
+
 def target_cubes(encoder: Any, source: View, target: View) -> Tensor:
     """``[T, W]``: the target's voxels, cut as the encoder cuts the source."""
     layout = source.layout or encoder.layout(source.batch)
     assert layout.grid is not None, "restoration needs an encoder whose rows form a grid"
-    batch: Any = target.batch
-    return cubes(batch.images, layout.grid)
+    return cubes(voxels_of(target), layout.grid)
 
 
 class ModelsGenesis(nn.Module):
-    """Restore the target view from the source view; it has no settings: the views choose the distortions."""
+    """Restore the target view from the source view; the views choose the distortions.
 
-    def __init__(self, encoder: Any, decoder: MakeDecoder | None = None, content: int = 0) -> None:
+    Args:
+        paint: unet trains a decoder with skips beside the encoder; rows paints each row's cube; auto = unet where the
+            encoder gives a map a stage.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: MakeDecoder | None = None,
+        content: int = 0,
+        *,
+        paint: Literal["auto", "unet", "rows"] = "auto",
+    ) -> None:
         super().__init__()
-        if decoder is None or content < 1:
-            raise ValueError("genesis needs a decoder and the cubes tokenizer: choose them with --decoder, --tokenizer")
-        self.needs = Needs(views={"source": 1, "target": 1}, encoder=frozenset({"tokens"}))
-        self.decoder = decoder(dim=encoder.dim, width=content)
+        self.painter = Painter(encoder, decoder, content, encoder.spec.channels, paint)
+        self.needs = Needs(views={"source": 1, "target": 1}, encoder=self.painter.can)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        rows = []
-        for source, target in pairs_of(views):
-            features = encoder(source.clean())
-            rows.append(
-                restoration_loss(self.decoder(features.tokens, features.layout), target_cubes(encoder, source, target))
-            )
-        return Loss(union_mean(torch.cat(rows)))
+        found = [
+            restoration_loss(self.painter(encoder, source).flatten(1), voxels_of(target).flatten(1))
+            for source, target in pairs_of(views)
+        ]
+        return Loss(union_mean(torch.cat(found)))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Nothing to do: all state is trained by gradient."""

@@ -2,17 +2,18 @@
 
 A foreground is fused into a background in random blocks, with coefficients 0, 1/K, ..., 1; predicting the coefficient
 of each voxel is a segmentation task of K + 1 classes, trained with cross-entropy and Dice. The source view holds the
-fused volume, the target view the coefficients. Differs: the decoder over rows gives all classes of a row's cube at
-once, so any encoder serves; soft Dice is over the batch of one rank's samples, class by class and sample by sample, so
-that it does not depend on how samples are spread over ranks.
+fused volume, the target view the coefficients. A whole U-Net is trained, as in the paper, where the
+encoder gives a map a stage. Differs: soft Dice is taken class by class and sample by sample, so that it does not depend
+on how samples are spread over ranks; of an encoder of one resolution (a ViT), a decoder over rows gives the classes of
+each row's cube.
 
-    # B volumes, T rows, W numbers of a cube, K + 1 levels
+    # B volumes, V voxels, K + 1 levels
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,8 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import above
 from unlabeled.heads import full
 from unlabeled.objectives.masked import union_mean
-from unlabeled_medical3d.objectives.restoration import pairs_of, target_cubes
+from unlabeled_medical3d.objectives.painting import Painter
+from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 
 
 def fusion_loss(logits_BVK: Tensor, level_BV: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,28 +45,33 @@ class VolumeFusion(nn.Module):
     Args:
         levels: K in the paper: coefficients are 0, 1/K, ..., 1; as in the views.
         dice: weight of the Dice term beside the cross-entropy.
+        paint: unet trains a decoder with skips beside the encoder; rows paints each row's cube; auto = unet where the
+            encoder gives a map a stage.
     """
 
     def __init__(
-        self, encoder: Any, decoder: MakeDecoder | None = None, content: int = 0, *, levels: int = 4, dice: float = 1.0
+        self,
+        encoder: Any,
+        decoder: MakeDecoder | None = None,
+        content: int = 0,
+        *,
+        levels: int = 4,
+        dice: float = 1.0,
+        paint: Literal["auto", "unet", "rows"] = "auto",
     ) -> None:
         super().__init__()
-        if decoder is None or content < 1:
-            raise ValueError("volume_fusion needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
         above(0, levels=levels)
         above(-1e-9, dice=dice)
-        self.needs = Needs(views={"source": 1, "target": 1}, encoder=frozenset({"tokens"}))
+        self.painter = Painter(encoder, decoder, content, levels + 1, paint)
+        self.needs = Needs(views={"source": 1, "target": 1}, encoder=self.painter.can)
         self.classes, self.dice = levels + 1, dice
-        self.decoder = decoder(dim=encoder.dim, width=content * self.classes)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         crossed, dice = [], []
         for source, target in pairs_of(views):
-            features = encoder(source.clean())
-            logits_TWK = self.decoder(features.tokens, features.layout).unflatten(-1, (-1, self.classes))
-            level_TW = target_cubes(encoder, source, target).mul(self.classes - 1).round().long()
-            count = len(source)
-            by_sample = fusion_loss(logits_TWK.reshape(count, -1, self.classes), level_TW.reshape(count, -1))
+            logits_BVK = self.painter(encoder, source).flatten(2).transpose(1, 2)
+            level_BV = voxels_of(target)[:, 0].flatten(1).mul(self.classes - 1).round().long()
+            by_sample = fusion_loss(logits_BVK, level_BV)
             crossed.append(by_sample[0])
             dice.append(by_sample[1])
         entropy, overlap = union_mean(torch.cat(crossed)), union_mean(torch.cat(dice))
