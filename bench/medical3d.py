@@ -2,9 +2,11 @@
 
 ``--only speed``, ``--only hippocampus`` or ``--only adrenal`` measures one part and leaves the others as they were.
 Times are CPU seconds of one thread; both sides of a speed run in turn, memory comes from a fresh process a side.
-Hippocampus (MSD Task04, 200 train and 60 test volumes): a run of 3 seeds is pre-trained on the train images alone, then
-``medical3d segment`` fine-tunes it and a fresh encoder on k labeled volumes. AdrenalMNIST3D: frozen features of volumes
-at 2 mm, area under the ROC curve of a linear probe beside the untrained encoder and histograms.
+Hippocampus (MSD Task04, 200 train and 60 test volumes): a run a seed is pre-trained on the train images alone, then
+``medical3d segment`` fine-tunes it and a fresh network on k labeled volumes; both rows take their learning rate from
+``--rates`` by train volumes that are labeled for it alone, in the first seed. ``--runs FOLDER`` keeps runs, and
+``--first 1 --seeds 2`` adds a seed to what the results file holds of the same settings. AdrenalMNIST3D: frozen
+features of volumes at 2 mm, area under the ROC curve of a linear probe beside the untrained encoder and histograms.
 """
 
 from __future__ import annotations
@@ -159,10 +161,17 @@ def measure_cache(archive: Path, rounds: int, volumes: int = 60) -> dict[str, An
 # ---------------------------------------------------------------------------------------------- numbers
 
 
-def pretrain(recipe: str, out: Path, seconds: float, seed: int, words: list[str]) -> dict[str, Any]:
-    """A run of about ``seconds`` CPU seconds on one thread: its folder, the seconds and steps really used."""
+def pretrain(recipe: str, out: Path, args: Any, seed: int, words: list[str]) -> dict[str, Any]:
+    """A run of about ``--seconds`` CPU seconds on one thread: its folder, the seconds and steps really used.
+
+    A run that is already in ``out`` is taken as it is, with what ``spent.json`` says of it.
+    """
     import unlabeled
     from unlabeled.cli.main import main as run
+
+    spent = out / "spent.json"
+    if spent.is_file():
+        return {**json.loads(spent.read_text()), "run": unlabeled.load(out)}
 
     def train(steps: int) -> float:
         start = time.process_time()
@@ -174,8 +183,10 @@ def pretrain(recipe: str, out: Path, seconds: float, seed: int, words: list[str]
     train(4)  # reads the data and loads kernels
     first = train(4)
     each = max((train(16) - first) / 12, 1e-3)
-    steps = max(20, round(seconds / each))
-    return {"cpu_s": train(steps), "steps": steps, "run": unlabeled.load(out)}
+    steps = args.pretrain_steps or max(20, round(args.seconds / each))
+    found = {"cpu_s": train(steps), "steps": steps}
+    spent.write_text(json.dumps(found))
+    return {**found, "run": unlabeled.load(out)}
 
 
 def hippocampus(folder: Path, args: Any) -> None:
@@ -191,25 +202,32 @@ def hippocampus(folder: Path, args: Any) -> None:
         "--data.cache",
         "none",
     ]
-    counts = tuple(int(k) for k in args.volumes.split(","))
-    settings = {"head": args.head, "finetune_steps": args.steps, "batch": args.batch, "test": args.test}
+    words += ["--data.size", args.size, *args.options.split()]
+    counts, rates = tuple(int(k) for k in args.volumes.split(",")), tuple(float(r) for r in args.rates.split(","))
+    settings = {"head": args.head, "steps": args.steps, "batch_size": args.batch, "test": args.test, "lr": rates}
+    settings |= {"overlap": args.overlap, "precision": args.precision, "decoder": bool(args.decoder)}
+    known = json.loads((RESULTS / "medical3d.json").read_text()).get("hippocampus", [])
     rows: list[dict[str, Any]] = []
     for recipe in args.recipes.split(","):
-        row: dict[str, Any] = {"recipe": recipe, "scores": {}, "cpu_s": [], "steps": [], **settings}
+        said = {"recipe": recipe, "options": args.options, "size": args.size, "seconds": args.seconds, **settings}
+        said = json.loads(json.dumps(said))  # tuples become lists, as in the file
+        same = [row for row in known if args.first and all(row.get(key) == value for key, value in said.items())]
+        row: dict[str, Any] = same[0] if same else {**said, "scores": {}, "cpu_s": [], "pretrain_steps": []}
         rows.append(row)
-        for seed in range(args.seeds):
-            with tempfile.TemporaryDirectory() as out:
-                found = pretrain(recipe, Path(out) / "run", args.seconds, seed, words)
-                curves = segment(
-                    found["run"], found["run"].data(), volumes=counts, seeds=(seed,), steps=args.steps,
-                    batch_size=args.batch, head=args.head, test=args.test, say=lambda line: print(line, flush=True),
-                )  # fmt: skip
+        for seed in range(args.first, args.seeds):
+            found = pretrain(recipe, Path(args.runs or tempfile.mkdtemp()) / f"{recipe}-{seed}", args, seed, words)
+            curves = segment(
+                found["run"], found["run"].data(), volumes=counts, seeds=(seed,), rates=row.get("rates"),
+                say=lambda line: print(line, flush=True), **settings,
+            )  # fmt: skip
+            row.setdefault("rates", curves.lr)
+            row.setdefault("validation_dice", curves.tried)
             row["cpu_s"].append(found["cpu_s"])
-            row["steps"].append(found["steps"])
+            row["pretrain_steps"].append(found["steps"])
             for kind, by_count in curves.scores.items():
                 for k, scores in by_count.items():
                     row["scores"].setdefault(kind, {}).setdefault(str(k), []).extend(scores)
-            keep("hippocampus", rows)
+            keep("hippocampus", [*(old for old in known if old.get("recipe") != recipe), *rows])
             print({kind: {k: gain(v) for k, v in ks.items()} for kind, ks in row["scores"].items()}, flush=True)
 
 
@@ -243,7 +261,7 @@ def adrenal(folder: Path, args: Any) -> list[dict[str, Any]]:
         fresh: dict[str, Any] = {"row": f"untrained encoder of {recipe}", "auc": []}
         for seed in range(args.seeds):
             with tempfile.TemporaryDirectory() as out:
-                found = pretrain(recipe, Path(out) / "run", args.seconds, seed, words)
+                found = pretrain(recipe, Path(out) / "run", args, seed, words)
             run = found["run"]
             data, clean = data or run.data(), run.views
             row["auc"].append(area(run.encoder))
@@ -264,7 +282,9 @@ def adrenal(folder: Path, args: Any) -> list[dict[str, Any]]:
 def main() -> None:
     args = arguments(
         __doc__, only="speed,hippocampus,adrenal", rounds=3, recipes="mae,simclr", seconds=200.0, seeds=3,
-        volumes="3,6,12,24", steps=150, batch=2, head="light", test=60,
+        volumes="3,6,12,24", steps=150, batch=2, head="auto", test=60, size="32,48,32", rates="0.003,0.01",
+        overlap=0.25, precision="bf16", options="", decoder=1, first=0, runs="",
+        pretrain_steps=0,
     )  # fmt: skip
     import torch
 
