@@ -22,12 +22,20 @@ from graph_train import config_of, features, keep, pretrain, untrained
 from unlabeled.build import build, build_data
 
 Scores = dict[str, float]
+# there are no published settings for Cora; these are the best of about ten by the validation nodes of one seed
+CORA_BGRL: dict[str, Any] = {
+    "views": {"name": "augment", "links": [0.5, 0.6], "columns": [0.5, 0.6]},
+    "encoder": {"name": "gcn", "width": 256, "inner": 512, "depth": 2, "norm": "batch", "activation": "prelu"},
+    "objective": {"name": "bgrl", "predictor": 512, "momentum": 0.9},
+    "optimizer": {"name": "adam", "lr": 0.001, "weight_decay": 0.0003},
+    "training": {"epochs": 100},
+}
 NODE_ROWS: dict[str, tuple[str, str, dict[str, Any], float]] = {
     # name: data, recipe, changes, the least that the issue asks for (0 = the bound is relative)
     "cora cca_ssg": ("cora/cora.npz", "cca_ssg", {}, 83.5),
     "cora dgi": ("cora/cora.npz", "dgi", {}, 82.0),
     "cora grace": ("cora/cora.npz", "grace", {}, 81.9),
-    "cora bgrl": ("cora/cora.npz", "bgrl", {}, 0.0),
+    "cora bgrl": ("cora/cora.npz", "bgrl", CORA_BGRL, 0.0),
     "cora mvgrl": ("cora/cora.npz", "mvgrl", {}, 0.0),
     "cora graphmae": ("cora/cora.npz", "graphmae", {}, 84.0),
     "photo bgrl": ("amazon_photo/amazon_photo.npz", "bgrl", {}, 92.5),
@@ -103,7 +111,7 @@ def node_row(name: str, shared: Path, seeds: range, epochs: int) -> dict[str, An
 
     path, recipe, changes, least = NODE_ROWS[name]
     if epochs:
-        changes = {**changes, "training": {"epochs": epochs}}
+        changes = {**changes, "training": {**changes.get("training", {}), "epochs": epochs}}
     data: Any = build_data(config_of(recipe, shared / "graph" / path, changes, 0))
     y, row = data.all_labels, {}
     majority = 100 * float((y == y.mode().values).float().mean())

@@ -100,7 +100,7 @@ def infograph(batch: Any) -> tuple[nn.Module, Step]:
 
 
 def graphmae(batch: Any) -> tuple[nn.Module, Step]:
-    """GAT 2 x 512 with 4 heads, mask 0.5 of which 5 % show another node, one GAT layer as decoder."""
+    """GAT 2 x 512 with 4 heads, mask 0.5 of which 5 % show another node, one GAT layer as decoder, dropout in all."""
     x, edges = dense(batch.x), batch.edges
     model = nn.ModuleDict(
         {
@@ -127,7 +127,7 @@ def graphmae(batch: Any) -> tuple[nn.Module, Step]:
         h = activations[1](model["second"](F.dropout(h, 0.2), edges))
         codes = model["bridge"](h)
         codes[hidden] = 0.0
-        rebuilt = model["decoder"](codes, edges)
+        rebuilt = model["decoder"](F.dropout(codes, 0.2), edges)
         return (1 - F.cosine_similarity(rebuilt[hidden], x[hidden])).pow(3).mean()
 
     return model, loss

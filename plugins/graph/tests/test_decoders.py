@@ -8,7 +8,8 @@ import pytest
 import torch
 from graph_samples import many, single
 
-from unlabeled_graph import decoders
+from unlabeled_graph import decoders, encoders
+from unlabeled_graph.data import GraphSpec
 from unlabeled_graph.pyg import nn as pyg
 
 ALL = [decoders.GCNDecoder, decoders.GATDecoder, decoders.GINDecoder, decoders.MLPDecoder]
@@ -44,6 +45,27 @@ def test_layers_equal_pyg() -> None:
     assert torch.allclose(ours(tokens, batch.layout), gat(tokens, batch.edges), atol=1e-6)
 
 
+def test_dropout_is_for_training_alone() -> None:
+    torch.manual_seed(0)
+    batch, tokens = single(12), torch.randn(12, 4)
+    bare: Any = decoders.GATDecoder(4, 7)
+    for settings in ({"dropout": 0.5}, {"attention_dropout": 0.5}):
+        decoder: Any = decoders.GATDecoder(4, 7, **settings)
+        decoder.load_state_dict(bare.state_dict())
+        assert not torch.allclose(decoder(tokens, batch.layout), bare(tokens, batch.layout))
+        decoder.eval()
+        assert torch.equal(decoder(tokens, batch.layout), bare(tokens, batch.layout))
+
+
+def test_graphmae_s_weights_are_normal_with_a_gain() -> None:
+    torch.manual_seed(0)
+    decoder = decoders.GATDecoder(512, 1433, gain=2**0.5)
+    encoder: Any = encoders.GAT(GraphSpec(1433), width=512, gain=2**0.5)
+    for weight in (decoder.project.weight, encoder.convs[0].lin.weight):
+        assert float(weight.std()) == pytest.approx((4 / (512 + 1433)) ** 0.5, rel=0.02)
+        assert float(weight.abs().max()) > 3.5 * float(weight.std())
+
+
 def test_no_rows_at_all() -> None:
     batch = single(5)
     for kind in ALL:
@@ -56,3 +78,7 @@ def test_wrong_settings_are_named() -> None:
         decoders.MLPDecoder(4, 7, hidden=-1)
     with pytest.raises(ValueError, match="hidden is -1"):
         decoders.GINDecoder(4, 7, hidden=-1)
+    with pytest.raises(ValueError, match=r"attention_dropout is 1\.0"):
+        decoders.GATDecoder(4, 7, attention_dropout=1.0)
+    with pytest.raises(ValueError, match="gain is -1"):
+        decoders.GATDecoder(4, 7, gain=-1.0)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
+from unlabeled.errors import above
 from unlabeled_graph.adjacency import Adjacency, adjacency_in
 from unlabeled_graph.convolutions import attention_of
 from unlabeled_graph.sparse import Pattern, product
@@ -81,28 +82,48 @@ class GATDecoder(nn.Module):
 
     Args:
         slope: of the leaky ReLU below 0, before the softmax.
+        dropout: share of what the layer reads that is dropped in training, in [0, 1).
+        attention_dropout: share of the attention weights that are dropped in training, in [0, 1).
+        gain: of a normal initialization of weights and attention (Glorot); 0 = a uniform one. GraphMAE has 1.414.
     """
 
     partial = True
 
-    def __init__(self, dim: int, width: int, *, slope: float = 0.2) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        *,
+        slope: float = 0.2,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        gain: float = 0.0,
+    ) -> None:
         super().__init__()
+        for name, share in (("dropout", dropout), ("attention_dropout", attention_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} is {share}; it must be in [0, 1)")
+        above(-1e-12, gain=gain)
         self.slope = slope
+        self.dropout, self.attention_dropout = nn.Dropout(dropout), nn.Dropout(attention_dropout)
         self.project = nn.Linear(dim, width)
         self.source = nn.Parameter(torch.empty(1, width))
         self.target = nn.Parameter(torch.empty(1, width))
         nn.init.zeros_(self.project.bias)
-        for weight in (self.project.weight, self.source, self.target):
-            nn.init.xavier_uniform_(weight)
+        for weight in (self.project.weight, self.source[None], self.target[None]):
+            if gain:
+                nn.init.xavier_normal_(weight, gain)
+            else:
+                nn.init.xavier_uniform_(weight)
 
     def forward(self, tokens: Tensor, layout: Layout, rows: Tensor | None = None) -> Tensor:
         """``[T, W]``, or ``[H, W]`` of ``rows[H]``."""
-        edges = adjacency_in(layout)
+        edges, tokens = adjacency_in(layout), self.dropout(tokens)
         # what attention reads is linear in the projection, so it is read before it
         source = tokens @ (self.project.weight.T @ self.source.T)
         target = tokens @ (self.project.weight.T @ self.target.T)
         alpha_E1, loop_T1 = attention_of(source, target, edges, self.slope)
-        alpha_E, loop_T = alpha_E1[:, 0], loop_T1[:, 0]
+        alpha_E, loop_T = self.attention_dropout(alpha_E1[:, 0]), self.attention_dropout(loop_T1[:, 0])
         if rows is None:
             mixed = product(edges.directed, alpha_E, tokens) + loop_T[:, None] * tokens
         else:

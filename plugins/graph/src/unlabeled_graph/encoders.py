@@ -176,6 +176,7 @@ class GAT(GraphEncoder):
         slope: of the leaky ReLU below 0, before the softmax.
         pool: one vector a graph: mean, sum or max of its rows.
         read_edges: whether features of edges are read, where there are any.
+        gain: of a normal initialization of weights and attention (Glorot); 0 = PyG's uniform one. GraphMAE has 1.414.
     """
 
     def __init__(
@@ -195,6 +196,7 @@ class GAT(GraphEncoder):
         slope: float = 0.2,
         pool: Literal["mean", "sum", "max"] = "mean",
         read_edges: bool = True,
+        gain: float = 0.0,
     ) -> None:
         shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
         if heads < 1 or width % heads:
@@ -207,6 +209,10 @@ class GAT(GraphEncoder):
             named |= {"edge_dim": spec.edge_features, "dropout": attention_dropout}
         convs = [pyg.GATConv(a, b // heads, heads, **named) for a, b in shape.widths(spec.features)]
         super().__init__(spec, convs, shape)
+        above(-1e-12, gain=gain)
+        for conv in convs if gain else ():
+            for weight in (conv.lin.weight, conv.att_src, conv.att_dst):
+                nn.init.xavier_normal_(weight, gain)
         self.attention_dropout = nn.Dropout(attention_dropout)
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
