@@ -69,8 +69,8 @@ def config(recipe: str, path: str, over: dict[str, Any], seed: int, batch: int =
     return resolve(merge(merge(load_recipe("text", recipe), common), over), "text")
 
 
-def train(parts: Any, seconds: float, seed: int) -> int:
-    """Optimizer steps until ``seconds`` of CPU time are spent; how many they were."""
+def train(parts: Any, seconds: float, seed: int, most: int = 0) -> int:
+    """Optimizer steps until ``seconds`` of CPU time are spent, or ``most`` where that is not 0; how many they were."""
     import torch
 
     from unlabeled.contract import Progress
@@ -88,7 +88,7 @@ def train(parts: Any, seconds: float, seed: int) -> int:
     for epoch in itertools.count():
         order = ids[torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed * 1000 + epoch))]
         for chosen in order.split(batch):
-            spent = (time.process_time() - start) / seconds
+            spent = step / most if most else (time.process_time() - start) / seconds
             if spent >= 1:
                 return step
             if len(chosen) < batch:
@@ -108,14 +108,14 @@ def train(parts: Any, seconds: float, seed: int) -> int:
     raise AssertionError("the loop ends by its budget")
 
 
-def one(group: str, method: str, path: str, seconds: float, seed: int, data: Any) -> dict[str, Any]:
+def one(group: str, method: str, path: str, seconds: float, seed: int, data: Any, most: int = 0) -> dict[str, Any]:
     """Train and probe; the numbers of a trained encoder, or of an untrained one for 0 seconds."""
     from unlabeled.build import build
 
     how = PLAN[group][method]
     over = {key: value for key, value in how.items() if key != "recipe"} | (adapted() if group == "adapt" else {})
     parts = build(config(how["recipe"], path, over, seed, BATCHES[group]), data)
-    steps = train(parts, seconds, seed) if seconds else 0
+    steps = train(parts, seconds, seed, most) if seconds else 0
     return {"steps": steps, "numbers": numbers(parts.encoder, data, "pre-trained")}
 
 
@@ -168,7 +168,14 @@ def baseline(name: str, data: Any) -> dict[str, Any]:
 
 
 def rows(
-    group: str, methods: Any, sets: dict[str, str], seconds: float, seeds: int, minilm: str, with_baselines: bool
+    group: str,
+    methods: Any,
+    sets: dict[str, str],
+    seconds: float,
+    seeds: int,
+    minilm: str,
+    with_baselines: bool,
+    most: int = 0,
 ) -> list[Any]:
     """A row for each method and data set: values of every seed."""
     from unlabeled.build import build_data
@@ -177,7 +184,7 @@ def rows(
 
     def add(where: str, name: str, runs: list[dict[str, Any]]) -> None:
         values = {key: [run["numbers"][key] for run in runs] for key in runs[0]["numbers"]}
-        spent = 0 if name in BASELINES else seconds
+        spent = 0 if name in BASELINES or most else seconds
         found.append({"data": where, "row": name, "seconds": spent, "steps": [run["steps"] for run in runs],
                       "numbers": values, "command": command_line()})  # fmt: skip
         print(json.dumps(found[-1]), flush=True)
@@ -192,7 +199,8 @@ def rows(
             first = next(iter(PLAN[group]))
             add(where, "untrained", [one(group, first, path, 0.0, 1000 + s, data) for s in range(seeds)])
         for name in methods:
-            add(where, name, [one(group, name, path, seconds, s, data) for s in range(seeds)])
+            runs = [one(group, name, path, seconds, s, data, most) for s in range(seeds)]
+            add(where, f"{name}, {most} steps" if most else name, runs)
     return found
 
 
@@ -201,7 +209,7 @@ def main() -> None:
 
     args = arguments(
         __doc__, seconds=60.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
-        minilm="stsb", split="test", baselines=1,
+        minilm="stsb", split="test", baselines=1, steps=0,
     )  # fmt: skip
     torch.set_num_threads(1)
     for group in args.only.split(","):
@@ -209,7 +217,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             sets = {k: folder(args.data / "text" / k, args.split, Path(temporary) / k)
                     for k in args.sets.split(",") if k in PLACES[group]}  # fmt: skip
-            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm, bool(args.baselines))
+            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm, bool(args.baselines), args.steps)
         encoder = {"name": "all-MiniLM-L6-v2"} if group == "adapt" else ENCODER
         known = [row for row in measured(f"text_{group}") if args.split == "test"]
         new = {(row["data"], row["row"]) for row in found}
