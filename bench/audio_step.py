@@ -8,7 +8,6 @@ transformers pads the batch. CPU seconds and peak memory, each side in a process
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -94,16 +93,21 @@ def transformers_step(waves: Any, lengths: Any) -> Any:
     return loss, [p for p in model.parameters() if p.requires_grad]
 
 
+def peak() -> float:
+    """Peak resident memory of this process in MB. Not ru_maxrss, which starts at what its parent held."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
 def memory(side: str) -> dict[str, float]:
     """Peak resident memory of two steps above that of the process before, and CPU seconds of the second."""
     import torch
 
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     step = step_of(side)
     seconds = [timed(step)() for _ in range(2)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"mb": (peak - before) / 1024, "seconds": seconds[1]}
+    return {"mb": peak() - before, "seconds": seconds[1]}
 
 
 def end_to_end(rounds: int) -> dict[str, Any]:
