@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from common import RESULTS, arguments, command_line, in_turn, median, save
 
+from unlabeled.allocator import keep_freed_memory
 from unlabeled.draw import Draw
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data import Corpus
@@ -238,6 +239,7 @@ def simcse(rounds: int, texts: list[str]) -> list[dict[str, Any]]:
 def main() -> None:
     args = arguments(__doc__, rounds=9, only="collation,words,packing,simcse")
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every run does; for both sides
     agnews = (args.data / "text" / "agnews" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:2049]
     lengths = np.array([max(1, round(1.3 * len(line.split()))) for line in agnews])
     stsb = (args.data / "text" / "stsb" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:33]
