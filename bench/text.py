@@ -176,6 +176,7 @@ def rows(
     minilm: str,
     with_baselines: bool,
     most: int = 0,
+    first: int = 0,
 ) -> list[Any]:
     """A row for each method and data set: values of every seed."""
     from unlabeled.build import build_data
@@ -196,10 +197,10 @@ def rows(
         for name in names + (["MiniLM"] if where in minilm.split(",") else []):
             add(where, name, [baseline(name, data)])
         if group != "adapt" and with_baselines:
-            first = next(iter(PLAN[group]))
-            add(where, "untrained", [one(group, first, path, 0.0, 1000 + s, data) for s in range(seeds)])
+            method = next(iter(PLAN[group]))
+            add(where, "untrained", [one(group, method, path, 0.0, 1000 + s, data) for s in range(seeds)])
         for name in methods:
-            runs = [one(group, name, path, seconds, s, data, most) for s in range(seeds)]
+            runs = [one(group, name, path, seconds, s, data, most) for s in range(first, first + seeds)]
             add(where, f"{name}, {most} steps" if most else name, runs)
     return found
 
@@ -209,7 +210,7 @@ def main() -> None:
 
     args = arguments(
         __doc__, seconds=60.0, seeds=5, only="similarity,words,adapt", methods="", sets="stsb,agnews,sst2",
-        minilm="stsb", split="test", baselines=1, steps=0,
+        minilm="stsb", split="test", baselines=1, steps=0, first=0,
     )  # fmt: skip
     torch.set_num_threads(1)
     for group in args.only.split(","):
@@ -217,7 +218,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             sets = {k: folder(args.data / "text" / k, args.split, Path(temporary) / k)
                     for k in args.sets.split(",") if k in PLACES[group]}  # fmt: skip
-            found = rows(group, methods, sets, args.seconds, args.seeds, args.minilm, bool(args.baselines), args.steps)
+            found = rows(
+                group,
+                methods,
+                sets,
+                args.seconds,
+                args.seeds,
+                args.minilm,
+                bool(args.baselines),
+                args.steps,
+                args.first,
+            )
         encoder = {"name": "all-MiniLM-L6-v2"} if group == "adapt" else ENCODER
         known = [row for row in measured(f"text_{group}") if args.split == "test"]
         new = {(row["data"], row["row"]) for row in found}
