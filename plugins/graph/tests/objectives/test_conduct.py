@@ -29,6 +29,9 @@ def parts_of(name: str, data: str = "motifs", **objective: Any) -> Parts:
     """A recipe with a small GCN, no dropout, on generated graphs."""
     raw = merge(load_recipe("graph", name), {"data": {"name": data}, "training": {"batch_size": SIZE}})
     parts = build(resolve(merge(raw, {"encoder": PLAIN, "objective": objective}), "graph"))
+    for module in parts.objective.modules():  # decoders have it, and it draws from the global generator
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     parts.encoder.train()
     parts.objective.train()
     return parts
