@@ -233,8 +233,9 @@ def main() -> None:
         known = [row for row in measured(f"text_{group}") if args.split == "test"]
         new = {(row["data"], row["row"]) for row in found}
         save(f"text_{group}" if args.split == "test" else f"dev_{group}", {
-            "command": "python bench/text.py, in the pieces that stand beside the rows", "seconds": args.seconds, "seeds": args.seeds,
-            "encoder": encoder, "batch": BATCHES[group], "split": args.split, "probed": PROBED,
+            "command": "python bench/text.py, in the pieces that stand beside the rows",
+            "seconds": args.seconds, "seeds": args.seeds, "encoder": encoder, "batch": BATCHES[group],
+            "split": args.split, "probed": PROBED,
             "rows": [row for row in known if (row["data"], row["row"]) not in new] + found})  # fmt: skip
 
 
