@@ -125,7 +125,7 @@ def medical3d(found: dict[str, Any]) -> str:
                 used = f"{statistics.mean(row['cpu_s']) / 60:.1f}" if kind == "pre-trained" else ""
                 rows.append((row["recipe"], kind, *cells, used))
         head = ("recipe", "encoder", *(f"k = {k}" for k in counts), "CPU min of pre-training")
-        about = f"{row['head']} head, {row['finetune_steps']} steps of {row['batch']} crops, {row['test']} test volumes"
+        about = f"{row['head']} head, {row['steps']} steps of {row['batch_size']} crops, {row['test']} test volumes"
         parts.append(f"Hippocampus, mean Dice in % of k labeled volumes; {about}.\n\n{table(head, rows)}")
     if "adrenal" in found:
         lines = [(r["row"], number(r["auc"])) for r in found["adrenal"] if r["auc"]]
