@@ -10,7 +10,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common import HERE, RESULTS, table
@@ -135,18 +135,21 @@ def medical3d(found: dict[str, Any]) -> str:
 
 
 def text_quality(found: dict[str, Any]) -> str:
-    """A table for each data set: mean and deviation over seeds, and the steps that fit the budget."""
+    """A table for each data set: mean and deviation over seeds, with the CPU seconds and steps of a run."""
     tables = []
     for where in dict.fromkeys(row["data"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["data"] == where]
-        keys = list(rows[0]["numbers"])
-        cells = [(r["row"], *(number(r["numbers"][k]) for k in keys),
-                  f"{statistics.mean(r['steps']):.0f}" if any(r["steps"]) else "") for r in rows]  # fmt: skip
-        tables.append(f"{where}\n\n{table(('', *keys, 'steps'), cells)}")
+        keys = list(dict.fromkeys(key for row in rows for key in row["numbers"]))
+        cells = []
+        for row in rows:
+            scores = [number(row["numbers"][key]) if key in row["numbers"] else "" for key in keys]
+            steps = f"{statistics.mean(row['steps']):.0f}" if any(row["steps"]) else ""
+            cells.append((row["row"], *scores, f"{row['seconds']:g}" if any(row["steps"]) else "", steps))
+        tables.append(f"{where}\n\n{table(('', *keys, 'CPU s', 'steps'), cells)}")
     encoder = ", ".join(f"{key} {value}" for key, value in found["encoder"].items())
     return (
-        f"{found['seconds']:g} CPU-seconds a run, {found['seeds']} seeds, batch {found['batch']}; {encoder}; "
-        "in %, mean ± deviation over seeds.\n\n" + "\n\n".join(tables)
+        f"{found['seeds']} seeds, batch {found['batch']}; {encoder}; in %, mean ± deviation over seeds.\n\n"
+        + "\n\n".join(tables)
     )
 
 
@@ -257,8 +260,16 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 
 
-# sections that are a part of a script: its name, and the words that ask for the part
-PARTS = {f"text_{part}": ("text", "--only", part) for part in ("similarity", "words", "adapt")}
+# sections whose script is called otherwise: its name, and the words that ask for the part; one script may fill several
+PARTS: dict[str, tuple[str, ...]] = {
+    **{f"text_{part}": ("text", "--only", part) for part in ("similarity", "words", "adapt")},
+    **{f"graph_{part}": ("graph",) for part in ("nodes", "graphs", "speed", "memory")},
+}
+
+
+def commands(sections: Sequence[str]) -> list[tuple[str, ...]]:
+    """What to run for these sections: script and words, each once."""
+    return list(dict.fromkeys(PARTS.get(name, (name,)) for name in sections))
 
 
 def page() -> str:
@@ -284,9 +295,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     if not args.write:
-        for name in args.only.split(","):
-            print(f"== {name}", flush=True)
-            script, *words = PARTS.get(name, (name,))
+        for script, *words in commands(args.only.split(",")):
+            print("==", script, *words, flush=True)
             subprocess.run([sys.executable, str(HERE / f"{script}.py"), *words, "--data", args.data], check=True)
     (HERE / "RESULTS.md").write_text(page() + "\n", encoding="utf-8")
     print("wrote bench/RESULTS.md")
