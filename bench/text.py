@@ -22,7 +22,7 @@ from common import RESULTS, arguments, command_line, save
 ENCODER = {"name": "modern", "width": 128, "depth": 3, "window": 0, "dropout": 0.1}
 VOCABULARY = 8192
 LENGTH = 64
-BATCHES = {"similarity": 256, "words": 64, "adapt": 32}  # chosen on dev
+BATCHES = {"similarity": 256, "words": 64, "adapt": 32}  # the first by one run each on dev, the others as they stand
 PROBED = 2000  # labeled texts of train, and of test, that classification reads: embedding all of AG News takes a minute
 LR = 1e-3
 BASELINES = ("TF-IDF", "random vectors", "untrained", "MiniLM")
