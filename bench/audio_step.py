@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_losses import timed
-from common import child, median
+from common import child, median, peak
 
 SIZES = {"width": 256, "depth": 4, "heads": 4, "channels": 256}
 SECONDS = (1.0, 8.0)  # clips of the batch: lengths spread evenly between these
@@ -91,12 +91,6 @@ def transformers_step(waves: Any, lengths: Any) -> Any:
         return out.loss / mask.sum()
 
     return loss, [p for p in model.parameters() if p.requires_grad]
-
-
-def peak() -> float:
-    """Peak resident memory of this process in MB. Not ru_maxrss, which starts at what its parent held."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def memory(side: str) -> dict[str, float]:

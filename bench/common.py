@@ -43,6 +43,12 @@ def arguments(doc: str, **defaults: Any) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def peak() -> float:
+    """Peak resident memory of this process in MB. Not ru_maxrss, which starts at what its parent held."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
 def in_turn(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Measure each side once a round, round after round: noise of the machine falls on all alike."""
     found: dict[str, list[float]] = {name: [] for name in sides}

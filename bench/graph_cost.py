@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import child, in_turn, median
+from common import child, in_turn, median, peak
 from graph_train import config_of, keep
 from torch import nn
 
@@ -109,9 +108,9 @@ def one(nodes: int, chunk: int) -> dict[str, float]:
         return time.process_time() - start
 
     step(64)  # loads kernels before the first reading
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     seconds = step(nodes)
-    return {"mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, "seconds": seconds}
+    return {"mb": peak() - before, "seconds": seconds}
 
 
 if __name__ == "__main__":  # a fresh process of ``memory``

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
-from common import arguments, child, median, save
+from common import arguments, child, median, peak, save
 
 
 def one(batch: int, chunk: int, steps: int) -> dict[str, float]:
@@ -27,10 +26,9 @@ def one(batch: int, chunk: int, steps: int) -> dict[str, float]:
         return time.perf_counter() - start
 
     step(64)  # loads kernels and thread pools before the first reading
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     seconds = [step(batch) for _ in range(steps)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"mb": (peak - before) / 1024, "seconds": median(seconds)}
+    return {"mb": peak() - before, "seconds": median(seconds)}
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ features of volumes at 2 mm, area under the ROC curve of a linear probe beside t
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, arguments, child, in_turn, median, save
+from common import RESULTS, arguments, child, in_turn, median, peak, save
 
 CONTRAST = (256, 768)  # B, D
 PARTS = ("speed", "hippocampus", "adrenal")
@@ -59,14 +58,14 @@ def contrast(who: str, batch: int, dim: int, temperature: float = 0.5) -> dict[s
 
     loss(a[:4], b[:4]).backward()  # loads kernels
     a.grad = b.grad = None
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     start = time.process_time()
     value = loss(a, b)
     value.backward()
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most = peak()
     norm = float(torch.cat((a.grad, b.grad)).norm())
-    return {"seconds": seconds, "mb": (peak - before) / 1024, "value": value.item(), "gradient": norm}
+    return {"seconds": seconds, "mb": most - before, "value": value.item(), "gradient": norm}
 
 
 def measure_contrast(rounds: int) -> dict[str, Any]:
