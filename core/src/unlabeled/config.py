@@ -207,7 +207,7 @@ def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfi
         errors += wrong
         if choice is not None:
             parts[kind] = choice
-    if "data" in parts and data_path is None and reads_files(name, parts["data"].name):
+    if "data" in parts and data_path is None and parts["data"].name == row.defaults.get("files"):
         errors.append(f"data {parts['data'].name} reads files and has no path: give --data PATH")
     training, wrong = _training(row, raw.get("training") or {})
     errors += wrong

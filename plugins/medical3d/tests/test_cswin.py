@@ -7,11 +7,9 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled.errors import UsageError
 from unlabeled.masks import RandomMask
 from unlabeled_medical3d.cswin import CrossAttention, CSwinUNet, stripes, unstripes
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.exporting import native
 
 SPEC = VolumeSpec(1, (32, 32, 32))
 
@@ -56,8 +54,6 @@ def test_hidden_rows_leak_nothing_and_every_parameter_is_used():
     assert torch.equal(cells == 0, view.hidden.flags(128))
 
 
-def test_monai_has_no_such_network(tmp_path):
-    with pytest.raises(UsageError, match="--to onnx"):
-        native(CSwinUNet(SPEC), SPEC, tmp_path)
+def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of 48"):
         CSwinUNet(SPEC, width=50)
