@@ -19,6 +19,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -186,14 +187,10 @@ def segment(
 
     with torch.random.fork_rng():  # the caller's generator stays as it is
         for row in trying:
-            order, k = train[shuffled(train, settings.seeds[0])], counts[(len(counts) - 1) // 2]
-            tried[row] = {}
-            for rate in settings.lr:
-                model = model_of(row, settings.seeds[0])
-                fit(model, data, order[:k], settings, settings.seeds[0], device, rate)
-                found = score(model, data, order[len(order) - settings.validation :], settings, device)
-                tried[row][f"{rate:g}"] = found["dice"]
-                say(f"{row}, k = {k}, lr {rate:g}: Dice {100 * found['dice']:.1f} % of validation volumes")
+            k = counts[(len(counts) - 1) // 2]
+            tried[row] = _try_rates(partial(model_of, row), data, train, k, settings, device)
+            for rate, dice in tried[row].items():
+                say(f"{row}, k = {k}, lr {rate}: Dice {100 * dice:.1f} % of validation volumes")
             chosen[row] = max(settings.lr, key=lambda rate: tried[row][f"{rate:g}"])
         for seed in settings.seeds:
             order = train[shuffled(train, seed)]
@@ -207,6 +204,19 @@ def segment(
     out = Curves(settings, data.describe(), regions, len(train), len(test), scores, chosen, tried)
     write_json(run.folder / FILE, out.to_dict())
     return out
+
+
+def _try_rates(
+    make_model: Callable[[int], Segmenter], data: Data, train: Tensor, k: int, settings: Segment, device: str
+) -> dict[str, float]:
+    """Dice of each learning rate on train volumes outside the first k, by the first seed."""
+    seed = settings.seeds[0]
+    order, found = train[shuffled(train, seed)], {}
+    for rate in settings.lr:
+        model = make_model(seed)
+        fit(model, data, order[:k], settings, seed, device, rate)
+        found[f"{rate:g}"] = score(model, data, order[len(order) - settings.validation :], settings, device)["dice"]
+    return found
 
 
 def decoder_of(run: Pretrained) -> dict[str, Tensor]:
