@@ -72,10 +72,12 @@ MAKE = {
     "hubertopic": lambda e: HuBERTopic(e, UNITS, 100, width=8, topics=3),
     "unfused": lambda e: UnFuSeD(e, clusters=3),
     "invariant_units": lambda e: InvariantUnits(e, UNITS, hidden=8),
+    "frozen_units": lambda e: InvariantUnits(e, UNITS, hidden=8, frozen=True),
     "cola": lambda e: COLA(e, width=6),
 }
 ROLES = {
     "invariant_units": ("source", "altered"),
+    "frozen_units": ("source", "altered"),
     "cola": ("global", "global"),
     "atst_frame": ("global",) * 2,
     "atst_both": ("global",) * 2,

@@ -1,6 +1,7 @@
 """The other objectives against their formulas written out, and what their papers promise."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ import torch.nn.functional as F
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 from unlabeled_audio.objectives.atst_frame import cosine_distance
 from unlabeled_audio.objectives.cola import bilinear_scores
 from unlabeled_audio.objectives.dinosr import dinosr_loss
 from unlabeled_audio.objectives.hubertopic import bags, topic_shares
 from unlabeled_audio.objectives.invariant_units import (
+    InvariantUnits,
     ctc_loss,
     edit_distance,
     unit_edit_distance,
@@ -125,6 +128,20 @@ def test_ctc_is_the_sum_over_alignments():
 
 
 # ------------------------------------------------------------------------------------------ topics
+
+
+def test_a_frozen_encoder_gives_its_features_without_dropout_and_does_not_change():
+    encoder = ToyEncoder(4, dropout=0.5)
+    objective = InvariantUnits(encoder, 5, hidden=8, frozen=True)
+    encoder.train()
+    source, altered = toy_views(toy_batch(range(3), (8, 4)), ("source", "altered"), encoder)
+    views = [replace(source, ids=torch.arange(24) % 5), altered]
+    losses = [objective(encoder, views).total for _ in range(2)]
+    losses[0].backward()
+    assert torch.equal(*losses)
+    assert encoder.training
+    assert not any(p.requires_grad for p in encoder.parameters())
+    assert all(p.grad is not None for p in objective.parameters())
 
 
 def test_bags_count_units():

@@ -2,8 +2,9 @@
 
 The k-means units of a clean clip, with repetitions taken out, are the target of a CTC head on the altered clip, whose
 time may run at another pace. ``edit_distance`` is the paper's metric: how far units of the altered clip are from those
-of the clean one. Iterating, the student's units become the next target (tokenizer ``units`` with ``run``). Differs: the
-encoder trains with the head, where the paper keeps it frozen, unless it is frozen beforehand.
+of the clean one. Iterating, the student's units become the next target (tokenizer ``units`` with ``run``). In the paper
+the encoder is a trained one and stays as it is: that is ``frozen``, with ``--init``. Without it the encoder trains with
+the head, so that the recipe also starts from nothing.
 
     # T packed frames, G clips, L frames of the longest, C units, U units of a clip without repetitions
 """
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above
 from unlabeled.heads import full, mlp
 from unlabeled.objectives.masked import union_mean
@@ -66,15 +67,18 @@ class InvariantUnits(nn.Module):
 
     Args:
         hidden: width of the quantizer's hidden layer.
+        frozen: train the quantizer alone, on features of the encoder as it is, without dropout.
     """
 
-    def __init__(self, encoder: Any, vocabulary: int = 0, *, hidden: int = 256) -> None:
+    def __init__(self, encoder: Any, vocabulary: int = 0, *, hidden: int = 256, frozen: bool = False) -> None:
         super().__init__()
         above(0, hidden=hidden)
         if vocabulary < 2:
             raise ValueError(f"the tokenizer has {vocabulary} units; choose one that quantizes into at least 2")
         self.needs = Needs(views={"source": 1, "altered": 1}, ids=True, encoder=frozenset({"tokens"}))
-        self.vocabulary = vocabulary
+        self.vocabulary, self.frozen = vocabulary, frozen
+        if frozen:
+            encoder.requires_grad_(False)
         self.quantizer = mlp((encoder.dim, hidden, vocabulary + 1), norm="layer")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -86,9 +90,19 @@ class InvariantUnits(nn.Module):
         losses = []
         for view in views:
             if view.role == "altered":
-                features = encoder(view)
+                features = self._features(encoder, view)
                 losses.append(ctc_loss(self.quantizer(features.tokens), features.layout, targets))
         return Loss(union_mean(torch.cat(losses)), {})
+
+    def _features(self, encoder: Any, view: View) -> Features:
+        if not self.frozen:
+            return encoder(view)
+        training = encoder.training
+        encoder.eval()
+        with torch.no_grad():
+            found = encoder(view)
+        encoder.train(training)
+        return found
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Nothing to do: all state is trained by gradient."""
