@@ -1,21 +1,15 @@
-"""A Transformer over all rows of a volume, with fixed sine and cosine positions: MAE's decoder.
-
-https://arxiv.org/abs/2111.06377. Positions come from the layout's coordinates, and rows of one sample attend to each
-other alone.
-
-    # T packed rows, G groups, L rows of the longest group, D features in, W numbers out
-"""
+"""What predicts the content of hidden rows of a volume: core's Transformer, or one linear map."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from unlabeled import decoders
 from unlabeled.contract import Layout
-from unlabeled.objectives.masked import sincos
 
 
-class TransformerDecoder(nn.Module):
-    """Rows ``[T, D] -> [T, W]``, mixed by attention within a sample.
+class TransformerDecoder(decoders.TransformerDecoder):
+    """Rows ``[T, D] -> [T, W]``, mixed by attention within a sample, https://arxiv.org/abs/2111.06377.
 
     Args:
         decoder_width: features of a row inside, a multiple of heads; 0 = half of the encoder's, at least 96.
@@ -23,37 +17,10 @@ class TransformerDecoder(nn.Module):
         heads: attention heads; 0 = one for each 32 features.
     """
 
+    least = 96  # three coordinates, a sine and a cosine of each
+
     def __init__(self, dim: int, width: int, *, decoder_width: int = 0, depth: int = 2, heads: int = 0) -> None:
-        super().__init__()
-        if min(decoder_width, heads) < 0 or depth < 1:
-            raise ValueError(f"decoder_width {decoder_width}, depth {depth}, heads {heads}: sizes, and depth from 1 on")
-        inner = decoder_width or max(96, dim // 2 // 96 * 96)
-        heads = heads or max(1, inner // 32)
-        if inner % heads:
-            raise ValueError(f"decoder_width {inner} is not a multiple of heads {heads}")
-        self.inner = inner
-        self.enter = nn.Linear(dim, inner)
-        self.blocks = nn.ModuleList(_block(inner, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(inner)
-        self.leave = nn.Linear(inner, width)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-
-    def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
-        x_TD = self.enter(tokens)
-        x_TD = x_TD + sincos(layout.position, self.inner).to(x_TD.dtype)
-        x_GLD, pad_GL = layout.dense(x_TD)
-        for block in self.blocks:
-            x_GLD = block(x_GLD, src_key_padding_mask=pad_GL)
-        return self.leave(self.norm(layout.pack(x_GLD)))
-
-
-def _block(width: int, heads: int) -> nn.Module:
-    return nn.TransformerEncoderLayer(
-        width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-    )
+        super().__init__(dim, width, decoder_width=decoder_width, depth=depth, heads=heads)
 
 
 class LinearDecoder(nn.Module):

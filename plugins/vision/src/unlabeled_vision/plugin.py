@@ -13,6 +13,14 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> C
     return Component(kind=kind, name=name, target=f"unlabeled_vision.{target}", summary=summary, paper=paper)
 
 
+# core's
+DECODER = Component(
+    kind="decoder",
+    name="transformer",
+    target="unlabeled.decoders:TransformerDecoder",
+    summary="a narrow Transformer over all rows",
+    paper="2111.06377",
+)
 ROWS = (
     _row("data", "digits", "data:Digits", "1,797 handwritten digits that scikit-learn ships, no download"),
     _row("data", "images", "data:Images", "a folder, .zip, .npz or text file of paths of images"),
@@ -30,7 +38,7 @@ ROWS = (
     _row("encoder", "vit", "encoders:ViT", "Vision Transformer, sized to the image", "2010.11929"),
     _row("encoder", "resnet", "resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385"),
     _row("encoder", "timm/*", "encoders:Timm", "any model of timm by name, such as timm/convnext_tiny"),
-    _row("decoder", "transformer", "decoders:TransformerDecoder", "a narrow Transformer over all rows", "2111.06377"),
+    DECODER,
     _row("baseline", "raw_pixels", "baselines:RawPixels", "the pixels of the clean view, flattened"),
     _row("export", "native", "exporting:native", "weights that plain timm loads, without this project"),
     _row("preview", "views", "preview:preview_views", "the views of a few samples, side by side"),

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unlabeled.contract import Layout
-from unlabeled_vision.decoders import TransformerDecoder
-from unlabeled_vision.features import grid_layout
+from unlabeled.decoders import TransformerDecoder
 
 
 @pytest.fixture
@@ -16,8 +15,13 @@ def decoder() -> TransformerDecoder:
     return TransformerDecoder(12, 5, decoder_width=32, depth=2)
 
 
+def grid_layout(count: int, side: int) -> Layout:
+    places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float()
+    return Layout((side**2,) * count, places.repeat(count, 1))
+
+
 def ragged() -> Layout:
-    whole = grid_layout(2, (3, 3), torch.device("cpu"))
+    whole = grid_layout(2, 3)
     return whole.select(torch.tensor([0, 1, 4, 9, 12, 13, 15, 17]), (3, 5))
 
 
@@ -30,7 +34,7 @@ def test_padding_changes_nothing(decoder: TransformerDecoder) -> None:
 
 
 def test_rows_are_told_apart_by_position_alone(decoder: TransformerDecoder) -> None:
-    layout = grid_layout(1, (2, 2), torch.device("cpu"))
+    layout = grid_layout(1, 2)
     out = decoder(torch.ones(4, 12), layout)
     assert out.shape == (4, 5)
     assert torch.cdist(out, out).fill_diagonal_(1.0).min() > 1e-3

@@ -1,13 +1,15 @@
 """A Transformer over all rows, with fixed sine and cosine positions: MAE's decoder and I-JEPA's predictor.
 
-https://arxiv.org/abs/2111.06377, https://arxiv.org/abs/2301.08243. Rows may be any of the image's, in any number a
-sample: positions come from the layout's coordinates, and rows of one sample attend to each other alone. Differs: no
-class token passes through it.
+https://arxiv.org/abs/2111.06377, https://arxiv.org/abs/2301.08243. Rows may be any of a sample's, in any number:
+positions come from the layout's coordinates, and rows of one sample attend to each other alone. Differs: no class
+token passes through it.
 
     # T packed rows, G groups, L rows of the longest group, D features in, W numbers out
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,17 +20,22 @@ from unlabeled.objectives.masked import sincos
 class TransformerDecoder(nn.Module):
     """Rows ``[T, D] -> [T, W]``, mixed by attention within a sample.
 
+    A width that is not given is rounded down to a multiple of ``least``: a plugin's subclass sets what its number of
+    coordinates needs.
+
     Args:
-        decoder_width: features of a row inside, a multiple of heads; 0 = half of the encoder's, at least 64.
+        decoder_width: features of a row inside, a multiple of heads; 0 = half of the encoder's, at least ``least``.
         depth: number of blocks.
         heads: attention heads; 0 = one for each 32 features.
     """
+
+    least: ClassVar[int] = 64
 
     def __init__(self, dim: int, width: int, *, decoder_width: int = 0, depth: int = 4, heads: int = 0) -> None:
         super().__init__()
         if min(decoder_width, heads) < 0 or depth < 1:
             raise ValueError(f"decoder_width {decoder_width}, depth {depth}, heads {heads}: sizes, and depth from 1 on")
-        inner = decoder_width or max(64, dim // 2 // 64 * 64)
+        inner = decoder_width or max(self.least, dim // 2 // self.least * self.least)
         heads = heads or max(1, inner // 32)
         if inner % heads:
             raise ValueError(f"decoder_width {inner} is not a multiple of heads {heads}")
