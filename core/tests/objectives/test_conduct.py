@@ -1,16 +1,13 @@
 """How SwAV, DINO, LeJEPA, MAE, SimMIM, I-JEPA and data2vec behave: ranks, state, precision, gradients."""
 
 import functools
-import io
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from unlabeled.contract import Progress, Rows
-from unlabeled.distributed import rank, world
 from unlabeled.draw import Draw
 from unlabeled.masks import choose, gather_rows, keys
 from unlabeled.objectives.data2vec import Data2Vec
@@ -20,6 +17,7 @@ from unlabeled.objectives.lejepa import LeJEPA
 from unlabeled.objectives.mae import MAE
 from unlabeled.objectives.simmim import SimMIM
 from unlabeled.objectives.swav import SwAV
+from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -86,34 +84,14 @@ def parameters(encoder, objective):
     yield from ((n, p) for n, p in objective.named_parameters() if p.requires_grad)
 
 
-def train(name, ids, steps=3, of=20):
-    """A few steps of plain SGD in float64, gradients averaged over ranks: losses, last gradient, state."""
+def train(name):
     encoder, objective = make(name, dtype=torch.float64)
-    mine = ids[rank() * len(ids) // world() : (rank() + 1) * len(ids) // world()]
-    views = make_views(encoder, objective.needs, mine, dtype=torch.float64)
-    weights = dict(parameters(encoder, objective))
-    losses, gradient = [], {}
-    for step in range(steps):
-        loss = objective(encoder, views).total
-        losses.append(average(loss.detach().clone()))
-        found = torch.autograd.grad(loss, list(weights.values()))
-        gradient = {n: average(g.contiguous()) for n, g in zip(weights, found, strict=True)}
-        with torch.no_grad():
-            for n, weight in weights.items():
-                weight -= 0.1 * gradient[n]
-        objective.after_step(encoder, Progress(step + 1, of))
-    return {"losses": losses, "gradient": gradient, "state": dict(objective.state_dict())}
-
-
-def average(x):
-    if world() > 1:
-        dist.all_reduce(x)
-        x /= world()
-    return x
+    views = make_views(encoder, objective.needs, share(range(8)), dtype=torch.float64)
+    return descend(encoder, objective, views, dict(parameters(encoder, objective)), rate=0.1)
 
 
 def train_all():
-    return {name: train(name, list(range(8))) for name in MAKE}
+    return {name: train(name) for name in MAKE}
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +101,9 @@ def on_ranks():
 
 @ALL
 def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
-    alone = train(name, list(range(8)))
+    alone = train(name)
     for result in on_ranks:
-        for part in ("gradient", "state"):
-            assert result[name][part].keys() == alone[part].keys()
-            for key, value in alone[part].items():
-                torch.testing.assert_close(result[name][part][key], value, rtol=1e-7, atol=1e-10, msg=f"{part} {key}")
-        torch.testing.assert_close(result[name]["losses"], alone["losses"], rtol=1e-9, atol=0)
+        assert_same(result[name], alone, rtol=1e-7, atol=1e-10)
 
 
 @ALL
@@ -176,11 +150,8 @@ def test_state_saved_and_loaded_gives_the_same_next_losses(name):
     for step in range(3):
         objective(encoder, views)
         objective.after_step(encoder, Progress(step + 1, 10))
-    file = io.BytesIO()
-    torch.save(objective.state_dict(), file)
-    file.seek(0)
     _, other = make(name, seed=7)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    reload(objective, other)
     for step in range(3, 6):
         assert torch.equal(objective(encoder, views).total, other(encoder, views).total)
         for each in (objective, other):

@@ -1,19 +1,17 @@
 """How SimCLR, MoCo, Barlow Twins, VICReg, BYOL and SimSiam behave: ranks, state, precision, gradients."""
 
 import functools
-import io
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from unlabeled.contract import Progress
-from unlabeled.distributed import rank, world
 from unlabeled.objectives.barlow_twins import BarlowTwins
 from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.objectives.moco import MoCoV2, MoCoV3
 from unlabeled.objectives.simclr import SimCLR
 from unlabeled.objectives.vicreg import VICReg
+from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -51,31 +49,11 @@ def parameters(encoder, objective):
     yield from ((n, p) for n, p in objective.named_parameters() if p.requires_grad)
 
 
-def mean(x):
-    if world() > 1:
-        dist.all_reduce(x)
-        x /= world()
-    return x
-
-
-def train(name, dtype, steps=3, of=10, samples=8):
-    """A few steps of SGD, gradients averaged over ranks: losses, first gradient, state. The encoder has BatchNorm."""
+def train(name, dtype, steps=3):
+    """The encoder has BatchNorm."""
     encoder, objective = make(name, dtype=dtype, norm="batch")
-    share = samples // world()
-    views = make_views(range(rank() * share, (rank() + 1) * share), dtype)
     weights = dict(parameters(encoder, objective))
-    losses, first = [], {}
-    for step in range(steps):
-        loss = objective(encoder, views).total
-        losses.append(mean(loss.detach().clone()))
-        found = torch.autograd.grad(loss, list(weights.values()))
-        gradient = {n: mean(g.contiguous()) for n, g in zip(weights, found, strict=True)}
-        first = first or gradient
-        with torch.no_grad():
-            for n, weight in weights.items():
-                weight -= 0.1 * gradient[n]
-        objective.after_step(encoder, Progress(step + 1, of))
-    return {"losses": losses, "first": first, "state": dict(objective.state_dict())}
+    return descend(encoder, objective, make_views(share(range(8)), dtype), weights, steps=steps, rate=0.1, of=10)
 
 
 def train_all(_):
@@ -91,7 +69,7 @@ def on_ranks():
 def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
     exact, rounded = train(name, torch.float64), train(name, torch.float32, steps=1)
     for result in on_ranks:
-        torch.testing.assert_close(result[name][0], exact, rtol=1e-8, atol=1e-10)
+        assert_same(result[name][0], exact, rtol=1e-8, atol=1e-10)
         torch.testing.assert_close(result[name][1]["losses"], rounded["losses"], rtol=1e-5, atol=1e-6)
         ours, alone = (torch.cat([g.flatten() for g in r["first"].values()]) for r in (result[name][1], rounded))
         assert (ours - alone).norm() < 5e-5 * alone.norm()  # rounding, as the line in float64 shows
@@ -192,11 +170,8 @@ def test_state_saved_and_loaded_gives_the_same_next_losses(name):
     for step in range(3):
         objective(encoder, views)
         objective.after_step(encoder, Progress(step + 1, 10))
-    file = io.BytesIO()
-    torch.save(objective.state_dict(), file)
-    file.seek(0)
     _, other = make(name, seed=7)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    reload(objective, other)
     for step in range(3, 6):
         assert torch.equal(objective(encoder, views).total, other(encoder, views).total)
         for each in (objective, other):

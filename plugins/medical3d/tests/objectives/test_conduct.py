@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from unlabeled.contract import Progress, View
-from unlabeled.distributed import rank, world
 from unlabeled.draw import Draw
 from unlabeled.masks import RandomMask
+from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled_medical3d.cnn import ResUNet
 from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
@@ -98,35 +96,15 @@ def parameters(encoder, objective):
         yield from ((f"{kind}.{n}", p) for n, p in module.named_parameters() if p.requires_grad)
 
 
-def train(name, ids, steps=2):
-    """A few steps of plain SGD in float64, gradients averaged over ranks: losses, last gradient, state."""
+def train(name):
     encoder, objective = make(name, dtype=torch.float64)
-    mine = ids[rank() * len(ids) // world() : (rank() + 1) * len(ids) // world()]
-    views = make_views(name, encoder, mine, dtype=torch.float64)
-    weights = dict(parameters(encoder, objective))
-    losses, gradient = [], {}
-    for step in range(steps):
-        loss = objective(encoder, views).total
-        losses.append(average(loss.detach().clone()))
-        found = torch.autograd.grad(loss, list(weights.values()))
-        gradient = {n: average(g.contiguous()) for n, g in zip(weights, found, strict=True)}
-        with torch.no_grad():
-            for n, weight in weights.items():
-                weight -= 0.05 * gradient[n]
-        objective.after_step(encoder, Progress(step + 1, 10))
-    return {"losses": losses, "gradient": gradient, "state": dict(objective.state_dict())}
-
-
-def average(x):
-    if world() > 1:
-        dist.all_reduce(x)
-        x /= world()
-    return x
+    views = make_views(name, encoder, share(range(4)), dtype=torch.float64)
+    return descend(encoder, objective, views, dict(parameters(encoder, objective)), steps=2, of=10)
 
 
 def train_all():
     torch.set_num_threads(1)
-    return {name: train(name, list(range(4))) for name in MAKE}
+    return {name: train(name) for name in MAKE}
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +114,9 @@ def on_ranks():
 
 @ALL
 def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
-    alone = train(name, list(range(4)))
+    alone = train(name)
     for result in on_ranks:
-        for part in ("gradient", "state"):
-            assert result[name][part].keys() == alone[part].keys()
-            for key, value in alone[part].items():
-                torch.testing.assert_close(result[name][part][key], value, rtol=1e-6, atol=1e-8, msg=f"{part} {key}")
-        torch.testing.assert_close(result[name]["losses"], alone["losses"], rtol=1e-8, atol=0)
+        assert_same(result[name], alone, rtol=1e-6, atol=1e-8)
 
 
 @ALL
@@ -179,11 +153,8 @@ def test_state_survives_save_and_load(name):
     encoder, objective = make(name)
     views = make_views(name, encoder, range(4))
     objective.after_step(encoder, Progress(1, 10))
-    file = io.BytesIO()
-    torch.save(objective.state_dict(), file)
-    file.seek(0)
     _, other = make(name, seed=5)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    reload(objective, other)
     torch.testing.assert_close(other(encoder, views).total, objective(encoder, views).total, rtol=0, atol=0)
 
 

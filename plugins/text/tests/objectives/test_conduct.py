@@ -1,17 +1,15 @@
 """How every objective of the plugin behaves: ranks, state, precision, gradients, chunks."""
 
 import functools
-import io
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from unlabeled.contract import Layout, Progress, View
-from unlabeled.distributed import rank, world
 from unlabeled.draw import Draw
 from unlabeled.masks import choose, gather_rows, keys
+from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import still
 from unlabeled.training.gradient_cache import cached_backward
@@ -136,34 +134,14 @@ def parameters(encoder, objective):
     yield from ((n, p) for n, p in objective.named_parameters() if p.requires_grad)
 
 
-def train(name, ids, steps=3, of=20):
-    """A few steps of plain SGD in float64, gradients averaged over ranks: losses, last gradient, state."""
+def train(name):
     encoder, objective = make(name, dtype=torch.float64)
-    mine = ids[rank() * len(ids) // world() : (rank() + 1) * len(ids) // world()]
-    views = make_views(encoder, objective.needs, mine)
-    weights = dict(parameters(encoder, objective))
-    losses, gradient = [], {}
-    for step in range(steps):
-        loss = objective(encoder, views).total
-        losses.append(average(loss.detach().clone()))
-        found = torch.autograd.grad(loss, list(weights.values()))
-        gradient = {n: average(g.contiguous()) for n, g in zip(weights, found, strict=True)}
-        with torch.no_grad():
-            for n, weight in weights.items():
-                weight -= 0.02 * gradient[n]
-        objective.after_step(encoder, Progress(step + 1, of))
-    return {"losses": losses, "gradient": gradient, "state": dict(objective.state_dict())}
-
-
-def average(x):
-    if world() > 1:
-        dist.all_reduce(x)
-        x /= world()
-    return x
+    views = make_views(encoder, objective.needs, share(range(8)))
+    return descend(encoder, objective, views, dict(parameters(encoder, objective)), rate=0.02)
 
 
 def train_all():
-    return {name: train(name, list(range(8))) for name in MAKE}
+    return {name: train(name) for name in MAKE}
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +151,9 @@ def on_ranks():
 
 @ALL
 def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
-    alone = train(name, list(range(8)))
+    alone = train(name)
     for result in on_ranks:
-        torch.testing.assert_close(result[name]["losses"], alone["losses"], rtol=1e-7, atol=1e-9)
-        for part in ("gradient", "state"):
-            assert result[name][part].keys() == alone[part].keys()
-            for key, value in alone[part].items():
-                torch.testing.assert_close(result[name][part][key], value, rtol=1e-5, atol=1e-8, msg=f"{part} {key}")
+        assert_same(result[name], alone, rtol=1e-5, atol=1e-8)
 
 
 @ALL
@@ -200,12 +174,9 @@ def test_state_round_trip_gives_the_same_next_loss(name):
     views = make_views(encoder, objective.needs, range(6))
     objective(encoder, views).total.backward()
     objective.after_step(encoder, Progress(3, 20))
-    file = io.BytesIO()
-    torch.save([encoder.state_dict(), objective.state_dict()], file)
-    file.seek(0)
     other_encoder, other = make(name, seed=5)
-    for module, state in zip((other_encoder, other), torch.load(file, weights_only=True), strict=True):
-        module.load_state_dict(state)
+    reload(encoder, other_encoder)
+    reload(objective, other)
     assert objective.eval()(encoder, views).total == other.eval()(other_encoder, views).total
 
 
