@@ -108,8 +108,8 @@ class HuBERTopic(nn.Module):
         for view, pooled in zip(views, recorder.pooled, strict=True):
             assert view.layout is not None
             assert view.ids is not None
-            counts = bags(view.ids, view.layout, self.vocabulary)
-            gamma, statistics = topic_shares(counts.to(self.lambda_.dtype), self.lambda_, 1 / len(self.lambda_), iterations=20)
+            counts = bags(view.ids, view.layout, self.vocabulary).to(self.lambda_.dtype)
+            gamma, statistics = topic_shares(counts, self.lambda_, 1 / len(self.lambda_), iterations=20)
             label = gamma.argmax(1)
             losses.append(F.cross_entropy(full(self.classify(pooled)), label, reduction="none"))
             labels.append(label)
