@@ -11,20 +11,18 @@ What a recipe is for must rise clearly, on texts that training never saw:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from unlabeled.build import Parts, build, construct
+from unlabeled.build import Parts, build
 from unlabeled.config import resolve
-from unlabeled.contract import Progress
 from unlabeled.probes.embedding import embed
 from unlabeled.probes.knn import knn_accuracy
 from unlabeled.probes.splits import split, subset
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.testing.learning import pretrain
 from unlabeled_text.probes.pairs import spearman
 from unlabeled_text.views import Clean
 
@@ -46,36 +44,6 @@ def sides(parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
     """Texts to learn from, and texts that are held out."""
     train, test = split(parts.data, torch.arange(len(parts.data)), 0)
     return train, test
-
-
-def pretrain(parts: Parts) -> None:
-    parts.encoder.train()
-    parts.objective.train()
-    config = parts.config
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": STEPS})
-    base = [group["lr"] for group in optimizer.param_groups]
-    for step, (epoch, ids) in enumerate(batches(parts)):
-        torch.manual_seed(step)
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids.tolist()), 0, epoch))
-        optimizer.zero_grad()
-        loss.total.backward()
-        if config.training.clip:
-            torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], config.training.clip)
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * rate(step)
-        optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, STEPS))
-
-
-def batches(parts: Parts) -> Iterator[tuple[int, torch.Tensor]]:
-    """The epoch and the samples of each step."""
-    train, size = sides(parts)[0], parts.config.training.batch_size
-    for step in range(STEPS):
-        epoch, number = divmod(step, len(train) // size)
-        order = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch))]
-        yield epoch, order[number * size : (number + 1) * size]
 
 
 def of_sentences(parts: Parts) -> tuple[float, float]:
@@ -113,7 +81,7 @@ def most_frequent(parts: Parts) -> float:
 def test_a_recipe_learns(name: str) -> None:
     parts = parts_of(name)
     before = of_sentences(parts)
-    pretrain(parts)
+    pretrain(parts, sides(parts)[0], STEPS)
     found = held_out(parts)
     if name in PREDICTED:
         assert found["hits"] > most_frequent(parts) + MARGIN, found

@@ -7,20 +7,16 @@ enough for margins of this size: over 3 seeds, the slowest recipe here, SwAV, ga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 import torch
 
-from unlabeled.build import Parts, build, construct
+from unlabeled.build import Parts, build
 from unlabeled.config import resolve
-from unlabeled.contract import Progress
 from unlabeled.draw import Draw
 from unlabeled.probes.knn import knn_accuracy
 from unlabeled.probes.splits import split, subset
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.testing.learning import pretrain
 from unlabeled_vision.views import Clean
 
 STEPS = 100
@@ -54,38 +50,14 @@ def few_shot(parts: Parts) -> float:
     return sum(found) / len(found)
 
 
-def pretrain(parts: Parts) -> None:
-    parts.objective.train()
-    config, steps = parts.config, steps_of(parts)
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": steps})
-    base = [group["lr"] for group in optimizer.param_groups]
-    for step, (epoch, ids) in enumerate(batches(parts, steps)):
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids.tolist()), 0, epoch))
-        optimizer.zero_grad()
-        loss.total.backward()
-        if config.training.clip:
-            torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], config.training.clip)
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * rate(step)
-        optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
-
-
 def steps_of(parts: Parts) -> int:
     return STEPS if parts.mask is None else MASKED_STEPS
 
 
-def batches(parts: Parts, steps: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """The epoch and the samples of each step; none of the test."""
-    held_out = parts.data.test
-    assert held_out is not None
-    train, size = torch.nonzero(~held_out)[:, 0], parts.config.training.batch_size
-    for step in range(steps):
-        epoch, number = divmod(step, len(train) // size)
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch))
-        yield epoch, train[order[number * size : (number + 1) * size]]
+def trainable(parts: Parts) -> torch.Tensor:
+    """The samples that are not of the test."""
+    assert parts.data.test is not None
+    return torch.nonzero(~parts.data.test)[:, 0]
 
 
 @pytest.mark.slow
@@ -93,6 +65,6 @@ def batches(parts: Parts, steps: int) -> Iterator[tuple[int, torch.Tensor]]:
 def test_a_recipe_learns(name: str) -> None:
     parts = parts_of(name)
     before = few_shot(parts)
-    pretrain(parts)
+    pretrain(parts, trainable(parts), steps_of(parts))
     after = few_shot(parts)
     assert after > before + MARGIN, f"untrained {before:.3f}, pre-trained {after:.3f}"
