@@ -20,8 +20,7 @@ from typing import Any
 from common import RESULTS, arguments, command_line, save
 
 ENCODER = {"name": "modern", "width": 128, "depth": 3, "window": 0, "dropout": 0.1}
-# of the first encoder no objective of words makes more than an untrained one in 100 s; of this one MLM too does (dev, one
-# run each)
+# after 100 s of MLM, RTS or RTD the first is within 3 points of an untrained one (AG News, dev, one run each)
 SMALL = {**ENCODER, "width": 64, "depth": 2}
 VOCABULARY = 8192
 LENGTH = 64
