@@ -15,7 +15,7 @@ from unlabeled_graph.objectives.chance import absent_edges, below, edge_words, m
 from unlabeled_graph.objectives.distances import centers, degrees, hops
 from unlabeled_graph.objectives.graphmae import scaled_cosine
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
-from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.quantize import Quantizer, entrance, perplexity
 from unlabeled_graph.objectives.self_task import missing_edges
 from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
@@ -160,6 +160,16 @@ def test_codes_are_the_nearest_and_pass_the_gradient_on() -> None:
     torch.testing.assert_close(loss, 1.25 * apart)
     assert perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
     assert perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
+
+
+def test_nodes_that_share_a_mean_have_codes_of_their_own() -> None:
+    torch.manual_seed(0)
+    x, quantizer = 1.0 + 1e-3 * torch.randn(200, 16), Quantizer(64, 8)
+    enter = entrance(16, 8)
+    _, alike, _ = quantizer(enter[0](x))
+    _, apart, _ = quantizer(enter(x))
+    assert perplexity(alike, 64).item() < 2
+    assert perplexity(apart, 64).item() > 30
 
 
 def test_triples_are_scored_by_distmult() -> None:
