@@ -22,13 +22,15 @@ from graph_train import config_of, features, keep, pretrain, untrained
 from unlabeled.build import build, build_data
 
 Scores = dict[str, float]
-# there are no published settings for Cora; these are the best of about ten by the validation nodes of one seed
+# BGRL's authors publish none for Cora. Shares, batch norm and a wide first layer are those of GraphMAE's authors for
+# their table (github.com/THUDM/GraphMAE/issues/4), who have a GAT of 4096 and 1024; half that width, a linear last
+# layer, the momentum and the epochs are chosen by the validation nodes of seeds 100 and 101
 CORA_BGRL: dict[str, Any] = {
-    "views": {"name": "augment", "links": [0.5, 0.6], "columns": [0.5, 0.6]},
-    "encoder": {"name": "gcn", "width": 256, "inner": 512, "depth": 2, "norm": "batch", "activation": "prelu"},
+    "views": {"name": "augment", "links": [0.5, 0.3], "columns": [0.2, 0.5]},
+    "encoder": {"name": "gcn", "width": 512, "inner": 2048, "depth": 2, "norm": "batch", "last": False},
     "objective": {"name": "bgrl", "predictor": 512, "momentum": 0.9},
-    "optimizer": {"name": "adam", "lr": 0.001, "weight_decay": 0.0003},
-    "training": {"epochs": 100},
+    "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.00001},
+    "training": {"epochs": 20},
 }
 NODE_ROWS: dict[str, tuple[str, str, dict[str, Any], float]] = {
     # name: data, recipe, changes, the least that the issue asks for (0 = the bound is relative)

@@ -26,10 +26,10 @@ OF_GRAPHS = {"infograph", "graphcl", "d_sla"}
 BLOCKS = {"name": "blocks", "nodes": 400, "degree": 4.0, "mixing": 0.5, "words": 512}
 MOTIFS = {"name": "motifs", "count": 150, "smallest": 20, "largest": 40, "degrees": 3}
 STEPS = 60
-FEWER = {"cca_ssg": 30}  # 512 features of 400 nodes cannot be uncorrelated: it fits noise from there on
+# stopped early, as in the paper (20 epochs on CiteSeer, 50 on Cora): views agree ever better by what is a node's alone,
+# and the probe finds 0.80 after 10 steps, 0.78 after 30, 0.74 after 50
+FEWER = {"cca_ssg": 30}
 MARGIN = 0.03
-# nodes have no place, so the predictor cannot know which hidden node it is asked for: it is asked to spoil nothing
-KEPT = {"i_jepa": -0.03}
 
 
 def parts_of(name: str, texts: Path | None = None) -> Parts:
@@ -81,4 +81,4 @@ def test_a_recipe_learns(name: str, tmp_path: Path) -> None:
     before = score(parts)
     pretrain(parts, FEWER.get(name, STEPS))
     after = score(parts)
-    assert after > before + KEPT.get(name, MARGIN), f"untrained {before:.3f}, pre-trained {after:.3f}"
+    assert after > before + MARGIN, f"untrained {before:.3f}, pre-trained {after:.3f}"

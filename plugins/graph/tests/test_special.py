@@ -17,6 +17,7 @@ from unlabeled_graph.codes import codebook_of, nearest_codes
 from unlabeled_graph.commands import texts
 from unlabeled_graph.diffusion import diffuse
 from unlabeled_graph.graphs import Motifs
+from unlabeled_graph.objectives.quantize import Quantizer, entrance
 from unlabeled_graph.special import Table, TwoView
 
 
@@ -47,9 +48,11 @@ def test_two_views_go_to_two_networks() -> None:
 
 def test_codes_are_the_nearest_of_each_part() -> None:
     torch.manual_seed(0)
-    book = {"enter.weight": torch.randn(6, 4), "enter.bias": torch.randn(6), "quantizer.codebook": torch.randn(5, 3)}
-    tokens = torch.randn(7, 4)
-    parts = (tokens @ book["enter.weight"].T + book["enter.bias"]).reshape(14, 3)
+    enter, quantizer, tokens = entrance(4, 6), Quantizer(5, 3), torch.randn(7, 4)
+    enter(torch.randn(20, 4))
+    state = {f"enter.{name}": value for name, value in enter.state_dict().items()}
+    book = state | {"quantizer.codebook": quantizer.codebook.detach()}
+    parts = enter.eval()(tokens).reshape(14, 3)
     expected = F.cosine_similarity(parts[:, None], book["quantizer.codebook"][None], dim=2).argmax(1).reshape(7, 2)
     assert torch.equal(nearest_codes(tokens, book), expected)
 

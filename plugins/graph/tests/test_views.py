@@ -82,6 +82,7 @@ def test_a_choice_of_one_is_that_change() -> None:
         (Chosen, {"choices": ("knots",)}, "each must be one of nodes, links"),
         (Chosen, {"strength": 0.0}, "strength is 0.0"),
         (Plain, {"views": 0}, "views is 0"),
+        (Plain, {"positions": -1}, "positions -1"),
         (Plain, {"links": -0.1}, "links is"),
         (Shuffle, {"alpha": 1.0}, "alpha 1.0"),
     ],

@@ -23,11 +23,11 @@ from unlabeled_graph.data import GraphSpec
 from unlabeled_graph.tokenizers import content_of
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
-NAMES = ("enter.weight", "enter.bias", "quantizer.codebook")
+NAMES = ("enter.0.weight", "enter.1.running_mean", "enter.1.running_var", "quantizer.codebook")
 
 
 def codebook_of(run: Path) -> dict[str, Tensor]:
-    """``enter.weight``, ``enter.bias`` and ``quantizer.codebook`` of a run; :class:`UsageError` where it has none."""
+    """The tensors ``NAMES`` of a run: what leads to its codebook, and that; :class:`UsageError` where it has none."""
     path = run / CHECKPOINT
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
@@ -42,8 +42,9 @@ def codebook_of(run: Path) -> dict[str, Tensor]:
 def nearest_codes(tokens_TD: Tensor, codebook: Mapping[str, Tensor]) -> Tensor:
     """``int64[T, S]``: the code of each part of each row; S = 1 for vqgraph."""
     width = codebook["quantizer.codebook"].shape[1]
-    parts = F.linear(tokens_TD.float(), codebook["enter.weight"], codebook["enter.bias"]).reshape(-1, width)
-    ids = (unit(parts) @ unit(codebook["quantizer.codebook"]).T).argmax(1)
+    entered = F.linear(tokens_TD.float(), codebook["enter.0.weight"])
+    parts = F.batch_norm(entered, codebook["enter.1.running_mean"], codebook["enter.1.running_var"])
+    ids = (unit(parts.reshape(-1, width)) @ unit(codebook["quantizer.codebook"]).T).argmax(1)
     return ids.reshape(len(tokens_TD), -1)
 
 

@@ -71,6 +71,7 @@ ROWS = (
     _row("export", "native", "exporting:native", "weights that plain PyG loads, without this project"),
     _row("preview", "views", "preview:preview_views", "the views of a few samples, drawn side by side"),
     _row("optimizer", "adam", "optimizers:adam", "Adam with L2 decay in the gradient", "1412.6980"),
+    _row("tokenizer", "projected", "tokenizers:ProjectedFeatures", "features times a random matrix, dense"),
     _row("tokenizer", "codes", "codes:Codes", "features, and codes of a run of vqgraph", "2308.02117"),
     _row("command", "texts", "commands:texts", "write text embeddings for graph_clip and ssqr"),
     _row("command", "codes", "commands:codes", "write the codes of nodes, of a run of vqgraph or ssqr"),

@@ -1,10 +1,14 @@
-"""Where a node stands in its graph: the chances that a random walk of 1 to K steps is back where it began.
+"""Where a node stands in its graph: what surroundings it has, and near which nodes it is.
 
-The random-walk encoding of https://arxiv.org/abs/2110.07875, which GPS (https://arxiv.org/abs/2205.12454) adds to
-features; the numbers of PyG's ``AddRandomWalkPE``. Differs: powers of the walk are applied to blocks of unit vectors,
-one node of every graph at a time, so that N x N numbers are never held; on directed graphs walks go against the edges.
+``return_chances``, the chances that a random walk of 1 to K steps is back where it began, is the random-walk encoding
+of https://arxiv.org/abs/2110.07875, which GPS (https://arxiv.org/abs/2205.12454) adds to features; the numbers of PyG's
+``AddRandomWalkPE``. Differs: powers of the walk are applied to blocks of unit vectors, one node of every graph at a
+time, so that N x N numbers are never held; on directed graphs walks go against the edges.
 
-    # T rows, K steps, C nodes of each graph in a block
+``diffused``, random vectors averaged along walks, has near vectors for nodes whose walks meet: the random projection of
+FastRP, https://arxiv.org/abs/1908.11512, without its weights of steps and degrees.
+
+    # T rows, K steps, P coordinates, C nodes of each graph in a block
 """
 
 from __future__ import annotations
@@ -12,10 +16,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unlabeled.draw import Draw, Purpose
+from unlabeled.heads import unit
 from unlabeled_graph.adjacency import adjacency_of
+from unlabeled_graph.chance import row_words
 from unlabeled_graph.data import GraphBatch
+from unlabeled_graph.objectives.chance import normal
 
 BLOCK = 1 << 23  # numbers of a block
+STEPS = 2  # of the walks that positions are averaged along
 
 
 @torch.no_grad()
@@ -42,3 +51,17 @@ def _chances(batch: GraphBatch, steps: int) -> Tensor:
             walk_TC = adjacency.mean(walk_TC)
             out[rows, step] = walk_TC[rows, columns]
     return out
+
+
+@torch.no_grad()
+def diffused(batch: GraphBatch, width: int, steps: int = STEPS) -> Tensor:
+    """``[T, width]`` of mean square 1 in each row; worked out once for a graph that many steps share."""
+    key = ("diffused", width, steps)
+    if key not in batch.memo:
+        place_TP = normal(row_words(batch, Draw(0, 0, batch.ids), Purpose.WALK), width)
+        for _ in range(steps):
+            # the mean with the node itself: without it, neighbors in a graph of two sides are never near
+            place_TP = (place_TP + adjacency_of(batch).mean(place_TP)) / 2
+        batch.memo[key] = unit(place_TP) * width**0.5
+    found: Tensor = batch.memo[key]
+    return found

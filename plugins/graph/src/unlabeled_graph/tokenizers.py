@@ -12,6 +12,8 @@ from torch import Tensor
 
 from unlabeled.contract import Encoder, Layout, Rows
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import above
+from unlabeled.heads import unit
 from unlabeled_graph.data import GraphBatch, GraphSpec
 from unlabeled_graph.sparse import SparseRows, dense, sparse_rows
 
@@ -50,3 +52,25 @@ class NodeFeatures:
         noise = one.normal(len(rows) * x.shape[1], Purpose.NOISE).reshape(len(rows), -1).to(x)
         x[rows.index] += noise
         return batch.altered(x=sparse_rows(x) if isinstance(batch.x, SparseRows) else x)
+
+
+class ProjectedFeatures(NodeFeatures):
+    """The features of each node at length 1, times a fixed random matrix: dense numbers of mean square 1.
+
+    For absolute errors, as SimMIM has them: of words that most nodes lack, the median is 0 whatever the neighbors say.
+
+    Args:
+        dim: numbers of a node.
+    """
+
+    def __init__(self, spec: GraphSpec, encoder: Encoder, *, dim: int = 128) -> None:
+        super().__init__(spec, encoder)
+        above(0, dim=dim)
+        self.width, self.vocabulary = dim, 0
+        self.matrix_FC = Draw(0, 0, torch.arange(spec.features)).normal(dim, Purpose.FEATURE)
+
+    def __call__(self, batch: Any, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
+        key = ("projected", self.width)
+        if key not in batch.memo:
+            batch.memo[key] = unit(content_of(batch)) @ self.matrix_FC.to(batch.device)
+        return batch.memo[key], None

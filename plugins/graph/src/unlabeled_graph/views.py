@@ -8,14 +8,16 @@ says in ``origin`` which place each had in its graph.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from unlabeled.contract import View
+from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled_graph import edits
 from unlabeled_graph.chance import graph_draw
 from unlabeled_graph.data import GraphBatch, GraphSpec
 from unlabeled_graph.diffusion import diffuse
+from unlabeled_graph.positions import diffused
 
 Pair = tuple[float, float]
 CHANGES = ("nodes", "links", "features", "subgraph", "same")
@@ -128,13 +130,17 @@ class Plain:
         links: share of the links that are dropped, in [0, 1).
         columns: share of the columns of features that are hidden, in [0, 1).
         views: number of such views.
+        positions: coordinates of a node, near for nodes that are near in the graph, for predictors that are asked for
+            rows by their position; 0 = nodes have none.
     """
 
-    def __init__(self, spec: GraphSpec, *, links: float = 0.0, columns: float = 0.0, views: int = 1) -> None:
+    def __init__(
+        self, spec: GraphSpec, *, links: float = 0.0, columns: float = 0.0, views: int = 1, positions: int = 0
+    ) -> None:
         _shares(links=(links,) * 2, columns=(columns,) * 2)
-        if views < 1:
-            raise ValueError(f"views is {views}; it must be at least 1")
-        self.links, self.columns = links, columns
+        if views < 1 or positions < 0:
+            raise ValueError(f"views is {views} and positions {positions}; they must be at least 1 and 0")
+        self.links, self.columns, self.positions = links, columns, positions
         self.roles = ("global",) * views
         self.params: tuple[str, ...] = ()
 
@@ -142,8 +148,12 @@ class Plain:
         made = []
         for number in range(len(self.roles)):
             seen = edits.drop_links(batch, draw.at(number), self.links)
-            made.append(View(edits.mask_columns(seen, draw.at(number), self.columns), "global"))
+            seen = edits.mask_columns(seen, draw.at(number), self.columns)
+            made.append(View(seen, "global", layout=self._layout(seen)))
         return made
+
+    def _layout(self, batch: GraphBatch) -> Layout | None:
+        return replace(batch.layout, position=diffused(batch, self.positions)) if self.positions else None
 
 
 class Shuffle:

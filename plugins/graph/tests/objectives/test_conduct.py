@@ -178,6 +178,7 @@ def test_texts_are_read_and_checked(tmp_path: Any) -> None:
         ("grace", {"temperature": 0.0}, "temperature is 0.0"),
         ("bgrl", {"momentum": 1.5}, "momentum is 1.5"),
         ("vqgraph", {"codes": 1}, "codes is 1"),
+        ("vqgraph", {"power": 0.5}, "power is 0.5; it must be at least 1"),
         ("node2vec", {"p": 0.0}, "p is 0.0"),
     ],
 )

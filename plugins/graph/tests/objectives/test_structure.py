@@ -1,4 +1,4 @@
-"""Objectives of features, links, walks and codes, against PyG 2.8, scipy 1.x, and transcriptions of the papers."""
+"""Objectives of features, links, walks and codes, against PyG, scipy, vector-quantize-pytorch, and the papers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unlabeled_graph.objectives.chance import absent_edges, below, edge_words, m
 from unlabeled_graph.objectives.distances import centers, degrees, hops
 from unlabeled_graph.objectives.graphmae import scaled_cosine
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
-from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.quantize import Quantizer, entrance, perplexity
 from unlabeled_graph.objectives.self_task import missing_edges
 from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
@@ -160,6 +160,38 @@ def test_codes_are_the_nearest_and_pass_the_gradient_on() -> None:
     torch.testing.assert_close(loss, 1.25 * apart)
     assert perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
     assert perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
+
+
+def test_codes_and_losses_are_those_of_vector_quantize_pytorch() -> None:
+    from vector_quantize_pytorch import VectorQuantize
+
+    torch.manual_seed(0)
+    oracle = VectorQuantize(8, codebook_size=20, use_cosine_sim=True, commitment_weight=0.25, rotation_trick=False)
+    quantizer, x = Quantizer(20, 8), torch.randn(50, 8)
+    oracle._codebook.embed.copy_(F.normalize(quantizer.codebook.detach(), dim=1)[None])
+    first, second = F.normalize(x, dim=1).requires_grad_(), x.clone().requires_grad_()
+    expected, expected_ids, expected_loss = oracle(first[None], freeze_codebook=True)
+    code, ids, loss = quantizer(second)
+    assert torch.equal(ids, expected_ids[0])
+    torch.testing.assert_close(code, expected[0])
+    # theirs is commitment alone, averaged over features; ours sums them, and draws the codes as well, at weight 1
+    torch.testing.assert_close(loss, 8 * (1 + 0.25) / 0.25 * expected_loss.squeeze())
+    weight = torch.randn(50, 8)
+    (wanted,) = torch.autograd.grad((expected[0] * weight).sum() + 8 * expected_loss.sum(), first)
+    assert bool(wanted.abs().sum() > 0)
+    (found,) = torch.autograd.grad((code * weight).sum() + loss, second)
+    (through,) = torch.autograd.grad(F.normalize(second, dim=1), second, wanted)
+    torch.testing.assert_close(found, through, rtol=1e-4, atol=1e-6)
+
+
+def test_nodes_that_share_a_mean_have_codes_of_their_own() -> None:
+    torch.manual_seed(0)
+    x, quantizer = 1.0 + 1e-3 * torch.randn(200, 16), Quantizer(64, 8)
+    enter = entrance(16, 8)
+    _, alike, _ = quantizer(enter[0](x))
+    _, apart, _ = quantizer(enter(x))
+    assert perplexity(alike, 64).item() < 2
+    assert perplexity(apart, 64).item() > 30
 
 
 def test_triples_are_scored_by_distmult() -> None:

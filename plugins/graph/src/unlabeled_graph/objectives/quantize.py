@@ -1,7 +1,8 @@
 """A codebook under cosine similarity, with a straight-through gradient: what turns nodes into tokens.
 
 VQ-VAE, https://arxiv.org/abs/1711.00937, with codes and inputs at length 1, as VQGraph has it. The codebook learns by
-gradient; a straight-through estimator hands the gradient of what is built on a code to what chose it.
+gradient; a straight-through estimator hands the gradient of what is built on a code to what chose it. What is quantized
+is centered and scaled over all nodes first (:func:`entrance`).
 
     # N vectors, K codes, D features
 """
@@ -11,9 +12,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unlabeled.distributed import all_reduce
+from unlabeled.distributed import BatchNorm, all_reduce
 from unlabeled.heads import unit
 from unlabeled.objectives.masked import union_mean
+
+
+def entrance(dim: int, width: int) -> nn.Sequential:
+    """From an encoder's output to what is quantized: a linear map, then mean 0 and variance 1 of each column.
+
+    Outputs for a bag of words whose rows sum to 1 share a mean that is large beside what tells them apart, so that by
+    their cosine all nodes are nearest to one code.
+    """
+    return nn.Sequential(nn.Linear(dim, width, bias=False), BatchNorm(width, affine=False))
 
 
 class Quantizer(nn.Module):

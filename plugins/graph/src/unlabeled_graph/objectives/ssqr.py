@@ -3,7 +3,7 @@
 The encoder's vector of an entity is cut into several parts, each replaced by the nearest code of one codebook; from the
 codes alone a bilinear score tells true triples from ones with another tail, and the text embedding of the entity is
 predicted where there are texts. Relations are the largest entry of an edge's features, or one for all edges. Differs:
-triples are scored by DistMult, where the paper takes ConvE.
+triples are scored by DistMult, where the paper takes ConvE; what is quantized is centered and scaled (``quantize.py``).
 
     # T packed rows, E edges, S codes of an entity, D features, B samples
 """
@@ -23,7 +23,7 @@ from unlabeled.errors import above
 from unlabeled.heads import full, mlp, unit
 from unlabeled.objectives.masked import union_mean
 from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words
-from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.quantize import Quantizer, entrance, perplexity
 from unlabeled_graph.texts import read_texts
 
 
@@ -65,7 +65,7 @@ class SSQR(nn.Module):
         above(-1e-12, text_weight=text_weight)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
         self.slots, self.codes, self.text_weight = slots, codes, text_weight
-        self.enter = nn.Linear(encoder.dim, slots * code_dim)
+        self.enter = entrance(encoder.dim, slots * code_dim)
         self.quantizer = Quantizer(codes, code_dim)
         self.entity = mlp((slots * code_dim, encoder.dim), norm="none")
         self.relation = nn.Parameter(torch.randn(relations, encoder.dim) / encoder.dim**0.5)

@@ -1,8 +1,10 @@
 """VQGraph's tokenizer, https://arxiv.org/abs/2308.02117: each node's local structure as a code of a learned codebook.
 
-A GNN layer, a cosine quantizer, and two decoders of the code: features and links, both by squared error. Differs: links
-are scored for all edges and as many random pairs, not for all N^2; the released code also reads labels, which are left
-out. The tokenizer ``vqgraph`` reads the codebook from a run of this.
+A GNN, a cosine quantizer, and two decoders of the code: features by GraphMAE's scaled cosine error, links by squared
+error. Differs: what is quantized is centered and scaled (``quantize.py``); links are scored for all edges and as many
+random pairs, not for all N^2; the released code has a squared error of features too, which for a bag of words is 1e-4
+beside other terms of 1, and reads labels, which are left out. The tokenizer ``codes`` reads the codebook from a run of
+this.
 
     # T packed rows, E edges, K codes, C numbers of content in a row
 """
@@ -18,10 +20,10 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
-from unlabeled.heads import full
 from unlabeled.objectives.masked import union_mean
 from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words
-from unlabeled_graph.objectives.quantize import Quantizer, perplexity
+from unlabeled_graph.objectives.graphmae import scaled_cosine
+from unlabeled_graph.objectives.quantize import Quantizer, entrance, perplexity
 from unlabeled_graph.objectives.vgae import link_scores
 
 
@@ -33,6 +35,7 @@ class VQGraph(nn.Module):
         code_dim: width of a code; 0 = the encoder's.
         commitment: weight that draws a node to its code, above 0; beta, 0.25.
         links: weight of the link term, at least 0.
+        power: of the scaled cosine error of features, at least 1.
     """
 
     step: Tensor
@@ -46,15 +49,18 @@ class VQGraph(nn.Module):
         code_dim: int = 0,
         commitment: float = 0.25,
         links: float = 1.0,
+        power: float = 2.0,
     ) -> None:
         super().__init__()
         above(1, codes=codes)
         above(0, commitment=commitment, content=content)
         above(-1e-12, links=links, code_dim=code_dim)
+        if power < 1:
+            raise ValueError(f"power is {power}; it must be at least 1")
         self.needs = Needs(views={"global": 1}, content=True, encoder=frozenset({"tokens"}))
-        self.codes, self.links = codes, links
+        self.codes, self.links, self.power = codes, links, power
         dim = code_dim or encoder.dim
-        self.enter = nn.Linear(encoder.dim, dim)
+        self.enter = entrance(encoder.dim, dim)
         self.quantizer = Quantizer(codes, dim, commitment)
         self.features, self.structure = nn.Linear(dim, content), nn.Linear(dim, dim)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
@@ -66,7 +72,7 @@ class VQGraph(nn.Module):
         layout = out.layout
         assert layout.edges is not None
         code, ids, quantization = self.quantizer(self.enter(out.tokens))
-        features = union_mean((self.features(code) - full(view.content)).square().mean(1))
+        features = union_mean(scaled_cosine(self.features(code), view.content, self.power))
         words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
         z = self.structure(code)
         true = torch.sigmoid(link_scores(z, layout.edges))
