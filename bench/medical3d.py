@@ -179,10 +179,12 @@ def pretrain(recipe: str, out: Path, args: Any, seed: int, words: list[str]) -> 
             raise RuntimeError(f"pre-training of {recipe} failed")
         return time.process_time() - start
 
-    train(4)  # reads the data and loads kernels
-    first = train(4)
-    each = max((train(16) - first) / 12, 1e-3)
-    steps = args.pretrain_steps or max(20, round(args.seconds / each))
+    steps = args.pretrain_steps
+    if not steps:
+        train(4)  # reads the data and loads kernels
+        first = train(4)
+        each = max((train(16) - first) / 12, 1e-3)
+        steps = max(20, round(args.seconds / each))
     found = {"cpu_s": train(steps), "steps": steps}
     spent.write_text(json.dumps(found))
     return {**found, "run": unlabeled.load(out)}
@@ -226,7 +228,8 @@ def hippocampus(folder: Path, args: Any) -> None:
             for kind, by_count in curves.scores.items():
                 for k, scores in by_count.items():
                     row["scores"].setdefault(kind, {}).setdefault(str(k), []).extend(scores)
-            keep("hippocampus", [*(old for old in known if old.get("recipe") != recipe), *rows])
+            done = [(row["recipe"], row["steps"]) for row in rows]
+            keep("hippocampus", [*(old for old in known if (old["recipe"], old["steps"]) not in done), *rows])
             print({kind: {k: gain(v) for k, v in ks.items()} for kind, ks in row["scores"].items()}, flush=True)
 
 

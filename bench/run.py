@@ -118,14 +118,14 @@ def medical3d(found: dict[str, Any]) -> str:
         )
     if "hippocampus" in found:
         rows = []
+        counts = sorted({k for row in found["hippocampus"] for by_k in row["scores"].values() for k in by_k}, key=int)
         for row in found["hippocampus"]:
-            counts = list(next(iter(row["scores"].values())))
             for kind, by_count in row["scores"].items():
-                cells = [number([100 * s["dice"] for s in by_count[k]]) for k in counts]
+                cells = [number([100 * s["dice"] for s in by_count[k]]) if k in by_count else "" for k in counts]
                 used = f"{statistics.mean(row['cpu_s']) / 60:.1f}" if kind == "pre-trained" else ""
-                rows.append((row["recipe"], kind, *cells, used))
-        head = ("recipe", "encoder", *(f"k = {k}" for k in counts), "CPU min of pre-training")
-        about = f"{row['head']} head, {row['steps']} steps of {row['batch_size']} crops, {row['test']} test volumes"
+                rows.append((row["recipe"], f"{row['steps']} x {row['batch_size']}", kind, *cells, used))
+        head = ("recipe", "steps x crops", "encoder", *(f"k = {k}" for k in counts), "CPU min of pre-training")
+        about = f"{row['head']} head, {row['test']} test volumes"
         parts.append(f"Hippocampus, mean Dice in % of k labeled volumes; {about}.\n\n{table(head, rows)}")
     if "adrenal" in found:
         lines = [(r["row"], number(r["auc"])) for r in found["adrenal"] if r["auc"]]

@@ -13,7 +13,18 @@ from unlabeled.cli.main import main
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data import Phantoms
 from unlabeled_medical3d.encoders import ViT3D
-from unlabeled_medical3d.segmenting import Curves, Segment, crops, decoder_of, fit, make, one_crop, score, segment
+from unlabeled_medical3d.segmenting import (
+    Curves,
+    Segment,
+    crops,
+    decoder_of,
+    fit,
+    make,
+    one_crop,
+    score,
+    segment,
+    shares_of,
+)
 from unlabeled_medical3d.voxels import with_labels
 
 
@@ -61,6 +72,19 @@ def test_heads_start_alike_and_the_encoder_is_a_copy(data):
     assert all(torch.equal(a, b) for a, b in zip(source.parameters(), fresh.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("head", ["light", "linear"])
+def test_scores_start_at_the_shares_of_the_classes(data, head):
+    model = make(encoder(data), data.spec, 3, Segment(head=head), 0)
+    shares = shares_of([torch.tensor([[[0, 0, 0, 1]]]), torch.tensor([[[0, 0, 0, 0]]])], 3)
+    torch.testing.assert_close(shares, torch.tensor([7 / 8, 1 / 8, 1 / 8]))  # none of class 2: as if one voxel were
+    model.start_from(shares)
+    with torch.no_grad():
+        for name, weight in model.head.named_parameters():
+            weight.mul_(0.0 if name.endswith("weight") else 1.0)  # what is left is the bias
+        found = model(torch.zeros(1, 1, *data.spec.size))
+    torch.testing.assert_close(found, shares.log()[None, :, None, None, None].expand_as(found))
+
+
 def test_training_fits_what_it_sees(data):
     settings = Segment(steps=40, batch_size=2, lr=(3e-3,), jitter=0.0)
     model = make(encoder(data), data.spec, len(data.regions), settings, 0)
@@ -86,7 +110,7 @@ def test_the_table_has_a_row_each_and_says_its_spec():
     text = Curves(Segment(seeds=(0, 1)), "some scans", ("background", "organ"), 10, 4, scores).text()
     assert "60.0 ± 14.1" in text
     assert "HD95 mm" in text
-    assert "segment-2: auto head, 300 steps of 4 crops" in text
+    assert "segment-3: auto head, 300 steps of 4 crops" in text
     assert "labels organ" in text
 
 
@@ -129,7 +153,7 @@ def test_the_command_from_end_to_end(tmp_path, capsys):
     assert "k = 2" in out
     assert "k = 100" not in out
     found = json.loads((tmp_path / "run" / "segment.json").read_text())
-    assert found["spec"] == "segment-2"
+    assert found["spec"] == "segment-3"
     assert set(found["scores"]) == {"from scratch", "pre-trained"}
     assert main(["medical3d", "segment"]) == 2
     assert main(f"medical3d segment {run} --volums 3".split()) == 2

@@ -81,7 +81,7 @@ def test_the_command_writes_a_table(tmp_path, capsys):
     said = capsys.readouterr().out
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert set(rows[0]) == {"sample", "axis", "slice"}
+    assert set(rows[0]) == {"sample", "patient", "axis", "slice"}
     assert f"{len(rows):,} of" in said
     assert main(["medical3d", "select"]) == 2
     assert main(f"medical3d select --data phantoms --out {tmp_path}/x.txt".split()) == 2

@@ -39,6 +39,8 @@ ROWS = (
     _row("mask", "multi_block", "targets:MultiBlock", "several boxes to predict, the rest as context", "2301.08243"),
     _row("views", "voco", "pretext:VoCoViews", "base crops, random crops and their overlaps", "2402.17300"),
     _row("views", "fusion", "pretext:FusionViews", "a crop fused into another in blocks", "2306.16925"),
+    _row("views", "places", "places:PlaceViews", "a crop turned, stretched and changed, and where it lies"),
+    _row("objective", "regions", "objectives.regions:Regions", "segment regions found by k-means", "1807.05520"),
     _row("objective", "genesis", "objectives.restoration:ModelsGenesis", "restore a distorted volume", "1908.06912"),
     _row("objective", "swin_pretext", "objectives.swin_pretext:SwinPretext", "inpaint, turn, contrast", "2111.14791"),
     _row("objective", "spark", "objectives.spark:SparK", "masked modeling for sparse CNNs", "2301.03580"),

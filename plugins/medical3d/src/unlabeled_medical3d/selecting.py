@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +66,9 @@ def gray_levels(thumbs_NHW: Tensor) -> Tensor:
 
 def information_similarity(levels_D: Tensor, kept_KD: Tensor) -> Tensor:
     """2 I(a; b) / (H(a) + H(b)) of one slice's gray levels with K others: ``[K]``; two even slices are equal."""
-    joint = F.one_hot(levels_D * LEVELS + kept_KD, LEVELS**2).float().mean(1).unflatten(1, (LEVELS, LEVELS))
+    pairs_KD = levels_D * LEVELS + kept_KD
+    each = torch.full(pairs_KD.shape, 1 / len(levels_D))
+    joint = torch.zeros(len(kept_KD), LEVELS**2).scatter_add_(1, pairs_KD, each).unflatten(1, (LEVELS, LEVELS))
     one, other = joint.sum(2), joint.sum(1)
     entropies = -torch.special.xlogy(one, one).sum(1) - torch.special.xlogy(other, other).sum(1)
     both = -torch.special.xlogy(joint, joint).sum((1, 2))
@@ -92,12 +94,16 @@ def keep_different(
     before: Tensor | None = None,
 ) -> list[int]:
     """Numbers of the slices that are less similar than ``threshold`` to all kept before them (and to ``before``)."""
-    held = [] if before is None else list(before)
+    count = 0 if before is None else len(before)
+    held = described_ND.new_empty(count + len(described_ND), *described_ND.shape[1:])
+    if before is not None:
+        held[:count] = before
     kept: list[int] = []
     for number, described in enumerate(described_ND):
-        if not held or float(similarity(described, torch.stack(held)).max()) < threshold:
+        if not count or float(similarity(described, held[:count]).max()) < threshold:
             kept.append(number)
-            held.append(described)
+            held[count] = described
+            count += 1
     return kept
 
 
@@ -209,7 +215,7 @@ def select_command(domain: str, words: list[str]) -> int:
     if out.suffix.lower() != ".csv":
         raise UsageError(f"--out {out}: the table is a .csv")
     data, run = _open(domain, typed["data"], typed["run"])
-    print(_write(out, select(data, run), select.axis), file=sys.stdout)
+    print(_write(out, select(data, run), select.axis, data.patients), file=sys.stdout)
     return 0
 
 
@@ -224,14 +230,14 @@ def _open(domain: str, source: str, folder: str | None) -> tuple[Any, Any]:
     return build_data(resolve({"data": data_choice(domain, source)}, domain)), None
 
 
-def _write(out: Path, found: Iterator[Selected], axis: str) -> str:
+def _write(out: Path, found: Iterator[Selected], axis: str, patients: Sequence[str]) -> str:
     total = kept = volumes = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(("sample", "axis", "slice"))
+        table.writerow(("sample", "patient", "axis", "slice"))
         for each in found:
-            table.writerows((each.sample, axis, number) for number in each.kept)
+            table.writerows((each.sample, patients[each.sample], axis, number) for number in each.kept)
             total, kept, volumes = total + each.total, kept + len(each.kept), volumes + 1
     share = kept / total if total else 0.0
     return f"saved {out}: {kept:,} of {total:,} slices of {volumes:,} volumes kept ({share:.1%})"

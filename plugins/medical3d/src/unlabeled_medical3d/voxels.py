@@ -97,6 +97,17 @@ class Segmenter(nn.Module):
             raise ValueError("segmentation needs an encoder whose rows form a grid")
         self.head = HEADS[self.kind](encoder.dim, classes, spec.size, grid, spec.channels)
 
+    @torch.no_grad()
+    def start_from(self, shares_K: Tensor) -> None:
+        """Scores start at the log of each class's share of the voxels, https://arxiv.org/abs/1708.02002.
+
+        From equal shares, the first steps push every rare class down together, and some are never found again.
+        """
+        layer = {"unet": "output_block", "light": "leave", "linear": "linear"}[self.kind]
+        (*_, bias) = (p for name, p in getattr(self.head, layer).named_parameters() if name.endswith("bias"))
+        by_class = bias.view(len(shares_K), -1)
+        by_class.copy_(shares_K.to(bias).log()[:, None].expand_as(by_class))
+
     def forward(self, images: Tensor) -> Tensor:
         view = View(batch_of(images), "clean")
         logits: Tensor

@@ -20,6 +20,7 @@ from unlabeled_medical3d.grids import cubes
 from unlabeled_medical3d.objectives.alice import Alice
 from unlabeled_medical3d.objectives.global_local import GlobalLocal
 from unlabeled_medical3d.objectives.joint_image_volume import JointImageVolume
+from unlabeled_medical3d.objectives.regions import Regions
 from unlabeled_medical3d.objectives.restoration import ModelsGenesis
 from unlabeled_medical3d.objectives.spark import SparK
 from unlabeled_medical3d.objectives.swin_pretext import SwinPretext
@@ -42,6 +43,7 @@ MAKE = {
     "voco": lambda e: VoCo(e, projector=(12, 6)),
     "voco_2025": lambda e: VoCo(e, projector=(12, 6), variant="repo2025"),
     "volume_fusion": lambda e: VolumeFusion(e, decoder, CUBE),
+    "regions": lambda e: Regions(e, decoder, CUBE, regions=4),
     "global_local": lambda e: GlobalLocal(e, decoder, slabs=2, regions=2, dim=6),
     "uni4eye": lambda e: Uni4Eye(e, decoder, CUBE),
     "alice": lambda e: Alice(e, decoder, CUBE, projector=(12, 6), heads=2, threshold=0.5),
@@ -55,6 +57,7 @@ ROLES = {
     "voco": ("base", "base", "base", "global", "global"),
     "voco_2025": ("base", "base", "base", "global", "global"),
     "volume_fusion": ("source", "target"),
+    "regions": ("source", "target"),
     "uni4eye": ("global",),
     "spark": ("global",),
 }
@@ -84,6 +87,7 @@ def make_views(name, encoder, ids, scale=1.0, dtype=torch.float32):
             x = draw.integers(count, 2002, 5) / 4
         shares = draw.uniform(3, 2003) * (draw.uniform(3, 2004) > 0.3)
         params = {"rotation": ids % 4, "overlap": shares / shares.sum(1, keepdim=True).clamp(min=1e-6)}
+        params["from_center"] = affine
         batch = VolumeBatch(ids, x.reshape(-1, 1, *size).to(dtype), affine)
         view = View(batch, role, layout=encoder.layout(batch), params=params)
         view = replace(view, content=cubes(batch.images, view.layout.grid))
@@ -165,12 +169,12 @@ def test_parts_are_detached_scalars(name):
     assert not any(part.requires_grad or part.dim() for part in parts.values())
 
 
-@pytest.mark.parametrize("name", ["genesis", "swin_pretext", "volume_fusion", "uni4eye", "alice"])
+@pytest.mark.parametrize("name", ["genesis", "swin_pretext", "volume_fusion", "regions", "uni4eye", "alice"])
 def test_a_missing_decoder_is_named(name):
     encoder, _ = make(name)
     kinds = {
         "genesis": ModelsGenesis, "swin_pretext": SwinPretext, "volume_fusion": VolumeFusion, "uni4eye": Uni4Eye,
-        "alice": Alice,
+        "alice": Alice, "regions": Regions,
     }  # fmt: skip
     with pytest.raises(ValueError, match="needs a decoder"):
         kinds[name](encoder)

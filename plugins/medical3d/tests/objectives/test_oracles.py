@@ -8,12 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from monai.losses import ContrastiveLoss, DiceLoss
+from sklearn.cluster import KMeans
 
 from unlabeled.heads import unit
 from unlabeled.objectives.infonce import nt_xent
 from unlabeled_medical3d.objectives.alice import matches
 from unlabeled_medical3d.objectives.global_local import region_loss, slab_loss
 from unlabeled_medical3d.objectives.joint_image_volume import agreement_loss, masked_slice_loss
+from unlabeled_medical3d.objectives.regions import k_means
 from unlabeled_medical3d.objectives.restoration import restoration_loss
 from unlabeled_medical3d.objectives.spark import densify
 from unlabeled_medical3d.objectives.swin_pretext import rotation_loss
@@ -120,6 +122,16 @@ def test_levels_that_are_absent_do_not_count():
     entropy, dice = fusion_loss(logits, torch.zeros(1, 6, dtype=torch.int64))
     assert entropy.item() < 1e-6
     assert dice.item() < 1e-6
+
+
+def test_centers_are_those_of_scikit_learn():
+    torch.manual_seed(0)
+    points = torch.cat([torch.randn(50, 4) + 6 * n for n in range(5)])
+    found = k_means(points, 5)
+    start = points[torch.linspace(0, 249, 5).long()].numpy()
+    theirs = KMeans(5, init=start, n_init=1, max_iter=25, tol=0).fit(points.numpy()).cluster_centers_
+    torch.testing.assert_close(found, torch.from_numpy(theirs), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(k_means(torch.ones(9, 2), 3), torch.ones(3, 2))  # centers without points stay
 
 
 def test_restoration_is_the_mean_over_voxels():

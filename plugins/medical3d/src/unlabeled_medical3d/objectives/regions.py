@@ -1,0 +1,116 @@
+"""Segment regions of one place and one intensity, found by k-means over the voxels of all volumes.
+
+Pseudo-labels by k-means as in DeepCluster, https://arxiv.org/abs/1807.05520, for a segmentation network as with
+superpixels, https://arxiv.org/abs/2007.09886. Differs: a voxel is described by its mm from the middle of its volume and
+by its smoothed intensity, not by features, so labels need no second round; clusters are found once, on the first batch,
+and stay. The loss is that of Volume Fusion. For volumes of one aligned region, where a place means the same in all.
+
+    # B volumes, V voxels, C channels, K regions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.distributed import gather
+from unlabeled.errors import above
+from unlabeled.objectives.masked import union_mean
+from unlabeled_medical3d.augment import smooth_
+from unlabeled_medical3d.objectives.painting import Painter
+from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
+from unlabeled_medical3d.objectives.volume_fusion import fusion_loss
+
+ROUNDS = 25  # of k-means
+PICKED = 2000  # voxels of a volume that k-means sees
+
+
+def places(from_center_B44: Tensor, size: Sequence[int]) -> Tensor:
+    """``[B, 3, X, Y, Z]``: mm from the middle of its volume of each voxel of a view."""
+    axes = (torch.arange(n, dtype=from_center_B44.dtype, device=from_center_B44.device) for n in size)
+    grid_3XYZ = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    turned = torch.einsum("bij,jxyz->bixyz", from_center_B44[:, :3, :3], grid_3XYZ)
+    return turned + from_center_B44[:, :3, 3, None, None, None]
+
+
+def k_means(points_ND: Tensor, count: int) -> Tensor:
+    """``[K, D]``: centers, from ``count`` points evenly spaced among those given; one that loses all points stays."""
+    centers = points_ND[torch.linspace(0, len(points_ND) - 1, count, device=points_ND.device).long()].clone()
+    for _ in range(ROUNDS):
+        nearest = torch.cdist(points_ND, centers).argmin(1)
+        sums = torch.zeros_like(centers).index_add_(0, nearest, points_ND)
+        counts = torch.bincount(nearest, minlength=count)[:, None]
+        centers = torch.where(counts > 0, sums / counts.clamp(min=1), centers)
+    return centers
+
+
+class Regions(nn.Module):
+    """Cross-entropy and Dice of each voxel's region; the source view is read, the target view gives the regions.
+
+    Args:
+        regions: K.
+        intensity: mm that one deviation of intensity counts for: the larger, the closer regions follow tissues.
+        blur: voxels, deviation of the Gaussian that intensities are smoothed by; 0 = none.
+        dice: weight of the Dice term beside the cross-entropy.
+        paint: unet trains a decoder with skips beside the encoder; rows paints each row's cube; auto = unet where the
+            encoder gives a map a stage.
+    """
+
+    centers: Tensor
+    found: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: MakeDecoder | None = None,
+        content: int = 0,
+        *,
+        regions: int = 32,
+        intensity: float = 6.0,
+        blur: float = 1.0,
+        dice: float = 1.0,
+        paint: Literal["auto", "unet", "rows"] = "auto",
+    ) -> None:
+        super().__init__()
+        above(1, regions=regions)
+        above(0, intensity=intensity)
+        above(-1e-9, blur=blur, dice=dice)
+        self.painter = Painter(encoder, decoder, content, regions, paint)
+        self.needs = Needs(views={"source": 1, "target": 1}, params=("from_center",), encoder=self.painter.can)
+        self.intensity, self.blur, self.dice = intensity, blur, dice
+        self.register_buffer("centers", torch.zeros(regions, 3 + encoder.spec.channels))
+        self.register_buffer("found", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        crossed, dice = [], []
+        for source, target in pairs_of(views):
+            with torch.autocast(voxels_of(source).device.type, enabled=False):
+                region_BV = self.regions_of(target)
+            logits_BVK = self.painter(encoder, source).flatten(2).transpose(1, 2)
+            by_sample = fusion_loss(logits_BVK, region_BV)
+            crossed.append(by_sample[0])
+            dice.append(by_sample[1])
+        entropy, overlap = union_mean(torch.cat(crossed)), union_mean(torch.cat(dice))
+        return Loss(entropy + self.dice * overlap, {"cross_entropy": entropy.detach(), "dice_loss": overlap.detach()})
+
+    @torch.no_grad()
+    def regions_of(self, target: View) -> Tensor:
+        """``int64[B, V]``: the nearest center of each voxel."""
+        images = voxels_of(target).float()
+        still = torch.ones(len(images))
+        smooth = smooth_(images.clone(), still * self.blur, still)
+        place = places(target.params["from_center"], images.shape[2:]).to(images)
+        points_BVD = torch.cat((place, self.intensity * smooth), 1).flatten(2).transpose(1, 2)
+        if not self.found:
+            step = max(1, points_BVD.shape[1] // PICKED)
+            self.centers.copy_(k_means(gather(points_BVD[:, ::step].contiguous()).flatten(0, 1), len(self.centers)))
+            self.found.fill_(True)
+        centers = self.centers.float()
+        return torch.stack([torch.cdist(points, centers).argmin(1) for points in points_BVD])
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Nothing to do: regions stay as the first batch gave them."""
