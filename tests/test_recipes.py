@@ -10,7 +10,7 @@ from unlabeled.recipes import describe_recipe, load_recipe, recipe_files
 
 RECIPES = [(domain, name) for domain in sorted(registry().domains) for name in recipe_files(domain)]
 VISION = {"simclr", "moco_v2", "moco_v3", "barlow_twins", "vicreg", "byol", "simsiam", "swav", "dino", "mae", "simmim",
-          "i_jepa", "data2vec", "lejepa"}  # fmt: skip
+          "i_jepa", "data2vec", "lejepa", "lvm_med"}  # fmt: skip
 
 
 def test_vision_has_the_published_systems():

@@ -21,6 +21,7 @@ ROWS = (
     _row("objective", "simsiam", "objectives.byol:SimSiam", "predict the other view, stop-gradient", "2011.10566"),
     _row("objective", "swav", "objectives.swav:SwAV", "swapped prediction of Sinkhorn codes", "2006.09882"),
     _row("objective", "dino", "objectives.dino:DINO", "self-distillation over multi-crop", "2104.14294"),
+    _row("objective", "lvm_med", "objectives.lvm_med:LVMMed", "match two views of a batch as graphs", "2306.11925"),
     _row("objective", "lejepa", "objectives.lejepa:LeJEPA", "invariance plus Gaussian SIGReg", "2511.08544"),
     _row("objective", "mae", "objectives.mae:MAE", "hidden content from visible tokens", "2111.06377"),
     _row("objective", "simmim", "objectives.simmim:SimMIM", "hidden content from mask tokens", "2111.09886"),

@@ -12,7 +12,7 @@ from unlabeled.testing.recipes import check_description, check_steps
 
 NAMES = [
     "alice", "barlow_twins", "byol", "data2vec", "dino", "global_local", "i_jepa", "joint_image_volume", "lejepa",
-    "mae", "moco_v2", "moco_v3", "models_genesis", "regions", "simclr", "simmim", "simsiam", "spark", "swav",
+    "lvm_med", "mae", "moco_v2", "moco_v3", "models_genesis", "regions", "simclr", "simmim", "simsiam", "spark", "swav",
     "swin_unetr", "uni4eye", "vicreg", "voco", "voco_2025", "volume_fusion",
 ]  # fmt: skip
 

@@ -12,8 +12,8 @@ from unlabeled.testing.recipes import check_description, check_steps
 from unlabeled_vision.data import Digits, ImageSpec
 
 NAMES = [
-    "barlow_twins", "byol", "data2vec", "dino", "i_jepa", "lejepa", "mae", "moco_v2", "moco_v3", "simclr", "simmim",
-    "simsiam", "swav", "vicreg",
+    "barlow_twins", "byol", "data2vec", "dino", "i_jepa", "lejepa", "lvm_med", "mae", "moco_v2", "moco_v3", "simclr",
+    "simmim", "simsiam", "swav", "vicreg",
 ]  # fmt: skip
 
 

@@ -1,0 +1,113 @@
+"""Graph matching: the solver against all permutations, the gradient through it written out, and what parts are."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from unlabeled.contract import Features, Layout, Progress
+from unlabeled.objectives.lvm_med import LVMMed, _Match, alike_in_parts, match, nearest, some_rows
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
+
+
+def problem(nodes=5, neighbors=2, seed=0):
+    random = np.random.default_rng(seed)
+    near, other = (
+        np.stack([random.permutation([j for j in range(nodes) if j != i])[:neighbors] for i in range(nodes)])
+        for _ in range(2)
+    )
+    return random.normal(size=(nodes, nodes)), random.normal(size=(nodes, neighbors, nodes, neighbors)), near, other
+
+
+def score(column, vertex, edge, near, other):
+    """The affinity of a matching, term by term."""
+    total = sum(vertex[i, column[i]] for i in range(len(column)))
+    for i in range(len(column)):
+        for k, j in enumerate(near[i]):
+            for m, b in enumerate(other[column[i]]):
+                total += edge[i, k, column[i], m] * (column[j] == b)
+    return total
+
+
+def best(vertex, edge, near, other):
+    return max(permutations(range(len(vertex))), key=lambda column: score(column, vertex, edge, near, other))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_edges_the_matching_is_the_best_of_all(seed):
+    vertex, edge, near, other = problem(seed=seed)
+    assert tuple(match(vertex, 0 * edge, near, other).column) == best(vertex, 0 * edge, near, other)
+
+
+def test_edges_find_what_vertices_alone_do_not():
+    gaps = []
+    for seed in range(20):
+        made = problem(seed=seed)
+        vertex, edge, near, other = made
+        columns = best(*made), match(*made).column, match(vertex, 0 * edge, near, other).column
+        most, found, alone = (score(column, *made) for column in columns)
+        assert most + 1e-9 >= found >= alone - 1e-9
+        gaps.append((most - found, most - alone))
+    assert np.mean([a for a, _ in gaps]) < np.mean([b for _, b in gaps])
+
+
+def test_a_planted_matching_is_found_by_edges_alone():
+    random, nodes = np.random.default_rng(0), 8
+    z, order = random.normal(size=(nodes, 6)), random.permutation(nodes)
+    first, second = torch.from_numpy(z), torch.from_numpy(z[order])
+    near, other = (nearest(torch.nn.functional.normalize(x), 3) for x in (first, second))
+    ends = [torch.nn.functional.normalize(x[:, None] - x[n], dim=2) for x, n in ((first, near), (second, other))]
+    edge = torch.einsum("ikd,ald->ikal", *ends).numpy()
+    found = match((first @ second.T).numpy() * 1e-3, edge, near.numpy(), other.numpy(), iterations=20)
+    assert (order[found.column] == np.arange(nodes)).all()
+
+
+def test_the_gradient_is_the_choice_less_the_moved_choice():
+    vertex, edge, near, other = (torch.from_numpy(x) for x in problem())
+    vertex, edge = vertex.requires_grad_(), edge.requires_grad_()
+    noise, strength, truth = torch.zeros(5, 5), 0.7, torch.eye(5, dtype=torch.float64)
+    matched = _Match.apply(vertex, edge, near, other, noise, strength)
+    (matched * (1 - truth) + (1 - matched) * truth).sum().backward()
+    graphs = near.numpy(), other.numpy()
+    chosen = match(vertex.detach().numpy(), edge.detach().numpy(), *graphs)
+    moved = match(vertex.detach().numpy() - strength * (1 - 2 * np.eye(5)), edge.detach().numpy(), *graphs)
+    assert (matched.detach().numpy().argmax(1) == chosen.column).all()
+    assert (chosen.column != moved.column).any()
+    expected = (np.eye(5)[chosen.column] - np.eye(5)[moved.column]) / strength
+    np.testing.assert_allclose(vertex.grad.numpy(), expected, atol=1e-12)
+    difference = (chosen.edges.astype(float) - moved.edges) / strength
+    np.testing.assert_allclose(edge.grad.numpy(), difference, atol=1e-12)
+
+
+def test_parts_are_matched_by_their_most_similar_rows():
+    a, b = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
+    expected = torch.zeros(3, 3)
+    for i in range(3):
+        for j in range(3):
+            for row in a[i]:
+                expected[i, j] += max(torch.cosine_similarity(row, other, dim=0) for other in b[j]) / 2
+    torch.testing.assert_close(alike_in_parts(a, b), expected)
+
+
+def test_rows_are_evenly_spaced_and_of_their_sample():
+    layout = Layout((4, 1, 3), torch.zeros(8, 1))
+    out = Features(torch.arange(8.0)[:, None], layout, torch.zeros(3, 1))
+    assert some_rows(out, 2)[:, :, 0].tolist() == [[1.0, 3.0], [4.0, 4.0], [5.0, 7.0]]
+
+
+def test_matching_gets_better():
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    objective = LVMMed(encoder, projector=(16, 8), neighbors=3, rows=4)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *objective.parameters()], lr=0.01)
+    losses = []
+    for step in range(150):
+        views = toy_views(toy_batch(range(16)), seed=step, noise=0.5)
+        loss = objective(encoder, views).total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        objective.after_step(encoder, Progress(step + 1, 150))
+        losses.append(loss.item())
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20]), losses
