@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,9 @@ def descend(
     Losses and gradients are means over ranks, as data-parallel training makes them. The objective hears of each step
     as one of ``of``.
     """
-    losses, first, gradient = [], {}, {}
+    losses: list[Tensor] = []
+    first: dict[str, Tensor] = {}
+    gradient: dict[str, Tensor] = {}
     for step in range(steps):
         loss = objective(encoder, views).total
         losses.append(average(loss.detach().clone()))
@@ -52,7 +54,7 @@ def descend(
         first = first or gradient
         with torch.no_grad():
             for name, weight in weights.items():
-                weight -= rate * gradient[name]
+                weight.sub_(rate * gradient[name])
         objective.after_step(encoder, Progress(step + 1, of))
     return {"losses": losses, "first": first, "gradient": gradient, "state": dict(objective.state_dict())}
 
@@ -63,9 +65,11 @@ def assert_same(found: Mapping[str, Any], alone: Mapping[str, Any], *, rtol: flo
     for part in ("first", "gradient", "state"):
         assert found[part].keys() == alone[part].keys(), part
         for key, value in alone[part].items():
-            torch.testing.assert_close(
-                found[part][key], value, rtol=rtol, atol=atol, msg=lambda said, key=f"{part} {key}": f"{key}: {said}"
-            )
+            torch.testing.assert_close(found[part][key], value, rtol=rtol, atol=atol, msg=_at(f"{part} {key}"))
+
+
+def _at(place: str) -> Callable[[str], str]:
+    return lambda said: f"{place}: {said}"
 
 
 def reload(saved: nn.Module, other: nn.Module) -> None:
