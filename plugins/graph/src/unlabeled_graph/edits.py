@@ -174,7 +174,8 @@ def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> G
     most = max(counts, default=0)
     if most == 0:
         return batch
-    pairs, group = _new_pairs(batch, draw, [4 * count + 8 for count in counts], taken)
+    # some pairs are taken, or drawn twice
+    pairs, group = _new_pairs(batch, draw, [4 * count + 64 for count in counts], taken)
     pairs = pairs[:, exact(pair_words(row_words(batch, draw, ADD), pairs, batch.symmetric), group, counts)]
     if batch.symmetric:
         pairs = torch.cat((pairs, pairs.flip(0)), dim=1)
