@@ -112,7 +112,7 @@ class LVMMed(nn.Module):
     Args:
         projector: widths of the projection head after the encoder, hidden and output.
         neighbors: of a node, K.
-        whole: weight of the similarity as a whole beside that of the parts, in [0, 1]; alpha in the paper, 0.8.
+        whole: weight of the similarity as a whole beside that of the parts, in [0, 1]; alpha in the paper.
         rows: of a sample that stand for its parts, R.
         noise: scale of the Gumbel noise that is added to the affinities of vertices; a temperature, at least 0.
         strength: how far affinities are moved to see what the solver would rather choose, above 0.
