@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter
 
 from unlabeled.draw import Draw
 from unlabeled_medical3d.augment import (
@@ -13,10 +13,8 @@ from unlabeled_medical3d.augment import (
     Augment,
     bias_,
     bias_field,
-    blur_matrix,
     gamma_,
     level_,
-    lowres_matrix,
     noise_,
     smooth_,
 )
@@ -69,19 +67,21 @@ def test_noise_is_gaussian_of_its_deviation(draw):
     assert abs(float((z**4).mean()) - 3) < 0.3  # its fourth moment, as of a Gaussian
 
 
-def test_blur_equals_scipys_away_from_the_edge():
-    line = torch.rand(40, generator=torch.Generator().manual_seed(0))
-    found = (blur_matrix(torch.tensor([1.3]), 40)[0] @ line)[8:-8]
-    expected = torch.from_numpy(gaussian_filter1d(line.double().numpy(), 1.3, truncate=8.0))[8:-8]
-    torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=0)
-    assert torch.equal(blur_matrix(torch.tensor([0.0]), 5)[0], torch.eye(5))
+@pytest.mark.parametrize("sigma", [0.5, 1.3])
+def test_blur_equals_scipys_and_its_weights_have_sum_one_at_the_edges(x, sigma):
+    expected = gaussian_filter(x[0].double().numpy(), (0, *[sigma] * 3), mode="constant", truncate=4.0)
+    whole = gaussian_filter(torch.ones(2, 10, 9, 8).double().numpy(), (0, *[sigma] * 3), mode="constant", truncate=4.0)
+    found = smooth_(x.clone(), torch.tensor([sigma, 0, 0, 0]), torch.ones(4))
+    torch.testing.assert_close(found[0], torch.from_numpy(expected / whole).float(), atol=2e-4, rtol=0)
+    assert torch.equal(found[1:], x[1:])
 
 
 def test_low_resolution_keeps_constants_and_drops_detail():
-    matrix = lowres_matrix(torch.tensor([0.5, 1.0]), 12)
-    torch.testing.assert_close(matrix.sum(-1), torch.ones(2, 12))
-    assert torch.equal(matrix[1], torch.eye(12))
-    assert torch.linalg.matrix_rank(matrix[0]) == 6
+    x = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
+    found = smooth_(x.clone(), torch.zeros(1), torch.tensor([0.5]))
+    for axis in (2, 3, 4):
+        assert torch.linalg.matrix_rank(found.movedim(axis, 2).flatten(3)[0, 0]) == 6
+    torch.testing.assert_close(smooth_(torch.ones_like(x), torch.zeros(1), torch.tensor([0.5])), torch.ones_like(x))
 
 
 def test_smoothing_acts_along_all_axes(x):

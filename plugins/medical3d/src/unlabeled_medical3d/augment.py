@@ -2,23 +2,25 @@
 
 The operations and ranges are nnU-Net's (https://arxiv.org/abs/1904.08128) as nnssl trains SimCLR with them, and a bias
 field as torchio and MONAI have it. ``strength`` scales every range about the value that changes nothing. All parameters
-are drawn on the host by the sample's address. Blur and low resolution are matrices along each axis, so one product an
-axis does both.
+are drawn on the host by the sample's address. A change touches only the samples that it happens to, in place.
 
-    # B samples, C channels, R samples that an operation applies to, X, Y, Z voxels, L voxels of an axis
+    # B samples, C channels, R samples, T terms of the bias field, X, Y, Z voxels
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
 
+REACH = 4  # sigmas at which a blur is cut
 ORDER = 3  # degree of the bias field's polynomial
 TERMS = tuple((i, j, k) for i in range(ORDER + 1) for j in range(ORDER + 1 - i) for k in range(ORDER + 1 - i - j))[1:]
 
@@ -108,9 +110,9 @@ def change_(x: Tensor, params: Mapping[str, Tensor], draw: Draw) -> Tensor:
     return bias_(x, params["bias"])
 
 
-def rows_where(flags_B: Tensor, device: torch.device) -> Tensor:
-    """``int64[R]``, where flags on the host are True."""
-    return torch.nonzero(flags_B)[:, 0].to(device)
+def rows_where(flags_B: Tensor) -> list[int]:
+    """Numbers of the samples whose flag, on the host, is True."""
+    return [row for row, flag in enumerate(flags_B.tolist()) if flag]
 
 
 def per_sample(values_R: Tensor, x: Tensor) -> Tensor:
@@ -118,104 +120,89 @@ def per_sample(values_R: Tensor, x: Tensor) -> Tensor:
     return values_R.to(x.device, x.dtype).reshape(-1, 1, 1, 1, 1)
 
 
-def gaussian(draw: Draw, rows: Tensor, shape: torch.Size, purpose: int) -> Tensor:
-    """Normal numbers ``[R, *shape]``, from a generator of each sample's own: far faster than a word a number."""
-    seeds = draw.to("cpu").words(1, purpose)[:, 0]
-    out = torch.empty(len(rows), *shape)
-    for row, target in zip(rows.tolist(), out):
-        target.normal_(generator=torch.Generator().manual_seed(int(seeds[row]) & ((1 << 63) - 1)))
-    return out
-
-
 def noise_(x: Tensor, sigma_B: Tensor, draw: Draw) -> Tensor:
-    """Gaussian noise of deviation ``sigma_B`` added in place; 0 = none."""
-    rows = rows_where(sigma_B > 0, sigma_B.device)
-    if len(rows):
-        drawn = gaussian(draw, rows, x.shape[1:], Purpose.NOISE) * sigma_B[rows].reshape(-1, 1, 1, 1, 1)
-        x.index_add_(0, rows.to(x.device), drawn.to(x.device, x.dtype))
+    """Gaussian noise of deviation ``sigma_B`` added in place; 0 = none.
+
+    It comes from a generator of each sample's own, which is far faster than a word a number.
+    """
+    seeds = draw.to("cpu").words(1, Purpose.NOISE)[:, 0].tolist()
+    for row in rows_where(sigma_B > 0):
+        generator = torch.Generator().manual_seed(seeds[row] & ((1 << 63) - 1))
+        drawn = torch.empty(x.shape[1:]).normal_(generator=generator)
+        x[row].add_(drawn.to(x.device, x.dtype), alpha=float(sigma_B[row]))
     return x
 
 
-def blur_matrix(sigma_R: Tensor, length: int) -> Tensor:
-    """``[R, L, L]``: rows are Gaussian weights about each voxel, cut at the edge and normalized; sigma 0 = identity."""
-    place = torch.arange(length, dtype=torch.float32)
-    distance = (place[:, None] - place).square()
-    weights = torch.exp(-distance / (2 * sigma_R.clamp(min=1e-3).square())[:, None, None])
-    return weights / weights.sum(-1, keepdim=True)
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """``x[C, X, Y, Z]`` under a Gaussian of ``sigma`` voxels, cut at ``REACH`` sigma and at the edges, of sum 1.
+
+    An axis is a sum of shifted copies: a few passes over memory, where a convolution of one channel takes many more.
+    """
+    for axis in (1, 2, 3):
+        length = x.shape[axis]
+        reach = min(math.ceil(REACH * sigma), length - 1)
+        weights = [math.exp(-(step**2) / (2 * sigma**2)) for step in range(reach + 1)]
+        total = torch.full((length,), weights[0])
+        out = x * weights[0]
+        for step, weight in enumerate(weights[1:], start=1):
+            here, there = (slice(step, None), slice(length - step))
+            for to, source in ((here, there), (there, here)):
+                total[to] += weight
+                narrow = (slice(None),) * axis
+                out[(*narrow, to)].add_(x[(*narrow, source)], alpha=weight)
+        x = out.div_(total.to(x.device, x.dtype).reshape(-1, *[1] * (3 - axis)))
+    return x
 
 
-def lowres_matrix(share_R: Tensor, length: int) -> Tensor:
-    """``[R, L, L]``: nearest sampling of ``share`` of the voxels of a line, and linear interpolation back."""
-    few = (share_R * length).round().clamp(min=1)[:, None]  # [R, 1]
-    voxel = torch.arange(length, dtype=torch.float32)
-    at = ((voxel + 0.5) * few / length - 0.5).clamp(min=0)
-    at = torch.minimum(at, few - 1)
-    low = at.floor()
-    out = torch.zeros(len(share_R), length, length)
-    for place, weight in ((low, 1 - (at - low)), (torch.minimum(low + 1, few - 1), at - low)):
-        source = ((place + 0.5) * length / few).floor().long().clamp(max=length - 1)
-        out.scatter_add_(2, source[..., None], weight[..., None])
-    return out
+def lowered(x: Tensor, share: float) -> Tensor:
+    """``x[C, X, Y, Z]`` from the nearest of ``share`` of its voxels along each axis, and trilinear back."""
+    few = [max(1, round(share * length)) for length in x.shape[1:]]
+    return F.interpolate(F.interpolate(x[None], few, mode="nearest-exact"), x.shape[1:], mode="trilinear")[0]
 
 
 def smooth_(x: Tensor, sigma_B: Tensor, share_B: Tensor) -> Tensor:
-    """Blur and lower the resolution of the samples where either does something, in place."""
-    flags = (sigma_B > 0) | (share_B < 1)
-    rows = rows_where(flags, x.device)
-    if not len(rows):
-        return x
-    part, sigma, share = x[rows], sigma_B[flags], share_B[flags]
-    for axis in (2, 3, 4):
-        length = part.shape[axis]
-        matrix = (lowres_matrix(share, length) @ blur_matrix(sigma, length)).to(x.device, x.dtype)
-        lines = part.movedim(axis, 1)  # [R, L, ...]
-        part = torch.bmm(matrix, lines.flatten(2)).view(lines.shape).movedim(1, axis)
-    return x.index_copy_(0, rows, part.contiguous())
+    """Blur by ``sigma_B`` voxels (0 = none), then lower to ``share_B`` of the resolution (1 = all of it), in place."""
+    for row in rows_where(sigma_B > 0):
+        x[row] = blurred(x[row], float(sigma_B[row]))
+    for row in rows_where(share_B < 1):
+        x[row] = lowered(x[row], float(share_B[row]))
+    return x
 
 
 def level_(x: Tensor, brightness_B: Tensor, contrast_B: Tensor) -> Tensor:
     """Multiply, then spread about the mean of each channel within its range, in place."""
-    flags = brightness_B != 1
-    if flags.any():
-        x.mul_(per_sample(brightness_B, x))
-    flags = contrast_B != 1
-    rows = rows_where(flags, x.device)
-    if len(rows):
-        part = x[rows]
-        low, high = part.amin((2, 3, 4), keepdim=True), part.amax((2, 3, 4), keepdim=True)
-        mean = part.mean((2, 3, 4), keepdim=True)
-        part.sub_(mean).mul_(per_sample(contrast_B[flags], x)).add_(mean)
-        x.index_copy_(0, rows, torch.minimum(torch.maximum(part, low), high))
+    for row in rows_where(brightness_B != 1):
+        x[row].mul_(float(brightness_B[row]))
+    for row in rows_where(contrast_B != 1):
+        part, factor = x[row], float(contrast_B[row])
+        low, wide = extent(part)
+        mean = part.mean((1, 2, 3), keepdim=True)
+        torch.clamp(part.mul_(factor).add_(mean * (1 - factor)), low, low + wide, out=part)
     return x
 
 
 def gamma_(x: Tensor, gamma_B: Tensor) -> Tensor:
     """``x ** gamma`` of each sample scaled to [0, 1] and back, in place; 1 = as it is."""
-    flags = gamma_B != 1
-    rows = rows_where(flags, x.device)
-    if len(rows):
-        part = x[rows]
+    for row in rows_where(gamma_B != 1):
+        part = x[row]
         low, wide = extent(part)
-        part.sub_(low).div_(wide).clamp_(0, 1).pow_(per_sample(gamma_B[flags], x)).mul_(wide).add_(low)
-        x.index_copy_(0, rows, part)
+        part.sub_(low).div_(wide).clamp_(0, 1).pow_(float(gamma_B[row])).mul_(wide).add_(low)
     return x
 
 
 def extent(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest value and range of each sample and channel, ``[B, C, 1, 1, 1]``; the range is above 0."""
-    low = x.amin((2, 3, 4), keepdim=True)
-    return low, (x.amax((2, 3, 4), keepdim=True) - low).clamp(min=1e-6)
+    """Lowest value and range of each channel of ``x[..., C, X, Y, Z]``, ``[..., C, 1, 1, 1]``; the range is above 0."""
+    low = x.amin((-3, -2, -1), keepdim=True)
+    return low, (x.amax((-3, -2, -1), keepdim=True) - low).clamp(min=1e-6)
 
 
 def bias_(x: Tensor, coefficients_BT: Tensor) -> Tensor:
     """Brightness that drifts smoothly over the volume, in place: above the lowest value, times exp(polynomial)."""
-    flags = (coefficients_BT != 0).any(1)
-    rows = rows_where(flags, x.device)
-    if len(rows):
-        part = x[rows]
+    for row in rows_where((coefficients_BT != 0).any(1)):
+        part = x[row]
         low, _ = extent(part)
-        field = bias_field(coefficients_BT[flags].to(x.device), part.shape[2:]).exp().to(x.dtype)
-        x.index_copy_(0, rows, part.sub_(low).mul_(field[:, None]).add_(low))
+        field = bias_field(coefficients_BT[row : row + 1].to(x.device), part.shape[1:]).exp_().to(x.dtype)
+        part.sub_(low).mul_(field).add_(low)
     return x
 
 
