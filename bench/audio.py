@@ -1,6 +1,7 @@
 """Audio: losses and masks beside torchaudio's and transformers', a pre-training step end to end, numbers on FSDD.
 
-``--only speed`` or ``--only numbers`` measures one part, and leaves the other as it was. Speed: ``audio_losses.py`` and
+``--only speed`` or ``--only numbers`` measures one part, and leaves the other as it was; ``--only recipes --recipes
+NAME,NAME`` puts each of these, or of all, beside its own untrained encoder. Speed: ``audio_losses.py`` and
 ``audio_step.py``. Numbers: the Free Spoken Digit Dataset, train clips alone without labels, then scikit-learn's
 logistic regression on standardized features: ten clips a digit (5 draws), and all clips of five speakers against the
 sixth (6 speakers).
@@ -77,17 +78,27 @@ def accuracy(train_x: Any, train_y: Any, test_x: Any, test_y: Any) -> float:
     return 100 * float(model.score(scale.transform(test_x), test_y))
 
 
+def few_shot(x: Any, data: Any) -> list[float]:
+    """Digit with ten clips a digit, over draws."""
+    import numpy as np
+
+    x, y, test = x.numpy(), data.labels.numpy(), data.test.numpy()
+    train, held = np.flatnonzero(~test), np.flatnonzero(test)
+    found = []
+    for draw in range(DRAWS):
+        random = np.random.default_rng(draw)
+        chosen = np.concatenate([random.permutation(train[y[train] == c])[:SHOTS] for c in range(10)])
+        found.append(accuracy(x[chosen], y[chosen], x[held], y[held]))
+    return found
+
+
 def numbers_of(x: Any, data: Any) -> dict[str, list[float]]:
     """Digit on the set's own split, with ten clips a digit, for an unheard speaker; and who speaks."""
     import numpy as np
 
+    few = few_shot(x, data)
     x, y, speaker, test = x.numpy(), data.labels.numpy(), data.speakers.numpy(), data.test.numpy()
     train, held = np.flatnonzero(~test), np.flatnonzero(test)
-    few = []
-    for draw in range(DRAWS):
-        random = np.random.default_rng(draw)
-        chosen = np.concatenate([random.permutation(train[y[train] == c])[:SHOTS] for c in range(10)])
-        few.append(accuracy(x[chosen], y[chosen], x[held], y[held]))
     unheard = [accuracy(x[speaker != s], y[speaker != s], x[speaker == s], y[speaker == s]) for s in range(6)]
     return {
         "digit, official": [accuracy(x[train], y[train], x[held], y[held])],
@@ -132,12 +143,53 @@ def measure(manifest: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
     return rows
 
 
+def measure_recipes(manifest: str, names: list[str], minutes: float) -> None:
+    """Ten-shot digits of each recipe beside its own untrained encoder; kept after each, so that runs can be pieces."""
+    from safetensors.torch import load_file
+
+    from unlabeled.build import build_data, build_encoder
+    from unlabeled.probes.embedding import embed
+    from unlabeled_audio.views import Clean
+
+    untrained: dict[str, list[float]] = {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "encoder.safetensors"
+            done = train_within(manifest, name, minutes, file)
+            weights = load_file(file)
+        config = fsdd(manifest, name, 1)
+        data = build_data(config)
+        clean = Clean(data.spec)
+        key = repr(config.parts["encoder"])
+        if key not in untrained:
+            fresh = (build_encoder(config.with_training(seed=1000 + seed), data.spec) for seed in range(3))
+            untrained[key] = [statistics.mean(few_shot(embed(e, data, clean).x, data)) for e in fresh]
+        encoder = build_encoder(config, data.spec)
+        encoder.load_state_dict(weights)
+        row = {"row": name, "untrained": untrained[key], "pre-trained": few_shot(embed(encoder, data, clean).x, data)}
+        row |= {"encoder": config.parts["encoder"].name, "cpu_s": done["cpu_s"], "steps": done["steps"]}
+        print(json.dumps(row), flush=True)
+        kept = RESULTS / "audio_recipes.json"
+        rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
+        save("audio_recipes", {"rows": sorted([r for r in rows if r["row"] != name] + [row], key=lambda r: r["row"])})
+
+
 def main() -> None:
-    args = arguments(__doc__, rounds=5, only="speed,numbers", minutes=5.0, recipes=RECIPE, weights="bench/weights")
+    args = arguments(__doc__, rounds=5, only="speed,numbers", minutes=5.0, recipes="", weights="bench/weights")
+    if args.only == "recipes":
+        import torch
+
+        torch.set_num_threads(1)
+        from unlabeled.recipes import recipe_files
+
+        names = args.recipes.split(",") if args.recipes else list(recipe_files("audio"))
+        measure_recipes(str(args.data / "audio" / "fsdd" / "meta.csv"), names, args.minutes)
+        return
+    recipes = args.recipes or RECIPE
     kept = RESULTS / "audio.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
     found = {key: found[key] for key in ("speed", "numbers", "trained", "minutes", "commands") if key in found}
-    wanted = f"--rounds {args.rounds}", f"--recipes {args.recipes} --minutes {args.minutes:g}"
+    wanted = f"--rounds {args.rounds}", f"--recipes {recipes} --minutes {args.minutes:g}"
     said = dict(zip(("speed", "numbers"), wanted, strict=True))
     found["commands"] = found.get("commands", {}) | {part: said[part] for part in args.only.split(",")}
     if "speed" in args.only:
@@ -149,7 +201,7 @@ def main() -> None:
         folder = Path(args.weights)
         folder.mkdir(parents=True, exist_ok=True)
         manifest = str(args.data / "audio" / "fsdd" / "meta.csv")
-        weights = {name: folder / f"audio-{name}.safetensors" for name in args.recipes.split(",")}
+        weights = {name: folder / f"audio-{name}.safetensors" for name in recipes.split(",")}
         found["trained"] = {n: train_within(manifest, n, args.minutes, file) for n, file in weights.items()}
         found |= {"numbers": measure(manifest, weights), "minutes": args.minutes}
     save("audio", found)

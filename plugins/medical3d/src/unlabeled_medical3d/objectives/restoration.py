@@ -69,6 +69,9 @@ class ModelsGenesis(nn.Module):
     ) -> None:
         super().__init__()
         self.painter = Painter(encoder, decoder, content, encoder.spec.channels, paint)
+        if self.painter.up is not None:  # a start far off the scale of intensities costs the first hundred steps
+            for weight in self.painter.up.output_block.parameters():
+                nn.init.zeros_(weight)
         self.needs = Needs(views={"source": 1, "target": 1}, encoder=self.painter.can)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
