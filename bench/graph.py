@@ -32,6 +32,12 @@ CORA_BGRL: dict[str, Any] = {
     "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.00001},
     "training": {"epochs": 20},
 }
+# a rate and a momentum for 300 epochs instead of 1,000: by the validation nodes of ten splits, one run each of 200 epochs
+PHOTO_BGRL: dict[str, Any] = {
+    "objective": {"momentum": 0.95},
+    "optimizer": {"lr": 0.002},
+    "training": {"epochs": 300},
+}
 NODE_ROWS: dict[str, tuple[str, str, dict[str, Any], float]] = {
     # name: data, recipe, changes, the least that the issue asks for (0 = the bound is relative)
     "cora cca_ssg": ("cora/cora.npz", "cca_ssg", {}, 83.5),
@@ -40,7 +46,7 @@ NODE_ROWS: dict[str, tuple[str, str, dict[str, Any], float]] = {
     "cora bgrl": ("cora/cora.npz", "bgrl", CORA_BGRL, 0.0),
     "cora mvgrl": ("cora/cora.npz", "mvgrl", {}, 0.0),
     "cora graphmae": ("cora/cora.npz", "graphmae", {}, 84.0),
-    "photo bgrl": ("amazon_photo/amazon_photo.npz", "bgrl", {}, 92.5),
+    "photo bgrl": ("amazon_photo/amazon_photo.npz", "bgrl", PHOTO_BGRL, 92.5),
 }
 GRAPH_CHANGES: dict[str, dict[str, Any]] = {
     "infograph": {"training": {"batch_size": 128, "epochs": 20}},
