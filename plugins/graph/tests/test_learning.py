@@ -15,11 +15,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unlabeled.build import Parts, build, construct
+from unlabeled.build import Parts, build
 from unlabeled.config import merge, resolve
-from unlabeled.contract import Progress, View
+from unlabeled.contract import View
 from unlabeled.recipes import load_recipe, recipe_files
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.testing.learning import pretrain
 from unlabeled_graph.probes.nodes import accuracy
 
 OF_GRAPHS = {"infograph", "graphcl", "d_sla"}
@@ -52,20 +52,6 @@ def score(parts: Parts) -> float:
     return sum(found) / len(found)
 
 
-def pretrain(parts: Parts, steps: int) -> None:
-    parts.objective.train()
-    config, size = parts.config, parts.config.training.batch_size
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    for step in range(steps):
-        ids = torch.arange(step * size, (step + 1) * size) % len(parts.data)
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids.tolist()), 0, step))
-        optimizer.zero_grad()
-        loss.total.backward()
-        optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
-
-
 def write_texts(path: Path) -> Path:
     """What a sentence encoder might say of each node: its community, and as much of something else."""
     y = torch.arange(BLOCKS["nodes"]) % 4  # type: ignore[operator]
@@ -79,6 +65,6 @@ def write_texts(path: Path) -> Path:
 def test_a_recipe_learns(name: str, tmp_path: Path) -> None:
     parts = parts_of(name, write_texts(tmp_path / "texts.npz") if name == "graph_clip" else None)
     before = score(parts)
-    pretrain(parts, FEWER.get(name, STEPS))
+    pretrain(parts, torch.arange(len(parts.data)), FEWER.get(name, STEPS))
     after = score(parts)
     assert after > before + MARGIN, f"untrained {before:.3f}, pre-trained {after:.3f}"
