@@ -30,7 +30,8 @@ LR, SMALL_LR = 1e-3, 3e-3
 BASELINES = ("TF-IDF", "random vectors", "untrained", "MiniLM")
 SENTENCE = {
     "contrast": {"recipe": "simcse_spans"},
-    "denosent": {"recipe": "denosent", "objective": {"restore": 0.25, "depth": 1, "denoise": 1.0}},
+    # of 1, 0.2 and 0.04 on STS-B's dev: 65.6, 65.9, 65.9 after 80 steps, contrast alone 65.9 (3 seeds)
+    "denosent": {"recipe": "denosent", "objective": {"restore": 0.25, "depth": 1, "denoise": 0.2}},
     "dropout views": {"recipe": "simcse"},
     "sent2vec": {"recipe": "sent2vec"},
 }
