@@ -32,7 +32,7 @@ CORA_BGRL: dict[str, Any] = {
     "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.00001},
     "training": {"epochs": 20},
 }
-# a rate and a momentum for 300 epochs instead of 1,000: by the validation nodes of ten splits, one run each of 200 epochs
+# a rate and a momentum for 300 epochs instead of 1,000: by the validation nodes of ten splits, one run each of 200
 PHOTO_BGRL: dict[str, Any] = {
     "objective": {"momentum": 0.95},
     "optimizer": {"lr": 0.002},
