@@ -27,7 +27,7 @@ BLOCKS = {"name": "blocks", "nodes": 400, "degree": 4.0, "mixing": 0.5, "words":
 MOTIFS = {"name": "motifs", "count": 150, "smallest": 20, "largest": 40, "degrees": 3}
 STEPS = 60
 # CCA-SSG is stopped early, as in the paper (20 epochs on CiteSeer, 50 on Cora): views agree ever better by what is a
-# node's alone, and the probe finds 0.80 after 10 steps, 0.78 after 30, 0.74 after 50; filling in hidden nodes takes more
+# node's alone, and the probe finds 0.80 after 10 steps, 0.78 after 30, 0.74 after 50; hidden nodes take more
 OTHER_STEPS = {"cca_ssg": 30, "i_jepa": 200, "mae": 200}
 MARGIN = 0.03
 
