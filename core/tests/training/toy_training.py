@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import torch.nn.functional as F
@@ -193,12 +193,35 @@ def run_job(folder: Path, job: dict[str, Any]) -> None:
         torch.save(weights(trained), folder / "weights.pt")
 
 
+class Alarm:
+    """Standard output that signals its own process after ``lines`` rows: on a busy machine a reader comes too late."""
+
+    def __init__(self, stream: TextIO, lines: int, number: int) -> None:
+        self.stream, self.lines, self.number = stream, lines, number
+
+    def write(self, text: str) -> int:
+        written = self.stream.write(text)
+        self.lines -= text.startswith("step ")
+        if self.lines == 0 and self.number:
+            number, self.number = self.number, 0  # its handler writes too
+            os.kill(os.getpid(), number)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def run_and_signal(folder: Path, job: dict[str, Any], lines: int, number: int, delay: float) -> str:
-    """Run the job in a fork, torch being imported already; ``delay`` seconds after ``lines`` rows, send the signal."""
+    """Run the job in a fork, torch being imported already; ``delay`` seconds after ``lines`` rows, send the signal.
+
+    Without a delay the fork sends it to itself.
+    """
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
         os.dup2(sender, 1)
+        if delay == 0:
+            sys.stdout = Alarm(sys.stdout, lines, number)  # type: ignore[assignment]
         os.close(receiver)
         os.close(sender)
         run_job(folder, job)
@@ -209,7 +232,7 @@ def run_and_signal(folder: Path, job: dict[str, Any], lines: int, number: int, d
         for line in stream:
             text += line
             seen += line.startswith("step ")
-            if seen == lines and number:
+            if seen == lines and number and delay:
                 time.sleep(delay)
                 os.kill(child, number)
                 if number == signal.SIGKILL:  # its readers live on for seconds, and hold the pipe
