@@ -29,6 +29,7 @@ OTHER_STEPS = {"lvm_med": 20}  # a ResNet on every slice: seconds a step
 UNPROVED = {
     "joint_image_volume": "kNN 0.67 to 0.63, linear 0.88 to 0.85 after 200 steps",
     "simsiam": "kNN 0.67 to 0.67, linear 0.88 to 0.85 after 400 steps",
+    "voco_2025": "kNN 0.67 to 0.68, linear 0.88 to 0.86 after 200 steps",
 }
 MARGIN = 0.02
 RESTORED = {"mae": 2, "models_genesis": 2, "simmim": 1, "uni4eye": 2}  # power of the error of intensities
