@@ -33,11 +33,8 @@ PATIENCE = 5
 CAUSES = {
     ("byol", "simsiam", "moco_v3"): "a predictor that learns too slowly, too high a learning rate, or a teacher "
     "momentum that is too low",
-    (
-        "simclr",
-        "moco_v2",
-        "lvm_med",
-    ): "views that share a shortcut, too high a temperature, or too high a learning rate",
+    ("simclr", "moco_v2", "lvm_med"): "views that share a shortcut, too high a temperature, or too high a learning "
+    "rate",
     ("vicreg", "barlow_twins", "lejepa"): "too low a weight on the term against collapse, or too small a batch for it",
     ("dino", "swav"): "a teacher temperature or centering that lets one prototype win, or too high a learning rate",
     ("i_jepa", "data2vec"): "targets that become constant: raise the teacher's momentum, lower the learning rate, or "
