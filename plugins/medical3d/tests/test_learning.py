@@ -3,8 +3,8 @@
 Recipes that restore voxels or paint classes are judged by their own task on the held-out quarter of the volumes, which
 training never sees: they do better than the best constant, which is all that can be had without looking at a volume.
 The others are judged by frozen features: the class of held-out phantoms by kNN or by a linear probe, more often right
-than with the untrained encoder. That is a weak test: the margin is 3 of 120 volumes, the better of two scores counts, and
-one seed is run, so it shows that a recipe does not collapse more than that it gains. ``UNPROVED`` fail even this.
+than with the untrained encoder. That is a weak test: the margin is 3 of 120 volumes, the better of two scores counts,
+and one seed is run, so it shows that a recipe does not collapse more than that it gains. ``UNPROVED`` fail even this.
 """
 
 from __future__ import annotations
