@@ -143,30 +143,44 @@ def measure(manifest: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def measure_recipes(manifest: str, names: list[str], minutes: float) -> None:
-    """Ten-shot digits of each recipe beside its own untrained encoder; kept after each, so that runs can be pieces."""
+def readings(encoder: Any, data: Any) -> dict[str, list[float]]:
+    """Ten-shot digits from pooled features; and from the mean of all layers, each averaged over time, where given."""
+    import torch
+
+    from unlabeled.probes.frozen import Frozen
+    from unlabeled_audio.probes.frames import layer_count, pooled_layers
+    from unlabeled_audio.views import Clean
+
+    ids = torch.arange(len(data))
+    frozen = Frozen(encoder, "pre-trained", data, Clean(data.spec), ids[~data.test], ids[data.test])
+    found = {"pooled": few_shot(frozen.embed().x, data)}
+    if "layers" in encoder.can:
+        layers, read = pooled_layers(frozen, ids, layer_count(frozen))
+        assert read.equal(ids), "clips that cannot be read"
+        found["layers"] = few_shot(layers.mean(1), data)
+    return found
+
+
+def measure_recipes(manifest: str, names: list[str], minutes: float, folder: Path) -> None:
+    """Each recipe beside its own untrained encoder; kept after each, so that runs can be pieces."""
     from safetensors.torch import load_file
 
     from unlabeled.build import build_data, build_encoder
-    from unlabeled.probes.embedding import embed
-    from unlabeled_audio.views import Clean
 
-    untrained: dict[str, list[float]] = {}
+    untrained: dict[str, dict[str, list[float]]] = {}
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / "encoder.safetensors"
-            done = train_within(manifest, name, minutes, file)
-            weights = load_file(file)
+        file = folder / f"audio-{name}.safetensors"
+        done = train_within(manifest, name, minutes, file)
         config = fsdd(manifest, name, 1)
         data = build_data(config)
-        clean = Clean(data.spec)
         key = repr(config.parts["encoder"])
         if key not in untrained:
-            fresh = (build_encoder(config.with_training(seed=1000 + seed), data.spec) for seed in range(3))
-            untrained[key] = [statistics.mean(few_shot(embed(e, data, clean).x, data)) for e in fresh]
+            seeds = [readings(build_encoder(config.with_training(seed=1000 + i), data.spec), data) for i in range(3)]
+            untrained[key] = {what: [statistics.mean(seed[what]) for seed in seeds] for what in seeds[0]}
         encoder = build_encoder(config, data.spec)
-        encoder.load_state_dict(weights)
-        row = {"row": name, "untrained": untrained[key], "pre-trained": few_shot(embed(encoder, data, clean).x, data)}
+        encoder.load_state_dict(load_file(file))
+        row = {"row": name, "untrained": untrained[key], "pre-trained": readings(encoder, data), "minutes": minutes}
         row |= {"encoder": config.parts["encoder"].name, "cpu_s": done["cpu_s"], "steps": done["steps"]}
         print(json.dumps(row), flush=True)
         kept = RESULTS / "audio_recipes.json"
@@ -183,7 +197,7 @@ def main() -> None:
         from unlabeled.recipes import recipe_files
 
         names = args.recipes.split(",") if args.recipes else list(recipe_files("audio"))
-        measure_recipes(str(args.data / "audio" / "fsdd" / "meta.csv"), names, args.minutes)
+        measure_recipes(str(args.data / "audio" / "fsdd" / "meta.csv"), names, args.minutes, Path(args.weights))
         return
     recipes = args.recipes or RECIPE
     kept = RESULTS / "audio.json"

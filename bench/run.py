@@ -103,15 +103,19 @@ def audio(found: dict[str, Any]) -> str:
 
 def audio_recipes(found: dict[str, Any]) -> str:
     """A line for each recipe: ten-shot accuracy untrained and pre-trained, what it was given."""
+    sides = "untrained", "pre-trained"
     rows = [
-        (r["row"], r["encoder"], number(r["untrained"]), number(r["pre-trained"]), f"{r['cpu_s'] / 60:.1f}", r["steps"])
+        (r["row"], r["encoder"])
+        + tuple(number(r[side][what]) if what in r[side] else "" for what in ("pooled", "layers") for side in sides)
+        + (f"{r['cpu_s'] / 60:.1f}", r["steps"])
         for r in found["rows"]
     ]
     about = (
         "FSDD, ten clips a digit, chance 10 (log-mel statistics 79.6): over 5 draws, and over 3 initial weights of the "
-        "untrained encoder. One training seed."
+        "untrained encoder. One training seed. Pooled features, and the mean of all layers, each averaged over time."
     )
-    return about + "\n\n" + table(("recipe", "encoder", "untrained", "pre-trained", "CPU min", "steps"), rows)
+    heads = ("recipe", "encoder", *sides, *(f"layers, {side}" for side in sides), "CPU min", "steps")
+    return about + "\n\n" + table(heads, rows)
 
 
 def medical3d(found: dict[str, Any]) -> str:
