@@ -105,9 +105,11 @@ def audio_recipes(found: dict[str, Any]) -> str:
     """A line for each recipe: ten-shot accuracy untrained and pre-trained, what it was given."""
     sides = "untrained", "pre-trained"
     rows = [
-        (r["row"], r["encoder"])
-        + tuple(number(r[side][what]) if what in r[side] else "" for what in ("pooled", "layers") for side in sides)
-        + (f"{r['cpu_s'] / 60:.1f}", r["steps"])
+        (
+            *(r["row"], r["encoder"]),
+            *(number(r[side][what]) if what in r[side] else "" for what in ("pooled", "layers") for side in sides),
+            *(f"{r['cpu_s'] / 60:.1f}", r["steps"]),
+        )
         for r in found["rows"]
     ]
     about = (
