@@ -45,6 +45,7 @@ WORDS = {
     "rtd": {"recipe": "rtd", "objective": {"temperature": 3.0, "depth": 1}, "mask": {"ratio": 0.3}},
 }
 ADAPT = {
+    "contrast": {"recipe": "simcse_spans"},
     "dropout views": {"recipe": "simcse", "objective": {"name": "simcse", "head": "none"}},
     "denosent": {"recipe": "denosent", "objective": {"restore": 0.25, "depth": 1, "denoise": 1.0}},
     "tsdae": {"recipe": "tsdae"},
