@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from unlabeled.draw import GOLDEN, Draw, Purpose, mix64
+from unlabeled.draw import GOLDEN, Draw, Purpose, gumbel, mix64
 
 MASK = (1 << 64) - 1
 # https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64, the first five of seed 1234567
@@ -260,6 +260,17 @@ def test_avalanche_each_bit_flips_half_of_the_others() -> None:
         flipped = mix64(z ^ (1 << bit if bit < 63 else -(1 << 63))) ^ before
         share = torch.stack([(flipped >> i & 1).double().mean() for i in range(64)])
         assert bool(((share - 0.5).abs() < 5.5 * 0.5 / math.sqrt(2048)).all()), bit
+
+
+def test_gumbel_noise_is_gumbel_and_finite_at_both_ends() -> None:
+    ends = gumbel(torch.tensor([0, -1, (1 << 63) - 1, -(1 << 63)]))
+    assert ends.isfinite().all()
+    assert ends[1] == ends.max()
+    assert 16 < ends[1] < 17  # -log(2**-24), the half of a part below 1
+    cells = 256
+    noise = gumbel(draw(1 << 14).words(16, Purpose.NOISE)).double()
+    share = torch.exp(-torch.exp(-noise))  # its distribution function, so uniform
+    assert chi_square(torch.bincount((share * cells).long().flatten(), minlength=cells).double()) < limit(cells)
 
 
 def test_normal_has_its_moments_and_tails() -> None:

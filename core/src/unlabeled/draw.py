@@ -175,6 +175,14 @@ class Draw:
         return mix64(self._key(purpose)[sample] + (position.to(torch.int64) + 1) * GOLDEN)
 
 
+def gumbel(words: Tensor) -> Tensor:
+    """Standard Gumbel noise, finite, of 64 random bits each, in float32.
+
+    It takes 23 bits: float32 has every midpoint of 2**23 parts of [0, 1], but rounds the last of 2**24 to 1.
+    """
+    return -torch.log(-torch.log(((words >> 41 & 0x7FFFFF).float() + 0.5) * 2.0**-23))
+
+
 def _unit(bits: Tensor) -> Tensor:
     return (bits >> 8).float() * 2.0**-24
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
 from unlabeled.distributed import gather
-from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.draw import Draw, Purpose, gumbel, mix64
 from unlabeled.errors import above, within
 from unlabeled.heads import full, mlp, unit
 
@@ -161,8 +161,7 @@ class LVMMed(nn.Module):
     def _noise(self, ids_N: Tensor) -> Tensor:
         """Gumbel noise ``[N, N]`` that follows from each pair of samples and the step."""
         first_N, second_N = Draw(0, int(self.step), ids_N).words(2, Purpose.NOISE).unbind(1)
-        uniform = ((mix64(first_N[:, None] ^ second_N) & 0xFFFFFF) + 0.5) / (1 << 24)
-        return -self.noise * torch.log(-torch.log(uniform))
+        return self.noise * gumbel(mix64(first_N[:, None] ^ second_N))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step draws other noise."""

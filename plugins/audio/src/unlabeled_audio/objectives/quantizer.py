@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.distributed import all_reduce
-from unlabeled.draw import GOLDEN, Draw, mix64
+from unlabeled.draw import GOLDEN, Draw, gumbel, mix64
 from unlabeled.errors import above
 from unlabeled.heads import full
 from unlabeled_audio.objectives.steps import GUMBEL
@@ -24,8 +24,7 @@ def gumbel_noise(draw: Draw, sample_H: Tensor, place_H: Tensor, count: int) -> T
     """``[H, count]`` standard Gumbel noise of frames at ``place_H`` of samples ``sample_H``."""
     first = draw.rows(GUMBEL, sample_H, place_H)
     steps = torch.arange(1, count + 1, device=first.device) * GOLDEN
-    bits = (mix64(first[:, None] + steps) >> 40) & 0xFFFFFF
-    return -torch.log(-torch.log((bits.float() + 0.5) * 2.0**-24))
+    return gumbel(mix64(first[:, None] + steps))
 
 
 def union_perplexity(p_HGV: Tensor) -> Tensor:
