@@ -247,9 +247,21 @@ def test_ranks_are_places_in_the_graph() -> None:
     ranks = torch.stack([(x[i] @ x.T).argsort(descending=True).argsort()[at_rank(x, 40)[i]] for i in range(120)])
     assert sorted(ranks[5].tolist()) == [37, 38, 39, 40], "the last four of the forty nearest, the text itself aside"
     assert partners.table("hard@4000", 120, None, links).shape == (120, 4)
+    near = partners.table("near@25", 120, None, links)
+    assert near.tolist() == at_rank(x, 4).tolist(), "25 is lowered to four, as a fiftieth of the texts is less"
     for wrong in ("hard", "near@x", "other"):
         with pytest.raises(UsageError, match="can bring near, far"):
             partners.table(wrong, 120, None, links)
+
+
+def test_near_texts_are_those_that_links_lead_to() -> None:
+    """Documents of three texts and one alone: a rank beyond the document would be a stranger."""
+    documents = torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    near = partners.table("near@25", 7, documents, None)
+    assert (documents[near] == documents[:, None]).all()
+    assert (near[:6] != torch.arange(6)[:, None]).all()
+    assert near[6].tolist() == [6] * 4, "no link leads from it"
+    assert near[0].tolist() == [1, 2, 1, 2] or near[0].tolist() == [2, 1, 2, 1]
 
 
 def test_links_are_read_and_checked(tmp_path: Path) -> None:

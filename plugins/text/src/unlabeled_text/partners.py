@@ -3,15 +3,18 @@
 All are fixed tables of numbers, so that a sample has the same partners in any batch; views draw one of them.
 ``near@25`` and ``hard@4000`` are SciNCL's, https://arxiv.org/abs/2202.06671: the last few texts up to that rank among
 the nearest of an embedding of the graph of links. Differs: the embedding is FastRP, https://arxiv.org/abs/1908.11512
-(mixed steps of random vectors along the links), where the paper takes PyTorch-BigGraph's; and in a small corpus ranks
-are lowered to a share of it.
+(mixed steps of random vectors along the links), where the paper takes PyTorch-BigGraph's; in a small corpus ranks
+are lowered to a share of it; and a near text is one that links lead to, however few those are.
 
     # N texts, M partners of each, E links, D numbers of a text's place in the graph
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose, mix64
@@ -44,7 +47,7 @@ def table(name: str, count: int, documents_N: Tensor | None, links_E2: Tensor | 
         assert documents_N is not None
         links_E2 = torch.stack((torch.arange(count), following(documents_N)[:, 0]), dim=1)
     most = min(int(rank), max(NEAR, int(MOST[kind] * count)), count - 1)
-    return at_rank(graph_places(count, links_E2), most)
+    return at_rank(graph_places(count, links_E2), most, reached(count, links_E2) if kind == "near" else None)
 
 
 def graph_places(count: int, links_E2: Tensor) -> Tensor:
@@ -61,14 +64,29 @@ def graph_places(count: int, links_E2: Tensor) -> Tensor:
     return torch.nn.functional.normalize(total, dim=1)
 
 
-def at_rank(x_ND: Tensor, rank: int) -> Tensor:
-    """``int64[N, M]``: of the ``rank`` nearest other texts of each, by cosine, the last ones."""
+def reached(count: int, links_E2: Tensor) -> Tensor:
+    """``int64[N]``, equal for texts that links lead between, in either direction."""
+    source, target = links_E2.numpy().T
+    links = sparse.coo_matrix((np.ones(len(source), dtype=np.int8), (source, target)), shape=(count, count))
+    return torch.from_numpy(connected_components(links, directed=False)[1]).long()
+
+
+def at_rank(x_ND: Tensor, rank: int, part_N: Tensor | None = None) -> Tensor:
+    """``int64[N, M]``: of the ``rank`` nearest other texts of each, by cosine, the last ones.
+
+    With ``part_N`` only texts of the same part count, over and over where there are fewer than M; itself where none is.
+    """
     found = []
     for start in range(0, len(x_ND), ROWS):
         near = x_ND[start : start + ROWS] @ x_ND.T
         own = torch.arange(start, start + len(near))
+        if part_N is not None:
+            near.masked_fill_(part_N[own, None] != part_N, -torch.inf)
         near[own - start, own] = -torch.inf
-        found.append(near.topk(rank, dim=1).indices[:, -min(NEAR, rank) :])
+        value, index = near.topk(rank, dim=1)
+        last = value.isfinite().sum(1, keepdim=True)
+        place = last - 1 - torch.arange(min(NEAR, rank)).flip(0) % last.clamp(min=1)
+        found.append(torch.where(last > 0, index.gather(1, place.clamp(min=0)), own[:, None]))
     return torch.cat(found)
 
 
