@@ -35,6 +35,7 @@ from unlabeled_text.objectives.mlm import head_rows, mlm_rows
 from unlabeled_text.objectives.vocabulary import (
     PERTURB,
     VocabularyHead,
+    hit_rate,
     layout_of,
     row_words,
     table_of,
@@ -99,9 +100,12 @@ class ContrastMLM(nn.Module):
             features = [encoder(view) for view in pair]
             vectors = [found.pooled for found in features]
             rows = [head_rows(f.tokens, encoder, self.head, view) for f, view in zip(features, pair, strict=True)]
-        words = union_mean(torch.cat([word_loss(*found) for found in rows]))
+        logits, masked = zip(*rows, strict=True)
+        logits_HV, words_H = torch.cat(logits), torch.cat(masked)
+        words = union_mean(word_loss(logits_HV, words_H))
         contrast = contrast_of(self.project(vectors[0]), self.project(vectors[1]), self.temperature, self.kind)
-        return Loss(words + self.contrast * contrast, {"words": words.detach(), "contrast": contrast.detach()})
+        parts = {"words": words.detach(), "contrast": contrast.detach(), "hits": hit_rate(logits_HV, words_H)}
+        return Loss(words + self.contrast * contrast, parts)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Nothing to follow."""
