@@ -185,7 +185,9 @@ def measure_recipes(manifest: str, names: list[str], minutes: float, folder: Pat
         print(json.dumps(row), flush=True)
         kept = RESULTS / "audio_recipes.json"
         rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
-        save("audio_recipes", {"rows": sorted([r for r in rows if r["row"] != name] + [row], key=lambda r: r["row"])})
+        rows = sorted([r for r in rows if r["row"] != name] + [row], key=lambda r: r["row"])
+        command = "python bench/audio.py --only recipes, in pieces: minutes stand beside each row"
+        save("audio_recipes", {"command": command, "rows": rows})
 
 
 def main() -> None:
