@@ -24,22 +24,27 @@ from common import RESULTS, arguments, child, save
 
 DRAWS, SHOTS = 5, 10
 RECIPE = "simclr"
+FIRST = {
+    "atst_both": "atst_clip",
+    "unfused": "vicreg",
+}  # recipes that learn from another's run, and which is given here
 
 
-def fsdd(manifest: str, recipe: str, steps: int) -> Any:
-    """The recipe on FSDD, with nothing but its length changed."""
+def fsdd(manifest: str, recipe: str, steps: int, first: str = "") -> Any:
+    """The recipe on FSDD, with nothing but its length changed, and the run given that it learns from."""
     from unlabeled.config import merge, resolve
     from unlabeled.recipes import load_recipe
 
     over = {
         "data": {"name": "clips", "path": manifest, "label": "digit", "seconds": 0.8},
         "training": {"steps": steps, "epochs": 100_000, "workers": 0, "log_every": 50},
+        **({"objective": {"run": first}} if first else {}),
     }
     return resolve(merge(load_recipe("audio", recipe), over), "audio")
 
 
-def train(manifest: str, recipe: str, steps: int, weights: str) -> dict[str, float]:
-    """Train in this process on one thread; the CPU seconds that it took, imports left out."""
+def train(manifest: str, recipe: str, steps: int, weights: str, first: str, run_folder: str) -> dict[str, float]:
+    """Train in this process on one thread; the CPU seconds that it took, imports left out. "-" keeps nothing."""
     import torch
     from safetensors.torch import save_file
 
@@ -49,21 +54,23 @@ def train(manifest: str, recipe: str, steps: int, weights: str) -> dict[str, flo
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
-        parts = build(fsdd(manifest, recipe, steps))
-        done = run(parts, Path(scratch))
+        parts = build(fsdd(manifest, recipe, steps, first.strip("-")))
+        done = run(parts, Path(scratch if run_folder == "-" else run_folder))
         seconds = time.process_time() - start
     if weights != "-":
         save_file({k: v.contiguous() for k, v in parts.encoder.state_dict().items()}, weights)
     return {"cpu_s": seconds, "steps": done.steps, "planned": steps}
 
 
-def train_within(manifest: str, recipe: str, minutes: float, weights: Path) -> dict[str, float]:
+def train_within(
+    manifest: str, recipe: str, minutes: float, weights: Path, first: str = "-", run_folder: str = "-"
+) -> dict[str, float]:
     """As many steps as fit the budget, by a reading of two short runs."""
     words = ("--train", manifest, recipe)
-    short, longer = (child(Path(__file__), *words, str(n), "-")["cpu_s"] for n in (6, 30))
+    short, longer = (child(Path(__file__), *words, str(n), "-", first, "-")["cpu_s"] for n in (6, 30))
     a_step = (longer - short) / 24
     steps = max(1, int((60 * minutes - (short - 6 * a_step)) / a_step))
-    return child(Path(__file__), *words, str(steps), str(weights))
+    return child(Path(__file__), *words, str(steps), str(weights), first, run_folder)
 
 
 def accuracy(train_x: Any, train_y: Any, test_x: Any, test_y: Any) -> float:
@@ -170,8 +177,12 @@ def measure_recipes(manifest: str, names: list[str], minutes: float, folder: Pat
     untrained: dict[str, dict[str, list[float]]] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        file = folder / f"audio-{name}.safetensors"
-        done = train_within(manifest, name, minutes, file)
+        file, first = folder / f"audio-{name}.safetensors", "-"
+        if name in FIRST:
+            first = str(folder / f"audio-{FIRST[name]}-run")
+            if not Path(first).exists():
+                train_within(manifest, FIRST[name], minutes, folder / "first.safetensors", run_folder=first)
+        done = train_within(manifest, name, minutes, file, first)
         config = fsdd(manifest, name, 1)
         data = build_data(config)
         key = repr(config.parts["encoder"])
@@ -182,6 +193,7 @@ def measure_recipes(manifest: str, names: list[str], minutes: float, folder: Pat
         encoder.load_state_dict(load_file(file))
         row = {"row": name, "untrained": untrained[key], "pre-trained": readings(encoder, data), "minutes": minutes}
         row |= {"encoder": config.parts["encoder"].name, "cpu_s": done["cpu_s"], "steps": done["steps"]}
+        row |= {"first": FIRST[name]} if name in FIRST else {}
         print(json.dumps(row), flush=True)
         kept = RESULTS / "audio_recipes.json"
         rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
@@ -225,6 +237,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--train"]:
-        print(json.dumps(train(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])))
+        print(json.dumps(train(sys.argv[2], sys.argv[3], int(sys.argv[4]), *sys.argv[5:])))
     else:
         main()
