@@ -106,7 +106,7 @@ def audio_recipes(found: dict[str, Any]) -> str:
     sides = "untrained", "pre-trained"
     rows = [
         (
-            *(r["row"], r["encoder"]),
+            *(r["row"] + (f", from a run of {r['first']}" if "first" in r else ""), r["encoder"]),
             *(number(r[side][what]) if what in r[side] else "" for what in ("pooled", "layers") for side in sides),
             *(f"{r['cpu_s'] / 60:.1f}", r["steps"]),
         )
