@@ -43,34 +43,38 @@ def fsdd(manifest: str, recipe: str, steps: int, first: str = "") -> Any:
     return resolve(merge(load_recipe("audio", recipe), over), "audio")
 
 
-def train(manifest: str, recipe: str, steps: int, weights: str, first: str, run_folder: str) -> dict[str, float]:
+def train(manifest: str, recipe: str, steps: int, weights: str, first: str, encoder: str) -> dict[str, float]:
     """Train in this process on one thread; the CPU seconds that it took, imports left out. "-" keeps nothing."""
     import torch
     from safetensors.torch import save_file
 
     from unlabeled.build import build
+    from unlabeled.checkpoint import save_encoder
     from unlabeled.training.run import train as run
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
         parts = build(fsdd(manifest, recipe, steps, first.strip("-")))
-        done = run(parts, Path(scratch if run_folder == "-" else run_folder))
+        done = run(parts, Path(scratch))
         seconds = time.process_time() - start
     if weights != "-":
         save_file({k: v.contiguous() for k, v in parts.encoder.state_dict().items()}, weights)
+    if encoder != "-":
+        samples = done.steps * parts.config.training.batch_size
+        save_encoder(encoder, parts.encoder, parts.data.spec, parts.config, steps=done.steps, samples=samples)
     return {"cpu_s": seconds, "steps": done.steps, "planned": steps}
 
 
 def train_within(
-    manifest: str, recipe: str, minutes: float, weights: Path, first: str = "-", run_folder: str = "-"
+    manifest: str, recipe: str, minutes: float, weights: Path, first: str = "-", encoder: str = "-"
 ) -> dict[str, float]:
     """As many steps as fit the budget, by a reading of two short runs."""
     words = ("--train", manifest, recipe)
     short, longer = (child(Path(__file__), *words, str(n), "-", first, "-")["cpu_s"] for n in (6, 30))
     a_step = (longer - short) / 24
     steps = max(1, int((60 * minutes - (short - 6 * a_step)) / a_step))
-    return child(Path(__file__), *words, str(steps), str(weights), first, run_folder)
+    return child(Path(__file__), *words, str(steps), str(weights), first, encoder)
 
 
 def accuracy(train_x: Any, train_y: Any, test_x: Any, test_y: Any) -> float:
@@ -179,9 +183,9 @@ def measure_recipes(manifest: str, names: list[str], minutes: float, folder: Pat
     for name in names:
         file, first = folder / f"audio-{name}.safetensors", "-"
         if name in FIRST:
-            first = str(folder / f"audio-{FIRST[name]}-run")
+            first = str(folder / f"audio-{FIRST[name]}-encoder")
             if not Path(first).exists():
-                train_within(manifest, FIRST[name], minutes, folder / "first.safetensors", run_folder=first)
+                train_within(manifest, FIRST[name], minutes, folder / "first.safetensors", encoder=first)
         done = train_within(manifest, name, minutes, file, first)
         config = fsdd(manifest, name, 1)
         data = build_data(config)
