@@ -113,8 +113,9 @@ def test_bfloat16_is_close_to_float32(name):
     encoder, objective = make(name)
     views = make_views(range(16))
     exact = objective(encoder, views).total
+    step = 2 / 16 if name == "lvm_med" else 0.05  # which counts samples: rounding may swap the matches of two
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert objective(encoder, views).total.item() == pytest.approx(exact.item(), rel=0.1, abs=0.05)
+        assert objective(encoder, views).total.item() == pytest.approx(exact.item(), rel=0.1, abs=step)
 
 
 @ALL
