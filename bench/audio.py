@@ -24,10 +24,8 @@ from common import RESULTS, arguments, child, save
 
 DRAWS, SHOTS = 5, 10
 RECIPE = "simclr"
-FIRST = {
-    "atst_both": "atst_clip",
-    "unfused": "vicreg",
-}  # recipes that learn from another's run, and which is given here
+# recipes that learn from a run of another
+FIRST = {"atst_both": "atst_clip", "unfused": "vicreg"}
 
 
 def fsdd(manifest: str, recipe: str, steps: int, first: str = "") -> Any:

@@ -67,7 +67,7 @@ def graph_places(count: int, links_E2: Tensor) -> Tensor:
 def reached(count: int, links_E2: Tensor) -> Tensor:
     """``int64[N]``, equal for texts that links lead between, in either direction."""
     source, target = links_E2.numpy().T
-    links = sparse.coo_matrix((np.ones(len(source), dtype=np.int8), (source, target)), shape=(count, count))
+    links = sparse.coo_matrix((np.ones(len(source)), (source, target)), shape=(count, count))
     return torch.from_numpy(connected_components(links, directed=False)[1]).long()
 
 
