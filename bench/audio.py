@@ -30,8 +30,8 @@ FIRST = {"atst_both": "atst_clip", "unfused": "vicreg"}
 
 def fsdd(manifest: str, recipe: str, steps: int, first: str = "") -> Any:
     """The recipe on FSDD, with nothing but its length changed, and the run given that it learns from."""
-    from unlabeled.config import merge, resolve
-    from unlabeled.recipes import load_recipe
+    from unlabeled.config.recipes import load_recipe
+    from unlabeled.config.run import merge, resolve
 
     over = {
         "data": {"name": "clips", "path": manifest, "label": "digit", "seconds": 0.8},
@@ -47,7 +47,7 @@ def train(manifest: str, recipe: str, steps: int, weights: str, first: str, enco
     from safetensors.torch import save_file
 
     from unlabeled.build import build
-    from unlabeled.checkpoint import save_encoder
+    from unlabeled.runs.encoder import save_encoder
     from unlabeled.training.run import train as run
 
     torch.set_num_threads(1)
@@ -124,7 +124,7 @@ def measure(manifest: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
     from unlabeled.build import build_data, build_encoder
     from unlabeled.probes.embedding import embed
     from unlabeled_audio.baselines import LogMelSegments, LogMelStatistics, MFCCStatistics
-    from unlabeled_audio.views import Clean
+    from unlabeled_audio.views.standard import Clean
 
     config = fsdd(manifest, next(iter(weights)), 1)
     data = build_data(config)
@@ -158,7 +158,7 @@ def readings(encoder: Any, data: Any) -> dict[str, list[float]]:
 
     from unlabeled.probes.frozen import Frozen
     from unlabeled_audio.probes.frames import layer_count, pooled_layers
-    from unlabeled_audio.views import Clean
+    from unlabeled_audio.views.standard import Clean
 
     ids = torch.arange(len(data))
     frozen = Frozen(encoder, "pre-trained", data, Clean(data.spec), ids[~data.test], ids[data.test])
@@ -210,7 +210,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-        from unlabeled.recipes import recipe_files
+        from unlabeled.config.recipes import recipe_files
 
         names = args.recipes.split(",") if args.recipes else list(recipe_files("audio"))
         measure_recipes(str(args.data / "audio" / "fsdd" / "meta.csv"), names, args.minutes, Path(args.weights))

@@ -126,7 +126,7 @@ def spans(rounds: int) -> dict[str, Any]:
     from unlabeled.contract import Layout, View
     from unlabeled.draw import Draw
     from unlabeled_audio.batch import AudioBatch
-    from unlabeled_audio.masks import SpanMask
+    from unlabeled_audio.masks.spans import SpanMask
 
     clips, frames = WAV2VEC2[:2]
     place = torch.arange(frames).repeat(clips)[:, None]

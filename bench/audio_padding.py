@@ -30,7 +30,7 @@ def operations(encoder: Any, batch: Any) -> int:
 def share(encoder: Any, data: Any, formed: Any) -> float:
     """Share of operations that padding costs; below 0 where a batch saves some that its clips alone would need."""
     from unlabeled.draw import Draw
-    from unlabeled_audio.views import Clean
+    from unlabeled_audio.views.standard import Clean
 
     clean, together, alone = Clean(data.spec), 0, 0
     for ids in formed[:: len(formed) // BATCHES][:BATCHES]:
@@ -51,12 +51,12 @@ def main() -> None:
     import torch
 
     from unlabeled.training.datamodule import order, trainable
-    from unlabeled_audio.cnn import CNN
-    from unlabeled_audio.conformer import Conformer
-    from unlabeled_audio.data import Clips
-    from unlabeled_audio.mamba import Mamba
-    from unlabeled_audio.vit import ViT
-    from unlabeled_audio.wav2vec2 import Wav2Vec2
+    from unlabeled_audio.data.clips import Clips
+    from unlabeled_audio.encoders.cnn import CNN
+    from unlabeled_audio.encoders.conformer import Conformer
+    from unlabeled_audio.encoders.mamba import Mamba
+    from unlabeled_audio.encoders.vit import ViT
+    from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
 
     args = arguments(__doc__)
     torch.set_num_threads(1)

@@ -48,9 +48,9 @@ def ours_step(waves: Any, lengths: Any) -> Any:
     from unlabeled.contract import View
     from unlabeled.draw import Draw
     from unlabeled_audio.batch import AudioBatch, AudioSpec
-    from unlabeled_audio.masks import SpanMask
+    from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
+    from unlabeled_audio.masks.spans import SpanMask
     from unlabeled_audio.objectives.wav2vec2 import Wav2Vec2 as Objective
-    from unlabeled_audio.wav2vec2 import Wav2Vec2
 
     encoder = Wav2Vec2(AudioSpec(RATE, SECONDS[1]), **SIZES)
     objective, mask = Objective(encoder), SpanMask(ratio=0.49, length=10)
@@ -70,7 +70,7 @@ def transformers_step(waves: Any, lengths: Any) -> Any:
     from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
     from unlabeled_audio.batch import AudioSpec
-    from unlabeled_audio.wav2vec2 import Wav2Vec2  # the same settings, read from our encoder's own config
+    from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2  # the same settings, read from our encoder's own config
 
     config = Wav2Vec2Config(**Wav2Vec2(AudioSpec(RATE, SECONDS[1]), **SIZES).model.config.to_diff_dict())
     model = Wav2Vec2ForPreTraining(config).train()

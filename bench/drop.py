@@ -12,9 +12,9 @@ def main() -> None:
 
     from unlabeled.contract import View
     from unlabeled.draw import Draw
-    from unlabeled.masks import RandomMask
-    from unlabeled_vision.data import ImageBatch, ImageSpec
-    from unlabeled_vision.encoders import Timm
+    from unlabeled.masks.random import RandomMask
+    from unlabeled_vision.batch import ImageBatch, ImageSpec
+    from unlabeled_vision.encoders.timm import Timm
 
     args = arguments(__doc__, rounds=7, batch=8, model="vit_small_patch16_224")
     torch.manual_seed(0)

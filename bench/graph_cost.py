@@ -98,8 +98,8 @@ def memory(nodes: int = 20_000, chunk: int = 1024) -> None:
 
 
 def one(nodes: int, chunk: int) -> dict[str, float]:
-    from unlabeled.heads import unit
-    from unlabeled.objectives.infonce import nt_xent
+    from unlabeled.nn.heads import unit
+    from unlabeled.nn.infonce import nt_xent
 
     def step(count: int) -> float:
         start = time.process_time()

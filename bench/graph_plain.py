@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled_graph.pyg import nn as pyg
-from unlabeled_graph.sparse import dense
+from unlabeled_graph.ops.pyg import nn as pyg
+from unlabeled_graph.ops.sparse import dense
 
 Step = Callable[[], Tensor]
 

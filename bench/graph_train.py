@@ -13,10 +13,10 @@ from common import RESULTS, machine
 from torch import nn
 
 from unlabeled.build import build_encoder, construct, trainable
-from unlabeled.config import RunConfig, merge, resolve
+from unlabeled.config.recipes import load_recipe
+from unlabeled.config.run import RunConfig, merge, resolve
 from unlabeled.contract import Progress, View
 from unlabeled.probes.embedding import calibrate, has_running_statistics
-from unlabeled.recipes import load_recipe
 from unlabeled.training.optimizers import parameter_groups
 
 

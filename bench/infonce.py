@@ -14,7 +14,7 @@ def one(batch: int, chunk: int, steps: int) -> dict[str, float]:
     """Peak resident memory above the inputs' and the median seconds of forward and backward."""
     import torch
 
-    from unlabeled.objectives.infonce import nt_xent
+    from unlabeled.nn.infonce import nt_xent
 
     torch.manual_seed(0)
 

@@ -46,8 +46,8 @@ def contrast(who: str, batch: int, dim: int, temperature: float = 0.5) -> dict[s
     import torch
     from monai.losses import ContrastiveLoss
 
-    from unlabeled.heads import unit
-    from unlabeled.objectives.infonce import nt_xent
+    from unlabeled.nn.heads import unit
+    from unlabeled.nn.infonce import nt_xent
 
     torch.manual_seed(0)
     a, b = torch.randn(batch, dim, requires_grad=True), torch.randn(batch, dim, requires_grad=True)
@@ -112,8 +112,8 @@ def measure_views(rounds: int, batch: int = 2) -> dict[str, Any]:
     import torch
 
     from unlabeled.draw import Draw
-    from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
-    from unlabeled_medical3d.views import SimCLR
+    from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
+    from unlabeled_medical3d.views.standard import SimCLR
 
     torch.manual_seed(0)
     images = torch.randn(batch, 1, SOURCE, SOURCE, SOURCE)
@@ -139,7 +139,7 @@ def measure_views(rounds: int, batch: int = 2) -> dict[str, Any]:
 
 def measure_cache(archive: Path, rounds: int, volumes: int = 60) -> dict[str, Any]:
     """Reading volumes from the cache folder and from the zip, with no memory of either."""
-    from unlabeled_medical3d.volumes import Volumes
+    from unlabeled_medical3d.data.volumes import Volumes
 
     with tempfile.TemporaryDirectory() as folder:
         sides = {
@@ -192,7 +192,7 @@ def pretrain(recipe: str, out: Path, args: Any, seed: int, words: list[str]) -> 
 
 def hippocampus(folder: Path, args: Any) -> None:
     """Curves of Dice for each recipe: 3 seeds of labeled volumes, one pre-training run each seed; kept seed by seed."""
-    from unlabeled_medical3d.segmenting import segment
+    from unlabeled_medical3d.commands.segment import segment
 
     where = folder / "hippocampus"
     words = [

@@ -20,7 +20,7 @@ CASES = {"demo": (16, 256, 60), "vit32": (32, 128, 15)}  # pixels, batch size, s
 
 def parts(case: str) -> Any:
     from unlabeled.build import build
-    from unlabeled.config import resolve
+    from unlabeled.config.run import resolve
 
     size, batch, steps = CASES[case]
     raw = {

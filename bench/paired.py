@@ -17,7 +17,7 @@ STEPS, BATCH = 300, 64
 
 def setting(method: str) -> Any:
     from unlabeled.build import build
-    from unlabeled.config import resolve
+    from unlabeled.config.run import resolve
 
     widths = [256, 64] if method == "simclr" else [256, 256, 256]
     objective: dict[str, Any] = {"name": method, "projector": widths}

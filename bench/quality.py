@@ -28,8 +28,8 @@ CALIBRATE = 24  # steps
 
 def config(method: str, archive: str, steps: int) -> Any:
     """A recipe at 32 px: no blur, as SimCLR's appendix B.9 has it for CIFAR-10; crops as in the authors' code."""
-    from unlabeled.config import merge, resolve
-    from unlabeled.recipes import load_recipe
+    from unlabeled.config.recipes import load_recipe
+    from unlabeled.config.run import merge, resolve
 
     over = {
         "data": {"name": "images", "path": archive, "size": 32},
@@ -146,7 +146,7 @@ def measure(archive: str, weights: dict[str, Path]) -> list[dict[str, Any]]:
     from unlabeled.probes.linear import Linear
     from unlabeled.probes.splits import subset
     from unlabeled_vision.baselines import RawPixels
-    from unlabeled_vision.views import Clean
+    from unlabeled_vision.views.standard import Clean
 
     run = config("simclr", archive, 1)
     data = build_data(run)

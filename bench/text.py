@@ -68,8 +68,8 @@ def folder(source: Path, split: str, into: Path) -> str:
 
 def config(recipe: str, path: str, over: dict[str, Any], seed: int, batch: int = 64, small: bool = False) -> Any:
     """A recipe on the texts at ``path``, with the encoder and batch of this measurement."""
-    from unlabeled.config import merge, resolve
-    from unlabeled.recipes import load_recipe
+    from unlabeled.config.recipes import load_recipe
+    from unlabeled.config.run import merge, resolve
 
     bag = recipe == "sent2vec"
     common = {
@@ -150,7 +150,7 @@ def numbers(encoder: Any, data: Any, kind: str) -> dict[str, float]:
     from unlabeled.probes.frozen import Frozen
     from unlabeled_text.probes.classification import Classification
     from unlabeled_text.probes.pairs import STS
-    from unlabeled_text.views import Clean
+    from unlabeled_text.views.standard import Clean
 
     ids = torch.arange(len(data))
     test = torch.zeros(len(data), dtype=torch.bool) if data.test is None else data.test

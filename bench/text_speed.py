@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from common import RESULTS, arguments, command_line, in_turn, median, save
 
-from unlabeled.allocator import keep_freed_memory
 from unlabeled.draw import Draw
+from unlabeled.training.allocator import keep_freed_memory
 from unlabeled_text.batch import TextSpec
-from unlabeled_text.data import Corpus
-from unlabeled_text.modern import Modern
-from unlabeled_text.store import Writer
+from unlabeled_text.data.corpus import Corpus
+from unlabeled_text.data.store import Writer
+from unlabeled_text.encoders.modern import Modern
 
 WORDS = 30_522
 BATCH, LENGTH = 32, 512
@@ -80,10 +80,10 @@ def collation(rounds: int) -> list[dict[str, Any]]:
     from tokenizers.models import WordLevel
     from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
-    from unlabeled_text.corruptions import T5
-    from unlabeled_text.layouts import layout_of
-    from unlabeled_text.masks import Bert, WholeWord
-    from unlabeled_text.views import One
+    from unlabeled_text.masks.words import Bert, WholeWord
+    from unlabeled_text.ops.layouts import layout_of
+    from unlabeled_text.views.corruptions import T5
+    from unlabeled_text.views.standard import One
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.full(BATCH * 8, LENGTH - 2))
@@ -147,12 +147,12 @@ def step_of(encoder: Any, objective: Any, views: list[Any]) -> Callable[[], None
 
 def words(rounds: int) -> list[dict[str, Any]]:
     """A step of RTS beside one of MLM: the same encoder, texts and share of chosen words."""
-    from unlabeled_text import swaps
-    from unlabeled_text.layouts import layout_of
-    from unlabeled_text.masks import Bert
+    from unlabeled_text.masks import swaps
+    from unlabeled_text.masks.words import Bert
     from unlabeled_text.objectives.mlm import MLM
     from unlabeled_text.objectives.rts import RTS
-    from unlabeled_text.views import One
+    from unlabeled_text.ops.layouts import layout_of
+    from unlabeled_text.views.standard import One
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.full(TEXTS, 62))
@@ -170,8 +170,8 @@ def words(rounds: int) -> list[dict[str, Any]]:
 
 def packing(rounds: int, lengths: np.ndarray) -> list[dict[str, Any]]:
     """Packed batches beside transformers' ModernBert on batches padded to the longest, on real lengths."""
-    from unlabeled_text.layouts import layout_of
-    from unlabeled_text.views import One
+    from unlabeled_text.ops.layouts import layout_of
+    from unlabeled_text.views.standard import One
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.minimum(lengths, LENGTH - 2))
@@ -206,10 +206,10 @@ def simcse(rounds: int, texts: list[str]) -> list[dict[str, Any]]:
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     from unlabeled.build import build_encoder
-    from unlabeled.config import resolve
+    from unlabeled.config.run import resolve
     from unlabeled_text.objectives.simcse import SimCSE
-    from unlabeled_text.tokenizing import spec_of
-    from unlabeled_text.views import Twice
+    from unlabeled_text.ops.tokenizing import spec_of
+    from unlabeled_text.views.standard import Twice
 
     folder = str(get_model_path())
     spec = spec_of(folder, 128, 0, [])

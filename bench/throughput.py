@@ -59,7 +59,7 @@ def rate(stamps: list[float], batch: int) -> float:
 
 def config(folder: str, encoder: str, size: int, workers: int) -> Any:
     """The run that both sides stand for."""
-    from unlabeled.config import resolve
+    from unlabeled.config.run import resolve
 
     batch, steps = CASES[encoder, size]
     choice = DEMO if encoder == "demo" else {"name": "resnet", "depth": 18}
@@ -102,7 +102,7 @@ def theirs(folder: str, encoder: str, size: int, workers: int) -> float:
     from torchvision.datasets import ImageFolder
 
     from unlabeled.build import build_encoder
-    from unlabeled_vision.data import ImageSpec
+    from unlabeled_vision.batch import ImageSpec
 
     batch, steps = CASES[encoder, size]
     # built as ours is, then laid out in memory as timm lays it out

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlabeled.plugins import registry
-from unlabeled.recipes import describe_recipe, recipe_files
+from unlabeled.config.recipes import describe_recipe, recipe_files
+from unlabeled.plugins.registry import registry
 
 DOCS = Path(__file__).parent
 REFERENCE = {
     "contract": ["unlabeled.contract", "unlabeled.layout", "unlabeled.draw"],
-    "plugins": ["unlabeled.plugins", "unlabeled.testing"],
+    "plugins": ["unlabeled.plugins.registry", "unlabeled.testing"],
     "api": ["unlabeled.api"],
     "objectives": [],
 }

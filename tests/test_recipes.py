@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from unlabeled.config import resolve
-from unlabeled.plugins import registry
-from unlabeled.recipes import describe_recipe, load_recipe, recipe_files
+from unlabeled.config.recipes import describe_recipe, load_recipe, recipe_files
+from unlabeled.config.run import resolve
+from unlabeled.plugins.registry import registry
 
 RECIPES = [(domain, name) for domain in sorted(registry().domains) for name in recipe_files(domain)]
 VISION = {"simclr", "moco_v2", "moco_v3", "barlow_twins", "vicreg", "byol", "simsiam", "swav", "dino", "mae", "simmim",

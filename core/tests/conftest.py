@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.plugins import registry, use_files
+from unlabeled.plugins.registry import registry, use_files
 
 TOY = Path(__file__).with_name("toy_domain.py")
 

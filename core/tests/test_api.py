@@ -10,8 +10,8 @@ import torch
 
 import unlabeled
 from unlabeled.api import open_data
-from unlabeled.launch import OUT, is_first_process
-from unlabeled.runs import FREE, LONGER, next_folder, read_run
+from unlabeled.runs.folder import FREE, LONGER, next_folder, read_run
+from unlabeled.runs.launch import OUT, is_first_process
 
 pytestmark = pytest.mark.usefixtures("toy")
 SHORT = {"epochs": 1, "batch_size": 16, "log_every": 1, "tensorboard": False}
@@ -129,7 +129,7 @@ def test_the_next_folder_is_free():
 
 
 def test_settings_that_a_resume_may_change_exist():
-    from unlabeled.config import Training
+    from unlabeled.config.run import Training
 
     assert {*LONGER, *FREE} <= set(Training.__dataclass_fields__)
 

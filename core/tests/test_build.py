@@ -11,11 +11,12 @@ import torch
 
 import unlabeled.build as build_module
 from unlabeled.build import Parts, _seeded, build, build_untrained, construct, unmet
-from unlabeled.config import Choice, RunConfig, Training
+from unlabeled.config.run import Choice, RunConfig, Training
 from unlabeled.contract import Needs, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import PluginError, UsageError
-from unlabeled.plugins import Component, Domain, Registry, hookimpl
+from unlabeled.plugins.registry import Registry
+from unlabeled.plugins.words import Component, Domain, hookimpl
 from unlabeled.testing.toys import ToyBatch, ToyEncoder, toy_batch, toy_hide
 
 HERE = "toy_parts_of_test_build"

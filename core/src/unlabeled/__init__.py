@@ -10,10 +10,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from unlabeled.api import embed, export, finetune, load, pretrain, probe
     from unlabeled.errors import PluginError, UsageError
-    from unlabeled.plugins import CONTRACT, Component, Domain, hookimpl
+    from unlabeled.plugins.words import CONTRACT, Component, Domain, hookimpl
 
 _HOME = {
-    **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins"),
+    **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins.registry"),
     **dict.fromkeys(("PluginError", "UsageError"), "unlabeled.errors"),
     **dict.fromkeys(("embed", "export", "finetune", "load", "pretrain", "probe"), "unlabeled.api"),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unlabeled.config import (
+from unlabeled.config.run import (
     PARTS,
     RunConfig,
     data_choice,
@@ -21,11 +21,11 @@ from unlabeled.config import (
     together,
     training_signature,
 )
+from unlabeled.config.settings import check, convert, signature
 from unlabeled.errors import UsageError, near
-from unlabeled.launch import Request, Say, quiet, start
-from unlabeled.plugins import registry
-from unlabeled.runs import CONFIG, PROBES, base, read_run
-from unlabeled.settings import check, convert, signature
+from unlabeled.plugins.registry import registry
+from unlabeled.runs.folder import CONFIG, PROBES, base, read_run
+from unlabeled.runs.launch import Request, Say, quiet, start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,14 +139,14 @@ class Pretrained:
 
     def export(self, to: str = "native", folder: str | Path | None = None) -> str:
         """Write weights that load without this project into ``folder``; the snippet that loads them."""
-        from unlabeled.exporting import export as write
+        from unlabeled.runs.export import export as write
 
         return write(self, to, folder)
 
 
 def load(run: str | Path) -> Pretrained:
     """Load the encoder of a run folder or an encoder folder."""
-    from unlabeled.checkpoint import load_encoder
+    from unlabeled.runs.encoder import load_encoder
 
     saved = load_encoder(run)
     config = read_run(run) if (Path(run) / CONFIG).is_file() else None
@@ -215,8 +215,8 @@ def probe(
     say: Say = quiet,
 ) -> Table:
     """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``."""
-    from unlabeled.checkpoint import encoder_folder, write_card, write_json
     from unlabeled.probes.evaluate import evaluate
+    from unlabeled.runs.encoder import encoder_folder, write_card, write_json
 
     found, config = run_of(run)
     options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
@@ -233,7 +233,7 @@ def embed(
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Features ``[N, D]`` and labels of ``data``; written to ``out`` (``.npz``, ``.parquet``) where that is given."""
-    from unlabeled.embedding_files import check_target, write
+    from unlabeled.runs.features import check_target, write
 
     if out is not None:
         check_target(Path(out))
@@ -252,7 +252,7 @@ def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
     """Train all weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``."""
-    from unlabeled.finetuning import finetune as fit
+    from unlabeled.runs.finetune import finetune as fit
 
     found, _ = run_of(run)
     return fit(found, found.data(data), **settings)

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from unlabeled.config import RunConfig
+from unlabeled.config.run import RunConfig
 from unlabeled.contract import Batch, Data, Encoder, Mask, Needs, Objective, Tokenizer, View, Views
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
-from unlabeled.plugins import Component, registry, resolve
+from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.words import Component
 
 MASKED_ROLES = ("global", "source")  # the roles that a mask applies to
 

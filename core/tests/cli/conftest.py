@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unlabeled.cli import main
-from unlabeled.plugins import registry, use_files
+from unlabeled.plugins.registry import registry, use_files
 
 TOY = Path(__file__).parent.with_name("toy_domain.py")
 SHORT = ("--epochs", "1", "--batch-size", "16", "--log-every", "1", "--data.samples", "32", "--no-tensorboard")

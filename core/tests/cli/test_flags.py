@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from unlabeled.cli.flags import Flag, metavar, read, render, unknown
-from unlabeled.settings import REQUIRED
+from unlabeled.config.settings import REQUIRED
 
 FLAGS = (
     Flag("epochs", int, "passes over the data.", 100),

@@ -10,7 +10,7 @@ import pytest
 from unlabeled.cli import main
 from unlabeled.cli.main import GLOBAL, IN_DOMAIN
 from unlabeled.errors import RunError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 
 
 def test_help_names_every_command_and_domain(unlabeled):

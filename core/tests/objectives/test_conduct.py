@@ -9,7 +9,7 @@ from torch import nn
 
 from unlabeled.contract import Progress, Rows
 from unlabeled.draw import Draw
-from unlabeled.masks import choose, gather_rows, keys
+from unlabeled.masks.rows import choose, gather_rows, keys
 from unlabeled.objectives.data2vec import Data2Vec
 from unlabeled.objectives.dino import DINO
 from unlabeled.objectives.i_jepa import IJEPA

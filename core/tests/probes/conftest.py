@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlabeled import plugins
+from unlabeled.plugins import registry as plugins
 
 
 @pytest.fixture

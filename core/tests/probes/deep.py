@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unlabeled.plugins import Component, hookimpl
+from unlabeled.plugins.words import Component, hookimpl
 
 HERE = __name__
 

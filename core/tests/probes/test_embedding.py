@@ -21,7 +21,7 @@ from unlabeled.probes.embedding import (
 
 @pytest.fixture
 def parts(toy):
-    from unlabeled.plugins import registry, resolve
+    from unlabeled.plugins.registry import registry, resolve
 
     made = {row.name: resolve(row) for row in registry().components("toy") if row.target.startswith("unlabeled_plugin")}
     torch.manual_seed(0)

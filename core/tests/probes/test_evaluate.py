@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unlabeled.build import build_data, build_encoder
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.errors import UsageError
 from unlabeled.probes.evaluate import evaluate
 from unlabeled.probes.splits import LABELS

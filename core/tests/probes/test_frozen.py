@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlabeled import plugins
 from unlabeled.build import build_data, build_encoder
 from unlabeled.cli.main import main
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.contract import Embedded
+from unlabeled.plugins import registry as plugins
 from unlabeled.probes.evaluate import evaluate
 from unlabeled.probes.frozen import EncoderProbe, Frozen
 

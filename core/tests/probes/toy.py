@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, View
-from unlabeled.plugins import Component, Domain, hookimpl
+from unlabeled.plugins.words import Component, Domain, hookimpl
 
 HERE = __name__
 

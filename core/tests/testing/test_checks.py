@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.testing import CHECKS, Outcome, check, parametrize_checks
 from unlabeled.testing import checks as kit
 from unlabeled.testing.new_plugin import write

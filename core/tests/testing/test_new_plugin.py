@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.testing import CHECKS, check
 from unlabeled.testing.new_plugin import write
 
@@ -68,7 +68,7 @@ def test_it_passes_every_check_before_any_edit(plugin: Path) -> None:
 
 
 def test_its_recipe_and_components_are_found(plugin: Path) -> None:
-    from unlabeled.recipes import describe_recipe
+    from unlabeled.config.recipes import describe_recipe
 
     assert {c.kind for c in registry().domain("toy_new").components} >= {"data", "views", "encoder", "mask"}
     assert describe_recipe("toy_new", "simclr").encoder == "transformer"
@@ -78,7 +78,7 @@ def test_its_own_test_file_is_a_test(plugin: Path) -> None:
     program = f"""
         import importlib, sys
         import pytest
-        from unlabeled.plugins import registry
+        from unlabeled.plugins.registry import registry
         sys.path.insert(0, {str(plugin / "src")!r})
         registry().add("toy_new", importlib.import_module("unlabeled_toy_new.plugin"))
         sys.exit(pytest.main(["-q", "-k", "settings or mask", "-p", "no:cacheprovider", {str(plugin)!r}]))

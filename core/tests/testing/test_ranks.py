@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from unlabeled.distributed import gather, rank, world
+from unlabeled.nn.distributed import gather, rank, world
 from unlabeled.testing.ranks import run_ranks
 
 

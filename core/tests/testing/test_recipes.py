@@ -9,7 +9,7 @@ import torch
 
 import unlabeled.testing.recipes as kit
 from unlabeled.build import Parts, build
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.testing.recipes import check_description, check_steps
 
 GOOD = """# Tea, https://arxiv.org/abs/2002.05709, in short.

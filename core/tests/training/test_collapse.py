@@ -98,7 +98,7 @@ def test_dead_codes_and_constant_targets_are_a_collapse() -> None:
 
 
 def test_every_objective_has_a_cause() -> None:
-    from unlabeled.plugin import ROWS
+    from unlabeled.plugins.core import ROWS
 
     unknown = likely_cause("none of ours")
     for row in ROWS:

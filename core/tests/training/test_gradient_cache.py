@@ -7,12 +7,12 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from unlabeled.config.settings import signature
 from unlabeled.contract import Layout, Loss
-from unlabeled.distributed import rank, world
 from unlabeled.errors import UsageError
-from unlabeled.plugin import ROWS
-from unlabeled.plugins import resolve
-from unlabeled.settings import signature
+from unlabeled.nn.distributed import rank, world
+from unlabeled.plugins.core import ROWS
+from unlabeled.plugins.registry import resolve
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 from unlabeled.training.gradient_cache import (

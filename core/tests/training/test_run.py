@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unlabeled.errors import RunError, UsageError
-from unlabeled.plugins import Component
+from unlabeled.plugins.words import Component
 from unlabeled.training import callbacks
 from unlabeled.training.module import step_seed
 

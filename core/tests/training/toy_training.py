@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.build import Parts
-from unlabeled.config import Choice, RunConfig, Training
+from unlabeled.config.run import Choice, RunConfig, Training
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
-from unlabeled.distributed import BatchNorm, gather
 from unlabeled.draw import Draw
+from unlabeled.nn.distributed import BatchNorm, gather
 from unlabeled.training.run import Result, train
 
 WIDTH, DIM = 12, 8

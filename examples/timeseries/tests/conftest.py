@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 
 SOURCE = Path(__file__).parents[1] / "src"
 if importlib.util.find_spec("unlabeled_timeseries") is None:

@@ -6,7 +6,7 @@ import torch
 from unlabeled.contract import View
 from unlabeled_audio.baselines import LogMelSegments, LogMelStatistics, MFCCStatistics, segments
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.frontends import mfcc, spectrogram
+from unlabeled_audio.ops.frontends import mfcc, spectrogram
 
 SPEC = AudioSpec(8000, 1.0, 40)
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import resolve
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import resolve
 from unlabeled.probes.embedding import embed
 from unlabeled.probes.knn import knn_accuracy
 from unlabeled.probes.splits import split, subset
-from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.testing.learning import pretrain
-from unlabeled_audio.views import Clean
+from unlabeled_audio.views.standard import Clean
 
 STEPS, MASKED_STEPS = 80, 250
 MARGIN = 0.02

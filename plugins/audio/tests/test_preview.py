@@ -5,11 +5,11 @@ import torch
 from PIL import Image
 
 from unlabeled.build import build
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.draw import Draw
-from unlabeled_audio.data import Syllables
+from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.preview import CELL, GAP, TITLE, cells, hidden_cells, preview_views
-from unlabeled_audio.views import Clean, Wave
+from unlabeled_audio.views.standard import Clean, Wave
 
 
 def test_a_picture_has_a_column_a_view(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unlabeled.plugins import Domain, hookimpl
+from unlabeled.plugins.words import Domain, hookimpl
 from unlabeled_graph import plugin
 
 NODES_ALONE = {("encoder", "table")}  # has a vector for each node of one graph

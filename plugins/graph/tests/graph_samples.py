@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unlabeled.training.datamodule import Indices
-from unlabeled_graph.data import GraphBatch, is_symmetric, sort_edges
-from unlabeled_graph.graphs import Graphs
-from unlabeled_graph.nodes import Nodes
-from unlabeled_graph.raw import Raw, mend
+from unlabeled_graph.batch import GraphBatch, is_symmetric, sort_edges
+from unlabeled_graph.data.graphs import Graphs
+from unlabeled_graph.data.nodes import Nodes
+from unlabeled_graph.data.raw import Raw, mend
 
 
 def random_links(count: int, chance: float, seed: int) -> Tensor:

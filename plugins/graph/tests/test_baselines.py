@@ -6,9 +6,9 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled_graph.baselines import Counts, Propagated, RawFeatures, WeisfeilerLehman
-from unlabeled_graph.builtin import Karate
-from unlabeled_graph.data import GraphSpec, graph_batch
-from unlabeled_graph.graphs import Motifs
+from unlabeled_graph.batch import GraphSpec, graph_batch
+from unlabeled_graph.data.karate import Karate
+from unlabeled_graph.data.motifs import Motifs
 
 
 def test_propagated_features_are_the_matrix_product() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.plugins import use_files
+from unlabeled.plugins.registry import use_files
 from unlabeled.testing import checks as kit
 from unlabeled.testing import parametrize_checks
 from unlabeled.testing.subject import NotApplicable

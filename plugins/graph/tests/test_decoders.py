@@ -8,9 +8,10 @@ import pytest
 import torch
 from graph_samples import many, single
 
-from unlabeled_graph import decoders, encoders
-from unlabeled_graph.data import GraphSpec
-from unlabeled_graph.pyg import nn as pyg
+from unlabeled_graph import decoders
+from unlabeled_graph.batch import GraphSpec
+from unlabeled_graph.encoders import layers as encoders
+from unlabeled_graph.ops.pyg import nn as pyg
 
 ALL = [decoders.GCNDecoder, decoders.GATDecoder, decoders.GINDecoder, decoders.MLPDecoder]
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from unlabeled.build import Parts, build
-from unlabeled.config import merge, resolve
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
 from unlabeled.contract import View
-from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.testing.learning import pretrain
 from unlabeled_graph.probes.nodes import accuracy
 

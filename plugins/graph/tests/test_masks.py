@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled_graph.data import GraphBatch
+from unlabeled_graph.batch import GraphBatch
 from unlabeled_graph.masks import NodeMask
 
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from unlabeled.plugins import CONTRACT, Component, registry, resolve
-from unlabeled.settings import signature
+from unlabeled.config.settings import signature
+from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.words import CONTRACT, Component
 from unlabeled_graph.plugin import ROWS, unlabeled_domain
 
 
@@ -32,6 +33,6 @@ def test_every_row_resolves(row: Component) -> None:
 
 
 def test_importing_pyg_warns_of_nothing() -> None:
-    code = "import warnings; warnings.simplefilter('error'); import unlabeled_graph.encoders"
+    code = "import warnings; warnings.simplefilter('error'); import unlabeled_graph.encoders.layers"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "torch.jit" not in done.stderr

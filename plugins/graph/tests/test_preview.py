@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from unlabeled_graph.builtin import Karate
-from unlabeled_graph.graphs import Motifs
+from unlabeled_graph.data.karate import Karate
+from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.preview import CELL, GAP, TITLE, preview_views, surroundings
-from unlabeled_graph.views import Augment, Shuffle
+from unlabeled_graph.views.standard import Augment, Shuffle
 
 
 @pytest.mark.parametrize("kind", [Karate, Motifs])

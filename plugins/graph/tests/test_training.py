@@ -10,9 +10,9 @@ import torch
 
 import unlabeled
 from unlabeled.build import build
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.testing.ranks import run_ranks
-from unlabeled_graph.views import Clean
+from unlabeled_graph.views.standard import Clean
 
 PARTS = {
     "views": {"name": "augment"},
@@ -69,7 +69,7 @@ def one_step(first: int, last: int) -> dict[str, Any]:
     """Loss and gradient of a step in which this rank has its share of all nodes."""
     import torch.distributed as dist
 
-    from unlabeled.distributed import convert_batchnorm, rank, world
+    from unlabeled.nn.distributed import convert_batchnorm, rank, world
 
     parts = build(config("whole", 0))
     if world() > 1:

@@ -7,8 +7,8 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled_medical3d.baselines import IntensityHistogram, RawPatches
-from unlabeled_medical3d.data import VolumeSpec
-from unlabeled_medical3d.voxels import batch_of
+from unlabeled_medical3d.batch import VolumeSpec
+from unlabeled_medical3d.ops.segmentation import batch_of
 
 SPEC = VolumeSpec(2, (8, 8, 12))
 

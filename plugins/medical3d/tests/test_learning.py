@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import merge, resolve
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
 from unlabeled.contract import Embedded, Loss, View
 from unlabeled.probes.embedding import calibrate, embed, has_running_statistics, take
 from unlabeled.probes.knn import KNN
 from unlabeled.probes.linear import Linear
-from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.testing.learning import pretrain
-from unlabeled_medical3d.views import Clean
+from unlabeled_medical3d.views.standard import Clean
 
 PHANTOMS = 480  # a quarter of them is held out: with 40 volumes a difference of 5 points is noise
 STEPS, CONVOLVING_STEPS, RESTORING_STEPS = 200, 60, 300

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from unlabeled_medical3d.data import Phantoms
-from unlabeled_medical3d.pretext import FusionViews
+from unlabeled_medical3d.data.phantoms import Phantoms
 from unlabeled_medical3d.preview import planes, preview_views
-from unlabeled_medical3d.views import SimCLR
+from unlabeled_medical3d.views.pretext import FusionViews
+from unlabeled_medical3d.views.standard import SimCLR
 
 
 def test_slices_are_seen_as_radiologists_do():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import merge, resolve
-from unlabeled.recipes import load_recipe, recipe_files
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
 from unlabeled.testing.recipes import check_description, check_steps
 
 NAMES = [

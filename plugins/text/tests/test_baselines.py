@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from unlabeled.contract import View
 from unlabeled_text.baselines import TFIDF, WORDS, MiniLM, RandomVectors, texts_of
-from unlabeled_text.data import Sentences
+from unlabeled_text.data.sentences import Sentences
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from unlabeled.plugins import CONTRACT, Component, registry, resolve
-from unlabeled.settings import signature
+from unlabeled.config.settings import signature
+from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.words import CONTRACT, Component
 from unlabeled_text.cli import main
 from unlabeled_text.plugin import unlabeled_domain
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from unlabeled.build import build
-from unlabeled.config import resolve
-from unlabeled_text.data import Sentences
+from unlabeled.config.run import resolve
+from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.preview import preview_views
-from unlabeled_text.views import Neighbors, Spans
+from unlabeled_text.views.standard import Neighbors, Spans
 
 
 def test_a_line_a_view_under_its_sample(tmp_path: Path) -> None:

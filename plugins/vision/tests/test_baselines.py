@@ -6,7 +6,7 @@ import torch
 
 from unlabeled.contract import Baseline, View
 from unlabeled_vision.baselines import RawPixels
-from unlabeled_vision.data import ImageBatch
+from unlabeled_vision.batch import ImageBatch
 
 
 def test_raw_pixels_are_the_view_flattened() -> None:

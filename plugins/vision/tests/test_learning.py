@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import resolve
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import resolve
 from unlabeled.draw import Draw
 from unlabeled.probes.knn import knn_accuracy
 from unlabeled.probes.splits import split, subset
-from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.testing.learning import pretrain
-from unlabeled_vision.views import Clean
+from unlabeled_vision.views.standard import Clean
 
 STEPS = 100
 MASKED_STEPS = 700  # a step of one masked view costs a fraction of one of two views and more

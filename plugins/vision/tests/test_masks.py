@@ -9,8 +9,8 @@ import torch
 
 from unlabeled.contract import Mask, View
 from unlabeled.draw import Draw
-from unlabeled_vision.data import ImageBatch
-from unlabeled_vision.features import grid_layout
+from unlabeled_vision.batch import ImageBatch
+from unlabeled_vision.encoders.rows import grid_layout
 from unlabeled_vision.masks import BlockMask, GridMask, InverseBlockMask, MultiBlockMask
 
 ALL: list[Any] = [BlockMask(), InverseBlockMask(), GridMask(), MultiBlockMask()]

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from unlabeled.plugins import CONTRACT, Component, registry, resolve
-from unlabeled.settings import signature
+from unlabeled.config.settings import signature
+from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.words import CONTRACT, Component
 from unlabeled_vision.plugin import ROWS, unlabeled_domain
 
 

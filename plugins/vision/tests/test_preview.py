@@ -9,9 +9,10 @@ from PIL import Image
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled_vision.data import Digits, ImageBatch, ImageSpec
+from unlabeled_vision.batch import ImageBatch, ImageSpec
+from unlabeled_vision.data.digits import Digits
 from unlabeled_vision.preview import CELL, GAP, TITLE, pixels, preview_views
-from unlabeled_vision.views import MultiCrop, Weak
+from unlabeled_vision.views.standard import MultiCrop, Weak
 
 
 def test_grid_has_a_row_a_sample_and_a_column_a_view(tmp_path):

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import merge, resolve
-from unlabeled.recipes import load_recipe, recipe_files
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
 from unlabeled.testing.recipes import check_description, check_steps
-from unlabeled_vision.data import Digits, ImageSpec
+from unlabeled_vision.batch import ImageSpec
+from unlabeled_vision.data.digits import Digits
 
 NAMES = [
     "barlow_twins", "byol", "data2vec", "dino", "i_jepa", "lejepa", "lvm_med", "mae", "moco_v2", "moco_v3", "simclr",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unlabeled_vision.data import ImageBatch, ImageSpec
-from unlabeled_vision.encoders import ViT
-from unlabeled_vision.resnet import ResNet
+from unlabeled_vision.batch import ImageBatch, ImageSpec
+from unlabeled_vision.encoders.resnet import ResNet
+from unlabeled_vision.encoders.timm import ViT
 from unlabeled_vision.tokenizers import Patches, patchify
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from unlabeled.cli.compose import compose
 from unlabeled.cli.flags import Flag, Parsed, read, render
-from unlabeled.config import together
+from unlabeled.config.run import together
+from unlabeled.config.settings import read_signature, signature
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
-from unlabeled.runs import read_config
-from unlabeled.settings import read_signature, signature
+from unlabeled.plugins.registry import registry
+from unlabeled.runs.folder import read_config
 
 DATA = Flag("data", str, "a path or a data set's name; the run's own data if not given", metavar="PATH|NAME")
 JSON = Flag("json", bool, "print JSON instead of the table", False)
@@ -81,7 +81,7 @@ def probe_command(domain: str, words: Sequence[str]) -> int:
 
 def finetune_command(domain: str, words: Sequence[str]) -> int:
     """``unlabeled <domain> finetune RUN --data PATH``"""
-    sig = read_signature("unlabeled.finetuning", "Finetune")
+    sig = read_signature("unlabeled.runs.finetune", "Finetune")
     own = [Flag(s.name.replace("_", "-"), s.type, s.help, s.default) for s in sig.settings]
     summary = "All weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json."
     typed = _typed(f"unlabeled {domain} finetune RUN [--data PATH] [flags]", summary, words, [DATA, JSON, *own])
@@ -109,7 +109,7 @@ def embed_command(domain: str, words: Sequence[str]) -> int:
     if typed["out"] is None:
         raise UsageError(f"--out is missing: {usage}")
     from unlabeled.api import embed
-    from unlabeled.embedding_files import check_target
+    from unlabeled.runs.features import check_target
 
     check_target(Path(typed["out"]))
     options = _options(typed, "feature", "batch-size", "workers", "device")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlabeled.cli.flags import Flag, read, render
-from unlabeled.config import together
+from unlabeled.config.run import together
 from unlabeled.errors import UsageError, near
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 
 OUT = Flag("out", str, "the folder to write unlabeled-NAME into; here if not given", metavar="FOLDER")
 USAGE = "unlabeled plugin new NAME [--out FOLDER] | check NAME"

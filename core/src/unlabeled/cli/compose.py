@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlabeled.cli.flags import Flag, Parsed, normal, read
-from unlabeled.config import (
+from unlabeled.config.run import (
     PARTS,
     REQUIRED_PARTS,
     RunConfig,
@@ -20,10 +20,11 @@ from unlabeled.config import (
     together,
     training_signature,
 )
+from unlabeled.config.settings import REQUIRED, Setting, Signature, signature
 from unlabeled.errors import UsageError
-from unlabeled.plugins import Domain, registry
-from unlabeled.runs import base
-from unlabeled.settings import REQUIRED, Setting, Signature, signature
+from unlabeled.plugins.registry import registry
+from unlabeled.plugins.words import Domain
+from unlabeled.runs.folder import base
 
 KINDS = tuple(kind for kind in PARTS if kind != "data")
 OPTIONAL = tuple(kind for kind in PARTS if kind not in REQUIRED_PARTS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin
 
-from unlabeled.settings import REQUIRED, Setting, describe, parse, show
+from unlabeled.config.settings import REQUIRED, Setting, describe, parse, show
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from unlabeled.cli.flags import Flag, Parsed, read, render
-from unlabeled.config import default_name, together
+from unlabeled.config.recipes import Recipe, describe_recipe, recipe_files
+from unlabeled.config.run import default_name, together
 from unlabeled.errors import UsageError
-from unlabeled.plugin import ROWS
-from unlabeled.plugins import KINDS, Component, registry
-from unlabeled.recipes import Recipe, describe_recipe, recipe_files
+from unlabeled.plugins.core import ROWS
+from unlabeled.plugins.registry import registry
+from unlabeled.plugins.words import KINDS, Component
 
 EVERY = "*"  # stands for the components that any domain has
 JSON = Flag("json", bool, "print JSON", False)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from unlabeled.errors import RunError, UsageError, near
-from unlabeled.plugins import registry, resolve, use_files
+from unlabeled.plugins.registry import registry, resolve, use_files
 
 # command: (module, function, arguments, summary)
 GLOBAL = {

@@ -31,7 +31,7 @@ def pretrain_command(domain: str, words: Sequence[str]) -> int:
     if asked.typed["print-config"]:
         print(config.to_yaml(), end="")
         return 0
-    from unlabeled.launch import Request, start
+    from unlabeled.runs.launch import Request, start
 
     typed = asked.typed
     if typed["resume"] and typed["out"] is None:

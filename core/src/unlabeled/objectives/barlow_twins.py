@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce, union_moments, world
-from unlabeled.heads import full, mlp
+from unlabeled.nn.distributed import all_reduce, union_moments, world
+from unlabeled.nn.heads import full, mlp
 
 
 def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:

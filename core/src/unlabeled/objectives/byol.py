@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, within
-from unlabeled.heads import mlp, unit
-from unlabeled.teacher import Teacher, momentum_at
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.teacher import Teacher, momentum_at
 
 
 def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.heads import full
-from unlabeled.objectives.masked import deviation, target_rows, union_mean
-from unlabeled.teacher import Teacher
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher
 
 
 def instance_norm(x_TD: Tensor, layout: Layout, eps: float = 1e-5) -> Tensor:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import mean_over_ranks
 from unlabeled.errors import above, within
-from unlabeled.heads import Norm, mlp, unit
-from unlabeled.teacher import Teacher, momentum_at
+from unlabeled.nn.distributed import mean_over_ranks
+from unlabeled.nn.heads import Norm, mlp, unit
+from unlabeled.nn.teacher import Teacher, momentum_at
 
 
 def teacher_probabilities(teacher_GBK: Tensor, center_K: Tensor, temperature: Tensor | float) -> Tensor:

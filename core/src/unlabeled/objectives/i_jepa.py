@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.heads import full
-from unlabeled.objectives.masked import TokenPredictor, deviation, target_rows, union_mean
-from unlabeled.teacher import Teacher
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import TokenPredictor, deviation, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher
 
 
 def i_jepa_loss(predicted_HD: Tensor, teacher_HD: Tensor) -> Tensor:

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce, world
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
-from unlabeled.heads import full, mlp
+from unlabeled.nn.distributed import all_reduce, world
+from unlabeled.nn.heads import full, mlp
 
 
 def prediction_loss(z_VBD: Tensor, globals_: int) -> Tensor:

@@ -25,10 +25,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.draw import Draw, Purpose, gumbel, mix64
 from unlabeled.errors import above, within
-from unlabeled.heads import full, mlp, unit
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import full, mlp, unit
 
 Array = Any  # ndarray
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.heads import full
-from unlabeled.objectives.masked import restore, target_rows, union_mean
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import restore, target_rows, union_mean
 
 
 def normalize_rows(content_HC: Tensor, eps: float = 1e-6) -> Tensor:

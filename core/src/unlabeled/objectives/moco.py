@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above, within
-from unlabeled.heads import mlp, unit
-from unlabeled.memory import Queue
-from unlabeled.objectives.infonce import info_nce, info_nce_queue, own_rows
-from unlabeled.teacher import Teacher, momentum_at
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import info_nce, info_nce_queue, own_rows
+from unlabeled.nn.queue import Queue
+from unlabeled.nn.teacher import Teacher, momentum_at
 
 
 def moco_v3_loss(query_bD: Tensor, key_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:

@@ -15,8 +15,8 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import mlp, unit
-from unlabeled.objectives.infonce import nt_xent
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import nt_xent
 
 
 class SimCLR(nn.Module):

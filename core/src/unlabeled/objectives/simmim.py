@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.heads import full
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import target_rows, union_mean
 
 
 def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce, gather, rank, world
 from unlabeled.errors import above, within
-from unlabeled.heads import full, mlp, unit
-from unlabeled.memory import Queue
+from unlabeled.nn.distributed import all_reduce, gather, rank, world
+from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.queue import Queue
 
 QUEUES = 2  # the paper's: one for each of the two views that are assigned
 

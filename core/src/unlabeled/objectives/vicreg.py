@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce, union_moments
 from unlabeled.errors import within
-from unlabeled.heads import full, mlp
+from unlabeled.nn.distributed import all_reduce, union_moments
+from unlabeled.nn.heads import full, mlp
 
 
 def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:

@@ -28,16 +28,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.allocator import keep_freed_memory
 from unlabeled.build import build_untrained, construct
-from unlabeled.config import Choice, RunConfig
+from unlabeled.config.run import Choice, RunConfig
 from unlabeled.contract import Batch, Data, Embedded, Probe, Views
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import LABELS, Labels, shuffled, split, subset
 from unlabeled.probes.table import BASELINE, CHANCE, PRETRAINED, UNTRAINED, Column, Number, Row, Table
+from unlabeled.training.allocator import keep_freed_memory
 
 APART = 1000  # seeds of untrained weights stand this far from the run's own
 CALIBRATION = 8  # batches that set the running statistics of an untrained encoder

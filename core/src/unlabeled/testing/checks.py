@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unlabeled.errors import UsageError, near
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.testing import checks_encoder, checks_flow, checks_masks, checks_table, checks_training
 from unlabeled.testing.subject import NotApplicable
 

@@ -252,7 +252,7 @@ def _of_many_lengths(it: Subject, encoder: Any) -> list[int]:
 
 def check_encoder_saves_and_loads(domain: str) -> None:
     """Ensure that an encoder saved and loaded gives the same features, bit for bit."""
-    from unlabeled.checkpoint import load_encoder, save_encoder
+    from unlabeled.runs.encoder import load_encoder, save_encoder
 
     it = subject(domain)
     for name, encoder in it.encoders(seed=3):

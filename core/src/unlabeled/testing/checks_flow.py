@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from unlabeled.build import bring, build_data
-from unlabeled.config import resolve
+from unlabeled.config.run import resolve
 from unlabeled.contract import Batch, Layout, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw
-from unlabeled.masks import touchable
+from unlabeled.masks.rows import touchable
 from unlabeled.testing.checks_flow import rows
 from unlabeled.testing.subject import NotApplicable, Subject, ensure, subject
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Optional, Union
 
+from unlabeled.config.settings import REQUIRED, signature
 from unlabeled.contract import Data
 from unlabeled.errors import PluginError
-from unlabeled.plugins import Component, resolve
-from unlabeled.settings import REQUIRED, signature
+from unlabeled.plugins.registry import resolve
+from unlabeled.plugins.words import Component
 from unlabeled.testing.subject import ensure, subject
 
 HEAVY = ("torch", "numpy", "scipy", "pandas", "sklearn", "lightning", "transformers", "timm", "torchvision")

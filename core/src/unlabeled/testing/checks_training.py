@@ -18,8 +18,8 @@ from torch import Tensor
 
 from unlabeled.build import Parts
 from unlabeled.contract import Loss, Progress, View
-from unlabeled.distributed import convert_batchnorm, rank, world
-from unlabeled.plugins import registry, use_files
+from unlabeled.nn.distributed import convert_batchnorm, rank, world
+from unlabeled.plugins.registry import registry, use_files
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import BATCH, NotApplicable, Subject, difference, ensure, still, subject
 
@@ -137,7 +137,7 @@ def check_state_round_trip(domain: str) -> None:
 def check_ranks_equal_one_rank(domain: str) -> None:
     """Ensure that 2 ranks of B / 2 samples give the loss and the gradient of 1 rank of B, by the default objective.
 
-    Troubleshooting: gather across ranks with ``unlabeled.distributed``; a detached gather has the wrong gradient.
+    Troubleshooting: gather across ranks with ``unlabeled.nn.distributed``; a detached gather has the wrong gradient.
     """
     it = subject(domain)
     plugin: Any = it.found.plugin(domain)

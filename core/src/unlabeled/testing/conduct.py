@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from unlabeled.contract import Progress, View
-from unlabeled.distributed import rank, world
+from unlabeled.nn.distributed import rank, world
 
 
 def share(ids: Sequence[int]) -> list[int]:

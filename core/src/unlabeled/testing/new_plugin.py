@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 
 SUFFIX = ".template"  # so that no tool takes a template for Python
 RESERVED = ("unlabeled", "list", "recipes", "report", "plugin", "test", "testing", "core")

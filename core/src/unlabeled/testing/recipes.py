@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from unlabeled.build import Parts, construct
+from unlabeled.config.recipes import load_recipe, recipe_files
 from unlabeled.contract import Progress
-from unlabeled.recipes import load_recipe, recipe_files
 from unlabeled.training.optimizers import parameter_groups
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from unlabeled.build import Parts, bring, build, build_data, build_encoder, construct
-from unlabeled.config import RunConfig, merge, resolve
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import RunConfig, merge, resolve
 from unlabeled.contract import Batch, Data, View
 from unlabeled.draw import Draw
-from unlabeled.plugins import Component, Domain, Registry, registry
-from unlabeled.recipes import load_recipe, recipe_files
+from unlabeled.plugins.registry import Registry, registry
+from unlabeled.plugins.words import Component, Domain
 
 BATCH = 16
 

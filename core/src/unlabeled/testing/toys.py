@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
-from unlabeled.distributed import BatchNorm
 from unlabeled.draw import Draw
+from unlabeled.nn.distributed import BatchNorm
 
 IMAGE = (1, 8, 8)  # C, H, W
 PATCH = 2

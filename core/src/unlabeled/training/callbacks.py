@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unlabeled.build import Parts, construct
 from unlabeled.draw import Draw, Purpose
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.training.collapse import Watch
 from unlabeled.training.loggers import Sink
 from unlabeled.training.progress import Display

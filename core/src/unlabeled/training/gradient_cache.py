@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from unlabeled.contract import Features, Hide, Layout, Loss, Objective, Rows, View
-from unlabeled.distributed import world
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError, above
+from unlabeled.nn.distributed import world
 from unlabeled.training.session import reseed
 
 

@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 
 from unlabeled.build import Parts, construct
 from unlabeled.contract import Batch, Loss, Progress
-from unlabeled.distributed import convert_batchnorm
 from unlabeled.errors import RunError
+from unlabeled.nn.distributed import convert_batchnorm
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
 from unlabeled.training.optimizers import parameter_groups

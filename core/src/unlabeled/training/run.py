@@ -19,12 +19,12 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from unlabeled.allocator import keep_freed_memory
 from unlabeled.build import Parts, construct
-from unlabeled.config import Training
+from unlabeled.config.run import Training
 from unlabeled.errors import UsageError
-from unlabeled.plugins import registry
+from unlabeled.plugins.registry import registry
 from unlabeled.training import loggers
+from unlabeled.training.allocator import keep_freed_memory
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
 from unlabeled.training.collapse import Watch
 from unlabeled.training.datamodule import Plan, PretrainingData, trainable

@@ -16,7 +16,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.errors import above
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.frontends import mfcc, spectrogram
+from unlabeled_audio.ops.frontends import mfcc, spectrogram
 
 
 def frames_of(view: View, spec: AudioSpec) -> tuple[Tensor, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unlabeled.cli.pretrain import pretrain_command
 from unlabeled.errors import UsageError
-from unlabeled.runs import ENCODER, is_run
+from unlabeled.runs.folder import ENCODER, is_run
 
 OWN = ("out", "iterations", "units", "layer")  # flags of these commands, each with a value
 

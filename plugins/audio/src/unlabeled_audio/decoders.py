@@ -12,8 +12,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled_audio.rows import initialize, places
-from unlabeled_audio.vit import through
+from unlabeled_audio.encoders.rows import initialize, places
+from unlabeled_audio.encoders.vit import through
 
 
 class TransformerDecoder(nn.Module):

@@ -6,7 +6,7 @@ Beside these, core brings objectives and probes for every modality, the random m
 
 from __future__ import annotations
 
-from unlabeled.plugins import Component, Domain, Kind, hookimpl
+from unlabeled.plugins.words import Component, Domain, Kind, hookimpl
 
 
 def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> Component:
@@ -14,41 +14,67 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> C
 
 
 ROWS = (
-    _row("data", "syllables", "data:Syllables", "generated syllables, 10 classes and 6 voices, no download"),
-    _row("data", "clips", "data:Clips", "a folder, .zip or manifest .csv of WAV, FLAC, OGG, MP3"),
-    _row("views", "wave", "views:Wave", "two crops: gain, noise, polarity, shift, pitch, reverb"),
-    _row("views", "crops", "views:Crops", "one random crop or several, nothing else, for masked objectives"),
-    _row("views", "paired", "views:Paired", "a crop as it is and the same crop changed", "2209.15483"),
-    _row("views", "mixed", "views:Mixed", "a crop in which another clip is heard for a while", "2110.13900"),
-    _row("views", "atst", "spectral:ATST", "two segments, mixed and resized as spectrograms", "2204.12076"),
-    _row("views", "aligned", "spectral:Aligned", "two views whose frames match, mixed and moved", "2306.04186"),
-    _row("views", "clones", "spectral:Clones", "the same crop several times, for several masks", "2401.03497"),
-    _row("views", "clean", "views:Clean", "the whole clip, standardized: what features are taken from"),
-    _row("tokenizer", "logmel", "tokenizers:LogMel", "log-mel spectrogram of what each row sees"),
-    _row("tokenizer", "cqt", "tokenizers:ConstantQ", "constant-Q spectrogram around each row", "2306.00107"),
-    _row("tokenizer", "units", "units:Units", "k-means units of MFCC or of a run's encoder", "2106.07447"),
-    _row("tokenizer", "random_projection", "units:RandomProjection", "labels that nothing learned", "2202.01855"),
-    _row("tokenizer", "rvq", "units:ResidualQuantizer", "residual k-means codes, and constant-Q content", "2306.00107"),
-    _row("tokenizer", "codes", "codes:Codes", "codes of a trained BEATs tokenizer", "2212.09058"),
-    _row("tokenizer", "heard", "unit_encoder:Heard", "the units that encoder units reads", "1910.05453"),
-    _row("mask", "span", "masks:SpanMask", "spans of time until a share is hidden", "2006.11477"),
-    _row("mask", "equal_span", "masks:EqualSpanMask", "whole spans that do not overlap, as many a clip"),
-    _row("mask", "block", "masks:BlockMask", "blocks of time and mel bands", "2102.08098"),
-    _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
-    _row("mask", "chunk", "masks:ChunkMask", "chunks of time, all or none of each", "2110.09784"),
-    _row("mask", "scheduled", "schedule_mask:ScheduledMask", "a share drawn anew each time, by a cosine", "2502.03128"),
-    _row("mask", "span_sets", "span_sets:SpanSetsMask", "several spans to predict from the rest", "2301.08243"),
-    _row("encoder", "wav2vec2", "wav2vec2:Wav2Vec2", "convolutions and Transformer over the waveform", "2006.11477"),
-    _row("encoder", "conformer", "conformer:Conformer", "attention and convolution in each block", "2005.08100"),
-    _row("encoder", "mamba", "mamba:Mamba", "bidirectional Mamba in plain PyTorch", "2405.11831"),
-    _row("encoder", "cnn", "cnn:CNN", "a small CNN over time", "2201.03545"),
-    _row("encoder", "vit", "vit:ViT", "Vision Transformer over patches of the log-mel spectrogram", "2104.01778"),
-    _row("encoder", "units", "unit_encoder:UnitTransformer", "a Transformer over discrete units", "1910.05453"),
+    _row("data", "syllables", "data.syllables:Syllables", "generated syllables, 10 classes and 6 voices, no download"),
+    _row("data", "clips", "data.clips:Clips", "a folder, .zip or manifest .csv of WAV, FLAC, OGG, MP3"),
+    _row("views", "wave", "views.standard:Wave", "two crops: gain, noise, polarity, shift, pitch, reverb"),
+    _row("views", "crops", "views.standard:Crops", "one random crop or several, nothing else, for masked objectives"),
+    _row("views", "paired", "views.standard:Paired", "a crop as it is and the same crop changed", "2209.15483"),
+    _row("views", "mixed", "views.standard:Mixed", "a crop in which another clip is heard for a while", "2110.13900"),
+    _row("views", "atst", "views.spectral:ATST", "two segments, mixed and resized as spectrograms", "2204.12076"),
+    _row("views", "aligned", "views.spectral:Aligned", "two views whose frames match, mixed and moved", "2306.04186"),
+    _row("views", "clones", "views.spectral:Clones", "the same crop several times, for several masks", "2401.03497"),
+    _row("views", "clean", "views.standard:Clean", "the whole clip, standardized: what features are taken from"),
+    _row("tokenizer", "logmel", "tokenizers.spectrograms:LogMel", "log-mel spectrogram of what each row sees"),
+    _row(
+        "tokenizer", "cqt", "tokenizers.spectrograms:ConstantQ", "constant-Q spectrogram around each row", "2306.00107"
+    ),
+    _row("tokenizer", "units", "tokenizers.units:Units", "k-means units of MFCC or of a run's encoder", "2106.07447"),
+    _row(
+        "tokenizer",
+        "random_projection",
+        "tokenizers.units:RandomProjection",
+        "labels that nothing learned",
+        "2202.01855",
+    ),
+    _row(
+        "tokenizer",
+        "rvq",
+        "tokenizers.units:ResidualQuantizer",
+        "residual k-means codes, and constant-Q content",
+        "2306.00107",
+    ),
+    _row("tokenizer", "codes", "tokenizers.codes:Codes", "codes of a trained BEATs tokenizer", "2212.09058"),
+    _row("tokenizer", "heard", "tokenizers.heard:Heard", "the units that encoder units reads", "1910.05453"),
+    _row("mask", "span", "masks.spans:SpanMask", "spans of time until a share is hidden", "2006.11477"),
+    _row("mask", "equal_span", "masks.spans:EqualSpanMask", "whole spans that do not overlap, as many a clip"),
+    _row("mask", "block", "masks.spans:BlockMask", "blocks of time and mel bands", "2102.08098"),
+    _row("mask", "inverse_block", "masks.spans:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
+    _row("mask", "chunk", "masks.spans:ChunkMask", "chunks of time, all or none of each", "2110.09784"),
+    _row(
+        "mask", "scheduled", "masks.scheduled:ScheduledMask", "a share drawn anew each time, by a cosine", "2502.03128"
+    ),
+    _row("mask", "span_sets", "masks.span_sets:SpanSetsMask", "several spans to predict from the rest", "2301.08243"),
+    _row(
+        "encoder",
+        "wav2vec2",
+        "encoders.wav2vec2:Wav2Vec2",
+        "convolutions and Transformer over the waveform",
+        "2006.11477",
+    ),
+    _row(
+        "encoder", "conformer", "encoders.conformer:Conformer", "attention and convolution in each block", "2005.08100"
+    ),
+    _row("encoder", "mamba", "encoders.mamba:Mamba", "bidirectional Mamba in plain PyTorch", "2405.11831"),
+    _row("encoder", "cnn", "encoders.cnn:CNN", "a small CNN over time", "2201.03545"),
+    _row(
+        "encoder", "vit", "encoders.vit:ViT", "Vision Transformer over patches of the log-mel spectrogram", "2104.01778"
+    ),
+    _row("encoder", "units", "encoders.units:UnitTransformer", "a Transformer over discrete units", "1910.05453"),
     _row("decoder", "transformer", "decoders:TransformerDecoder", "a small Transformer over all rows", "2207.06405"),
-    _row("export", "native", "exporting:native", "a transformers folder: Wav2Vec2Model or ASTModel"),
-    _row("export", "hubert", "exporting:hubert", "a transformers folder of a HubertModel"),
-    _row("export", "ast", "exporting:ast", "a transformers folder of an ASTModel"),
-    _row("export", "torchaudio", "exporting:torchaudio", "the state dict of torchaudio's wav2vec2_model"),
+    _row("export", "native", "export.transformers:native", "a transformers folder: Wav2Vec2Model or ASTModel"),
+    _row("export", "hubert", "export.transformers:hubert", "a transformers folder of a HubertModel"),
+    _row("export", "ast", "export.transformers:ast", "a transformers folder of an ASTModel"),
+    _row("export", "torchaudio", "export.transformers:torchaudio", "the state dict of torchaudio's wav2vec2_model"),
     _row("preview", "views", "preview:preview_views", "spectrograms of the views of a few clips"),
     _row(
         "objective",

@@ -17,8 +17,8 @@ from unlabeled.build import Parts
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.frontends import spectrogram
-from unlabeled_audio.views import Clean
+from unlabeled_audio.ops.frontends import spectrogram
+from unlabeled_audio.views.standard import Clean
 
 CELL = (192, 96)  # width and height of a spectrogram in pixels
 GAP = 4

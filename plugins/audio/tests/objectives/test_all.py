@@ -10,6 +10,7 @@ from unlabeled.contract import Progress
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
+from unlabeled_audio.encoders.rows import AudioFeatures
 from unlabeled_audio.objectives.atst_frame import ATSTBoth, ATSTFrame
 from unlabeled_audio.objectives.beats import BEATs, BEATsTokenizer
 from unlabeled_audio.objectives.cola import COLA
@@ -23,7 +24,6 @@ from unlabeled_audio.objectives.ssast import SSAST
 from unlabeled_audio.objectives.unfused import UnFuSeD
 from unlabeled_audio.objectives.vq_wav2vec import VQWav2Vec
 from unlabeled_audio.objectives.wav2vec2 import Wav2Vec2
-from unlabeled_audio.rows import AudioFeatures
 
 UNITS, BOOKS, FRAMES, CONTENT = 4, 2, 12, 6
 

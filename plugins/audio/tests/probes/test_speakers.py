@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unlabeled.contract import Embedded
-from unlabeled_audio.data import Syllables
+from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.probes.speakers import Speaker, UnseenSpeaker, logistic, speakers_of, unseen_speakers
 
 

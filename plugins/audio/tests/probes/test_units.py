@@ -7,12 +7,12 @@ import torch
 
 from unlabeled.contract import Features
 from unlabeled.probes.frozen import Frozen
-from unlabeled_audio.data import Syllables
+from unlabeled_audio.data.syllables import Syllables
+from unlabeled_audio.encoders.rows import step_layout
 from unlabeled_audio.objectives.invariant_units import edit_distance
 from unlabeled_audio.probes.frames import Frames, Superb, WeightedLayers, layer_count
 from unlabeled_audio.probes.units import CHANGES, TokenSequence, Units, altered, edit_distances, purity
-from unlabeled_audio.rows import step_layout
-from unlabeled_audio.views import Clean
+from unlabeled_audio.views.standard import Clean
 
 
 class Telling(torch.nn.Module):

@@ -18,9 +18,9 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import mix64
 from unlabeled.errors import above
-from unlabeled_graph.adjacency import adjacency_of
-from unlabeled_graph.data import GraphSpec
-from unlabeled_graph.sparse import dense
+from unlabeled_graph.batch import GraphSpec
+from unlabeled_graph.ops.adjacency import adjacency_of
+from unlabeled_graph.ops.sparse import dense
 
 
 def of_samples(batch: Any, rows_TD: Tensor, *, total: bool = False) -> Tensor:

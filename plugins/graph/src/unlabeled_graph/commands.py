@@ -21,7 +21,7 @@ def texts(domain: str, words: Sequence[str]) -> int:
     import numpy as np
     import torch
 
-    from unlabeled_graph.texts import hashed, summaries
+    from unlabeled_graph.data.texts import hashed, summaries
 
     data = _data(domain, args.data)
     if args.lines is not None:
@@ -49,7 +49,7 @@ def codes(domain: str, words: Sequence[str]) -> int:
     import torch
 
     from unlabeled.api import load
-    from unlabeled_graph.codes import codebook_of, codes_of
+    from unlabeled_graph.tokenizers.codes import codebook_of, codes_of
 
     codebook = codebook_of(Path(args.run))
     found = load(args.run)
@@ -66,7 +66,7 @@ def codes(domain: str, words: Sequence[str]) -> int:
 
 def _data(domain: str, source: str) -> Any:
     from unlabeled.build import build_data
-    from unlabeled.config import data_choice, resolve
+    from unlabeled.config.run import data_choice, resolve
 
     return build_data(resolve({"data": data_choice(domain, source)}, domain))
 

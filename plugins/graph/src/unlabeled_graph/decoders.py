@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout
 from unlabeled.errors import above
-from unlabeled_graph.adjacency import Adjacency, adjacency_in
-from unlabeled_graph.convolutions import attention_of
-from unlabeled_graph.sparse import Pattern, product
+from unlabeled_graph.ops.adjacency import Adjacency, adjacency_in
+from unlabeled_graph.ops.convolutions import attention_of
+from unlabeled_graph.ops.sparse import Pattern, product
 
 
 def restrict(edges: Adjacency, rows_H: Tensor) -> tuple[Pattern, Tensor]:

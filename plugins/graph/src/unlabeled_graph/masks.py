@@ -15,7 +15,7 @@ import torch
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks import choose, gather_rows, keys, share, touchable
+from unlabeled.masks.rows import choose, gather_rows, keys, share, touchable
 
 
 class NodeMask:

@@ -6,7 +6,7 @@ compositions.
 
 from __future__ import annotations
 
-from unlabeled.plugins import Component, Domain, Kind, hookimpl
+from unlabeled.plugins.words import Component, Domain, Kind, hookimpl
 
 
 def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "", extra: str = "") -> Component:
@@ -16,32 +16,36 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "", extr
 
 
 ROWS = (
-    _row("data", "karate", "builtin:Karate", "Zachary's karate club, 34 nodes, no download"),
-    _row("data", "blocks", "builtin:Blocks", "a generated stochastic block model with words"),
-    _row("data", "motifs", "graphs:Motifs", "generated graphs with rings, cliques, stars or ladders"),
-    _row("data", "files", "files:files", "a path: .npz, PyG's .pt, CSV, SMILES, TUDataset, Planetoid"),
-    _row("views", "augment", "views:Augment", "two views: links, nodes, columns dropped", "2006.04131"),
-    _row("views", "chosen", "views:Chosen", "two views, each of one change at random", "2010.13902"),
-    _row("views", "plain", "views:Plain", "the graph as it is, for masked objectives", "2205.10803"),
-    _row("views", "shuffle", "views:Shuffle", "the graph, and one with its features permuted", "1809.10341"),
-    _row("views", "clean", "views:Clean", "the graph as it is: what features are taken from"),
-    _row("tokenizer", "features", "tokenizers:NodeFeatures", "the features of each node, and its kind"),
+    _row("data", "karate", "data.karate:Karate", "Zachary's karate club, 34 nodes, no download"),
+    _row("data", "blocks", "data.blocks:Blocks", "a generated stochastic block model with words"),
+    _row("data", "motifs", "data.motifs:Motifs", "generated graphs with rings, cliques, stars or ladders"),
+    _row("data", "files", "data.files:files", "a path: .npz, PyG's .pt, CSV, SMILES, TUDataset, Planetoid"),
+    _row("views", "augment", "views.standard:Augment", "two views: links, nodes, columns dropped", "2006.04131"),
+    _row("views", "chosen", "views.standard:Chosen", "two views, each of one change at random", "2010.13902"),
+    _row("views", "plain", "views.standard:Plain", "the graph as it is, for masked objectives", "2205.10803"),
+    _row("views", "shuffle", "views.standard:Shuffle", "the graph, and one with its features permuted", "1809.10341"),
+    _row("views", "clean", "views.standard:Clean", "the graph as it is: what features are taken from"),
+    _row("tokenizer", "features", "tokenizers.features:NodeFeatures", "the features of each node, and its kind"),
     _row("mask", "nodes", "masks:NodeMask", "hidden nodes, some of which show another's features", "2205.10803"),
-    _row("encoder", "gcn", "encoders:GCN", "graph convolutional network", "1609.02907"),
-    _row("encoder", "gat", "encoders:GAT", "graph attention network", "1710.10903"),
-    _row("encoder", "gin", "encoders:GIN", "graph isomorphism network, GINE with edge features", "1810.00826"),
-    _row("encoder", "sage", "encoders:SAGE", "GraphSAGE, mean of neighbors", "1706.02216"),
-    _row("encoder", "gps", "encoders:GPS", "graph transformer: GIN beside attention over all nodes", "2205.12454"),
-    _row("encoder", "mlp", "encoders:MLP", "a perceptron on each node, without edges"),
+    _row("encoder", "gcn", "encoders.layers:GCN", "graph convolutional network", "1609.02907"),
+    _row("encoder", "gat", "encoders.layers:GAT", "graph attention network", "1710.10903"),
+    _row("encoder", "gin", "encoders.layers:GIN", "graph isomorphism network, GINE with edge features", "1810.00826"),
+    _row("encoder", "sage", "encoders.layers:SAGE", "GraphSAGE, mean of neighbors", "1706.02216"),
+    _row(
+        "encoder", "gps", "encoders.layers:GPS", "graph transformer: GIN beside attention over all nodes", "2205.12454"
+    ),
+    _row("encoder", "mlp", "encoders.layers:MLP", "a perceptron on each node, without edges"),
     _row("decoder", "gat", "decoders:GATDecoder", "one attention layer, hidden rows alone", "2205.10803"),
     _row("decoder", "gcn", "decoders:GCNDecoder", "one graph convolution, hidden rows alone", "2205.10803"),
     _row("decoder", "gin", "decoders:GINDecoder", "one GIN layer, hidden rows alone", "2205.10803"),
     _row("decoder", "mlp", "decoders:MLPDecoder", "a perceptron on each row"),
-    _row("views", "adaptive", "views_methods:Adaptive", "two views that spare what is central", "2010.14945"),
-    _row("views", "perturb", "views_methods:Perturb", "the graph, and edits of known distance", "2202.02989"),
-    _row("views", "thinned", "views_methods:Thinned", "links dropped, beside the whole graph", "2006.10141"),
-    _row("encoder", "table", "special:Table", "a vector for each node, whatever its features", "1607.00653"),
-    _row("encoder", "two_view", "special:TwoView", "a GCN for edges and one for their diffusion", "2006.05582"),
+    _row("views", "adaptive", "views.methods:Adaptive", "two views that spare what is central", "2010.14945"),
+    _row("views", "perturb", "views.methods:Perturb", "the graph, and edits of known distance", "2202.02989"),
+    _row("views", "thinned", "views.methods:Thinned", "links dropped, beside the whole graph", "2006.10141"),
+    _row("encoder", "table", "encoders.table:Table", "a vector for each node, whatever its features", "1607.00653"),
+    _row(
+        "encoder", "two_view", "encoders.two_view:TwoView", "a GCN for edges and one for their diffusion", "2006.05582"
+    ),
     _row("objective", "dgi", "objectives.dgi:DGI", "true nodes against those of a corrupted graph", "1809.10341"),
     _row("objective", "infograph", "objectives.infograph:InfoGraph", "nodes with their own graph", "1908.01000"),
     _row("objective", "grace", "objectives.grace:GRACE", "nodes between and within two views", "2006.04131"),
@@ -68,11 +72,11 @@ ROWS = (
     _row("baseline", "propagated", "baselines:Propagated", "A^2 X, features smoothed twice", "1902.07153"),
     _row("baseline", "counts", "baselines:Counts", "sums of features, nodes and edges of a graph"),
     _row("baseline", "weisfeiler_lehman", "baselines:WeisfeilerLehman", "counts of hashed subtree labels"),
-    _row("export", "native", "exporting:native", "weights that plain PyG loads, without this project"),
+    _row("export", "native", "export:native", "weights that plain PyG loads, without this project"),
     _row("preview", "views", "preview:preview_views", "the views of a few samples, drawn side by side"),
     _row("optimizer", "adam", "optimizers:adam", "Adam with L2 decay in the gradient", "1412.6980"),
-    _row("tokenizer", "projected", "tokenizers:ProjectedFeatures", "features times a random matrix, dense"),
-    _row("tokenizer", "codes", "codes:Codes", "features, and codes of a run of vqgraph", "2308.02117"),
+    _row("tokenizer", "projected", "tokenizers.features:ProjectedFeatures", "features times a random matrix, dense"),
+    _row("tokenizer", "codes", "tokenizers.codes:Codes", "features, and codes of a run of vqgraph", "2308.02117"),
     _row("command", "texts", "commands:texts", "write text embeddings for graph_clip and ssqr"),
     _row("command", "codes", "commands:codes", "write the codes of nodes, of a run of vqgraph or ssqr"),
 )
@@ -85,7 +89,7 @@ def unlabeled_domain() -> Domain:
         summary="graphs, and nodes of graphs",
         contract=1,
         sample="a node with float features [F] of one graph, or a graph of nodes [T, F] and edges [2, E]",
-        spec="unlabeled_graph.data:GraphSpec",
+        spec="unlabeled_graph.batch:GraphSpec",
         components=ROWS,
         defaults={
             "data": "karate",

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw, Purpose
-from unlabeled_graph.data import GraphBatch
-from unlabeled_graph.edits import pattern_of
-from unlabeled_graph.graphs import Graphs
-from unlabeled_graph.nodes import Nodes
-from unlabeled_graph.sampling import expand
-from unlabeled_graph.sparse import dense, take
-from unlabeled_graph.views import Clean
+from unlabeled_graph.batch import GraphBatch
+from unlabeled_graph.data.graphs import Graphs
+from unlabeled_graph.data.nodes import Nodes
+from unlabeled_graph.ops.sampling import expand
+from unlabeled_graph.ops.sparse import dense, take
+from unlabeled_graph.views.edits import pattern_of
+from unlabeled_graph.views.standard import Clean
 
 CELL = 160  # side of a cell in pixels
 GAP = 4

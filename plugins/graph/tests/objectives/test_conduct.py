@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from unlabeled.build import Parts, build
-from unlabeled.config import merge, resolve
+from unlabeled.config.recipes import load_recipe
+from unlabeled.config.run import merge, resolve
 from unlabeled.contract import Loss, Progress, View
-from unlabeled.distributed import convert_batchnorm, rank, world
 from unlabeled.errors import UsageError
-from unlabeled.recipes import load_recipe
+from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.testing.ranks import run_ranks
 
 OWN = [
@@ -151,7 +151,7 @@ def test_each_task_of_self_task_learns(task: str, data: str) -> None:
 def test_texts_are_read_and_checked(tmp_path: Any) -> None:
     import numpy as np
 
-    from unlabeled_graph.texts import hashed, read_texts, summaries
+    from unlabeled_graph.data.texts import hashed, read_texts, summaries
 
     path = tmp_path / "texts.npz"
     np.savez(path, embeddings=np.ones((5, 3)))

@@ -12,10 +12,10 @@ from lightly.loss import NegativeCosineSimilarity
 from pytorch_metric_learning.losses import NTXentLoss
 from torch import nn
 
-from unlabeled.heads import unit
+from unlabeled.nn.heads import unit
+from unlabeled.nn.infonce import nt_xent
 from unlabeled.objectives.barlow_twins import standardize
 from unlabeled.objectives.byol import across
-from unlabeled.objectives.infonce import nt_xent
 from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
 from unlabeled_graph.objectives.d_sla import distances, edit_loss, margin_loss
 from unlabeled_graph.objectives.dgi import dgi_loss, scores
@@ -23,7 +23,7 @@ from unlabeled_graph.objectives.graph_clip import clip_loss
 from unlabeled_graph.objectives.graphcl import graphcl_loss
 from unlabeled_graph.objectives.infograph import local_global_loss
 from unlabeled_graph.objectives.pareto_gnn import least_norm
-from unlabeled_graph.pyg import nn as pyg
+from unlabeled_graph.ops.pyg import nn as pyg
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 
 from unlabeled.contract import View
 from unlabeled.probes.frozen import Frozen
-from unlabeled_graph.builtin import Blocks
-from unlabeled_graph.graphs import Motifs
+from unlabeled_graph.data.blocks import Blocks
+from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.probes.graphs import SVC10Fold, fold_scores
 from unlabeled_graph.probes.links import LinkPrediction, random_pairs, undirected
 from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, by_class, fit_linear
-from unlabeled_graph.views import Clean
+from unlabeled_graph.views.standard import Clean
 
 
 def frozen(data: Any, encoder: Any, seed: int = 0) -> Frozen:

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Features, View
-from unlabeled_medical3d.data import VolumeSpec
-from unlabeled_medical3d.features import grid_layout, triple
-from unlabeled_medical3d.grids import cubes
+from unlabeled_medical3d.batch import VolumeSpec
+from unlabeled_medical3d.encoders.rows import grid_layout, triple
+from unlabeled_medical3d.ops.grids import cubes
 
 
 class IntensityHistogram:

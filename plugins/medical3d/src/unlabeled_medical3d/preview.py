@@ -19,7 +19,7 @@ from torch import Tensor
 from unlabeled.build import bring
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
-from unlabeled_medical3d.views import Clean
+from unlabeled_medical3d.views.standard import Clean
 
 CELL = 96  # least side of a slice in pixels: smaller ones are enlarged by a whole factor
 GAP = 6

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Encoder, Layout
-from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.grids import cubes
+from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
+from unlabeled_medical3d.ops.grids import cubes
 
 
 class Cubes:

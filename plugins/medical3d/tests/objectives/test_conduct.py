@@ -9,14 +9,13 @@ import torch
 
 from unlabeled.contract import Progress, View
 from unlabeled.draw import Draw
-from unlabeled.masks import RandomMask
+from unlabeled.masks.random import RandomMask
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
-from unlabeled_medical3d.cnn import ResUNet
-from unlabeled_medical3d.data import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.decoders import TransformerDecoder
-from unlabeled_medical3d.encoders import ViT3D
-from unlabeled_medical3d.grids import cubes
+from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
+from unlabeled_medical3d.decoders.rows import TransformerDecoder
+from unlabeled_medical3d.encoders.cnn import ResUNet
+from unlabeled_medical3d.encoders.vit import ViT3D
 from unlabeled_medical3d.objectives.alice import Alice
 from unlabeled_medical3d.objectives.global_local import GlobalLocal
 from unlabeled_medical3d.objectives.joint_image_volume import JointImageVolume
@@ -27,6 +26,7 @@ from unlabeled_medical3d.objectives.swin_pretext import SwinPretext
 from unlabeled_medical3d.objectives.uni4eye import Uni4Eye
 from unlabeled_medical3d.objectives.voco import VoCo
 from unlabeled_medical3d.objectives.volume_fusion import VolumeFusion
+from unlabeled_medical3d.ops.grids import cubes
 
 SPEC = VolumeSpec(1, (8, 8, 8))
 WIDE = VolumeSpec(1, (16, 16, 16))  # a U-Net halves twice

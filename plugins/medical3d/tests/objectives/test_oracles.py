@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from monai.losses import ContrastiveLoss, DiceLoss
 from sklearn.cluster import KMeans
 
-from unlabeled.heads import unit
-from unlabeled.objectives.infonce import nt_xent
+from unlabeled.nn.heads import unit
+from unlabeled.nn.infonce import nt_xent
 from unlabeled_medical3d.objectives.alice import matches
 from unlabeled_medical3d.objectives.global_local import region_loss, slab_loss
 from unlabeled_medical3d.objectives.joint_image_volume import agreement_loss, masked_slice_loss

@@ -9,10 +9,10 @@ import torch
 
 from unlabeled.probes.frozen import Frozen
 from unlabeled_medical3d.baselines import IntensityHistogram, RawPatches
-from unlabeled_medical3d.data import Phantoms
-from unlabeled_medical3d.encoders import ViT3D
+from unlabeled_medical3d.data.phantoms import Phantoms
+from unlabeled_medical3d.encoders.vit import ViT3D
 from unlabeled_medical3d.probes.voxels import VoxelProbe
-from unlabeled_medical3d.views import Clean
+from unlabeled_medical3d.views.standard import Clean
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ class TextSpec:
     @cached_property
     def codec(self) -> Any:
         """The live tokenizer: ``encode(texts)`` and ``decode(ids)``."""
-        from unlabeled_text.tokenizing import codec_of
+        from unlabeled_text.ops.tokenizing import codec_of
 
         return codec_of(self.tokenizer)
 

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.api import open_data
-from unlabeled.checkpoint import load_encoder
 from unlabeled.contract import View
 from unlabeled.errors import UsageError
 from unlabeled.probes.embedding import batches, evaluating
-from unlabeled.runs import is_run, read_run
+from unlabeled.runs.encoder import load_encoder
+from unlabeled.runs.folder import is_run, read_run
 from unlabeled_text.objectives.clm import next_rows, refuse_two_sided
-from unlabeled_text.objectives.vocabulary import table_of, word_loss
+from unlabeled_text.ops.vocabulary import table_of, word_loss
 
 BATCH = 64
 

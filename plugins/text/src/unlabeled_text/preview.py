@@ -13,8 +13,8 @@ from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
-from unlabeled_text.data import Corpus
-from unlabeled_text.views import Clean
+from unlabeled_text.data.corpus import Corpus
+from unlabeled_text.views.standard import Clean
 
 
 def preview_views(

@@ -19,7 +19,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_text.batch import TextBatch, TextSpec
-from unlabeled_text.layouts import layout_of
+from unlabeled_text.ops.layouts import layout_of
 
 MILLION = 4.9  # standard deviations that chance exceeds once in a million
 

@@ -8,13 +8,13 @@ import torch
 
 from unlabeled.contract import Layout, Progress, View
 from unlabeled.draw import Draw
-from unlabeled.masks import choose, gather_rows, keys
+from unlabeled.masks.rows import choose, gather_rows, keys
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import still
 from unlabeled.training.gradient_cache import cached_backward
 from unlabeled_text.batch import TextBatch, TextSpec
-from unlabeled_text.modern import Causal, Modern
+from unlabeled_text.encoders.modern import Causal, Modern
 from unlabeled_text.objectives.clm import CLM, SALT
 from unlabeled_text.objectives.contrast_mlm import URLBERT, ContrastMLM
 from unlabeled_text.objectives.ct import CT

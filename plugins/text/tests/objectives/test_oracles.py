@@ -17,9 +17,9 @@ from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
-from unlabeled_text.modern import Causal, Modern
+from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
+from unlabeled_text.encoders.modern import Causal, Modern
 from unlabeled_text.objectives import clm, contrast_mlm, ct, rtd, sent2vec
-from unlabeled_text.objectives.contrast import greatest_dropout, sentence_nce
 from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.mlm import MLM
 from unlabeled_text.objectives.rts import RTS, ReplacedHead, replaced_loss
@@ -27,8 +27,8 @@ from unlabeled_text.objectives.same_span import SameSpan
 from unlabeled_text.objectives.scincl import triplet_loss
 from unlabeled_text.objectives.seq2seq import TSDAE, Seq2Seq
 from unlabeled_text.objectives.simcse import SimCSE
-from unlabeled_text.objectives.transformer import Transformer, heads_for, shifted
-from unlabeled_text.objectives.vocabulary import VocabularyHead, sample_words, word_loss
+from unlabeled_text.ops.contrast import greatest_dropout, sentence_nce
+from unlabeled_text.ops.vocabulary import VocabularyHead, sample_words, word_loss
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
 

@@ -6,7 +6,7 @@ named compositions.
 
 from __future__ import annotations
 
-from unlabeled.plugins import Component, Domain, Kind, hookimpl
+from unlabeled.plugins.words import Component, Domain, Kind, hookimpl
 
 
 def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> Component:
@@ -17,30 +17,30 @@ def _row(kind: Kind, name: str, target: str, summary: str, paper: str = "") -> C
 DECODER = Component(
     kind="decoder",
     name="transformer",
-    target="unlabeled.decoders:TransformerDecoder",
+    target="unlabeled.nn.decoders:TransformerDecoder",
     summary="a narrow Transformer over all rows",
     paper="2111.06377",
 )
 ROWS = (
-    _row("data", "digits", "data:Digits", "1,797 handwritten digits that scikit-learn ships, no download"),
-    _row("data", "images", "data:Images", "a folder, .zip, .npz or text file of paths of images"),
-    _row("views", "simclr", "views:SimCLR", "two crops, flips, color jitter, gray, blur", "2002.05709"),
-    _row("views", "byol", "views:BYOL", "two crops, blur and solarize asymmetric", "2006.07733"),
-    _row("views", "multicrop", "views:MultiCrop", "two global crops and several local ones", "2006.09882"),
-    _row("views", "weak", "views:Weak", "two crops with flips alone"),
-    _row("views", "mae", "views:MAE", "one crop with flip, for masked objectives", "2111.06377"),
-    _row("views", "clean", "views:Clean", "resize and center crop: what features are taken from"),
+    _row("data", "digits", "data.digits:Digits", "1,797 handwritten digits that scikit-learn ships, no download"),
+    _row("data", "images", "data.images:Images", "a folder, .zip, .npz or text file of paths of images"),
+    _row("views", "simclr", "views.standard:SimCLR", "two crops, flips, color jitter, gray, blur", "2002.05709"),
+    _row("views", "byol", "views.standard:BYOL", "two crops, blur and solarize asymmetric", "2006.07733"),
+    _row("views", "multicrop", "views.standard:MultiCrop", "two global crops and several local ones", "2006.09882"),
+    _row("views", "weak", "views.standard:Weak", "two crops with flips alone"),
+    _row("views", "mae", "views.standard:MAE", "one crop with flip, for masked objectives", "2111.06377"),
+    _row("views", "clean", "views.standard:Clean", "resize and center crop: what features are taken from"),
     _row("tokenizer", "patches", "tokenizers:Patches", "pixels of each patch", "2111.06377"),
     _row("mask", "block", "masks:BlockMask", "rectangles until an exact share is hidden", "2106.08254"),
     _row("mask", "multi_block", "masks:MultiBlockMask", "several target blocks, one context block", "2301.08243"),
     _row("mask", "inverse_block", "masks:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
     _row("mask", "grid", "masks:GridMask", "the same share of every small cell", "2205.10063"),
-    _row("encoder", "vit", "encoders:ViT", "Vision Transformer, sized to the image", "2010.11929"),
-    _row("encoder", "resnet", "resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385"),
-    _row("encoder", "timm/*", "encoders:Timm", "any model of timm by name, such as timm/convnext_tiny"),
+    _row("encoder", "vit", "encoders.timm:ViT", "Vision Transformer, sized to the image", "2010.11929"),
+    _row("encoder", "resnet", "encoders.resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385"),
+    _row("encoder", "timm/*", "encoders.timm:Timm", "any model of timm by name, such as timm/convnext_tiny"),
     DECODER,
     _row("baseline", "raw_pixels", "baselines:RawPixels", "the pixels of the clean view, flattened"),
-    _row("export", "native", "exporting:native", "weights that plain timm loads, without this project"),
+    _row("export", "native", "export:native", "weights that plain timm loads, without this project"),
     _row("preview", "views", "preview:preview_views", "the views of a few samples, side by side"),
 )
 
@@ -52,7 +52,7 @@ def unlabeled_domain() -> Domain:
         summary="images",
         contract=1,
         sample="float image [C, H, W], 1 to 4 channels, normalized by the views",
-        spec="unlabeled_vision.data:ImageSpec",
+        spec="unlabeled_vision.batch:ImageSpec",
         components=ROWS,
         defaults={
             "data": "digits",

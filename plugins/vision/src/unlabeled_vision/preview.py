@@ -15,9 +15,11 @@ from torch import Tensor
 
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw
-from unlabeled_vision.color import denormalize
-from unlabeled_vision.data import Digits, Images, ImageSpec
-from unlabeled_vision.views import Clean
+from unlabeled_vision.batch import ImageSpec
+from unlabeled_vision.data.digits import Digits
+from unlabeled_vision.data.images import Images
+from unlabeled_vision.views.color import denormalize
+from unlabeled_vision.views.standard import Clean
 
 CELL = 96  # least side of a cell in pixels: smaller views are enlarged by a whole factor
 GAP = 4

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Encoder, Layout
-from unlabeled_vision.data import ImageBatch, ImageSpec
+from unlabeled_vision.batch import ImageBatch, ImageSpec
 
 
 def patchify(images: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, within
-from unlabeled.heads import mlp, unit
-from unlabeled.objectives.masked import deviation, target_rows, union_mean
-from unlabeled.teacher import Teacher, momentum_at
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher, momentum_at
 from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.objectives.steps import Recorder
 

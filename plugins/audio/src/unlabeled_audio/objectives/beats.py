@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.heads import full, unit
-from unlabeled.objectives.masked import restore, target_rows, union_mean
+from unlabeled.nn.heads import full, unit
+from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled_audio.objectives.codebook import OnlineKMeans
 from unlabeled_audio.objectives.hubert import usage_perplexity
 from unlabeled_audio.objectives.steps import row_keys
@@ -145,7 +145,7 @@ class BEATsTokenizer(nn.Module):
 def frozen_encoder(run: str, encoder: Any) -> Any:
     """The encoder of a run folder, or a copy of ``encoder`` for ``run = ""``; frozen, in evaluation mode."""
     if run:
-        from unlabeled.checkpoint import load_encoder
+        from unlabeled.runs.encoder import load_encoder
 
         saved = load_encoder(run)
         if saved.info.get("domain") != "audio":

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.distributed import all_reduce, gather
 from unlabeled.errors import above, within
-from unlabeled.heads import full
+from unlabeled.nn.distributed import all_reduce, gather
+from unlabeled.nn.heads import full
 
 _LAST = torch.iinfo(torch.int64).max  # the key of no row
 

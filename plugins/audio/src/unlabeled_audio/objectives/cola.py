@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather, rank
 from unlabeled.errors import above
-from unlabeled.heads import full
+from unlabeled.nn.distributed import gather, rank
+from unlabeled.nn.heads import full
 
 
 def bilinear_scores(anchor_BP: Tensor, other_NP: Tensor, weight_PP: Tensor) -> Tensor:

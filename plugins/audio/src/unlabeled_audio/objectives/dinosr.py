@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.heads import full
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import instance_norm
-from unlabeled.objectives.masked import deviation, target_rows, union_mean
-from unlabeled.teacher import Teacher
 from unlabeled_audio.objectives.codebook import OnlineKMeans
 from unlabeled_audio.objectives.hubert import usage_perplexity
 from unlabeled_audio.objectives.steps import row_keys

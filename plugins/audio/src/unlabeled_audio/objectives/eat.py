@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.heads import full
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import deviation, restore, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import average_layers
-from unlabeled.objectives.masked import deviation, restore, target_rows, union_mean
-from unlabeled.teacher import Teacher
 
 
 def squared_error(x: Tensor, target: Tensor) -> Tensor:

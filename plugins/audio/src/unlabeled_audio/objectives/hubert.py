@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, Rows, View
 from unlabeled.errors import above, within
-from unlabeled.heads import full, unit
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.nn.heads import full, unit
+from unlabeled.nn.masked import target_rows, union_mean
 
 
 def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:

@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Progress, View
-from unlabeled.distributed import all_reduce
 from unlabeled.errors import above, within
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
 from unlabeled_audio.objectives.hubert import HuBERT, usage_perplexity
 from unlabeled_audio.objectives.steps import Recorder
 

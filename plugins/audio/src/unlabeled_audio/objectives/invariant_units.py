@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import full, mlp
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.masked import union_mean
 
 
 def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled_audio.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
 from unlabeled_audio.objectives.ssast import generative_loss
 

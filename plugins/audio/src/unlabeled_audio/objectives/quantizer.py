@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.distributed import all_reduce
 from unlabeled.draw import GOLDEN, Draw, gumbel, mix64
 from unlabeled.errors import above
-from unlabeled.heads import full
+from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.heads import full
 from unlabeled_audio.objectives.steps import GUMBEL
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.heads import full, mlp
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.masked import union_mean
 
 
 def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) -> Tensor:

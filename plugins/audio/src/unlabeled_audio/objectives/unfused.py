@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce
 from unlabeled.errors import above, within
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
-from unlabeled.teacher import Teacher
+from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
+from unlabeled.nn.teacher import Teacher
 from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.objectives.codebook import OnlineKMeans
 from unlabeled_audio.objectives.hubert import usage_perplexity

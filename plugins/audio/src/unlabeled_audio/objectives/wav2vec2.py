@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
-from unlabeled.heads import unit
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.heads import unit
+from unlabeled.nn.masked import union_mean
 from unlabeled_audio.objectives.hubert import local_deviation, local_penalty
 from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled_audio.objectives.steps import NEGATIVES, draw_at

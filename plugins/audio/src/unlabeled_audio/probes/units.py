@@ -22,9 +22,9 @@ from unlabeled.contract import Data, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
-from unlabeled_audio.augment import Augment
 from unlabeled_audio.objectives.codebook import nearest
 from unlabeled_audio.probes.frames import ENCODERS, frames_of
+from unlabeled_audio.views.augment import Augment
 
 CHANGES = ("noise", "pitch", "reverb")
 

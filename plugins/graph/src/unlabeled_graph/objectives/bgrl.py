@@ -17,8 +17,8 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, within
+from unlabeled.nn.teacher import Teacher, momentum_at
 from unlabeled.objectives.byol import across
-from unlabeled.teacher import Teacher, momentum_at
 
 
 class BGRL(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import full
+from unlabeled.nn.heads import full
 from unlabeled.objectives.barlow_twins import cross_correlation, standardize
 
 # BatchNorm's 1e-5 is what features have that come from rows of sum 1: with it CCA-SSG has 82.6 on Cora instead of 84

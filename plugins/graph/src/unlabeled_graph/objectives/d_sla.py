@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.heads import full, mlp
-from unlabeled.objectives.infonce import own_rows
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.infonce import own_rows
+from unlabeled.nn.masked import union_mean
 
 
 def distances(a_BD: Tensor, b_BD: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
-from unlabeled.distributed import mean_over_ranks
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.distributed import mean_over_ranks
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
 
 
 def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:

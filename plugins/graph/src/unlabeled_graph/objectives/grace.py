@@ -18,8 +18,8 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import unit
-from unlabeled.objectives.infonce import nt_xent
+from unlabeled.nn.heads import unit
+from unlabeled.nn.infonce import nt_xent
 
 
 class GRACE(nn.Module):

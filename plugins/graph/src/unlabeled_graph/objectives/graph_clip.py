@@ -1,7 +1,7 @@
 """GraphCLIP, https://arxiv.org/abs/2410.10329: graphs beside texts that describe them, by symmetric InfoNCE.
 
 The text side is frozen: embeddings of any sentence encoder, read from a file, or hashed words of a plain summary of
-each graph (:mod:`unlabeled_graph.texts`). Graphs are made robust by an adversarial change of node features that raises
+each graph (:mod:`unlabeled_graph.data.texts`). Graphs are made robust by an adversarial change of node features that raises
 the loss for a few inner steps; the mean of the loss over these steps is minimized. Differs: the paper's texts are
 written by a language model; ours are what the file holds.
 
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.heads import unit
-from unlabeled.objectives.infonce import info_nce, own_rows
-from unlabeled_graph.sparse import dense
-from unlabeled_graph.texts import hashed, read_texts, summaries
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import unit
+from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled_graph.data.texts import hashed, read_texts, summaries
+from unlabeled_graph.ops.sparse import dense
 
 HASHED = 256  # width of hashed summaries
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.heads import mlp, unit
-from unlabeled.objectives.infonce import mean_logsumexp, own_rows
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import mean_logsumexp, own_rows
 
 
 def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.heads import full
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import target_rows, union_mean
 
 
 def scaled_cosine(predicted_HC: Tensor, content_HC: Tensor, power: float) -> Tensor:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce, gather
 from unlabeled.errors import above
-from unlabeled.heads import full
-from unlabeled.objectives.infonce import own_rows
+from unlabeled.nn.distributed import all_reduce, gather
+from unlabeled.nn.heads import full
+from unlabeled.nn.infonce import own_rows
 
 
 def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:

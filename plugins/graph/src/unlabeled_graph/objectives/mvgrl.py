@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.heads import full
+from unlabeled.nn.heads import full
 from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
 
 

@@ -23,14 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
-from unlabeled.heads import full
-from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_graph.chance import exact
-from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words, uniform
-from unlabeled_graph.objectives.distances import centers, degrees, hops
+from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled_graph.ops.chance import exact
+from unlabeled_graph.ops.distances import centers, degrees, hops
+from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words, uniform
 
 DEPTH = 3  # steps told apart
 OUTPUTS = {"degree": 1, "links": 1, "hops": DEPTH + 1, "similarity": 1}

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
-from unlabeled.heads import full, mlp, unit
-from unlabeled.objectives.masked import union_mean
-from unlabeled_graph.objectives.chance import absent_edges, edge_words, row_words
-from unlabeled_graph.objectives.quantize import Quantizer, entrance, perplexity
-from unlabeled_graph.texts import read_texts
+from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.masked import union_mean
+from unlabeled_graph.data.texts import read_texts
+from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words
+from unlabeled_graph.ops.quantize import Quantizer, entrance, perplexity
 
 
 def triple_scores(entity_TD: Tensor, edges_2E: Tensor, relation_ED: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
-from unlabeled_graph import splits
+from unlabeled_graph.data import splits
 
 GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 

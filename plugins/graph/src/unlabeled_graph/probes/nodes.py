@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
-from unlabeled_graph import splits
+from unlabeled_graph.data import splits
 
 
 def fit_linear(

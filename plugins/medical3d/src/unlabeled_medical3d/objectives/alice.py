@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above, within
-from unlabeled.heads import mlp, unit
-from unlabeled.objectives.infonce import info_nce, own_rows
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.teacher import Teacher, momentum_at
 from unlabeled.objectives.mae import mae_loss
-from unlabeled.objectives.masked import restore, target_rows, union_mean
-from unlabeled.teacher import Teacher, momentum_at
 
 
 def matches(own_bD: Tensor, all_BD: Tensor, own_b: Tensor, threshold: float) -> tuple[Tensor, Tensor]:

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.heads import mlp, unit
-from unlabeled.objectives.infonce import own_rows
-from unlabeled.objectives.masked import union_mean
-from unlabeled_medical3d.grids import dense_map
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import own_rows
+from unlabeled.nn.masked import union_mean
+from unlabeled_medical3d.ops.grids import dense_map
 
 
 def slab_loss(z_BVSD: Tensor, temperature: float) -> Tensor:

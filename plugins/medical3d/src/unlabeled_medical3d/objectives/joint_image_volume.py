@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Loss, Needs, Progress, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
-from unlabeled.heads import full, mlp, unit
-from unlabeled.objectives.masked import sincos, union_mean
+from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.masked import sincos, union_mean
 from unlabeled.objectives.swav import perplexity, sinkhorn, swapped_prediction
-from unlabeled_medical3d.grids import dense_map
+from unlabeled_medical3d.ops.grids import dense_map
 
 
 def slices_of(features: Features) -> Tensor:

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.objectives.masked import union_mean
-from unlabeled_medical3d.augment import smooth_
-from unlabeled_medical3d.objectives.painting import Painter
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.masked import union_mean
+from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 from unlabeled_medical3d.objectives.volume_fusion import fusion_loss
+from unlabeled_medical3d.views.augment import smooth_
 
 ROUNDS = 25  # of k-means
 PICKED = 2000  # voxels of a volume that k-means sees

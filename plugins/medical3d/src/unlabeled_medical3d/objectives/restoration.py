@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
-from unlabeled_medical3d.grids import cubes
-from unlabeled_medical3d.objectives.painting import Painter
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
+from unlabeled_medical3d.decoders.painter import Painter
+from unlabeled_medical3d.ops.grids import cubes
 
 
 def restoration_loss(painted_BV: Tensor, target_BV: Tensor, *, power: int = 2) -> Tensor:

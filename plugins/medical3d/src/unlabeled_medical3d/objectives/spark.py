@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, Needs, Progress, View
 from unlabeled.errors import above
+from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.objectives.mae import mae_loss
-from unlabeled.objectives.masked import target_rows, union_mean
 from unlabeled.probes.embedding import evaluating
-from unlabeled_medical3d.data import VolumeBatch
-from unlabeled_medical3d.grids import cube_sides, cubes, dense_map, uncubes
+from unlabeled_medical3d.batch import VolumeBatch
+from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes
 
 
 def densify(map_BDxyz: Tensor, hidden_B1xyz: Tensor, filling_D: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import full, unit
-from unlabeled.objectives.infonce import nt_xent
-from unlabeled.objectives.masked import union_mean
+from unlabeled.nn.heads import full, unit
+from unlabeled.nn.infonce import nt_xent
+from unlabeled.nn.masked import union_mean
 from unlabeled_medical3d.objectives.restoration import pairs_of, restoration_loss, target_cubes
 
 TURNS = 4

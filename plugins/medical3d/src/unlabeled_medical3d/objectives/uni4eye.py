@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.objectives.mae import mae_loss
-from unlabeled.objectives.masked import restore, target_rows, union_mean
-from unlabeled_medical3d.grids import cubes, gradient_magnitude
+from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
 
 
 class Uni4Eye(nn.Module):

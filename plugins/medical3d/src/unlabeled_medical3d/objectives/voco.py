@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.heads import full, mlp, unit
-from unlabeled.objectives.masked import union_mean
-from unlabeled.teacher import Teacher
+from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.masked import union_mean
+from unlabeled.nn.teacher import Teacher
 
 Variant = Literal["cvpr24", "repo2025"]
 EPS = 1e-6

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
-from unlabeled_medical3d.objectives.painting import Painter
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
+from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 
 

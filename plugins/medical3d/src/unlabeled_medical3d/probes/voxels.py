@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from unlabeled.contract import Data, Features, Layout
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import shuffled
-from unlabeled_medical3d.voxels import HEADS, cut_labels, mean_scores, segmentation_loss, voxel_scores, with_labels
+from unlabeled_medical3d.ops.segmentation import (
+    HEADS,
+    cut_labels,
+    mean_scores,
+    segmentation_loss,
+    voxel_scores,
+    with_labels,
+)
 
 BATCH = 4  # volumes of a step
 

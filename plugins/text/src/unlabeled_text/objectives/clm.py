@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.checkpoint import load_encoder
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.transformer import Transformer
-from unlabeled_text.objectives.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
+from unlabeled.runs.encoder import load_encoder
+from unlabeled_text.decoders.transformer import Transformer
+from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
 
 
 def next_rows(layout: Layout) -> Tensor:

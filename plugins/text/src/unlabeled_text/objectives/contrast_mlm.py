@@ -27,12 +27,12 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, within
-from unlabeled.heads import full, unit
-from unlabeled.objectives.infonce import nt_xent
-from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_text.objectives.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled.nn.heads import full, unit
+from unlabeled.nn.infonce import nt_xent
+from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled_text.objectives.mlm import head_rows, mlm_rows
-from unlabeled_text.objectives.vocabulary import (
+from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.vocabulary import (
     PERTURB,
     VocabularyHead,
     hit_rate,

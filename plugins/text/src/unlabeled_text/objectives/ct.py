@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.distributed import gather
 from unlabeled.errors import above
-from unlabeled.heads import full, unit
-from unlabeled.objectives.infonce import info_nce, own_rows
+from unlabeled.nn.distributed import gather
+from unlabeled.nn.heads import full, unit
+from unlabeled.nn.infonce import info_nce, own_rows
 
 GREATEST = math.log(100.0)  # as in CLIP, https://arxiv.org/abs/2103.00020
 

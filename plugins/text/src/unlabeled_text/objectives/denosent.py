@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above, within
-from unlabeled.masks import gather_rows
-from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.contrast import Twins, globals_of, sentence_nce
-from unlabeled_text.objectives.transformer import Transformer
-from unlabeled_text.objectives.vocabulary import (
+from unlabeled.masks.rows import gather_rows
+from unlabeled.nn.masked import union_mean
+from unlabeled_text.decoders.transformer import Transformer
+from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
+from unlabeled_text.ops.vocabulary import (
     SAMPLE,
     VocabularyHead,
     hit_rate,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_text.objectives.vocabulary import VocabularyHead, hit_rate, table_of, tokens_of, word_loss
+from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, table_of, tokens_of, word_loss
 
 
 def mlm_rows(encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, within
-from unlabeled.objectives.masked import target_rows, union_mean
+from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.objectives.rts import ReplacedHead, found_rate, replaced_loss
-from unlabeled_text.objectives.transformer import Transformer
-from unlabeled_text.objectives.vocabulary import (
+from unlabeled_text.ops.vocabulary import (
     SAMPLE,
     VocabularyHead,
     layout_of,

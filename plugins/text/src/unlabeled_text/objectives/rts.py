@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.heads import full
-from unlabeled.objectives.masked import target_rows, union_mean
-from unlabeled_text.objectives.vocabulary import shown_of, tokens_of
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled_text.ops.vocabulary import shown_of, tokens_of
 
 
 class ReplacedHead(nn.Module):

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled.heads import full
-from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.contrast import globals_of
+from unlabeled.nn.heads import full
+from unlabeled.nn.masked import union_mean
+from unlabeled_text.ops.contrast import globals_of
 
 
 def triplet_loss(anchor_BD: Tensor, near_BD: Tensor, far_BD: Tensor, margin: float) -> Tensor:

@@ -17,20 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.distributed import all_reduce
 from unlabeled.draw import mix64
 from unlabeled.errors import above
-from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.vocabulary import (
-    DROPPED,
-    PAIRS,
-    SAMPLE,
-    layout_of,
-    row_words,
-    table_of,
-    tokens_of,
-    unit_of,
-)
+from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.masked import union_mean
+from unlabeled_text.ops.vocabulary import DROPPED, PAIRS, SAMPLE, layout_of, row_words, table_of, tokens_of, unit_of
 
 
 def whole_grams(layout: Layout, longest: int) -> Tensor:

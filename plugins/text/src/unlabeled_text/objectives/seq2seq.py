@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError
-from unlabeled.objectives.masked import union_mean
-from unlabeled_text.objectives.transformer import Transformer, shifted
-from unlabeled_text.objectives.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
+from unlabeled.nn.masked import union_mean
+from unlabeled_text.decoders.transformer import Transformer, shifted
+from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
 
 
 class SequenceDecoder(nn.Module):

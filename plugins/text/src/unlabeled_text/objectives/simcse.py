@@ -15,7 +15,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above
-from unlabeled_text.objectives.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
 
 
 class SimCSE(nn.Module):

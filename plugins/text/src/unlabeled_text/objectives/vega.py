@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, within
-from unlabeled_text.objectives.contrast import Twins, globals_of, sentence_nce
 from unlabeled_text.objectives.rtd import RTD
+from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
 
 
 class Vega(nn.Module):

@@ -1,0 +1,1 @@
+"""Configuration: from constructors and YAML to a checked run."""

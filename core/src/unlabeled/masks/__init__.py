@@ -1,0 +1,1 @@
+"""Masks over packed rows, for any layout."""

@@ -1,0 +1,97 @@
+"""Masks over packed rows, for any layout, and the pieces that a plugin's own masks are made of.
+
+``RandomMask`` hides the same share of every group, uniformly at random (MAE, https://arxiv.org/abs/2111.06377).
+Rows are addressed by (sample id, place in the sample), so a sample is masked alike in any batch, order or rank; the
+counts are known on the host, so nothing waits for an accelerator.
+
+    # B samples, G groups, T packed rows, L rows of the longest group, H chosen rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Layout, Rows
+from unlabeled.draw import Draw, Purpose
+
+_LAST = torch.iinfo(torch.int64).max
+
+
+def touchable(layout: Layout) -> tuple[int, ...]:
+    """How many rows of each group a mask may touch."""
+    return layout.lengths if layout.maskable is None else layout.maskable.lengths
+
+
+def share(ratio: float, lengths: Sequence[int]) -> tuple[int, ...]:
+    """``ratio`` of each length, rounded; of two rows or more at least one, and never all of them."""
+    return tuple(max(min(max(round(ratio * n), 1), n - 1), 0) for n in lengths)
+
+
+def keys(layout: Layout, draw: Draw, purpose: int = Purpose.MASK) -> Tensor:
+    """``int64[T]``: a random word for each row, addressed by its sample's id and its place in the sample.
+
+    Where rows are the samples, by the row's own id.
+    """
+    if layout.address is not None:
+        return replace(draw, ids=layout.address).words(1, purpose)[:, 0]
+    if layout.seeds is None:
+        return draw.rows(purpose, layout.group, layout.within)
+    if len(layout.seeds) != layout.total:
+        raise TypeError(
+            f"{layout.total} rows but {len(layout.seeds)} of them are samples: the other rows have no id to draw by"
+        )
+    sample = torch.empty_like(layout.seeds)
+    sample[layout.seeds] = torch.arange(layout.total, device=sample.device)
+    return draw.rows(purpose, sample, torch.zeros_like(sample))
+
+
+def choose(keys_T: Tensor, layout: Layout, counts: Sequence[int]) -> Rows:
+    """The ``counts[g]`` maskable rows of each group with the smallest int64 keys, first row first among equals."""
+    counts = tuple(counts)
+    limits = touchable(layout)
+    assert all(c <= n for c, n in zip(counts, limits, strict=True)), (counts, limits)
+    keys_T = keys_T >> 1  # leaves the greatest value to the rows that must not be chosen
+    if layout.maskable is not None:
+        keys_T = keys_T.masked_fill(~layout.maskable.flags(layout.total), _LAST)
+    keys_GL, pad_GL = layout.dense(keys_T)
+    if pad_GL is not None:
+        keys_GL = keys_GL.masked_fill(pad_GL, _LAST)
+    return gather_rows(layout.pack(_smallest(keys_GL, counts)), counts)
+
+
+def _smallest(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """``bool[G, L]``: the ``counts[g]`` smallest of each row of keys, the first among equals."""
+    if keys_GL.device.type == "cpu" and keys_GL.shape[1]:
+        # up to the count-th key: no argsort is needed unless that key stands twice, and NumPy sorts five times as fast
+        flags_GL = (keys_GL <= _bounds(keys_GL, counts)) & (_column(counts, keys_GL) > 0)
+        if int(flags_GL.sum()) == sum(counts):
+            return flags_GL
+    order_GL = torch.argsort(keys_GL, dim=1, stable=True)
+    chosen_GL = torch.arange(keys_GL.shape[1], device=keys_GL.device) < _column(counts, keys_GL)
+    return torch.zeros_like(chosen_GL).scatter_(1, order_GL, chosen_GL)
+
+
+def _bounds(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """``[G, 1]``: the greatest of the ``counts[g]`` smallest keys of each row."""
+    if len(set(counts)) == 1:  # found in half the time of a sort
+        return keys_GL.kthvalue(max(counts[0], 1), dim=1, keepdim=True).values
+    last = np.maximum(np.array(counts, dtype=np.int64) - 1, 0)
+    return torch.from_numpy(np.take_along_axis(np.sort(keys_GL.numpy(), axis=1), last[:, None], axis=1))
+
+
+def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
+    """Rows from ``flags_T`` (True = in the subset), of which the host knows how many fall in each group."""
+    # on an accelerator not nonzero: the size is known, so it need not be waited for; on a CPU it is twice as fast
+    on_host = flags_T.device.type == "cpu"
+    index = torch.nonzero(flags_T) if on_host else torch.nonzero_static(flags_T, size=sum(lengths))
+    index = index.flatten()
+    return Rows(index, tuple(lengths))
+
+
+def _column(counts: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(counts, device=like.device).reshape(-1, 1)

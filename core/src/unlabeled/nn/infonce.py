@@ -1,0 +1,148 @@
+"""InfoNCE and NT-Xent: find the positive key of each query among all keys.
+
+CPC, https://arxiv.org/abs/1807.03748; SimCLR, https://arxiv.org/abs/2002.05709; MoCo, https://arxiv.org/abs/1911.05722.
+With ``chunk`` rows at a time, value and gradient come from one pass over the similarity matrix that never holds more
+than those rows of it: the forward pass adds up the gradients as it goes, and the backward pass scales them. That takes
+the three matrix products of the dense form, so memory is saved at no cost in time.
+
+Vectors come normalized; with several ranks, each computes the mean over its own queries.
+
+    # R queries of this rank, K keys, D features, B samples of all ranks, b samples of this rank
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from unlabeled.nn.distributed import gather, rank
+
+
+def nt_xent(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
+    """SimCLR's loss of two views' unit vectors: all 2B - 2 vectors of other samples are negatives."""
+    keys_a, keys_b = gather(a_bD), gather(b_bD)
+    ours = own_rows(a_bD)
+    theirs = ours + len(keys_a)
+    return info_nce(
+        torch.cat((a_bD, b_bD)),
+        torch.cat((keys_a, keys_b)),
+        torch.cat((theirs, ours)),
+        temperature,
+        exclude_R=torch.cat((ours, theirs)),
+        chunk=chunk,
+    )
+
+
+def own_rows(x_bD: Tensor) -> Tensor:
+    """int64[b], where this rank's rows stand after :func:`unlabeled.nn.distributed.gather`."""
+    return torch.arange(len(x_bD), device=x_bD.device) + rank() * len(x_bD)
+
+
+def info_nce(
+    query_RD: Tensor,
+    keys_KD: Tensor,
+    positive_R: Tensor,
+    temperature: float,
+    *,
+    exclude_R: Tensor | None = None,
+    chunk: int = 0,
+) -> Tensor:
+    """Mean cross-entropy of each query's positive key against all keys but ``exclude_R``."""
+    positive = (query_RD * keys_KD[positive_R]).sum(1) / temperature
+    return mean_logsumexp(query_RD, keys_KD, temperature, exclude_R=exclude_R, chunk=chunk) - positive.mean()
+
+
+def info_nce_queue(
+    query_RD: Tensor, positive_RD: Tensor, queue_KD: Tensor, temperature: float, *, chunk: int = 0
+) -> Tensor:
+    """Mean cross-entropy of each query's own positive against a queue of negatives."""
+    positive_R = (query_RD * positive_RD).sum(1) / temperature
+    return mean_logsumexp(query_RD, queue_KD, temperature, extra_R=positive_R, chunk=chunk) - positive_R.mean()
+
+
+def mean_logsumexp(
+    query_RD: Tensor,
+    keys_KD: Tensor,
+    temperature: float,
+    *,
+    exclude_R: Tensor | None = None,
+    extra_R: Tensor | None = None,
+    chunk: int = 0,
+) -> Tensor:
+    """Mean over queries of the logsumexp of their logits against the keys.
+
+    Args:
+        query_RD: of this rank.
+        keys_KD: of all ranks.
+        temperature: divides the similarities.
+        exclude_R: one key a query that is left out (itself).
+        extra_R: one further logit a query.
+        chunk: queries at a time; 0 = all, through autograd.
+    """
+    if chunk > 0:
+        return _MeanLogSumExp.apply(query_RD, keys_KD, extra_R, exclude_R, temperature, chunk)
+    logits = (query_RD / temperature) @ keys_KD.T
+    if exclude_R is not None:
+        logits.scatter_(1, exclude_R[:, None], float("-inf"))
+    total = torch.logsumexp(logits, 1)
+    return (total if extra_R is None else torch.logaddexp(total, extra_R)).mean()
+
+
+class _MeanLogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query_RD: Tensor,
+        keys_KD: Tensor,
+        extra_R: Tensor | None,
+        exclude_R: Tensor | None,
+        temperature: float,
+        chunk: int,
+    ) -> Tensor:
+        rows = len(query_RD)
+        wants_query, wants_keys = ctx.needs_input_grad[:2]
+        scaled_RD = query_RD / temperature
+        total_R = query_RD.new_empty(rows)
+        grad_query = torch.empty_like(query_RD) if wants_query else None
+        grad_keys = torch.zeros_like(keys_KD) if wants_keys else None
+        buffer = query_RD.new_empty(min(chunk, rows), len(keys_KD))
+        for start in range(0, rows, chunk):
+            part = slice(start, min(start + chunk, rows))
+            extra = None if extra_R is None else extra_R[part]
+            exclude = None if exclude_R is None else exclude_R[part]
+            weights = buffer[: part.stop - part.start]
+            total_R[part], share = _softmax_(weights, scaled_RD[part], keys_KD, exclude, extra)
+            if grad_query is not None:
+                torch.mm(weights, keys_KD, out=grad_query[part]).mul_(share[:, None] / temperature)
+            if grad_keys is not None:
+                grad_keys.addmm_(weights.T, scaled_RD[part] * share[:, None])
+        grad_extra = None if extra_R is None else (extra_R - total_R).exp()
+        ctx.save_for_backward(grad_query, grad_keys, grad_extra)
+        ctx.rows = rows
+        return total_R.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grads[0] / ctx.rows
+        return (*(None if g is None else g * scale for g in ctx.saved_tensors), None, None, None)
+
+
+def _softmax_(
+    out_cK: Tensor, scaled_cD: Tensor, keys_KD: Tensor, exclude_c: Tensor | None, extra_c: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Write ``exp(logits - max)`` of c rows into ``out_cK``; return their logsumexp ``[c]`` and what scales ``out`` to
+    a softmax ``[c]``: scaling the products with ``out`` is cheaper than scaling ``out``."""
+    torch.mm(scaled_cD, keys_KD.T, out=out_cK)
+    if exclude_c is not None:
+        out_cK.scatter_(1, exclude_c[:, None], float("-inf"))
+    highest = out_cK.amax(1)
+    if extra_c is not None:
+        highest = torch.maximum(highest, extra_c)
+    total = out_cK.sub_(highest[:, None]).exp_().sum(1)
+    if extra_c is not None:
+        total = total + (extra_c - highest).exp()
+    return highest + total.log(), total.reciprocal()

@@ -1,0 +1,1 @@
+"""Plugins: the words that an author writes, and the registry that loads them."""

@@ -1,0 +1,102 @@
+"""The words of a plugin: kinds, rows of strings, a domain, and the two hooks. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import pluggy
+
+from unlabeled.errors import PluginError, near
+
+CONTRACT = 1
+GROUP = "unlabeled"
+Kind = Literal[
+    "data",
+    "views",
+    "tokenizer",
+    "mask",
+    "encoder",
+    "decoder",
+    "objective",
+    "probe",
+    "baseline",
+    "export",
+    "preview",
+    "logger",
+    "schedule",
+    "optimizer",
+    "select",
+    "command",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+ROLES = {"files": "data", "clean": "views"}  # defaults of a domain that are no kind of their own
+
+hookspec = pluggy.HookspecMarker("unlabeled")
+hookimpl = pluggy.HookimplMarker("unlabeled")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Component:
+    """One row of a plugin's table.
+
+    Args:
+        kind: what it is.
+        name: how users write it. A name that ends in ``/*`` serves a family (``timm/*``): what stands for the star
+            is the constructor's first positional argument.
+        target: ``package.module:Name``, imported on first use.
+        summary: one line, shown by ``unlabeled list``.
+        paper: arXiv id or DOI.
+        extra: the pip extra that it needs, ``unlabeled-audio[flac]``.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str
+    paper: str = ""
+    extra: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PluginError(f"component {self.name!r} has unknown kind {self.kind!r}.{near(self.kind, KINDS)}")
+        if self.target.count(":") != 1:
+            raise PluginError(f"component {self.name!r} has target {self.target!r}; it must read 'package.module:Name'")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """A modality: its components, and which of them are the default.
+
+    Args:
+        name: as on the command line.
+        summary: one line.
+        contract: the :data:`CONTRACT` that it was written for.
+        sample: what one sample is, with shape and unit.
+        components: its table.
+        defaults: the default component of each kind; besides kinds, ``files`` names the data component that reads
+            a user's path, and ``clean`` the views that features are taken from.
+        spec: target of the frozen dataclass that ``Data.spec`` is made of; an encoder is saved with its fields.
+        training: training settings where neither a recipe nor the user says them (``{"batch_size": 16}``: volumes are
+            large and few).
+    """
+
+    name: str
+    summary: str
+    contract: int
+    sample: str
+    components: tuple[Component, ...]
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    spec: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@hookspec
+def unlabeled_domain() -> Domain:  # type: ignore[empty-body]
+    """Return the domain that this plugin brings."""
+
+
+@hookspec
+def unlabeled_components(domain: str) -> Sequence[Component]:  # type: ignore[empty-body]
+    """Return components to add to ``domain``; called once for each domain that is loaded."""

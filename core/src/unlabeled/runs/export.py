@@ -1,0 +1,107 @@
+"""Weights that load without this project: ``native`` for the domain's own library, ``onnx`` for any runtime.
+
+A domain's component of kind ``export`` is ``f(encoder, spec, folder) -> snippet``: it writes files into ``folder`` and
+returns the code that loads them. ``onnx`` is done here for all domains, where a domain has no export of that name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw
+from unlabeled.errors import PluginError, UsageError, near
+from unlabeled.plugins.registry import registry, resolve
+
+if TYPE_CHECKING:
+    from unlabeled.api import Pretrained
+
+ONNX = "onnx"
+
+
+def export(run: Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
+    """Write the encoder in format ``to`` into ``folder``, by default ``<run>/export-<to>``; the loading snippet."""
+    rows = registry().components(run.domain, "export")
+    known = sorted({row.name for row in rows} | {ONNX})
+    if to not in known:
+        raise UsageError(f"unknown format {to!r} in domain {run.domain!r}.{near(to, known)}")
+    target = run.folder / f"export-{to}" if folder is None else Path(folder)
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"--out {target} is a file; it must be a folder, or new")
+    if any(row.name == to for row in rows):
+        write = resolve(registry().find(run.domain, "export", to))
+        target.mkdir(parents=True, exist_ok=True)
+        return str(write(run.encoder, run.spec, target))
+    return write_onnx(run, target)
+
+
+class _Bare(nn.Module):
+    """The encoder as a function of the batch's tensors, as ONNX needs it."""
+
+    def __init__(self, encoder: Any, view: View, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.encoder, self.view, self.names = encoder, view, names
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        batch = replace(self.view.batch, **dict(zip(self.names, tensors, strict=True)))  # type: ignore[type-var]
+        out = self.encoder(replace(self.view, batch=batch))
+        return out.pooled, out.tokens
+
+
+def write_onnx(run: Pretrained, folder: Path) -> str:
+    """``model.onnx``: tensors of a clean view of one sample -> pooled ``[1, D]`` and tokens ``[T, D]``.
+
+    The batch is of fixed size 1: lengths of groups live on the host, so a graph holds them as constants.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
+    batch = run.data().__getitems__([0])
+    view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
+    view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
+    if not is_dataclass(view.batch):
+        raise UsageError(f"domain {run.domain!r} has batches of {type(view.batch).__name__}, which ONNX cannot take")
+    names = tuple(
+        f.name for f in fields(view.batch) if f.name != "ids" and isinstance(getattr(view.batch, f.name), Tensor)
+    )
+    tensors = tuple(getattr(view.batch, name) for name in names)
+    program = _traced(_Bare(run.encoder, view, names).eval(), tensors, names)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    program.save(path)
+    feeds = ", ".join(f'"{name}": {name}' for name in names)
+    kinds = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in tensors]
+    shapes = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
+    return (
+        f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})  # {shapes}\n"
+        f"pooled, tokens = session.run(None, {{{feeds}}})"
+    )
+
+
+def _traced(model: _Bare, tensors: tuple[Tensor, ...], names: tuple[str, ...]) -> Any:
+    """torch's ONNX program of the model; :class:`PluginError` where its exporter cannot follow the encoder."""
+    try:
+        quiet = io.StringIO()  # it prints its progress, and a trace where it fails
+        with torch.no_grad(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            return torch.onnx.export(
+                model,
+                tensors,
+                input_names=list(names),
+                output_names=["pooled", "tokens"],
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        name, cause = type(model.encoder).__name__, error.__cause__ or error
+        raise PluginError(
+            f"torch's ONNX exporter cannot follow {name} ({type(cause).__name__}): "
+            "its steps depend on what a sample holds; --to native writes the weights"
+        ) from error

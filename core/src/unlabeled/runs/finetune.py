@@ -1,0 +1,228 @@
+"""Fine-tuning: all weights on labels, from the pre-trained encoder and, under the same recipe, from scratch.
+
+Frozen as ``finetune-1``: AdamW (weight decay 0.05 on matrices), warm-up over a tenth of the steps and cosine to 0, a
+linear head on the pooled features that starts at 0, cross-entropy, gradient norm at most 1, the last epoch's weights.
+Nothing is chosen on test. Both rows see the same split, batches and draws; the scratch row has fresh weights by seed.
+
+    # B samples, N samples of a side, D features, K classes
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.build import build_untrained, construct
+from unlabeled.runs.encoder import write_json
+from unlabeled.contract import Batch, Data, View, Views
+from unlabeled.draw import Draw
+from unlabeled.errors import RunError, UsageError, above
+from unlabeled.plugins.registry import registry
+from unlabeled.probes.embedding import batches, evaluating, take
+from unlabeled.probes.splits import shuffled, split
+
+if TYPE_CHECKING:
+    from unlabeled.api import Pretrained
+
+SPEC = "finetune-1"
+FILE = "finetune.json"
+APART = 2000  # seeds of the scratch weights stand this far from the run's own, and from those of probes
+ORDER = 100  # views of the addressed order: apart from those of the splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Settings.
+
+    Args:
+        epochs: passes over the labeled train side.
+        batch_size: samples per step.
+        lr: greatest learning rate.
+        views: what the encoder is trained on, by name; empty = the clean views, without augmentation.
+        seeds: of split, order, views and scratch weights; a run for each.
+        workers: processes that read data.
+        device: auto, cpu, cuda, ...
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    lr: float = 1e-3
+    views: str = ""
+    seeds: tuple[int, ...] = (0,)
+    workers: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Test accuracies by row and seed, in [0, 1], and what they stand on."""
+
+    settings: Finetune
+    data: str
+    train: int
+    test: int
+    classes: int
+    accuracy: dict[str, list[float]] = field(default_factory=dict)
+    chance: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``finetune.json``."""
+        return {"spec": SPEC, **asdict(self)}
+
+    def text(self) -> str:
+        """The table, and what it was measured under."""
+        rows = [("chance", f"{100 * self.chance:.1f}")]
+        rows += [(name, _spread(values)) for name, values in self.accuracy.items()]
+        width = max(len(name) for name, _ in rows)
+        s = self.settings
+        return "\n".join(
+            [
+                f"{'fine-tuned':<{width}}  test accuracy %",
+                *(f"{name:<{width}}  {value:>15}" for name, value in rows),
+                "",
+                f"data: {self.data}; {self.train} train, {self.test} test, {self.classes} classes",
+                f"{SPEC}: AdamW lr {s.lr:g}, {s.epochs} epochs, batch {s.batch_size}, views {s.views or 'clean'}, "
+                f"seeds {', '.join(map(str, s.seeds))}",
+            ]
+        )
+
+
+def finetune(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda line: None, **given: Any) -> Outcome:
+    """Fine-tune ``run`` on the labels of ``data``; ``given`` are settings of :class:`Finetune`."""
+    from unlabeled.api import pick_device
+
+    settings = _checked(given)
+    assert run.config is not None
+    ids, classes = _labeled(data)
+    device = pick_device(settings.device)
+    views = _views(run, settings.views)
+    scores: dict[str, list[float]] = {"from scratch": [], "pre-trained": []}
+    sides = split(data, ids, settings.seeds[0])
+    with torch.random.fork_rng():  # the caller's generator stays as it is
+        for seed in settings.seeds:
+            fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
+            scratch = build_untrained(fresh, run.spec, run.encoder)
+            for name, encoder in (("from scratch", scratch), ("pre-trained", run.encoder)):
+                say(f"fine-tuning {name}, seed {seed}")
+                train, test = (ids[side] for side in split(data, ids, seed))
+                model = _Classifier(copy.deepcopy(encoder), classes).to(device)
+                fit(model, data, views, train, settings, seed, device)
+                scores[name].append(score(model, data, run.views, test, settings, device))
+    assert data.labels is not None
+    train, test = (data.labels[ids[side]] for side in sides)
+    chance = float((test == train.mode().values).float().mean())
+    out = Outcome(settings, data.describe(), len(train), len(test), classes, scores, chance)
+    write_json(run.folder / FILE, out.to_dict())
+    return out
+
+
+class _Classifier(nn.Module):
+    """An encoder and a linear head on its pooled features."""
+
+    def __init__(self, encoder: Any, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.dim, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, view: View) -> Tensor:
+        logits_BK: Tensor = self.head(self.encoder(view).pooled)
+        return logits_BK
+
+
+def fit(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: Finetune, seed: int, device: str) -> None:
+    """Train ``model`` in place on samples ``ids[N]``."""
+    assert data.labels is not None
+    size = min(settings.batch_size, len(ids))
+    steps = settings.epochs * (len(ids) // size)
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr)
+    step = 0
+    torch.manual_seed(seed)
+    model.train()
+    for epoch in range(settings.epochs):
+        for batch in _epoch(data, ids, size, settings.workers, seed, epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * factor(step, steps)
+            view = views(batch.to(device), Draw(seed, epoch, batch.ids.to(device)))[0].clean()
+            # a sample that stands in for an unreadable one may have no label
+            loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device), ignore_index=-1)
+            if not math.isfinite(loss.item()):
+                raise RunError(f"fine-tuning diverged in epoch {epoch + 1}: the loss is {loss.item()}; lower --lr")
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], 1.0)
+            optimizer.step()
+            step += 1
+
+
+def factor(step: int, steps: int) -> float:
+    """On the learning rate: linear over the first tenth of ``steps``, then cosine to 0."""
+    warm = max(1, steps // 10)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def score(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: Finetune, device: str) -> float:
+    """Share of samples ``ids[N]`` that are classified right."""
+    assert data.labels is not None
+    right = total = 0
+    with evaluating(model):
+        for batch in batches(data, ids, batch_size=256, workers=settings.workers):
+            logits = model(take(views, batch.to(device), 1, 0)[0])
+            y = data.labels[batch.ids.cpu()]
+            right += int((logits.argmax(1).cpu() == y).sum())
+            total += int((y >= 0).sum())
+    return right / max(1, total)
+
+
+def _epoch(data: Data, ids: Tensor, size: int, workers: int, seed: int, epoch: int) -> Iterator[Batch]:
+    order = shuffled(ids, seed, view=ORDER + epoch)
+    whole = order[: len(order) // size * size]  # BatchNorm would fail on a last batch of one
+    return batches(data, ids[whole], batch_size=size, workers=workers)
+
+
+def _checked(given: dict[str, Any]) -> Finetune:
+    try:
+        settings = Finetune(**given)
+        above(0, epochs=settings.epochs, batch_size=settings.batch_size, lr=settings.lr)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"finetune: {error}") from error
+    if not settings.seeds:
+        raise UsageError("finetune: no seeds; give at least one")
+    return settings
+
+
+def _labeled(data: Data) -> tuple[Tensor, int]:
+    """Samples that have a label, and the number of classes."""
+    labels = data.labels
+    if labels is None or len(labels[labels >= 0].unique()) < 2:
+        raise UsageError(f"{data.describe()}: fine-tuning needs labels of two classes or more")
+    return torch.nonzero(labels >= 0)[:, 0], int(labels.max()) + 1
+
+
+def _views(run: Pretrained, name: str) -> Views:
+    if not name:
+        views: Views = run.views
+        return views
+    chosen: Views = construct(registry().find(run.domain, "views", name), {}, {"spec": run.spec}, name=name)
+    return chosen
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{100 * mean:.1f}"
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    return f"{100 * mean:.1f} ± {100 * spread:.1f}"

@@ -1,0 +1,1 @@
+"""Data sets of sound, and their readers."""

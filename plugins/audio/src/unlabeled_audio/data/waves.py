@@ -1,0 +1,129 @@
+"""Audio data sets: generated syllables, which need no download, and a user's files.
+
+Clips are read when they are asked for, mono and at one rate, and kept in memory that workers share where all fit. A
+recording longer than ``segment`` seconds is several samples, each a part of it, so that an hour is never read whole;
+views crop within a part. A clip that cannot be read never stops a run by itself: it is found by its header when the
+data set is opened, or when it is decoded, named once with the reason, and counted;
+only a share above ``max_bad`` stops.
+
+    # N clips of the data set, B of a batch, S samples
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unlabeled.draw import mix64
+from unlabeled.errors import UsageError
+from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled_audio.data.batching import Batching, bucketed, by_seconds
+from unlabeled_audio.data.sources import FileError
+
+
+class _Waves:
+    """What both data sets share: batches of like lengths, partners, and the memory that decoded clips are kept in."""
+
+    spec: AudioSpec
+    test: Tensor | None
+
+    def __init__(self, lengths: Sequence[int], cache: int, batching: Batching) -> None:
+        if cache < 0:
+            raise ValueError(f"cache is {cache} MiB; it must be at least 0")
+        self._lengths, self._partners, self._batching = tuple(lengths), False, batching
+        self._cache = Cache.fitting(self._lengths, cache)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def seconds(self) -> Tensor:
+        """``float[N]``: how long each clip is."""
+        return torch.tensor(self._lengths) / self.spec.rate
+
+    def arrange(self, ids: Tensor, size: int) -> Tensor:
+        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``buckets.py``)."""
+        return ids[bucketed(self._samples(ids), size)]
+
+    def batches(self, ids: Tensor, size: int, parts: int) -> list[Tensor]:
+        """An epoch's ids as batches of about the same seconds each, ``size`` clips in the mean, or of ``size`` each."""
+        if self._batching == "clips":
+            return list(self.arrange(ids, size)[: len(ids) // size * size].split(size))
+        return [ids[index] for index in by_seconds(self._samples(ids), size, parts)]
+
+    def _samples(self, ids: Tensor) -> Tensor:
+        """How long a view of each clip can be."""
+        return torch.tensor(self._lengths)[ids].clamp(max=self.spec.longest)
+
+    def bring(self, asks: Sequence[str]) -> None:
+        """Have batches carry what views ask for: ``partner``, another clip for each."""
+        unknown = set(asks) - {"partner"}
+        if unknown:
+            raise UsageError(f"the views ask for {', '.join(sorted(unknown))}; audio data brings partner alone")
+        self._partners = True
+
+    def _wave(self, number: int) -> Tensor:
+        raise FileError(f"{type(self).__name__} reads nothing")
+
+    def _one(self, number: int) -> Tensor:
+        def load() -> Tensor:
+            return self._wave(number)
+
+        return load() if self._cache is None else self._cache.one(number, load)
+
+    def _collate(self, found: Sequence[tuple[int, Tensor]], read: Callable[[int], Tensor], epoch: int) -> AudioBatch:
+        """Numbered clips as a batch, with partners that ``read`` gives, where views have asked for them."""
+        ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
+        waves = [wave for _, wave in found]
+        batch = AudioBatch(ids, torch.cat(waves), tuple(len(w) for w in waves))
+        if self._partners:
+            others = [read(int(n)) for n in self.partner_of(ids, epoch)]
+            batch = replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(w) for w in others))
+        return batch
+
+    def partner_of(self, ids: Tensor, epoch: int = 0) -> Tensor:
+        """The clip that views may mix into each in this epoch: never itself, and never one held out."""
+        pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]
+        if len(pool) < 2:
+            return ids
+        turn = (mix64(mix64(ids + 1) + epoch) & 0xFFFFFFFF) % (len(pool) - 1)
+        chosen = pool[turn]
+        return torch.where(chosen == ids, pool[-1], chosen)
+
+
+@dataclass
+class Cache:
+    """Decoded clips end to end, ``wave[S]``, and which of them are there: ``ready[N]``."""
+
+    wave: Tensor
+    ready: Tensor
+    lengths: tuple[int, ...]
+    begin: tuple[int, ...]
+
+    @classmethod
+    def fitting(cls, lengths: tuple[int, ...], most: int) -> Cache | None:
+        """Room for all clips, where that is within ``most`` MiB; else None."""
+        total = 4 * sum(lengths)
+        if not total or total > most << 20:
+            return None
+        # an anonymous map, not torch's shared memory: a container's /dev/shm may hold 64 MB, and a fault there kills
+        room = mmap.mmap(-1, total + len(lengths))
+        flat = torch.frombuffer(room, dtype=torch.uint8)
+        return cls(flat[:total].view(torch.float32), flat[total:].view(torch.bool), lengths, starts(lengths))
+
+    def one(self, number: int, read: Callable[[], Tensor]) -> Tensor:
+        """Clip ``number``, by ``read`` the first time."""
+        place = slice(self.begin[number], self.begin[number] + self.lengths[number])
+        if not self.ready[number]:
+            self.wave[place] = fit(read(), self.lengths[number])
+            self.ready[number] = True
+        return self.wave[place]
+
+
+def fit(wave: Tensor, length: int) -> Tensor:
+    """A wave of just ``length`` samples: resamplers differ by one at the end."""
+    return wave[:length] if len(wave) >= length else torch.nn.functional.pad(wave, (0, length - len(wave)))

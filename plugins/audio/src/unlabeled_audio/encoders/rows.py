@@ -1,0 +1,249 @@
+"""From clips to the rows of an encoder: patches of the spectrogram, their layout, what is hidden, attention.
+
+Everything works on packed rows; only attention itself is laid out by the longest clip of a batch, so that norms and
+perceptrons spend nothing on padding, and a clip's features do not depend on its neighbors.
+
+    # B clips, G groups (one a clip), T packed rows, L rows of the longest, D features, F frames, M mel bands, C numbers
+    # of a row's patch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
+from unlabeled.nn.masked import sincos
+from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
+
+WASTE = 0.1  # greatest share of padding in a run
+MOST_RUNS = 12  # more would cost more in calls than they save
+
+
+@dataclass(frozen=True)
+class AudioFeatures(Features):
+    """Features of an encoder with a convolutional front end.
+
+    Args:
+        local: ``[T, C]`` what the convolutions give, of every row of the view, before anything is hidden.
+        normed: ``[T, C]`` the same after its LayerNorm, as wav2vec 2.0 quantizes it.
+    """
+
+    local: Tensor | None = None
+    normed: Tensor | None = None
+
+
+class AudioEncoder(nn.Module):
+    """What all encoders here share. A row's content lies in ``window`` samples, from ``stride * step`` on.
+
+    ``position[:, 0]`` of their layouts is the step in time; ``cells`` are the numbers that a row is made of, or stands
+    for, ``cell`` of them. ``local_dim`` is the width of convolutional features, 0 without.
+    """
+
+    spec: AudioSpec
+    front: Spectrogram
+    dim: int
+    window: int
+    stride: int
+    cell: int
+    local_dim = 0
+
+    def cells(self, batch: AudioBatch, layout: Layout) -> Tensor:
+        """``[T, cell]``: log-mel of the window of each row, from the batch's target where it has one."""
+        return self.front(batch.source, batch.lengths)
+
+    @property
+    def bands(self) -> int:
+        """Rows of one step."""
+        return 1
+
+    def prepare(self, needs: Needs) -> None:
+        """The mask token learns only where rows are masked: a parameter without a gradient fails a test."""
+        if hasattr(self, "mask_token"):
+            self.mask_token.requires_grad_("mask" in needs.encoder)
+
+
+def step_layout(steps: Sequence[int], bands: int, device: torch.device) -> Layout:
+    """Rows of clips of ``steps`` steps and ``bands`` rows a step, step after step; positions (step, band) or (step)."""
+    lengths = tuple(n * bands for n in steps)
+    step = np.concatenate([np.arange(n).repeat(bands) for n in steps])
+    columns = [step] if bands == 1 else [step, np.tile(np.arange(bands), sum(steps))]
+    return Layout(lengths, torch.from_numpy(np.stack(columns, 1)).to(device))
+
+
+class MelEncoder(AudioEncoder):
+    """Rows are patches of the spectrogram, ``patch`` mel bands by frames; what is left at the end is not read."""
+
+    def __init__(self, spec: AudioSpec, patch: tuple[int, int]) -> None:
+        super().__init__()
+        high, wide = patch[0] or spec.mels, patch[1]
+        if high < 1 or wide < 1 or spec.mels % high:
+            raise ValueError(f"patch is {patch}; its mel bands must divide {spec.mels}, and its frames be at least 1")
+        if round(spec.seconds / spec.hop) < wide:
+            raise ValueError(f"patch has {wide} frames, and views of {spec.seconds} s no more than that")
+        self.spec, self.patch, self.front = spec, (high, wide), Spectrogram(spec)
+        self.cell = high * wide
+        self.stride = wide * spec.hop_samples
+        self.window = (wide - 1) * spec.hop_samples + spec.window_samples
+
+    @property
+    def bands(self) -> int:
+        return self.spec.mels // self.patch[0]
+
+    def steps(self, batch: AudioBatch) -> tuple[int, ...]:
+        """Steps of each clip: whole patches, and one at least."""
+        return tuple(max(1, self.spec.frames(n) // self.patch[1]) for n in batch.lengths)
+
+    def layout(self, batch: AudioBatch) -> Layout:
+        return step_layout(self.steps(batch), self.bands, batch.wave.device)
+
+    def seen(self, batch: AudioBatch) -> Tensor:
+        """``[T, C]``: what the encoder reads: the altered spectrogram where views made one."""
+        mel = batch.mel if batch.mel is not None else self.front(batch.wave, batch.lengths)
+        return self._patches(mel, batch)
+
+    def cells(self, batch: AudioBatch, layout: Layout) -> Tensor:
+        if batch.mel is not None or batch.target is None:
+            return self.seen(batch)
+        return self._patches(self.front(batch.source, batch.lengths), batch)
+
+    def with_cells(self, batch: AudioBatch, layout: Layout, rows: Rows, noise: Tensor) -> AudioBatch:
+        """The batch with ``noise`` (repeated) added to the patches of ``rows``."""
+        mel = self.front(batch.wave, batch.lengths) if batch.mel is None else batch.mel
+        frames = tuple(self.spec.frames(n) for n in batch.lengths)
+        wide, high = self.patch[1], self.patch[0]
+        first = torch.tensor(starts(frames), device=mel.device)[layout.group[rows.index]]
+        first = first + wide * layout.position[rows.index, 0]
+        band = layout.position[rows.index, 1] * high
+        time = (first[:, None] + torch.arange(wide, device=mel.device)).repeat_interleave(high, 1)
+        place = (band[:, None] + torch.arange(high, device=mel.device)).repeat(1, wide)
+        extra = noise[:, torch.arange(wide * high, device=mel.device) % noise.shape[1]]
+        padded = F.pad(mel, (0, 0, 0, wide)).index_put((time, place), extra, accumulate=True)
+        return replace(batch, mel=padded[: len(mel)], frames=frames)
+
+    def _patches(self, mel_FM: Tensor, batch: AudioBatch) -> Tensor:
+        """``[F, M] -> [T, C]``, a patch's numbers ordered (frame, band)."""
+        wide, steps = self.patch[1], self.steps(batch)
+        counts = tuple(self.spec.frames(n) for n in batch.lengths)
+        begin = starts(counts)
+        first = np.concatenate([b + wide * np.arange(n) for b, n in zip(begin, steps, strict=True)])
+        index = torch.from_numpy(first).to(mel_FM.device)[:, None] + torch.arange(wide, device=mel_FM.device)
+        found = F.pad(mel_FM, (0, 0, 0, wide))[index]
+        if min(counts) < wide:  # shorter than a patch: filled up with the mean, which is 0
+            end = np.concatenate([np.full(n, b + c) for b, c, n in zip(begin, counts, steps, strict=True)])
+            found = found * (index < torch.from_numpy(end).to(index.device)[:, None])[:, :, None]
+        cut = found.unflatten(2, (self.bands, self.patch[0]))  # [steps, frames, bands, mels]
+        return cut.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class ConvStack:
+    """Geometry of stacked convolutions without padding: window and stride in samples."""
+
+    def __init__(self, kernels: Sequence[int], strides: Sequence[int]) -> None:
+        if len(kernels) != len(strides) or not kernels or min(*kernels, *strides) < 1:
+            raise ValueError(f"kernels {tuple(kernels)} and strides {tuple(strides)}: as many of each, from 1 on")
+        self.kernels, self.strides = tuple(kernels), tuple(strides)
+        self.window, self.stride = 1, 1
+        for kernel, stride in zip(kernels, strides, strict=True):
+            self.window += (kernel - 1) * self.stride
+            self.stride *= stride
+
+    def steps(self, lengths: Sequence[int]) -> tuple[int, ...]:
+        """Rows of clips: windows that lie within each, and one at least."""
+        return frame_counts(lengths, self.window, self.stride)
+
+
+# ---------------------------------------------------------------------------------------------- hiding
+
+
+def edit(x_TD: Tensor, view: View, layout: Layout, hide: Hide, token_D: Tensor) -> Tensor:
+    """Rows after the view's swap, and with ``token_D`` where they are masked."""
+    if view.swap is not None:
+        x_TD = x_TD[view.swap]
+    if view.hidden is not None and hide == "mask":
+        x_TD = x_TD.index_copy(0, view.hidden.index, token_D.to(x_TD.dtype).expand(len(view.hidden), -1))
+    return x_TD
+
+
+def drop(x_TD: Tensor, view: View, layout: Layout, hide: Hide) -> tuple[Tensor, Layout, Rows | None]:
+    """The rows that remain, their layout, and which they are."""
+    if view.hidden is None or hide != "drop":
+        return x_TD, layout, None
+    kept = view.hidden.complement(layout)
+    return x_TD[kept.index], layout.select(kept.index, kept.lengths), kept
+
+
+def refuse_drop(who: str, view: View, hide: Hide) -> None:
+    """``ValueError`` from encoders whose convolutions need every row in its place."""
+    if view.hidden is not None and hide == "drop":
+        raise ValueError(f"{who} cannot drop rows: its convolutions need their neighbors; vit and mamba can")
+
+
+def places(layout: Layout, width: int) -> Tensor:
+    """Sine-cosine embedding of steps (and bands): ``[T, width]``."""
+    return sincos(layout.position, width)
+
+
+def runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighboring groups that are laid out together: as many as keep padding below ``WASTE``; all, where that is slow.
+
+    Training's batches come sorted by length (``buckets.py``), so a few runs hold nearly no padding.
+    """
+    found, begin, longest, total = [], 0, 0, 0
+    for number, length in enumerate(lengths):
+        longest, total = max(longest, length), total + length
+        if total < (1 - WASTE) * longest * (number + 1 - begin):
+            found.append((begin, number))
+            begin, longest, total = number, length, length
+    found.append((begin, len(lengths)))
+    return found if len(found) <= MOST_RUNS else [(0, len(lengths))]
+
+
+def by_runs(change: Callable[[Tensor, Layout], Tensor], x_TE: Tensor, layout: Layout) -> Tensor:
+    """``change(x, layout)`` of each run of groups, end to end: for what has to be laid out by the longest."""
+    parts = runs(layout.lengths)
+    if len(parts) == 1:
+        return change(x_TE, layout)
+    at = layout.offsets
+    return torch.cat([change(x_TE[at[a] : at[b]], layout.groups(a, b)) for a, b in parts])
+
+
+def attend(qkv_TE: Tensor, layout: Layout, heads: int) -> Tensor:
+    """Attention among the rows of each clip: queries, keys, values ``[T, 3 * D] -> [T, D]``."""
+    return by_runs(lambda x, part: _attend(x, part, heads), qkv_TE, layout)
+
+
+def _attend(qkv_TE: Tensor, layout: Layout, heads: int) -> Tensor:
+    qkv, pad_GL = layout.dense(qkv_TE)
+    q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=2))
+    seen = None if pad_GL is None else ~pad_GL[:, None, None]
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    return layout.pack(mixed.transpose(1, 2).flatten(2))
+
+
+def finish(
+    x_TD: Tensor, layout: Layout, kept: Rows | None, states: Sequence[Features], layers: Sequence[int]
+) -> Features:
+    """Features with the mean of its rows as a clip's vector, and the layers that were asked for."""
+    last = Features(x_TD, layout, layout.mean(x_TD), kept)
+    return replace(last, layers=tuple(states[number] for number in layers))
+
+
+def state(x_TD: Tensor, layout: Layout, kept: Rows | None) -> Features:
+    """The output of one block."""
+    return Features(x_TD, layout, layout.mean(x_TD), kept)
+
+
+def initialize(module: nn.Module) -> None:
+    """Xavier-uniform layers without bias, as MAE starts: narrow blocks add something from the first step."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

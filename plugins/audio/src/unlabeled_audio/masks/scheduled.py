@@ -1,0 +1,42 @@
+"""The mask of masked generative models: another share of each clip every time, from nearly none to nearly all.
+
+MaskGIT, https://arxiv.org/abs/2202.04200; Metis, https://arxiv.org/abs/2502.03128. The share is cos(pi u / 2) with u
+uniform, so that a model learns to fill in from much, from little and from nothing. Which rows is uniform.
+
+    # G clips, T packed rows
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw, Purpose
+from unlabeled.masks.rows import choose, keys, share, touchable
+
+
+class ScheduledMask:
+    """A share of each clip's rows that is drawn anew, along a cosine.
+
+    Args:
+        least: the smallest share that is hidden, in (0, 1).
+    """
+
+    sets = frozenset({"hidden"})
+    targets = 0
+    flat = True  # every row is hidden equally often
+    exact = False  # and as many of them as the cosine says this time
+
+    def __init__(self, *, least: float = 0.05) -> None:
+        if not 0 < least < 1:
+            raise ValueError(f"least is {least}; it must lie between 0 and 1, both excluded")
+        self.least = least
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        layout = view.layout
+        assert layout is not None, "a mask needs the view's layout"
+        place = draw.to("cpu").uniform(1, Purpose.MASK_SIZE)[:, 0].tolist()
+        ratios = [max(self.least, math.cos(math.pi / 2 * u)) for u in place]
+        counts = tuple(share(ratio, (n,))[0] for ratio, n in zip(ratios, touchable(layout), strict=True))
+        return replace(view, hidden=choose(keys(layout, draw), layout, counts))

@@ -1,0 +1,1 @@
+"""Tokenizers of sound: spectrograms and discrete units."""

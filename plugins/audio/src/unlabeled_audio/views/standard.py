@@ -1,0 +1,229 @@
+"""The views of clips that published systems train on, batched, in plain torch.
+
+Each class is a component: its settings are the augmentation's strengths, and a call turns a batch into views whose
+``params`` say what was done to each clip: ``crop[B, 2]`` (first sample, samples), ``gain[B]`` in dB, ``polarity[B]``,
+``shift[B]`` in samples, ``snr[B]`` in dB (120 = no noise), ``pitch[B]`` (factor), ``reverb[B]`` (seconds, 0 = none).
+Clips have mean 0 and deviation 1 before their gain; a view is no longer than the spec's ``seconds``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw
+from unlabeled.errors import above, within
+from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
+from unlabeled_audio.views.augment import MIX_NOISE, PARAMS, Augment, colored, mixed, take
+
+
+def least(spec: AudioSpec) -> int:
+    """Samples of the shortest crop: eight frames, or the clip itself where it is shorter."""
+    return spec.window_samples + 7 * spec.hop_samples
+
+
+class Wave:
+    """Two views of each clip, or more: a crop, then gain, noise, polarity, shift, pitch and reverb.
+
+    Args:
+        count: number of views.
+        scale: share of the clip that a crop has, least and most, in (0, 1].
+        gain: loudness changes by up to this many dB either way.
+        polarity: probability that the sign is turned.
+        shift: greatest share of the crop by which it is turned around in time, in [0, 1].
+        noise: probability of noise, white to brown.
+        snr: of the noise, signal over noise in dB, least and most.
+        pitch: probability of a shift of pitch.
+        semitones: greatest shift of pitch either way.
+        reverb: probability of reverberation.
+        decay: seconds in which a room's answer falls by 60 dB, least and most.
+    """
+
+    params = PARAMS
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        *,
+        count: int = 2,
+        scale: tuple[float, float] = (0.6, 1.0),
+        gain: float = 6.0,
+        polarity: float = 0.5,
+        shift: float = 0.0,
+        noise: float = 0.5,
+        snr: tuple[float, float] = (5.0, 30.0),
+        pitch: float = 0.5,
+        semitones: float = 4.0,
+        reverb: float = 0.3,
+        decay: tuple[float, float] = (0.05, 0.4),
+    ) -> None:
+        above(0, count=count)
+        self.roles = ("global",) * count
+        self.augment = Augment(
+            longest=spec.longest,
+            least=least(spec),
+            rate=spec.rate,
+            scale=scale,
+            gain=gain,
+            polarity=polarity,
+            shift=shift,
+            noise=noise,
+            snr=snr,
+            pitch=pitch,
+            semitones=semitones,
+            reverb=reverb,
+            decay=decay,
+        )
+
+    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
+        views = []
+        for number, role in enumerate(self.roles):
+            changed, params = self.augment(batch, draw.at(number))
+            views.append(View(changed, role, params=params))
+        return views
+
+
+class Crops:
+    """One random crop of each clip, or several, with nothing else done: for masked objectives, COLA and CPC.
+
+    Args:
+        count: number of views.
+        scale: share of the clip that a crop has, least and most, in (0, 1].
+        gain: loudness changes by up to this many dB either way.
+    """
+
+    params = PARAMS
+
+    def __init__(
+        self, spec: AudioSpec, *, count: int = 1, scale: tuple[float, float] = (1.0, 1.0), gain: float = 0.0
+    ) -> None:
+        above(0, count=count)
+        self.roles = ("global",) * count
+        self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale, gain=gain)
+
+    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
+        made = [self.augment(batch, draw.at(number)) for number in range(len(self.roles))]
+        return [View(changed, role, params=params) for role, (changed, params) in zip(self.roles, made)]
+
+
+class Paired:
+    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone.
+
+    Args:
+        noise: probability of noise, white to brown.
+        snr: of the noise, signal over noise in dB, least and most.
+        pitch: probability of a shift of pitch.
+        semitones: greatest shift of pitch either way.
+        reverb: probability of reverberation.
+        gain: loudness changes by up to this many dB either way.
+    """
+
+    roles = ("source", "altered")
+    params = PARAMS
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        *,
+        noise: float = 0.5,
+        snr: tuple[float, float] = (5.0, 20.0),
+        pitch: float = 0.5,
+        semitones: float = 4.0,
+        reverb: float = 0.5,
+        gain: float = 6.0,
+    ) -> None:
+        self.clean = Augment(spec.longest, least(spec), spec.rate)
+        self.augment = Augment(
+            longest=spec.longest,
+            least=least(spec),
+            rate=spec.rate,
+            noise=noise,
+            snr=snr,
+            pitch=pitch,
+            semitones=semitones,
+            reverb=reverb,
+            gain=gain,
+        )
+
+    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
+        first, params = self.clean(batch, draw, place=draw)
+        second, changed = self.augment(batch, draw.at(1), place=draw)
+        return [View(first, "source", params=params), View(second, "altered", params=changed)]
+
+
+class Mixed:
+    """One crop in which another clip or noise is heard for a while; targets are of the clean one (WavLM, 2110.13900).
+
+    Args:
+        p: probability of a mixture.
+        level: by how many dB the clip is louder than the other, least and most.
+        noise: share of mixtures that are with noise, white to brown, and not with another clip.
+        snr: by how many dB the clip is louder than noise, least and most.
+        most: greatest share of the clip that the other is heard in, in (0, 1].
+        scale: share of the clip that a crop has, least and most, in (0, 1].
+    """
+
+    roles = ("global",)
+    params = (*PARAMS, "mixed")
+    asks = ("partner",)
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        *,
+        p: float = 0.2,
+        level: tuple[float, float] = (-5.0, 5.0),
+        noise: float = 0.1,
+        snr: tuple[float, float] = (-5.0, 20.0),
+        most: float = 0.5,
+        scale: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        within(0, 1, p=p, most=most, noise=noise)
+        for name, span in (("level", level), ("snr", snr)):
+            if span[0] > span[1]:
+                raise ValueError(f"{name} is {span}; it must be two levels in dB, the smaller first")
+        self.p, self.level, self.noise, self.snr, self.most = p, level, noise, snr, most
+        self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
+
+    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
+        changed, params = self.augment(batch, draw)
+        noisy = draw.bernoulli(1, MIX_NOISE, self.noise)
+        level = torch.where(noisy, torch.tensor(self.snr).to(noisy.device), torch.tensor(self.level).to(noisy.device))
+        both = self._beside(batch, draw, noisy[:, 0].tolist())
+        both = replace(changed, target=None, partner=both.partner, partner_lengths=both.partner_lengths)
+        heard, chosen = mixed(both, draw, self.p, level, self.most)
+        alone = AudioBatch(heard.ids, heard.wave, heard.lengths, target=heard.target)
+        return [View(alone, "global", params={**params, "mixed": chosen})]
+
+    def _beside(self, batch: AudioBatch, draw: Draw, noisy: list[bool]) -> AudioBatch:
+        """The batch with noise as the partner of some clips, as long as the longest view."""
+        which = [number for number, yes in enumerate(noisy) if yes]
+        if batch.partner is None or not which:
+            return batch
+        others = list(batch.partner.split(batch.partner_lengths))
+        made = colored(replace(draw, ids=draw.ids[which]), self.augment.longest)
+        for number, row in zip(which, made, strict=True):
+            others[number] = row
+        return replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(x) for x in others))
+
+
+class Clean:
+    """The whole clip, nothing drawn; of one longer than the spec's ``seconds``, the middle."""
+
+    roles = ("clean",)
+    params = ("crop",)
+
+    def __init__(self, spec: AudioSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
+        sizes = tuple(min(n, self.spec.longest) for n in batch.lengths)
+        first = torch.tensor(
+            [(n - m) // 2 for n, m in zip(batch.lengths, sizes, strict=True)], device=batch.wave.device
+        )
+        cut = take(batch, first, sizes)
+        crop = torch.stack((first, torch.tensor(sizes, device=first.device)), 1)
+        alone = AudioBatch(cut.ids, standardize(cut.wave, sizes), sizes)
+        return [View(alone, "clean", params={"crop": crop})]

@@ -1,0 +1,265 @@
+"""Data: generated syllables; folders, zips and manifests of any rate; what cannot be read."""
+
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from unlabeled.errors import UsageError
+from unlabeled_audio.data import reading
+from unlabeled_audio.data.clips import Clips
+from unlabeled_audio.data.reading import resample, resampled
+from unlabeled_audio.data.syllables import Syllables
+
+
+def tone(seconds: float, rate: int, channels: int = 1, pitch: float = 300.0) -> np.ndarray:
+    wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
+    return wave if channels == 1 else np.stack([wave] * channels, 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four files of four formats, rates and lengths, in two classes."""
+    for name, rate, channels in (
+        ("a/1.wav", 8000, 1),
+        ("a/2.flac", 16000, 2),
+        ("b/10.ogg", 16000, 1),
+        ("b/9.mp3", 16000, 1),
+    ):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(0.5, rate, channels), rate)
+    return tmp_path / "clips"
+
+
+def test_syllables_are_the_same_each_time():
+    first, again = Syllables(None), Syllables(None)
+    a, b = first.__getitems__([5, 599, 0]), again.__getitems__([0, 5, 599])
+    assert torch.equal(a.clips()[0], b.clips()[1])
+    assert torch.equal(a.clips()[1], b.clips()[2])
+    assert not torch.equal(Syllables(None, seed=1).__getitems__([5]).wave[:800], a.clips()[0][:800])
+
+
+def test_syllables_have_ten_classes_and_six_voices():
+    data = Syllables(None)
+    assert len(data.classes) == 10
+    assert len(data.voices) == 6
+    assert sorted(set(data.labels.tolist())) == list(range(10))
+    pairs = set(zip(data.labels[~data.test].tolist(), data.speakers[~data.test].tolist(), strict=True))
+    assert len(pairs) == 60
+    assert int(data.test.sum()) == 120
+
+
+def test_syllables_are_as_long_as_they_say():
+    data = Syllables(None)
+    ids = list(range(0, 600, 37))
+    batch = data.__getitems__(ids)
+    assert [n / 8000 for n in batch.lengths] == pytest.approx(data.seconds[ids].tolist())
+    assert float(batch.wave.abs().max()) < 1.0
+
+
+def test_every_format_rate_and_channel_count_is_read(folder):
+    data = Clips(str(folder), 0.0)
+    assert (len(data), data.classes, data.spec.rate) == (4, ("a", "b"), 16000)
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    batch = data.__getitems__([0, 1, 2, 3])
+    assert batch.lengths[:2] == (8000, 8000)
+    for clip in batch.clips():
+        spectrum = torch.fft.rfft(clip).abs()
+        assert float(spectrum.argmax()) * 16000 / len(clip) == pytest.approx(300, abs=6)
+
+
+def test_a_zip_holds_the_same(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    ours, theirs = Clips(str(folder), 0.0), Clips(str(tmp_path / "clips.zip"), 0.0)
+    assert torch.equal(ours.__getitems__([0, 1, 2, 3]).wave, theirs.__getitems__([0, 1, 2, 3]).wave)
+
+
+def test_a_manifest_names_stretches_labels_speakers_and_the_test(folder, tmp_path):
+    (folder / "list.csv").write_text(
+        "path,start,end,digit,speaker,split\na/1.wav,0.1,0.3,two,ann,train\na/2.flac,,,one,ben,test\n"
+        "a/1.wav,0.25,,one,ann,train\n"
+    )
+    data = Clips(str(folder / "list.csv"), 0.0, label="digit", rate=8000)
+    assert data.classes == ("one", "two")
+    assert data.labels.tolist() == [1, 0, 0]
+    assert data.voices == ("ann", "ben")
+    assert data.test.tolist() == [False, True, False]
+    assert data.__getitems__([0, 1, 2]).lengths == (1600, 4000, 2000)
+    with pytest.raises(UsageError, match="no column 'digits'"):
+        Clips(str(folder / "list.csv"), 0.0, label="digits")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("name\na.wav\n", "must be called path"),
+        ("path,start\na.wav,soon\n", "line 2: start is 'soon'"),
+        ("path,start,end\na.wav,2,1\n", "no stretch"),
+        ("path\n\n", "names no clips"),
+        ("path,label\n,x\n", "line 2 names no file"),
+    ],
+)
+def test_a_manifest_that_is_wrong_says_where(tmp_path, text, match):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(UsageError, match=match):
+        Clips(str(tmp_path / "list.csv"), 0.0)
+
+
+def test_a_long_recording_is_read_in_parts(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "long.wav", np.concatenate([tone(1, 8000, pitch=200 + 100 * n) for n in range(7)]), 8000)
+    data = Clips(str(tmp_path), 0.0, segment=2.0, cache=0)
+    assert len(data) == 4
+    assert data.seconds.sum().item() == pytest.approx(7.0)
+    read = []
+    original = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda self, frames=-1, **k: read.append(frames) or original(self, frames, **k)
+    )
+    batch = data.__getitems__([3])
+    assert read == [14000]
+    spectrum = torch.fft.rfft(batch.wave[-8000:]).abs()
+    assert int(spectrum.argmax()) == 800
+
+
+def broken(folder):
+    """One file of each kind that cannot be read, by the words that say why."""
+    folder.mkdir()
+    soundfile.write(folder / "good.wav", tone(0.5, 8000), 8000)
+    whole = (folder / "good.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(folder / "cut2.flac", tone(0.5, 8000), 8000)
+    (folder / "cut2.flac").write_bytes((folder / "cut2.flac").read_bytes()[:2000])
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "none.wav", np.zeros(0), 8000)
+    soundfile.write(folder / "short.wav", tone(0.01, 8000), 8000)
+    soundfile.write(folder / "silent.wav", np.zeros(4000), 8000)
+    wrong = tone(0.5, 8000).astype(np.float32)
+    wrong[100] = np.nan
+    soundfile.write(folder / "nan.wav", wrong, 8000, subtype="FLOAT")
+    (folder / "text.mp3").write_text("this is no sound" * 99)
+    codec = bytearray(whole)
+    codec[20:22] = struct.pack("<H", 0x1234)
+    (folder / "codec.wav").write_bytes(bytes(codec))
+    return {
+        "cut.wav": "cut short",
+        "empty.wav": "empty file",
+        "none.wav": "no samples",
+        "short.wav": "10 ms long",
+        "silent.wav": "silent",
+        "nan.wav": "no numbers",
+        "text.mp3": "",
+        "codec.wav": "",
+        "cut2.flac": "",
+    }
+
+
+def test_what_cannot_be_read_is_named_counted_and_passed_over(tmp_path):
+    reasons = broken(tmp_path / "bad")
+    data = Clips(str(tmp_path / "bad"), 1.0)
+    batch = data.__getitems__(list(range(len(data))))
+    assert torch.isfinite(batch.wave).all()
+    assert len(set(batch.ids.tolist())) == 1  # the one good file stands in for each
+    lines = data.report(batch)
+    assert set(data.bad) == set(reasons)
+    for name, reason in reasons.items():
+        assert reason in data.bad[name]
+    assert all(line.startswith("skipped ") for line in lines)
+    assert data.report(batch) == []
+    assert "9 unreadable skipped" in data.describe()
+
+
+def test_too_many_bad_files_stop(tmp_path):
+    broken(tmp_path / "bad")
+    with pytest.raises(UsageError, match=r"of 10 clips cannot be read.*--max-bad allows 5.0%"):
+        Clips(str(tmp_path / "bad"), 0.05)
+
+
+def test_paths_that_hold_nothing_say_so(tmp_path, folder):
+    with pytest.raises(UsageError, match="does not exist"):
+        Clips(str(tmp_path / "nowhere"), 0.0)
+    (tmp_path / "list.csv").write_text("path\na.wav\n")
+    (tmp_path / "no").mkdir()
+    with pytest.raises(UsageError, match="has no audio files"):
+        Clips(str(tmp_path / "no"), 0.0)
+    with pytest.raises(UsageError, match="is no manifest"):
+        Clips(str(folder), 0.0, label="digit")
+    with pytest.raises(ValueError, match="syllables are generated"):
+        Syllables("somewhere")
+
+
+def test_partners_are_other_clips_that_training_sees():
+    data = Syllables(None)
+    data.bring(("partner",))
+    ids = torch.arange(600)
+    other = data.partner_of(ids, 1)
+    assert not bool((other == ids).any())
+    assert not bool(data.test[other].any())
+    assert not torch.equal(other, data.partner_of(ids, 2))
+    batch = data.__getitems__([3, 4])
+    assert batch.partner_lengths == tuple(data.__getitems__(data.partner_of(batch.ids).tolist()).lengths)
+    with pytest.raises(UsageError, match="brings partner alone"):
+        data.bring(("near",))
+
+
+def test_batches_hold_clips_of_like_lengths():
+    data = Syllables(None)
+    ids = torch.randperm(600, generator=torch.Generator().manual_seed(0))
+    arranged = data.arrange(ids, 32)
+    assert sorted(arranged.tolist()) == list(range(600))
+    assert torch.equal(arranged[576:], ids[576:])
+    lengths = data.seconds[arranged].clamp(max=data.spec.seconds)
+
+    def wasted(x: torch.Tensor) -> float:
+        rows = x[:576].reshape(-1, 32)
+        return float(1 - rows.sum() / (32 * rows.amax(1).sum()))
+
+    assert wasted(lengths) < 0.05 < wasted(data.seconds[ids])
+    firsts = lengths[:576].reshape(-1, 32)[:, 0]
+    assert not torch.equal(firsts, firsts.sort().values)
+
+
+def test_batches_by_seconds_cost_the_same():
+    data = Syllables(None)
+    ids = torch.randperm(600, generator=torch.Generator().manual_seed(0))
+    found = data.batches(ids, 32, 1)
+    assert len(found) == 600 // 32
+    assert sorted(torch.cat(found).tolist()) == sorted(ids[:576].tolist())
+    assert {len(batch) % 4 for batch in found} == {0}
+    assert len({len(batch) for batch in found}) > 1
+    lengths = data.seconds.clamp(max=data.spec.seconds)
+    seconds = torch.stack([lengths[batch].sum() for batch in found])
+    clips = torch.stack([lengths[batch].sum() for batch in data.arrange(ids, 32)[:576].split(32)])
+    # no batch is further from the mean than one step of four clips
+    assert float((seconds - seconds.mean()).abs().max()) < 4 * float(lengths.max())
+    assert float(seconds.std()) < 0.5 * float(clips.std())
+    wasted = 1 - sum(lengths[b].sum() for b in found) / sum(len(b) * lengths[b].max() for b in found)
+    assert float(wasted) < 0.05
+    assert [b.tolist() for b in data.batches(ids, 32, 2)] == [b.tolist() for b in found], "two ranks share them"
+    assert {len(batch) for batch in Syllables(None, batching="clips").batches(ids, 32, 1)} == {32}
+    assert {len(batch) for batch in data.batches(ids, 30, 1)} == {30}
+
+
+def test_a_batch_is_cut_and_sent_as_it_was_loaded(folder):
+    data = Clips(str(folder), 0.0)
+    batch = data.__getitems__([2, 0, 3])
+    part = batch[1:3]
+    assert torch.equal(part.wave, data.__getitems__([0, 3]).wave)
+    assert torch.equal(pickle.loads(pickle.dumps(batch)).wave, batch.wave)  # noqa: S301 - its own
+    with pytest.raises(TypeError, match="steps of 1"):
+        batch[::2]
+
+
+def test_resampling_keeps_the_tone_without_torchaudio_too(monkeypatch):
+    wave = torch.from_numpy(tone(0.5, 44100)).float()
+    ours = resample(wave, 44100, 16000)
+    monkeypatch.setattr(reading, "torchaudio", lambda: None)
+    other = resample(wave, 44100, 16000)
+    assert len(ours) == len(other) == resampled(len(wave), 44100, 16000)
+    torch.testing.assert_close(ours[400:-400], other[400:-400], rtol=0, atol=0.01)

@@ -1,0 +1,272 @@
+"""Encoders: equal to the libraries, the same with any neighbors, nothing hidden leaks; the scan equals its loop."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torchaudio
+
+from unlabeled.contract import Layout, View
+from unlabeled.draw import Draw
+from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
+from unlabeled_audio.decoders import TransformerDecoder
+from unlabeled_audio.encoders.cnn import CNN
+from unlabeled_audio.encoders.conformer import Conformer
+from unlabeled_audio.encoders.mamba import Mamba, Scan, reversal, selective_scan
+from unlabeled_audio.encoders.rows import MelEncoder, attend, runs
+from unlabeled_audio.encoders.vit import ViT
+from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, settle
+from unlabeled_audio.masks.spans import SpanMask
+from unlabeled_audio.tokenizers.spectrograms import LogMel
+
+SPEC = AudioSpec(8000, seconds=1.0, mels=40)
+LENGTHS = (4000, 150, 8000, 2231)  # one is shorter than any window
+SMALL = {"width": 32, "depth": 2}
+KINDS = {
+    "vit": lambda: ViT(SPEC, heads=2, **SMALL),
+    "vit patches": lambda: ViT(SPEC, patch=(8, 8), heads=2, pool="cls", **SMALL),
+    "wav2vec2 layer pre": lambda: Wav2Vec2(SPEC, heads=2, channels=16, positions=8, **SMALL),
+    "wav2vec2 group post": lambda: Wav2Vec2(
+        SPEC, heads=2, channels=16, positions=8, norm="group", order="post", **SMALL
+    ),
+    "conformer": lambda: Conformer(SPEC, heads=2, **SMALL),
+    "mamba": lambda: Mamba(SPEC, **SMALL),
+    "mamba patches": lambda: Mamba(SPEC, patch=(8, 8), **SMALL),
+    "cnn": lambda: CNN(SPEC, **SMALL),
+}
+
+
+def clips(lengths: tuple[int, ...] = LENGTHS) -> AudioBatch:
+    wave = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in lengths]
+    ids = torch.tensor(lengths)
+    return AudioBatch(ids, standardize(torch.cat(wave), lengths), lengths)
+
+
+@pytest.fixture(params=list(KINDS))
+def encoder(request):
+    torch.manual_seed(0)
+    return KINDS[request.param]().eval()
+
+
+@torch.no_grad()
+def test_padding_changes_nothing(encoder):
+    batch = clips()
+    out = encoder(View(batch, "clean"))
+    for number in range(len(batch)):
+        alone = encoder(View(batch[number : number + 1], "clean"))
+        begin, end = out.layout.offsets[number : number + 2]
+        torch.testing.assert_close(alone.tokens, out.tokens[begin:end], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone.pooled[0], out.pooled[number], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_padding_changes_nothing_of_hidden_views(encoder):
+    batch = clips((4000, 8000, 2231))
+    for hide in ("mask", "drop"):
+        if hide not in encoder.can:
+            continue
+
+        def features(part, hide=hide):
+            view = View(part, "global", layout=encoder.layout(part))
+            return encoder(SpanMask(encoder)(view, Draw(0, 0, part.ids)), hide=hide)
+
+        out, alone = features(batch), features(batch[1:2])
+        begin, end = out.layout.offsets[1:3]
+        torch.testing.assert_close(alone.tokens, out.tokens[begin:end], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_layers_are_those_of_the_blocks(encoder):
+    batch = clips()
+    out = encoder(View(batch, "clean"), layers=(0, 1, -1))
+    assert torch.equal(out.layers[1].tokens, out.layers[2].tokens)
+    assert not torch.equal(out.layers[0].tokens, out.layers[1].tokens)
+
+
+def test_every_row_counts(encoder):
+    batch = clips()
+    wave = batch.wave.clone().requires_grad_()
+    out = encoder(View(replace(batch, wave=wave), "clean"))
+    out.tokens.square().sum().backward()
+    first = [sum(LENGTHS[:n]) for n in range(4)]
+    for begin, length in zip(first, LENGTHS, strict=True):
+        assert float(wave.grad[begin : begin + length].abs().max()) > 0
+
+
+def test_bfloat16_gives_finite_features_and_gradients(encoder):
+    batch = clips((4000, 2231))
+    view = View(batch, "global", layout=encoder.layout(batch))
+    view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = encoder(view)
+        loss = out.tokens.float().square().mean()
+    loss.backward()
+    exact = encoder(view).pooled.detach()
+    assert float((out.pooled.detach().float() - exact).abs().max()) < 0.2 * float(exact.abs().max())
+    grads = [p.grad for p in encoder.parameters() if p.grad is not None]
+    assert len(grads) > 10
+    assert all(bool(torch.isfinite(g).all()) for g in grads)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_wav2vec2_equals_torchaudio(norm):
+    torch.manual_seed(0)
+    order = {"layer": "pre", "group": "post"}[norm]
+    encoder = Wav2Vec2(SPEC, heads=2, channels=16, positions=8, norm=norm, order=order, **SMALL).eval()
+    library = torchaudio.models.wav2vec2.utils.import_huggingface_model(encoder.model).eval()
+    for clip in clips((4000, 8000)).clips():
+        batch = AudioBatch(torch.tensor([0]), clip, (len(clip),))
+        expected, _ = library.extract_features(clip[None])
+        out = encoder(View(batch, "clean"), layers=(0, 1))
+        last = library(clip[None])[0][0]
+        torch.testing.assert_close(out.tokens, last, rtol=0, atol=1e-5)
+        torch.testing.assert_close(out.layers[0].tokens, expected[0][0], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_convolutional_features_are_the_extractors():
+    torch.manual_seed(0)
+    encoder = KINDS["wav2vec2 layer pre"]().eval()
+    batch = clips((4000, 2231))
+    out = encoder(View(batch, "clean"))
+    expected = [encoder.model.feature_extractor(clip[None])[0].T for clip in batch.clips()]
+    torch.testing.assert_close(out.local, torch.cat(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out.normed, encoder.model.feature_projection.layer_norm(out.local), rtol=0, atol=1e-6)
+    assert encoder.local_dim == out.local.shape[1]
+
+
+def test_wav2vec2_refuses_spectrograms():
+    encoder = KINDS["wav2vec2 layer pre"]()
+    batch = clips((4000,))
+    with pytest.raises(ValueError, match="reads the waveform"):
+        encoder(View(replace(batch, mel=torch.zeros(48, 40), frames=(48,)), "global"))
+
+
+def test_clips_lie_at_multiples_of_the_stride():
+    begin, total = settle((1000, 10, 321), 160, 240)
+    assert begin == (0, 1120, 1440)
+    assert total == 1440 + 480 + 240
+
+
+def test_attention_stays_in_its_clip():
+    layout = Layout((3, 5), torch.arange(8)[:, None])
+    qkv = torch.randn(8, 24, generator=torch.Generator().manual_seed(0))
+    out = attend(qkv, layout, 2)
+    alone = attend(qkv[3:], Layout((5,), torch.arange(5)[:, None]), 2)
+    torch.testing.assert_close(out[3:], alone)
+
+
+def test_runs_hold_little_padding():
+    lengths = [20 + n for n in range(32)]
+    found = runs(lengths)
+    assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]]
+    assert (found[0][0], found[-1][1]) == (0, 32)
+    for a, b in found:
+        assert sum(lengths[a:b]) >= 0.9 * (b - a) * max(lengths[a:b])
+    assert runs([5, 500] * 16) == [(0, 32)]
+    assert runs([7] * 4) == [(0, 4)]
+
+
+def test_the_scan_and_its_gradient_equal_the_loop():
+    generator = torch.Generator().manual_seed(0)
+    decay = torch.rand(7, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    x = torch.randn(7, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(Scan.apply, (decay, x))
+    h, expected = torch.zeros(3, dtype=torch.float64), []
+    for step in range(7):
+        h = decay[step] * h + x[step]
+        expected.append(h)
+    torch.testing.assert_close(Scan.apply(decay, x), torch.stack(expected))
+
+
+def test_the_selective_scan_is_its_definition():
+    generator = torch.Generator().manual_seed(1)
+    x, step = torch.randn(2, 5, 4, generator=generator), torch.rand(2, 5, 4, generator=generator)
+    a = -torch.rand(4, 3, generator=generator)
+    b, c = torch.randn(2, 5, 3, generator=generator), torch.randn(2, 5, 3, generator=generator)
+    h, out = torch.zeros(2, 4, 3), []
+    for t in range(5):
+        h = torch.exp(step[:, t, :, None] * a) * h + (step[:, t] * x[:, t])[..., None] * b[:, t, None]
+        out.append((h * c[:, t, None]).sum(-1))
+    torch.testing.assert_close(selective_scan(x, step, a, b, c), torch.stack(out, 1))
+
+
+def test_a_clip_read_backward_is_its_own():
+    turned = reversal(Layout((3, 2), torch.zeros(5, 1)))
+    assert turned.tolist() == [2, 1, 0, 4, 3]
+
+
+@torch.no_grad()
+def test_the_cnn_sees_no_further_than_it_says():
+    torch.manual_seed(0)
+    encoder = KINDS["cnn"]().eval()
+    batch = clips((8000,))
+    far = batch.wave.clone()
+    far[6000:] = 0
+    a, b = encoder(View(batch, "clean")).tokens, encoder(View(replace(batch, wave=far), "clean")).tokens
+    row = 6000 // encoder.stride
+    assert torch.equal(a[: row - 6], b[: row - 6])
+    assert not torch.equal(a[row - 3 :], b[row - 3 :])
+
+
+@torch.no_grad()
+def test_patches_are_those_of_the_spectrogram():
+    encoder = MelEncoder(SPEC, (8, 4))
+    batch = clips((4000, 150))
+    mel = encoder.front(batch.wave, batch.lengths)
+    layout = encoder.layout(batch)
+    cells = encoder.cells(batch, layout)
+    assert layout.lengths == (12 * 5, 5)
+    step, band = 7, 3
+    expected = mel[4 * step : 4 * step + 4, 8 * band : 8 * band + 8].flatten()
+    assert torch.equal(cells[step * 5 + band], expected)
+    assert layout.position[step * 5 + band].tolist() == [step, band]
+    last = cells[60:].unflatten(1, (4, 8))
+    assert torch.equal(last[:, 0].flatten(), mel[48])
+    assert float(last[:, 1:].abs().max()) == 0.0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vit patches", "vit", "wav2vec2 layer pre", "mamba patches"])
+def test_altered_content_is_only_that_of_its_rows(name):
+    torch.manual_seed(0)
+    encoder = KINDS[name]().eval()
+    batch = clips((4000, 8000))
+    view = View(batch, "global", layout=encoder.layout(batch))
+    hidden = SpanMask(encoder, length=5)(view, Draw(0, 0, batch.ids))
+    other = LogMel(SPEC, encoder).alter(batch, view.layout, hidden.hidden, Draw(1, 0, batch.ids))
+    a, b = encoder(hidden), encoder(replace(hidden, batch=other))
+    torch.testing.assert_close(a.tokens, b.tokens, rtol=0, atol=1e-5)
+    assert not torch.allclose(encoder(view).tokens, encoder(replace(view, batch=other)).tokens, atol=1e-3)
+
+
+def test_the_decoder_mixes_rows_of_a_clip_alone():
+    torch.manual_seed(0)
+    decoder = TransformerDecoder(16, 7).eval()
+    x = torch.randn(9, 16)
+    whole = decoder(x, Layout((4, 5), torch.cat((torch.arange(4), torch.arange(5)))[:, None]))
+    alone = decoder(x[4:], Layout((5,), torch.arange(5)[:, None]))
+    assert whole.shape == (9, 7)
+    torch.testing.assert_close(whole[4:], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: ViT(SPEC, patch=(7, 4)), "must divide 40"),
+        (lambda: ViT(SPEC, patch=(0, 400)), "views of 1.0 s"),
+        (lambda: ViT(SPEC, width=50, heads=4), "heads a divisor"),
+        (lambda: CNN(SPEC, kernel=4), "must be odd"),
+        (lambda: CNN(SPEC, patch=(8, 2)), "all mel bands"),
+        (lambda: Conformer(SPEC, kernel=4), "the kernel odd"),
+        (lambda: Mamba(SPEC, depth=0), "depth is 0"),
+        (lambda: Wav2Vec2(SPEC, kernels=(3, 3), strides=(2,)), "as many of each"),
+        (lambda: Wav2Vec2(replace(SPEC, seconds=0.025)), "shorter than a row's window"),
+        (lambda: Wav2Vec2(SPEC, width=30, heads=4), "width 30"),
+        (lambda: TransformerDecoder(16, 7, decoder_width=50, heads=4), "multiple of heads"),
+    ],
+)
+def test_settings_out_of_range_are_named(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()

@@ -1,0 +1,117 @@
+"""Many graphs that are the samples: what every graph-level data set does, and one that needs no download.
+
+# N graphs, B of a batch, T nodes, E directed edges
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled_graph.batch import GraphBatch, GraphSpec
+from unlabeled_graph.data import splits
+from unlabeled_graph.data.raw import Raw, labels_of
+from unlabeled_graph.data.splits import Split
+from unlabeled_graph.ops.sparse import offsets_of, take
+
+
+def ranges(starts_K: Tensor, counts_K: Tensor) -> Tensor:
+    """``starts[0] ... starts[0] + counts[0] - 1``, then those of the next: the indices of some slices, joined."""
+    owner = torch.arange(len(counts_K)).repeat_interleave(counts_K)
+    return torch.arange(len(owner)) + (starts_K - counts_K.cumsum(0) + counts_K)[owner]
+
+
+class Graphs:
+    """What graph-level data sets share. ``split`` and ``turn`` say which labels core's probes may see.
+
+    A split that came with the data holds its test graphs out of training too. With folds, every graph is test once,
+    so training sees all of them, as in the literature, and never a label.
+    """
+
+    def __init__(self, raw: Raw, *, split: str = "public", turn: int = 0) -> None:
+        if turn < 0:
+            raise ValueError(f"turn is {turn}; it must be at least 0")
+        self.raw = raw
+        self.x, self.edges, self.edge_attr = raw.x, raw.edges, raw.edge_attr
+        self.lengths = torch.tensor(raw.lengths)
+        self.starts = F.pad(self.lengths.cumsum(0), (1, 0))
+        owner = torch.arange(len(self.lengths)).repeat_interleave(self.lengths)
+        self.edge_starts = offsets_of(owner[self.edges[1]], len(self.lengths))
+        self.spec = GraphSpec(self.x.shape[1], 0 if raw.edge_attr is None else raw.edge_attr.shape[1], "graph")
+        self.classes = raw.classes
+        self.targets = raw.y if raw.y is not None and raw.y.is_floating_point() else None
+        self.all_labels = labels_of(raw.y)
+        self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
+        self.labels: Tensor | None = self.all_labels
+        self.test: Tensor | None = None
+        if self.protocol in ("public", "random"):
+            self._show(turn)
+        elif splits.has(raw, "public") and split == "public":  # a regression has no labels, but a test all the same
+            self.test = torch.zeros(len(self), dtype=torch.bool).index_fill_(0, raw.sets["test"], True)
+
+    def _show(self, turn: int) -> None:
+        assert self.all_labels is not None
+        part = self.split(turn)
+        self.labels = torch.full_like(self.all_labels, -1)
+        shown = torch.cat((part.train, part.test))
+        self.labels[shown] = self.all_labels[shown]
+        self.test = torch.zeros(len(self), dtype=torch.bool).index_fill_(0, part.test, True)
+
+    def split(self, turn: int = 0, protocol: str | None = None) -> Split:
+        """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
+        protocol = self.protocol if protocol is None else protocol
+        if protocol == "public":
+            return splits.public(self.raw)
+        assert self.all_labels is not None, "a split by class needs labels"
+        if protocol == "folds":
+            folds = self.raw.folds
+            return splits.fold_split(splits.make_folds(self.all_labels, 0) if folds is None else folds, turn)
+        return splits.random_split(self.all_labels, turn)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitems__(self, indices: Sequence[int]) -> GraphBatch:
+        ids = torch.as_tensor(indices, dtype=torch.int64)
+        lengths, edge_counts = self.lengths[ids], self.edge_starts.diff()[ids]
+        chosen = ranges(self.edge_starts[ids], edge_counts)
+        moved = (lengths.cumsum(0) - lengths - self.starts[ids]).repeat_interleave(edge_counts)
+        return GraphBatch(
+            ids,
+            take(self.x, ranges(self.starts[ids], lengths)),
+            self.edges[:, chosen] + moved,
+            tuple(lengths.tolist()),
+            edge_attr=None if self.edge_attr is None else self.edge_attr[chosen],
+            symmetric=self.raw.symmetric,
+        )
+
+    def describe(self) -> str:
+        nodes, links = float(self.lengths.float().mean()), self.edges.shape[1] / (1 + self.raw.symmetric) / len(self)
+        about = [f"{len(self):,} graphs of {nodes:.1f} nodes and {links:.1f} links on average"]
+        about.append(f"{self.spec.features:,} features")
+        if self.spec.edge_features:
+            about.append(f"{self.spec.edge_features} of each link")
+        if self.classes:
+            about.append(f"{len(self.classes)} classes")
+        if self.test is not None:
+            about.append(f"{int(self.test.sum()):,} held out")
+        if self.protocol == "folds":
+            about.append("ten folds; training sees all graphs, without labels")
+        return f"{self.raw.name}: {', '.join([*about, *self.raw.notes])}"
+
+
+def degree_features(edges: Tensor, total: int, degrees: int) -> Tensor:
+    """``float[T, degrees]``: the degree of each node, one of so many, the last for all above."""
+    degree = torch.bincount(edges.unique(dim=1)[1], minlength=total)
+    return F.one_hot(degree.clamp(max=degrees - 1), degrees).float()
+
+
+MOTIFS: tuple[tuple[tuple[int, int], ...], ...] = (
+    tuple((n, (n + 1) % 6) for n in range(6)),
+    tuple((a, b) for a in range(5) for b in range(a)),
+    tuple((0, n) for n in range(1, 7)),
+    ((0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)),
+)

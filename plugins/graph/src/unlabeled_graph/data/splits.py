@@ -1,0 +1,77 @@
+"""Which samples a probe learns from, by the protocols of the literature: public, random 10 / 10 / 80, or folds.
+
+Every random choice is drawn by sample and seed, so that a split does not depend on library versions.
+
+    # N samples
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unlabeled.probes.splits import first_of_each, quotas, shuffled
+from unlabeled_graph.data.raw import Raw
+
+Protocol = Literal["public", "random", "folds", "none"]
+SHARES = (0.1, 0.1)  # train and val of a random split; the rest is test
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sorted ids of samples; ``val`` may be empty."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+
+def has(raw: Raw, protocol: str) -> bool:
+    """Whether the data have what a protocol needs of them."""
+    return {"public": {"train", "test"} <= set(raw.sets), "folds": raw.folds is not None}.get(protocol, True)
+
+
+def public(raw: Raw) -> Split:
+    """The split that came with the data."""
+    none = torch.zeros(0, dtype=torch.int64)
+    return Split(raw.sets["train"], raw.sets.get("val", none), raw.sets["test"])
+
+
+def random_split(y_N: Tensor, seed: int) -> Split:
+    """10 % train, 10 % val, 80 % test of each class, drawn by ``seed``; samples without a label are in none."""
+    known = torch.nonzero(y_N >= 0)[:, 0]
+    order = known[shuffled(known, seed)]
+    y = y_N[order]
+    counts = torch.bincount(y)
+    train = quotas(counts, SHARES[0]).clamp(min=1)
+    both = torch.minimum(train + quotas(counts, SHARES[1]), counts)
+    first = first_of_each(y, torch.minimum(train, counts))
+    second = first_of_each(y, both)
+    side = torch.full((len(order),), 2)
+    side[second], side[first] = 1, 0
+    return Split(*(order[side == number].sort().values for number in range(3)))
+
+
+def make_folds(y_N: Tensor, seed: int) -> Tensor:
+    """``int64[N]``: ten folds with equal shares of each class, drawn by ``seed``; -1 without a label."""
+    folds = torch.full_like(y_N, -1)
+    known = torch.nonzero(y_N >= 0)[:, 0]
+    order = known[shuffled(known, seed)]
+    for label in y_N[known].unique():
+        members = order[y_N[order] == label]
+        # each class goes on where the last one ended, so that folds stay equal in size
+        start = int((folds >= 0).sum())
+        folds[members] = (torch.arange(len(members)) + start) % FOLDS
+    return folds
+
+
+def fold_split(folds_N: Tensor, fold: int) -> Split:
+    """Fold number ``fold`` is the test; there is no val."""
+    known = folds_N >= 0
+    test = folds_N == fold % FOLDS
+    none = torch.zeros(0, dtype=torch.int64)
+    return Split(torch.nonzero(known & ~test)[:, 0], none, torch.nonzero(test)[:, 0])

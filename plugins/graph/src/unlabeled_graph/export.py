@@ -1,0 +1,168 @@
+"""Native export: a plain PyG module, ``torch_geometric.nn.Sequential`` of PyG's own layers, without this project.
+
+``model.safetensors`` holds its ``state_dict``; ``README.md`` the lines that make the module again and load it. The
+module maps ``(x, edge_index)`` to one row a node; pooling is a further line.
+
+    # T nodes, F features of a node, D features of a row
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unlabeled_graph.batch import GraphSpec
+from unlabeled_graph.encoders.layers import GPS
+from unlabeled_graph.encoders.network import GraphEncoder
+from unlabeled_graph.ops.pyg import nn as pyg
+
+WEIGHTS = "model.safetensors"
+EDGE_GPS = (  # Sequential hands over no keywords
+    "class EdgeGPS(GPSConv):",
+    "    def forward(self, x, edge_index, batch, edge_attr):",
+    "        return super().forward(x, edge_index, batch, edge_attr=edge_attr)",
+    "",
+)
+Step = tuple[str, str, str]  # name in the module, code that makes it, what it maps to what
+
+
+def code_of(module: Any, encoder: Any = None) -> str:
+    """Python that makes a module like this one, with weights of its own."""
+    if isinstance(module, nn.Sequential):
+        return f"torch.nn.Sequential({', '.join(code_of(part) for part in module)})"
+    if isinstance(module, nn.Linear):
+        return f"torch.nn.Linear({module.in_features}, {module.out_features}, bias={module.bias is not None})"
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return f"torch.nn.BatchNorm1d({module.num_features})"
+    if isinstance(module, nn.LayerNorm):
+        return f"torch.nn.LayerNorm({module.normalized_shape[0]})"
+    if isinstance(module, (nn.PReLU, nn.ReLU, nn.ELU, nn.GELU)):
+        return f"torch.nn.{type(module).__name__}()"
+    if isinstance(module, pyg.GPSConv):
+        named = ", ".join(f"{key}={value!r}" for key, value in encoder.named.items())
+        name = "EdgeGPS" if encoder.reads_edges else "GPSConv"
+        return f"{name}({module.channels}, {code_of(module.conv)}, {module.heads}, {module.dropout}, {named})"
+    return _convolution(module)
+
+
+def _convolution(module: Any) -> str:
+    if isinstance(module, pyg.GINEConv):
+        eps = isinstance(module.eps, nn.Parameter)
+        return f"GINEConv({code_of(module.nn)}, train_eps={eps}, edge_dim={module.lin.in_channels})"
+    if isinstance(module, pyg.GINConv):
+        return f"GINConv({code_of(module.nn)}, train_eps={isinstance(module.eps, nn.Parameter)})"
+    if isinstance(module, pyg.GATConv):
+        sizes = f"{module.in_channels}, {module.out_channels}, {module.heads}"
+        edge = "" if module.edge_dim is None else f", edge_dim={module.edge_dim}"
+        return f"GATConv({sizes}, negative_slope={module.negative_slope}{edge})"
+    assert isinstance(module, (pyg.GCNConv, pyg.SAGEConv)), module
+    return f"{type(module).__name__}({module.in_channels}, {module.out_channels})"
+
+
+def steps_of(encoder: GraphEncoder) -> list[Step]:
+    """The parts of the module, in order."""
+    steps: list[Step] = []
+    for number, conv in enumerate(encoder.convs):
+        source, out = ("x" if number == 0 else f"x{number}"), f"x{number + 1}"
+        steps.append((f"conv{number}", code_of(conv, encoder), f"{_arguments(encoder, conv, source)} -> {out}"))
+        if encoder.shape.residual:
+            skip = encoder.skips[number]
+            kept = source
+            if isinstance(skip, nn.Linear):
+                kept = f"s{number}"
+                steps.append((f"skip{number}", code_of(skip), f"{source} -> {kept}"))
+            steps.append((f"add{number}", "lambda a, b: a + b", f"{out}, {kept} -> {out}"))
+        if number < len(encoder.activations):
+            if not isinstance(encoder.norms[number], nn.Identity):
+                steps.append((f"norm{number}", code_of(encoder.norms[number]), f"{out} -> {out}"))
+            if not isinstance(encoder.activations[number], nn.Identity):
+                steps.append((f"activation{number}", code_of(encoder.activations[number]), f"{out} -> {out}"))
+    if encoder.shape.jump != "last":
+        names = ", ".join(f"x{number + 1}" for number in range(len(encoder.convs)))
+        join = {"cat": "torch.cat(x, 1)", "sum": "sum(x)", "max": "torch.stack(x).amax(0)"}[encoder.shape.jump]
+        steps.append(("jump", f"lambda *x: {join}", f"{names} -> out"))
+    return steps
+
+
+def _arguments(encoder: GraphEncoder, conv: nn.Module, source: str) -> str:
+    if isinstance(conv, nn.Linear):
+        return source
+    edge = ", edge_attr" if encoder.reads_edges else ""
+    group = ", batch" if isinstance(conv, pyg.GPSConv) else ""
+    return f"{source}, edge_index{group}{edge}"
+
+
+def inputs(encoder: GraphEncoder) -> str:
+    """The arguments of the module."""
+    group = ", batch" if isinstance(encoder, GPS) else ""
+    return f"x, edge_index{group}" + (", edge_attr" if encoder.reads_edges else "")
+
+
+def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
+    """Python that makes the module, loads the exported weights, and says what it wants to see."""
+    layers = ",\n".join(
+        f"    ({name!r}, ({code}, {signature!r}))" if "->" in signature else f"    ({name!r}, {code})"
+        for name, code, signature in steps_of(encoder)
+    )
+    edge_gps = isinstance(encoder, GPS) and encoder.reads_edges
+    used = sorted(set(re.findall(r"\w+Conv(?=\()", layers)) | ({"GPSConv"} if edge_gps else set()))
+    walks = getattr(encoder, "walks", 0)
+    level = "# one vector a node"
+    if spec.level == "graph":
+        used.append(
+            {"mean": "global_mean_pool", "sum": "global_add_pool", "max": "global_max_pool"}[encoder.shape.pool]
+        )
+        level = f"# one vector a graph: {used[-1]}(model({inputs(encoder)}), batch)"
+    return "\n".join(
+        (
+            "from collections import OrderedDict",
+            "",
+            "import torch",
+            "from safetensors.torch import load_file",
+            f"from torch_geometric.nn import {', '.join([*used, 'Sequential'])}",
+            "",
+            *(EDGE_GPS if edge_gps else ()),
+            f"model = Sequential({inputs(encoder)!r}, OrderedDict([\n{layers},\n]))",
+            f"model.load_state_dict(load_file({f'{folder}/{WEIGHTS}'!r}))",
+            "model.eval()",
+            f"# x: float [nodes, {spec.features + walks}]; edge_index: int64 [2, edges], both directions of a link",
+            *(
+                [f"# x: {spec.features} features, then those of torch_geometric.transforms.AddRandomWalkPE({walks})"]
+                * bool(walks)
+            ),
+            *([f"# edge_attr: float [edges, {spec.edge_features}]"] * encoder.reads_edges),
+            level,
+        )
+    )
+
+
+def state_of(encoder: GraphEncoder) -> dict[str, Tensor]:
+    """The module's ``state_dict``: the encoder's weights under the names of ``steps_of``."""
+    names = {"convs": "conv", "norms": "norm", "activations": "activation", "skips": "skip"}
+    out: dict[str, Tensor] = {}
+    for key, value in encoder.state_dict().items():
+        part, _, rest = key.partition(".")
+        if part in names:
+            number, _, name = rest.partition(".")
+            out[f"{names[part]}{number}.{name}"] = value.detach().cpu().contiguous()
+    return out
+
+
+def native(encoder: Any, spec: GraphSpec, folder: Path) -> str:
+    """Write the weights and how to load them into ``folder``; returns the lines of Python that load them."""
+    if not isinstance(encoder, GraphEncoder):
+        raise ValueError(
+            f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or choose "
+            "another --encoder"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state_of(encoder), folder / WEIGHTS, metadata={"format": "pt"})
+    lines = snippet(encoder, spec, str(folder))
+    text = f"# {type(encoder).__name__}\n\nWeights for plain PyG, in PyG's own names.\n\n```python\n{lines}\n```\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return lines

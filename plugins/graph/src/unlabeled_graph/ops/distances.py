@@ -1,0 +1,60 @@
+"""Steps between nodes, by breadth-first search from many nodes at once, and the centers of clusters of nodes.
+
+# T packed rows, E edges, S sources, K centers
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Layout
+from unlabeled_graph.ops.adjacency import adjacency_in
+from unlabeled_graph.ops.sampling import cluster_order
+
+
+def hops(edges_2E: Tensor, sources_S: Tensor, total: int, depth: int) -> Tensor:
+    """``int64[T, S]``: least number of edges from each source to each row; depth + 1 = farther, or unreachable."""
+    source, target = edges_2E
+    reached = torch.zeros(total, len(sources_S), dtype=torch.float32, device=edges_2E.device)
+    reached[sources_S, torch.arange(len(sources_S), device=edges_2E.device)] = 1.0
+    found = torch.full(reached.shape, depth + 1, dtype=torch.int64, device=edges_2E.device)
+    found[reached > 0] = 0
+    for step in range(1, depth + 1):
+        reached = (reached.index_add(0, target, reached[source]) > 0).float()
+        found = torch.where((reached > 0) & (found > step), step, found)
+    return found
+
+
+def degrees(edges_2E: Tensor, total: int) -> Tensor:
+    """``int64[T]``: edges into each row."""
+    return torch.bincount(edges_2E[1], minlength=total)
+
+
+def centers(layout: Layout, count: int) -> Tensor:
+    """``int64[G, K]``: the row of most edges of each of K clusters of each group; worked out once for a layout.
+
+    Clusters are equal parts of an order that keeps neighbors close (:func:`unlabeled_graph.ops.sampling.cluster_order`). A
+    group of fewer rows repeats some.
+    """
+    key = f"_centers_{count}"
+    if key not in layout.__dict__:
+        layout.__dict__[key] = _centers(layout, count)  # a frozen dataclass, and its cached properties live there too
+    found: Tensor = layout.__dict__[key]
+    return found
+
+
+def _centers(layout: Layout, count: int) -> Tensor:
+    edges, total, device = layout.edges, layout.total, layout.position.device
+    assert edges is not None
+    near = cluster_order(adjacency_in(layout).pattern).to(device)
+    near = near[torch.argsort(layout.group[near], stable=True)]
+    starts, lengths = (torch.tensor(x, device=device) for x in (layout.offsets[:-1], layout.lengths))
+    group = layout.group[near]
+    cluster = group * count + (torch.arange(total, device=device) - starts[group]) * count // lengths[group]
+    busy = torch.argsort(degrees(edges, total)[near], descending=True, stable=True)
+    order = busy[torch.argsort(cluster[busy], stable=True)]  # of each cluster the row of most edges first
+    first = torch.searchsorted(cluster[order], torch.arange(len(lengths) * count, device=device))
+    # a cluster without rows has the center of the one in which its begin falls
+    place = starts[:, None] + torch.arange(count, device=device) * lengths[:, None] // count
+    return near[order[first[cluster[place]]]]

@@ -1,0 +1,85 @@
+"""Native export: the lines that are written make a plain PyG module that gives what the encoder gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from graph_samples import many, single
+from safetensors.torch import load_file
+
+from unlabeled.contract import View
+from unlabeled_graph.batch import GraphSpec
+from unlabeled_graph.encoders import layers as encoders
+from unlabeled_graph.encoders.table import Table
+from unlabeled_graph.export import WEIGHTS, native, state_of
+
+CASES: list[tuple[Any, dict[str, Any]]] = [
+    (encoders.GCN, {}),
+    (encoders.GCN, {"norm": "batch", "residual": True, "jump": "cat", "depth": 3}),
+    (encoders.GAT, {"jump": "max", "last": False, "norm": "layer", "activation": "elu"}),
+    (encoders.GIN, {"train_eps": True}),
+    (encoders.SAGE, {"jump": "sum"}),
+    (encoders.GPS, {"norm": "batch"}),
+    (encoders.MLP, {"activation": "gelu"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), CASES)
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_the_exported_module_equals_the_encoder(
+    kind: Any, settings: dict[str, Any], level: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    batch = single() if level == "node" else many().__getitems__([0, 1, 2, 3])
+    spec = GraphSpec(6, level=level)
+    encoder = kind(spec, width=8, **settings)
+    encoder.train()(View(batch, "global"))  # moves the running statistics of BatchNorm
+    encoder.eval()
+    lines = native(encoder, spec, tmp_path)
+    scope: dict[str, Any] = {}
+    exec(lines, scope)
+    model = scope["model"]
+    assert "unlabeled" not in lines.replace(str(tmp_path), "")
+    more = (batch.group,) if kind is encoders.GPS else ()
+    with torch.no_grad():
+        assert torch.allclose(model(batch.x, batch.edges, *more), encoder(View(batch, "clean")).tokens, atol=1e-5)
+    assert set(load_file(tmp_path / WEIGHTS)) == set(state_of(encoder))
+    assert lines in (tmp_path / "README.md").read_text()
+    assert ("global_" in lines) is (level == "graph")
+
+
+@pytest.mark.parametrize("kind", [encoders.GIN, encoders.GAT, encoders.GPS])
+def test_edge_features_are_an_argument(kind: Any, tmp_path: Path) -> None:
+    batch = single()
+    batch = batch.altered(edge_attr=torch.rand(batch.edges.shape[1], 3))
+    encoder = kind(GraphSpec(6, edge_features=3), width=8).eval()
+    scope: dict[str, Any] = {}
+    exec(native(encoder, encoder.spec, tmp_path), scope)
+    group = (batch.group,) if kind is encoders.GPS else ()
+    with torch.no_grad():
+        found = scope["model"](batch.x, batch.edges, *group, batch.edge_attr)
+        assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
+
+
+def test_positions_are_those_of_pyg_s_transform(tmp_path: Path) -> None:
+    from torch_geometric.data import Data
+    from torch_geometric.transforms import AddRandomWalkPE
+
+    batch = single()
+    encoder = encoders.GPS(GraphSpec(6), width=8, walks=4).eval()
+    scope: dict[str, Any] = {}
+    lines = native(encoder, encoder.spec, tmp_path)
+    assert "AddRandomWalkPE(4)" in lines
+    exec(lines, scope)
+    placed = AddRandomWalkPE(4, attr_name=None)(Data(x=batch.x, edge_index=batch.edges)).x
+    with torch.no_grad():
+        found = scope["model"](placed, batch.edges, batch.group)
+        assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
+
+
+def test_what_is_no_pyg_module_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no native form"):
+        native(Table(GraphSpec(6)), GraphSpec(6), tmp_path)

@@ -1,0 +1,77 @@
+"""Volumes in an ``.npz``: ``x`` and ``y``, or MedMNIST's ``train_images``, ``train_labels`` and so on.
+
+``x[N, X, Y, Z]``, ``[N, C, X, Y, Z]`` or ``[N, X, Y, Z, C]``; ``y[N]`` whole numbers; ``masks[N, X, Y, Z]``;
+``spacing[3]`` in mm, 1 without. Axes count as RAS. The validation part of MedMNIST joins the train side.
+
+    # N samples, C channels, X, Y, Z voxels
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unlabeled.errors import UsageError
+from unlabeled_medical3d.data.sources import MOST_CHANNELS
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What an ``.npz`` holds: ``x[N, C, X, Y, Z]``, and None for what it does not have."""
+
+    x: np.ndarray
+    y: np.ndarray | None
+    masks: np.ndarray | None
+    held_out: np.ndarray | None
+    spacing: tuple[float, float, float]
+
+
+def read_npz(path: Path) -> Arrays:
+    """The arrays of a file; :class:`UsageError` for what is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise UsageError(f"{path} cannot be read as .npz: {error}") from error
+    parts = [p for p in PARTS if f"{p}_images" in found]
+    side = None
+    if parts:
+        side = np.concatenate([np.full(len(found[f"{p}_images"]), p == "test") for p in parts])
+        found = {new: _join(found, parts, old) for new, old in NAMES.items() if f"{parts[0]}_{old}" in found} | found
+    x = found.get("x")
+    if x is None or x.ndim not in (4, 5) or x.dtype.kind not in "fiub" or len(x) == 0:
+        said = ", ".join(f"{n}{list(v.shape)}" for n, v in sorted(found.items())) or "nothing"
+        raise UsageError(f"{path} holds {said}; it must have x[N, X, Y, Z] or x[N, C, X, Y, Z], or train_images")
+    x = _channels_first(x)
+    y = found["y"].reshape(len(found["y"]), -1) if "y" in found else None
+    if y is not None and (y.shape != (len(x), 1) or y.dtype.kind not in "iu" or y.min() < 0):
+        raise UsageError(
+            f"{path}: y is {y.dtype}{list(found['y'].shape)}; it must be one whole number from 0 on a volume"
+        )
+    masks = found.get("masks")
+    if masks is not None and masks.shape != (len(x), *x.shape[2:]):
+        raise UsageError(f"{path}: masks are {list(masks.shape)}; they must be {[len(x), *x.shape[2:]]}")
+    spacing = np.asarray(found.get("spacing", (1.0, 1.0, 1.0)), dtype=np.float64).reshape(-1)
+    if len(spacing) != 3 or not np.isfinite(spacing).all() or spacing.min() <= 0:
+        raise UsageError(f"{path}: spacing is {spacing.tolist()}; it must be 3 numbers of mm above 0")
+    mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+    return Arrays(x, None if y is None else y[:, 0], masks, side, mm)
+
+
+NAMES = {"x": "images", "y": "labels", "masks": "masks"}
+
+
+def _join(found: dict[str, np.ndarray], parts: list[str], name: str) -> np.ndarray:
+    return np.concatenate([found[f"{part}_{name}"] for part in parts])
+
+
+def _channels_first(x: np.ndarray) -> np.ndarray:
+    if x.ndim == 4:
+        return x[:, None]
+    return np.moveaxis(x, -1, 1) if x.shape[-1] <= MOST_CHANNELS < x.shape[1] else x

@@ -1,0 +1,135 @@
+"""DICOM series: slices sorted by their place along the normal, rescaled, with the affine in RAS.
+
+The affine follows NIfTI's convention from DICOM's attributes Image Position, Image Orientation and Pixel Spacing (part
+3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused.
+
+    # S slices, R rows, K columns of a slice
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled_medical3d.data.nifti import Header
+from unlabeled_medical3d.data.sources import DICOM, Entry, Source, read, stem
+from unlabeled_medical3d.ops.spatial import check_affine
+
+EVEN = 0.02  # distances between slices may differ by this share
+PREAMBLE = 132
+
+
+def is_dicom(source: Source, name: str) -> bool:
+    """Whether a file is DICOM: by its suffix, or without one by the mark after its preamble."""
+    if name.lower().endswith(DICOM):
+        return True
+    if "." in name.rsplit("/", 1)[-1]:
+        return False
+    try:
+        return read(source, name, PREAMBLE)[128:] == b"DICM"
+    except VolumeError:
+        return False
+
+
+def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], dict[str, str]]:
+    """One entry for each series of more than one slice, and why other files are none."""
+    series: dict[str, list[str]] = defaultdict(list)
+    patients, bad = {}, {}
+    for name in names:
+        try:
+            header = _parse(read(source, name), voxels=False)
+            uid = str(header.SeriesInstanceUID)
+        except (VolumeError, AttributeError) as error:
+            bad[name] = str(error)
+            continue
+        series[uid].append(name)
+        patients[uid] = str(header.get("PatientID", "")) or uid
+    entries = []
+    for uid, files in series.items():
+        folder = files[0].rpartition("/")[0]
+        alone = sum(f[0].rpartition("/")[0] == folder for f in series.values()) == 1
+        name = folder if folder and alone else f"{folder}/{uid}" if folder else uid
+        if len(files) < 2:
+            bad[f"{name} ({stem(files[0])})"] = "a series of one slice, not a volume"
+            continue
+        entries.append(Entry(name, tuple(files), dicom=True, patient=patients[uid]))
+    return entries, bad
+
+
+def _parse(data: bytes, *, voxels: bool) -> Any:
+    try:
+        return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not voxels)
+    except (InvalidDicomError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+        raise VolumeError(f"no readable DICOM file: {' '.join(str(error).split())}") from error
+
+
+def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
+    """The order of slices along the normal, and the affine of voxels (column, row, slice)."""
+    first = slices[0]
+    try:
+        row, column = (np.array(first.ImageOrientationPatient, dtype=np.float64)[n : n + 3] for n in (0, 3))
+        down, across = (float(v) for v in first.PixelSpacing)
+        place = np.array([s.ImagePositionPatient for s in slices], dtype=np.float64)
+        same = all(np.allclose(s.ImageOrientationPatient, first.ImageOrientationPatient, atol=1e-4) for s in slices)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise VolumeError(f"a slice lacks its place in the patient: {error}") from error
+    if not same:
+        raise VolumeError("its slices are turned against each other")
+    normal = np.cross(row, column)
+    depth = place @ normal
+    order = np.argsort(depth, kind="stable")
+    steps = np.diff(depth[order])
+    _check_steps(steps, depth[order])
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = row * across, column * down
+    affine[:3, 2] = (place[order[-1]] - place[order[0]]) / (len(slices) - 1)
+    affine[:3, 3] = place[order[0]]
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's x and y point to the left and to the back
+    check_affine(affine)
+    return order.tolist(), affine
+
+
+def _check_steps(steps: np.ndarray, depth: np.ndarray) -> None:
+    """:class:`VolumeError` for slices in one place, or at unequal distances."""
+    middle = float(np.median(steps))
+    if middle <= 1e-4 or steps.min() <= 1e-4:
+        raise VolumeError("two of its slices lie in the same place: more than one series, or a copy")
+    wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
+    if len(wide):
+        at = int(wide[0])
+        raise VolumeError(
+            f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} (at {depth[at]:.1f} mm), "
+            f"{middle:.2f} mm elsewhere"
+        )
+
+
+def read_series_header(source: Source, entry: Entry) -> Header:
+    """Shape and affine of a series."""
+    slices = [_parse(read(source, name), voxels=False) for name in entry.files]
+    _, affine = _geometry(slices)
+    return Header((int(slices[0].Columns), int(slices[0].Rows), len(slices)), 1, affine)
+
+
+def read_series(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels ``[1, columns, rows, slices]`` in the scanner's units (Hounsfield in CT), and the affine."""
+    slices = [_parse(data, voxels=True) for data in files]
+    order, affine = _geometry(slices)
+    planes: list[np.ndarray] = []
+    for number in order:
+        one = slices[number]
+        try:
+            pixels = one.pixel_array
+        except Exception as error:  # pydicom raises of many kinds, by the codec that is missing or fails
+            raise VolumeError(f"slice {number + 1} cannot be decoded: {' '.join(str(error).split())}") from error
+        if pixels.ndim != 2 or (planes and pixels.T.shape != planes[0].shape):
+            raise VolumeError(f"slice {number + 1} is {' x '.join(map(str, pixels.shape))}, unlike the first")
+        slope, intercept = float(one.get("RescaleSlope", 1) or 1), float(one.get("RescaleIntercept", 0) or 0)
+        planes.append((pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)).T)
+    return np.stack(planes, -1)[None], affine

@@ -1,0 +1,84 @@
+"""NIfTI files from bytes: header alone, or voxels and affine, with everything that can be wrong given as a reason.
+
+# C channels, X, Y, Z voxels
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled_medical3d.data.sources import Source, read
+from unlabeled_medical3d.ops.spatial import check_affine
+
+HEADER = 544  # bytes of the longer of the two headers, with the sign for extensions
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a volume without its voxels: ``shape`` [X, Y, Z], channels in it, ``affine`` [4, 4]."""
+
+    shape: tuple[int, ...]
+    channels: int
+    affine: np.ndarray
+
+
+def _kind(start: bytes) -> Any:
+    size = struct.unpack("<i", start[:4])[0] if len(start) >= 4 else 0
+    for kind, length in ((nib.Nifti1Image, 348), (nib.Nifti2Image, 540)):
+        if size in (length, struct.unpack(">i", struct.pack("<i", length))[0]):
+            return kind
+    raise VolumeError("no NIfTI file: its header has none of the two known lengths")
+
+
+def _header(start: bytes, channels: int) -> Header:
+    kind = _kind(start)
+    try:
+        header = kind.header_class.from_fileobj(io.BytesIO(start), check=False)
+        shape = tuple(int(n) for n in header.get_data_shape())
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    except Exception as error:  # nibabel raises of many kinds for a damaged header, and the kind is no matter
+        raise VolumeError(f"its header is damaged: {error}") from error
+    check_affine(affine)
+    space, count = _shape(shape, channels)
+    return Header(space, count, affine)
+
+
+def _shape(shape: tuple[int, ...], channels: int) -> tuple[tuple[int, ...], int]:
+    """Voxels and channels; :class:`VolumeError` for what is no volume."""
+    said = " x ".join(map(str, shape))
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 4 and shape[3] == channels:
+        return shape[:3], channels
+    if len(shape) > 3:
+        hint = f"; if the last are channels, say so with --data.channels {shape[3]}" if len(shape) == 4 else ""
+        raise VolumeError(f"{len(shape)} dimensions, {said}, where a volume has 3{hint}")
+    if len(shape) < 3 or min(shape) < 2:
+        raise VolumeError(f"{said} voxels: a slice, not a volume")
+    return shape, 1
+
+
+def read_header(source: Source, name: str, channels: int = 0) -> Header:
+    """Shape and affine, from the first bytes alone."""
+    return _header(read(source, name, HEADER), channels)
+
+
+def read_nifti(data: bytes, channels: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels ``[C, X, Y, Z]``, slope and intercept applied, and the affine."""
+    header = _header(data[:HEADER], channels)
+    try:
+        image = _kind(data).from_bytes(data)
+        voxels = np.asarray(image.dataobj)
+    except Exception as error:  # as above
+        raise VolumeError(f"its voxels cannot be read: {' '.join(str(error).split())}") from error
+    voxels = voxels.reshape(*header.shape, header.channels)
+    if voxels.dtype.kind not in "fiu":
+        raise VolumeError(f"its voxels are {voxels.dtype}, not numbers")
+    return np.moveaxis(voxels, -1, 0), header.affine

@@ -1,0 +1,182 @@
+"""The samples of a path, with headers known from the start and voxels read when they are asked for.
+
+# N samples, C channels, X, Y, Z voxels
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from unlabeled.errors import UsageError
+from unlabeled_medical3d.data.arrays import Arrays, read_npz
+from unlabeled_medical3d.data.dicom import dicom_entries, is_dicom, read_series, read_series_header
+from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled_medical3d.data.manifest import annotate, from_manifest
+from unlabeled_medical3d.data.nifti import Header, read_header, read_nifti
+from unlabeled_medical3d.data.sources import Entry, Source, by_folder, is_label, nifti_entries, open_source, read
+
+NEAR = 1e-3  # affines of channels and labels may differ by this, in mm
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A volume as it was read: ``image`` [C, X, Y, Z], ``affine`` [4, 4], labels ``mask`` [X, Y, Z] or None."""
+
+    image: np.ndarray
+    affine: np.ndarray
+    mask: np.ndarray | None
+
+
+class FileReader:
+    """Samples in files. ``bad`` names those whose header already says that they cannot be used."""
+
+    def __init__(self, source: Source, entries: Sequence[Entry], bad: dict[str, str], asked: int) -> None:
+        self.source, self.asked = source, asked
+        self.bad = dict(bad)
+        with ThreadPoolExecutor(4) as pool:  # threads wait for disks together
+            found = list(pool.map(self._look, entries))
+        self.headers = [h for h in found if isinstance(h, Header)]
+        self.entries = [e for e, h in zip(entries, found) if isinstance(h, Header)]
+        self.bad |= {e.name: str(h) for e, h in zip(entries, found) if not isinstance(h, Header)}
+        self.channels = 1
+        self._same_channels()
+        self.names = [e.name for e in self.entries]
+        self.labels = [e.label for e in self.entries]
+        self.patients = [e.patient or e.name for e in self.entries]
+        self.held_out = [e.held_out for e in self.entries]
+        self.modalities = [e.modality for e in self.entries]
+        self.regions = self._named_regions()
+
+    def _look(self, entry: Entry) -> Header | VolumeError:
+        try:
+            if entry.dicom:
+                return read_series_header(self.source, entry)
+            headers = [read_header(self.source, name, self.asked) for name in entry.files]
+            for name, other in zip(entry.files[1:], headers[1:]):
+                _same_grid(headers[0], other, name)
+            if entry.mask:
+                _same_grid(headers[0], read_header(self.source, entry.mask), entry.mask)
+            return Header(headers[0].shape, sum(h.channels for h in headers), headers[0].affine)
+        except VolumeError as error:
+            return error
+
+    def _same_channels(self) -> None:
+        """Keep the samples with the most common number of channels."""
+        counts = Counter(h.channels for h in self.headers)
+        if not counts:
+            return
+        self.channels = counts.most_common(1)[0][0]
+        for entry, header in zip(self.entries, self.headers):
+            if header.channels != self.channels:
+                self.bad[entry.name] = f"it has {header.channels} channels, most others {self.channels}"
+        keep = [h.channels == self.channels for h in self.headers]
+        self.entries = [e for e, k in zip(self.entries, keep) if k]
+        self.headers = [h for h, k in zip(self.headers, keep) if k]
+
+    def _named_regions(self) -> tuple[str, ...]:
+        """Labels as the dataset.json of the Medical Segmentation Decathlon or of nnU-Net names them."""
+        name = next((n for n in self.source.names if n.rsplit("/", 1)[-1] == "dataset.json"), None)
+        if name is None:
+            return ()
+        try:
+            labels = json.loads(read(self.source, name)).get("labels", {})
+            named = {int(k): v for k, v in labels.items()} if _numbers(labels) else {v: k for k, v in labels.items()}
+            return tuple(str(named[n]) for n in range(len(named)))
+        except (VolumeError, ValueError, AttributeError, KeyError, TypeError):
+            return ()  # the labels themselves say how many there are
+
+    def has_mask(self, number: int) -> bool:
+        """Whether a sample has voxel labels."""
+        return bool(self.entries[number].mask)
+
+    def read(self, number: int) -> Raw:
+        """A sample's voxels; :class:`VolumeError` where they cannot be had."""
+        entry = self.entries[number]
+        if entry.dicom:
+            image, affine = read_series([read(self.source, name) for name in entry.files])
+        else:
+            parts = [read_nifti(read(self.source, name), self.asked) for name in entry.files]
+            image, affine = np.concatenate([voxels for voxels, _ in parts]), parts[0][1]
+        mask = read_nifti(read(self.source, entry.mask))[0][0] if entry.mask else None
+        return Raw(image, affine, mask)
+
+    def contents(self, number: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """For each file of a sample: what changes with it, and how to read it."""
+        entry = self.entries[number]
+        for name in (*entry.files, *([entry.mask] if entry.mask else [])):
+            yield self.source.stamp(name), partial(read, self.source, name)
+
+
+def _numbers(labels: dict[str, object]) -> bool:
+    return all(str(k).isdigit() for k in labels)
+
+
+def _same_grid(one: Header, other: Header, name: str) -> None:
+    if one.shape != other.shape:
+        raise VolumeError(f"{name} has {other.shape} voxels, the image {one.shape}")
+    if not np.allclose(one.affine, other.affine, atol=NEAR * max(1.0, float(np.abs(one.affine).max()))):
+        raise VolumeError(f"{name} lies elsewhere: its affine is not the image's")
+
+
+class ArrayReader:
+    """Samples in the arrays of an ``.npz``, in memory."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+        count, self.channels = arrays.x.shape[:2]
+        self.names = [f"volume {n}" for n in range(count)]
+        affine = np.diag([*arrays.spacing, 1.0])
+        shape = tuple(int(n) for n in arrays.x.shape[2:])
+        if min(shape) < 2:
+            raise UsageError(f"x has volumes of {shape} voxels: slices, not volumes")
+        self.headers = [Header(shape, self.channels, affine)] * count
+        self.bad: dict[str, str] = {}
+        self.labels = [""] * count if arrays.y is None else [str(int(y)) for y in arrays.y]
+        self.patients = list(self.names)
+        self.held_out: list[bool | None] = [None] * count
+        if arrays.held_out is not None:
+            self.held_out = [bool(side) for side in arrays.held_out]
+        self.modalities = [""] * count
+        self.regions: tuple[str, ...] = ()
+
+    def has_mask(self, number: int) -> bool:
+        """Whether a sample has voxel labels."""
+        return self.arrays.masks is not None
+
+    def read(self, number: int) -> Raw:
+        """A sample's voxels."""
+        masks = self.arrays.masks
+        return Raw(self.arrays.x[number], self.headers[number].affine, None if masks is None else masks[number])
+
+
+Reader = FileReader | ArrayReader
+
+
+def open_reader(path: Path, channels: int, manifest: str) -> Reader:
+    """The samples at ``path``; :class:`UsageError` where there are none."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz" and path.is_file():
+        return ArrayReader(read_npz(path))
+    if suffix == ".csv" and path.is_file():
+        source, entries = from_manifest(path)
+        return FileReader(source, entries, {}, channels)
+    found = open_source(path)
+    entries = nifti_entries(found.names)
+    bad: dict[str, str] = {}
+    series = [n for n in found.names if not n.lower().endswith((".nii", ".nii.gz")) and is_dicom(found, n)]
+    if series:
+        more, bad = dicom_entries(found, [n for n in series if not is_label(n)])
+        entries += more
+    if not entries and not bad:
+        raise UsageError(f"{path} has no volumes; .nii, .nii.gz and DICOM series are read")
+    if entries:
+        entries = annotate(entries, Path(manifest)) if manifest else by_folder(entries)
+    return FileReader(found, entries, bad, channels)

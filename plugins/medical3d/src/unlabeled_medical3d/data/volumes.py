@@ -1,0 +1,350 @@
+"""Volumes of a user: a folder, zip, ``.npz`` or CSV of NIfTI files and DICOM series, made alike.
+
+Every volume is turned to RAS axes, resampled to one spacing, and scaled by its modality. What cannot be used never
+stops a run by itself: it is found by its header when the data set is opened, or when its voxels are read, named once
+with the reason, and counted; only a share above ``max_bad`` stops. Patients are kept on one side of every split.
+
+    # N samples of the data set, B of a batch, C channels, X, Y, Z voxels
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled.data.files import check_bad
+from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import UsageError
+from unlabeled_medical3d.batch import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
+from unlabeled_medical3d.data.cache import Cache, default_folder, digest
+from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled_medical3d.data.nifti import Header
+from unlabeled_medical3d.data.reading import ArrayReader, FileReader, Raw, Reader, open_reader
+from unlabeled_medical3d.ops.intensity import Modality, guess_modality
+from unlabeled_medical3d.ops.spatial import resampled_shape, voxel_size
+
+MOST = 96  # voxels of a side of the views, where the data would have more
+TEST_SHARE = 5  # one patient in so many, where patients have several volumes and no split is given
+LOOKED_AT = 16  # masks that the names of regions are found from
+
+
+class Volumes(Partners):
+    """Volumes of a user: NIfTI (``.nii``, ``.nii.gz``), DICOM series, ``.npz``; in folders, zips or a CSV.
+
+    Args:
+        size: voxels of the views, one number or three (x, y, z); empty = the median volume in steps of 16, at most 96.
+        size_mm: the same in mm, one number or three; instead of size.
+        spacing: mm that all are resampled to, one number or three; empty = the median of the volumes.
+        modality: how intensities are scaled: ct by window, mr by percentiles, shape to its range; auto looks.
+        window: lowest and highest Hounsfield unit of CT.
+        percentiles: of MR's foreground, clipped to.
+        channels: 4-D files hold so many channels in their last axis; 0 = files are volumes of one channel.
+        mirror: whether a mirror image is still such data.
+        manifest: a CSV with a column id, and any of label, split, patient, modality; other volumes are left out.
+        regions: names of voxel labels from 0 on, background first; empty = as dataset.json or the labels say.
+        cache: folder for prepared volumes; auto = this user's cache folder, none = none.
+        cache_gib: GiB that the cache folder may hold.
+        memory: MiB of prepared volumes kept in each process.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        max_bad: float,
+        *,
+        size: tuple[int, ...] = (),
+        size_mm: tuple[float, ...] = (),
+        spacing: tuple[float, ...] = (),
+        modality: Literal["auto", "ct", "mr", "shape"] = "auto",
+        window: tuple[float, float] = (-160.0, 240.0),
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        channels: int = 0,
+        mirror: bool = True,
+        manifest: str = "",
+        regions: tuple[str, ...] = (),
+        cache: str = "auto",
+        cache_gib: float = 20.0,
+        memory: int = 1024,
+    ) -> None:
+        _check(size, size_mm, spacing, window, percentiles)
+        if min(channels, cache_gib, memory) < 0:
+            raise ValueError(f"channels {channels}, cache_gib {cache_gib}, memory {memory}: none can be negative")
+        self._path, self._max_bad = Path(path), max_bad
+        self._window, self._percentiles = window, percentiles
+        self._reader: Reader = open_reader(self._path, channels, manifest)
+        self.bad: dict[str, str] = dict(self._reader.bad)
+        self._total = len(self._reader.names) + len(self.bad)
+        self._check_bad()
+        headers = self._reader.headers
+        grid = _spacing(spacing, headers)
+        self.spec = VolumeSpec(self._reader.channels, _size(size, size_mm, grid, headers), grid, mirror)
+        self._take_labels()
+        self._cache = _cache(cache, cache_gib, self._reader)
+        self._memory = Memory(memory)
+        self._modality: Modality | None = None if modality == "auto" else modality
+        self.regions = regions or self._regions()
+
+    # ------------------------------------------------------------------------------------------ what is known
+
+    def _take_labels(self) -> None:
+        reader = self._reader
+        self.classes = tuple(sorted({label for label in reader.labels if label}, key=_by_number))
+        number = {name: n for n, name in enumerate(self.classes)}
+        self.labels: Tensor | None = None
+        if self.classes:
+            self.labels = torch.tensor([number.get(label, -1) for label in reader.labels])
+        self.patients = tuple(reader.patients)
+        self.groups = self.patients  # core's splits keep a group on one side
+        self.test: Tensor | None = patient_split(reader.held_out, self.patients)
+
+    def _regions(self) -> tuple[str, ...]:
+        """Names of voxel labels, background first; empty where there are no labels."""
+        with_masks = [n for n in range(len(self)) if self._reader.has_mask(n)]
+        if not with_masks:
+            return ()
+        if self._reader.regions:
+            return self._reader.regions
+        step = max(1, len(with_masks) // LOOKED_AT)
+        most = 1
+        for number in with_masks[::step]:
+            try:
+                mask = self._reader.read(number).mask
+            except VolumeError:
+                continue  # counted when it is asked for
+            most = most if mask is None else max(most, int(mask.max()))
+        return ("background", *(f"region {n}" for n in range(1, most + 1)))
+
+    def __len__(self) -> int:
+        return len(self._reader.names)
+
+    def describe(self) -> str:
+        about = [f"{len(self):,} volumes"]
+        if len(set(self.patients)) < len(self):
+            about.append(f"{len(set(self.patients)):,} patients")
+        if self.classes:
+            about.append(f"{len(self.classes)} classes")
+        if self.regions:
+            about.append(f"{len(self.regions) - 1} labeled regions")
+        if self.test is not None:
+            about.append(f"{int(self.test.sum()):,} held out")
+        spec = self.spec
+        about += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
+        about.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
+        if self.bad:
+            about.append(f"{len(self.bad):,} unusable skipped")
+        return f"{self._path}: {', '.join(about)}"
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def __getitems__(self, indices: Sequence[int]) -> VolumeBatch:
+        """Samples ``indices``. One that cannot be used is replaced by the next that can, whose id it takes."""
+        bad: dict[str, str] = {}
+        found = [self._readable(int(index), bad) for index in indices]
+        batch = batch_of([number for number, _ in found], [volume for _, volume in found], tuple(bad.items()))
+        if not self._partners:
+            return batch
+        others = self.partner_of(batch.ids, getattr(indices, "epoch", 0)).tolist()
+        beside = [self._readable(number, bad) for number in others]
+        partners = batch_of([number for number, _ in beside], [volume for _, volume in beside])
+        return replace(batch, partners=partners, bad=tuple(bad.items()))
+
+    def masks(self, indices: Sequence[int]) -> list[Tensor]:
+        """Voxel labels ``int64[X, Y, Z]`` of each, on the grid of its image; ``ValueError`` for one without labels."""
+        found = []
+        for index in indices:
+            mask = self._volume(int(index)).mask
+            if mask is None:
+                raise ValueError(f"{self._reader.names[int(index)]} has no voxel labels")
+            found.append(mask.long())
+        return found
+
+    def has_mask(self, index: int) -> bool:
+        """Whether sample ``index`` has voxel labels."""
+        return self._reader.has_mask(index)
+
+    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Volume]:
+        for turn in range(len(self)):
+            number = (first + turn) % len(self)
+            try:
+                return number, self._volume(number)
+            except VolumeError as error:
+                bad[self._reader.names[number]] = str(error)
+        last = next(reversed(bad.items()))
+        raise UsageError(f"{self._path}: none of the {len(self):,} volumes can be used; {last[0]}: {last[1]}")
+
+    def _volume(self, number: int) -> Volume:
+        found = self._memory.get(number)
+        if found is None:
+            found = self._cached(number)
+            self._memory.put(number, found)
+        return found
+
+    def _cached(self, number: int) -> Volume:
+        if self._cache is None or not isinstance(self._reader, FileReader):
+            return self._prepared(number)
+        modality = self.modality_of(number)
+        settings = json.dumps([self.spec.spacing, modality, self._window, self._percentiles, self._reader.asked])
+        contents = [self._cache.content(stamp, data) for stamp, data in self._reader.contents(number)]
+        return self._cache.get(self._reader.names[number], [settings, *contents], lambda: self._prepared(number))
+
+    def _prepared(self, number: int) -> Volume:
+        raw = checked(self._reader.read(number), self.spec.channels)
+        if raw.mask is not None and int(raw.mask.max()) >= len(self.regions):
+            raise VolumeError(f"its voxel labels reach {int(raw.mask.max())}, and {len(self.regions) - 1} are named")
+        made = prepare(
+            raw.image,
+            raw.affine,
+            raw.mask,
+            spacing=self.spec.spacing,
+            modality=self.modality_of(number, raw),
+            window=self._window,
+            percentiles=self._percentiles,
+        )
+        return made
+
+    def modality_of(self, number: int, raw: Raw | None = None) -> Modality:
+        """The manifest's modality of a sample, the one that was asked for, or that of the first usable volume."""
+        own = self._reader.modalities[number]
+        if own:
+            return cast(Modality, own)
+        if self._modality is None:
+            self._modality = self._first_modality()
+        return self._modality
+
+    def _first_modality(self) -> Modality:
+        for number in range(len(self)):
+            try:
+                raw = checked(self._reader.read(number), self.spec.channels)
+                return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
+            except VolumeError:
+                continue  # counted when it is asked for
+        return "mr"
+
+    # ------------------------------------------------------------------------------------------ what is wrong
+
+    def report(self, batch: VolumeBatch) -> list[str]:
+        """One line for each sample of ``batch.bad`` that is new here; :class:`UsageError` once they are too many."""
+        new = {name: reason for name, reason in batch.bad if name not in self.bad}
+        self.bad |= new
+        if new:
+            self._check_bad()
+        return [f"skipped {name}: {reason}" for name, reason in new.items()]
+
+    def _check_bad(self) -> None:
+        check_bad(self._path, self.bad, self._total, self._max_bad, "volumes")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_memory": Memory(0)}  # a spawned worker fills its own
+
+
+def checked(raw: Raw, channels: int) -> Raw:
+    """``raw``, if a model can learn from it; else :class:`VolumeError`."""
+    if len(raw.image) != channels:
+        raise VolumeError(f"it has {len(raw.image)} channels, the others {channels}")
+    for number, channel in enumerate(raw.image):
+        where = f"channel {number + 1} " if len(raw.image) > 1 else ""
+        if channel.dtype.kind == "f" and not np.isfinite(channel).all():
+            raise VolumeError(f"{where}has {int((~np.isfinite(channel)).sum()):,} voxels that are not finite")
+        if channel.min() == channel.max():
+            raise VolumeError(f"{where}is constant, {float(channel.min()):g} everywhere")
+    if raw.mask is None:
+        return raw
+    if raw.mask.shape != raw.image.shape[1:]:
+        raise VolumeError(f"its labels have {raw.mask.shape} voxels, the image {raw.image.shape[1:]}")
+    whole = np.asarray(np.round(raw.mask))
+    if not np.isfinite(raw.mask).all() or np.abs(whole - raw.mask).max() > 1e-3 or whole.min() < 0 or whole.max() > 255:
+        raise VolumeError("its labels are not whole numbers from 0 to 255")
+    return replace(raw, mask=whole.astype(np.uint8))
+
+
+def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> Tensor | None:
+    """``bool[N]``, True = held out, each patient on one side; None where nothing says so and all patients differ.
+
+    A given split that tears a patient apart is refused. Where patients have several volumes and no split is given, one
+    patient in five is held out, chosen by the hash of the name.
+    """
+    given = {p for p, side in zip(patients, held_out) if side}
+    if any(side is not None for side in held_out):
+        torn = sorted(given & {p for p, side in zip(patients, held_out) if not side})
+        if torn:
+            raise UsageError(f"patient {torn[0]} has volumes on both sides of the split, and {len(torn) - 1} more do")
+        return torch.tensor([bool(side) for side in held_out])
+    names = sorted(set(patients))
+    if len(names) == len(patients):
+        return None
+    keys = torch.tensor([int(digest(name)[:12], 16) for name in names])
+    order = torch.argsort(Draw(0, 0, keys).words(1, Purpose.SPLIT)[:, 0], stable=True)
+    chosen = {names[n] for n in order[: max(1, len(names) // TEST_SHARE)].tolist()}
+    return torch.tensor([p in chosen for p in patients])
+
+
+def _check(size: Any, size_mm: Any, spacing: Any, window: Any, percentiles: Any) -> None:
+    for name, value in (("size", size), ("size_mm", size_mm), ("spacing", spacing)):
+        if len(value) not in (0, 1, 3) or any(v <= 0 for v in value):
+            raise ValueError(f"{name} is {value}; it must be one or three numbers above 0")
+    if size and size_mm:
+        raise ValueError(f"size {size} and size_mm {size_mm} are both given; one is enough")
+    if not window[0] < window[1]:
+        raise ValueError(f"window is {window}; it must be two rising Hounsfield units")
+    if not 0 <= percentiles[0] < percentiles[1] <= 100:
+        raise ValueError(f"percentiles are {percentiles}; they must be two rising numbers in [0, 100]")
+
+
+def _three(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values) * (3 if len(values) == 1 else 1)
+
+
+def _ras_voxels(header: Header) -> tuple[np.ndarray, np.ndarray]:
+    """Shape and voxel size of a volume once its axes are right, anterior, superior."""
+    import nibabel as nib
+
+    world = nib.orientations.io_orientation(header.affine)[:, 0].astype(int)
+    shape, mm = np.empty(3, dtype=int), np.empty(3)
+    shape[world], mm[world] = header.shape, voxel_size(header.affine)
+    return shape, mm
+
+
+def _spacing(spacing: Sequence[float], headers: Sequence[Header]) -> tuple[float, ...]:
+    if spacing:
+        return _three(spacing)
+    median = np.median([_ras_voxels(h)[1] for h in headers], axis=0)
+    return tuple(float(f"{mm:.4g}") for mm in median)
+
+
+def _size(
+    size: Sequence[int], size_mm: Sequence[float], spacing: tuple[float, ...], headers: Sequence[Header]
+) -> tuple[int, ...]:
+    if size:
+        return _three(size)
+    if size_mm:
+        return tuple(max(1, round(mm / s)) for mm, s in zip(_three(size_mm), spacing, strict=True))
+    shapes = [resampled_shape(shape.tolist(), mm.tolist(), spacing) for shape, mm in map(_ras_voxels, headers)]
+    median = np.median(shapes, axis=0)
+    return tuple(int(min(MOST, max(16, round(n / 16) * 16))) for n in median)
+
+
+def _extent(headers: Sequence[Header]) -> str:
+    shapes = Counter(h.shape for h in headers)
+    if len(shapes) == 1:
+        return " x ".join(map(str, next(iter(shapes))))
+    low, high = (" x ".join(str(f(axis)) for axis in zip(*shapes)) for f in (min, max))
+    return f"{low} to {high}"
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (1 << 62, name)
+
+
+def _cache(where: str, gib: float, reader: Reader) -> Cache | None:
+    if where == "none" or isinstance(reader, ArrayReader):
+        return None
+    folder = default_folder() if where == "auto" else Path(where)
+    return Cache(folder, int(gib * (1 << 30)))

@@ -1,0 +1,1 @@
+"""What predicts content of hidden rows, and voxels."""

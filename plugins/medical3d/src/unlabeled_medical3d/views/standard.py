@@ -1,0 +1,300 @@
+"""Views of volumes: batched, on the device, every parameter drawn by address.
+
+A view's ``params`` say what was done: ``box[B, 6]`` is the cut in voxels of the source volume (start, then extent),
+``flip[B, 3]`` the mirrored axes, ``turns[B, 3]`` the quarter turns about each axis, and the intensity changes of
+``augment.py`` by their names. Overlaps follow from boxes (``crops.overlap``); voxels are of the spec's spacing, so they
+are mm by ``spec.spacing``, and each view's ``affine`` says where its own voxels lie. Pretext views that distort or
+tile are in ``pretext.py``.
+
+Sizes in mm: ``extent`` is the side of the crop in the world, resized to the view's voxels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import View
+from unlabeled.draw import Draw, Purpose
+from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
+from unlabeled_medical3d.views.augment import NAMES, Augment, Use
+from unlabeled_medical3d.views.crops import (
+    around,
+    box_affine,
+    cut,
+    mirror_,
+    overlap,
+    overlapping,
+    random_boxes,
+    tilt,
+    turn_,
+)
+from unlabeled_medical3d.views.crops import volume_sizes as sizes_of
+
+SPATIAL = ("box", "flip", "turns")
+
+
+def extents(spec: VolumeSpec, extent: Sequence[float], scale: tuple[float, float], draw: Draw) -> Tensor:
+    """``int64[B, 3]``: source voxels that a crop takes: ``extent`` mm, or the view's own, times a random scale."""
+    base = torch.tensor(spec.voxels(extent) if extent else spec.size, dtype=torch.float64)
+    if scale == (1.0, 1.0):
+        return base.long().repeat(len(draw), 1)
+    factor = draw.uniform(1, Use.SHIFT).double() * (scale[1] - scale[0]) + scale[0]
+    return (base * factor).round().clamp(min=1).long()
+
+
+def turnable(size: Sequence[int]) -> tuple[int, ...]:
+    """Axes about which a view of ``size`` can be turned by 90 degrees."""
+    return tuple(n for n in range(3) if len({size[m] for m in range(3) if m != n}) == 1)
+
+
+def place(
+    batch: VolumeBatch, boxes: Tensor, size: Sequence[int], draw: Draw, flip: float, turn: float
+) -> tuple[VolumeBatch, dict[str, Tensor]]:
+    """Boxes cut out, mirrored along each axis and turned about each with these probabilities."""
+    images = cut(batch.images, boxes, size)
+    affine = box_affine(batch.affine, boxes, size)
+    flips = draw.bernoulli(3, Purpose.FLIP, flip)
+    affine = mirror_(images, affine, flips)
+    turns = draw.integers(3, Purpose.ROTATE, 4) * draw.bernoulli(3, Use.TURN, turn)
+    axes = turnable(size)
+    turns = turns * torch.tensor([axis in axes for axis in range(3)])
+    for axis in axes if turn else ():
+        affine = turn_(images, affine, turns[:, axis], axis)
+    return VolumeBatch(batch.ids, images, affine), {"box": boxes, "flip": flips, "turns": turns}
+
+
+def view_of(batch: VolumeBatch, role: str, params: dict[str, Tensor]) -> View:
+    """A view with its parameters on the batch's device."""
+    return View(batch, role, params={name: value.to(batch.ids.device) for name, value in params.items()})
+
+
+def check_shares(**shares: float) -> None:
+    """``ValueError`` for a probability or share outside [0, 1]."""
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; it must be in [0, 1]")
+
+
+def check_crop(extent: Sequence[float], scale: tuple[float, float]) -> None:
+    """``ValueError`` for a crop of no size."""
+    if len(extent) not in (0, 1, 3) or any(mm <= 0 for mm in extent):
+        raise ValueError(f"extent is {extent}; it must be one or three numbers of mm above 0")
+    if not 0.1 <= scale[0] <= scale[1] <= 4:
+        raise ValueError(f"scale is {scale}; it must be two rising factors in [0.1, 4]")
+
+
+def mirrored(flip: float | None, spec: VolumeSpec) -> float:
+    """``flip``, or where it is None a half if a mirror image of the data is still such data."""
+    return flip if flip is not None else 0.5 if spec.mirror else 0.0
+
+
+class SimCLR:
+    """Two crops that overlap, mirrored, turned and changed in intensity: nnssl's SimCLR, https://arxiv.org/abs/2002.05709.
+
+    Views carry ``overlap[B]``, the share of the crop that both have in common, and ``overlap_mm3[B]``, its volume.
+
+    Args:
+        extent: side of a crop in mm, one number or three, resized to the view; empty = the view at the data's spacing.
+        scale: least and most by which the extent is multiplied, the same for both crops of a sample.
+        overlap: least share of the first crop that the second has too, in [0, 1].
+        foreground: probability that a crop is around a foreground voxel.
+        flip: probability of a mirror along each axis; None = 0.5, or 0 where the data has sides.
+        turn: probability of a random quarter turn about each axis whose plane is square.
+        tilt: greatest angle in degrees of a small turn about each axis; 0 = none.
+        noise: probability of noise.
+        blur: probability of blur.
+        brightness: probability of another brightness.
+        contrast: probability of another contrast.
+        lowres: probability of a lower resolution.
+        gamma: probability of a gamma curve.
+        bias: probability of a smooth bias field.
+        strength: of all intensity changes, in [0, 2]; 1 = nnU-Net's ranges.
+        aligned: both views show the same crop, mirrored and turned alike, so that their rows match one by one.
+    """
+
+    def __init__(
+        self,
+        spec: VolumeSpec,
+        *,
+        extent: tuple[float, ...] = (),
+        scale: tuple[float, float] = (1.0, 1.0),
+        overlap: float = 0.5,
+        foreground: float = 0.33,
+        flip: float | None = None,
+        turn: float = 0.0,
+        tilt: float = 0.0,
+        noise: float = 0.1,
+        blur: float = 0.2,
+        brightness: float = 0.15,
+        contrast: float = 0.15,
+        lowres: float = 0.1,
+        gamma: float = 0.3,
+        bias: float = 0.1,
+        strength: float = 1.0,
+        aligned: bool = False,
+    ) -> None:
+        check_crop(extent, scale)
+        if not 0 <= tilt <= 45:
+            raise ValueError(f"tilt is {tilt}; it must be in [0, 45] degrees")
+        self.flip, self.turn, self.tilt = mirrored(flip, spec), turn, tilt
+        check_shares(overlap=overlap, foreground=foreground, flip=self.flip, turn=turn)
+        self.spec, self.extent, self.scale = spec, extent, scale
+        self.share, self.foreground, self.aligned = overlap, foreground, aligned
+        self.augment = Augment(
+            noise=noise,
+            blur=blur,
+            brightness=brightness,
+            contrast=contrast,
+            lowres=lowres,
+            gamma=gamma,
+            bias=bias,
+            strength=strength,
+        )
+        self.roles = ("global", "global")
+        self.params = (*SPATIAL, *(("tilt",) if tilt else ()), "overlap", "overlap_mm3", *NAMES)
+
+    def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
+        draw = draw.to("cpu")
+        boxes = self.boxes(batch, draw)
+        shared = overlap(*boxes)
+        mm3 = shared * math.prod(self.spec.spacing)
+        views = []
+        for number, box in enumerate(boxes):
+            spatial = draw.at(0 if self.aligned else number)
+            made, params = place(batch, box, self.spec.size, spatial, self.flip, self.turn)
+            assert isinstance(made.images, Tensor)
+            if self.tilt:
+                degrees = spatial.uniform(3, Use.TILT, -self.tilt, self.tilt)
+                images, affine = tilt(made.images, made.affine, degrees)
+                made, params = VolumeBatch(made.ids, images, affine), {**params, "tilt": degrees}
+            assert isinstance(made.images, Tensor)
+            changes = self.augment(made.images, draw.at(number))[1]
+            shares = {"overlap": shared / box[:, 3:].prod(1), "overlap_mm3": mm3}
+            views.append(view_of(made, "global", {**params, **shares, **changes}))
+        return views
+
+    def boxes(self, batch: VolumeBatch, draw: Draw) -> tuple[Tensor, Tensor]:
+        """The two boxes of each sample."""
+        sizes = sizes_of(batch.images)
+        points = None if batch.foreground is None else batch.foreground.cpu()
+        first = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
+        return first, first if self.aligned else overlapping(draw.at(1), first, sizes, self.share)
+
+
+class MultiCrop:
+    """Two overlapping global crops and several smaller local ones, for DINO and SwAV, https://arxiv.org/abs/2006.09882.
+
+    Args:
+        locals: number of local crops.
+        share: side of a local crop as a share of the global one's.
+        scale: least and most by which a global crop's extent is multiplied.
+        overlap: least share of the first crop that the second has too, in [0, 1].
+        foreground: probability that a crop is around a foreground voxel.
+        flip: probability of a mirror along each axis; None = 0.5, or 0 where the data has sides.
+        strength: of all intensity changes, in [0, 2]; 1 = nnU-Net's ranges.
+    """
+
+    def __init__(
+        self,
+        spec: VolumeSpec,
+        *,
+        locals: int = 4,
+        share: float = 0.5,
+        scale: tuple[float, float] = (1.0, 1.0),
+        overlap: float = 0.3,
+        foreground: float = 0.5,
+        flip: float | None = None,
+        strength: float = 1.0,
+    ) -> None:
+        if locals < 1 or not 0 < share < 1:
+            raise ValueError(f"locals is {locals} and share {share}; at least 1, and between 0 and 1")
+        check_crop((), scale)
+        self.whole = SimCLR(spec, scale=scale, overlap=overlap, foreground=foreground, flip=flip, strength=strength)
+        self.spec, self.locals = spec, locals
+        self.small = tuple(max(1, round(share * n)) for n in spec.size)
+        self.roles = ("global", "global", *("local",) * locals)
+        self.params = (*SPATIAL, *NAMES)
+
+    def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
+        draw = draw.to("cpu")
+        views = self.whole(batch, draw)
+        sizes = sizes_of(batch.images)
+        points = None if batch.foreground is None else batch.foreground.cpu()
+        for number in range(2, 2 + self.locals):
+            mine = draw.at(number)
+            boxes = random_boxes(mine, sizes, sizes.new_tensor(self.small).expand_as(sizes), points, 0.5)
+            made, params = place(batch, boxes, self.small, mine, self.whole.flip, 0.0)
+            assert isinstance(made.images, Tensor)
+            changes = self.whole.augment(made.images, mine)[1]
+            views.append(view_of(made, "local", {**params, **changes}))
+        return views
+
+
+class MAE:
+    """One crop, mirrored: for masked objectives, https://arxiv.org/abs/2111.06377.
+
+    Args:
+        extent: side of a crop in mm, one number or three, resized to the view; empty = the view at the data's spacing.
+        scale: least and most by which the extent is multiplied.
+        foreground: probability that a crop is around a foreground voxel.
+        flip: probability of a mirror along each axis; None = 0.5, or 0 where the data has sides.
+        slices: probability that the view is one slice across z, repeated: 2D data among 3D (Uni4Eye).
+    """
+
+    def __init__(
+        self,
+        spec: VolumeSpec,
+        *,
+        extent: tuple[float, ...] = (),
+        scale: tuple[float, float] = (1.0, 1.0),
+        foreground: float = 0.33,
+        flip: float | None = None,
+        slices: float = 0.0,
+    ) -> None:
+        check_crop(extent, scale)
+        self.flip = mirrored(flip, spec)
+        check_shares(foreground=foreground, flip=self.flip, slices=slices)
+        self.spec, self.extent, self.scale = spec, extent, scale
+        self.foreground, self.slices = foreground, slices
+        self.roles = ("global",)
+        self.params = (*SPATIAL, "slice")
+
+    def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
+        draw, sizes = draw.to("cpu"), sizes_of(batch.images)
+        points = None if batch.foreground is None else batch.foreground.cpu()
+        boxes = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
+        made, params = place(batch, boxes, self.spec.size, draw, self.flip, 0.0)
+        assert isinstance(made.images, Tensor)
+        number = draw.integers(1, Use.SLICE, self.spec.size[2])[:, 0]
+        number = torch.where(draw.bernoulli(1, Use.APPLY, self.slices)[:, 0], number, -1)
+        for row in torch.nonzero(number >= 0)[:, 0].tolist():
+            made.images[row] = made.images[row, ..., number[row], None].clone()
+        return [view_of(made, "global", {**params, "slice": number})]
+
+
+class Clean:
+    """One crop, nothing drawn: around the middle of the foreground, or the whole volume. Features are taken from it.
+
+    Args:
+        whole: resize the whole volume to the view's size, in place of a crop at the spec's spacing.
+    """
+
+    def __init__(self, spec: VolumeSpec, *, whole: bool = False) -> None:
+        self.spec = spec
+        self.whole = whole
+        self.roles = ("clean",)
+        self.params = ("box",)
+
+    def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
+        sizes = sizes_of(batch.images)
+        extent = sizes if self.whole else sizes.new_tensor(self.spec.size).expand_as(sizes)
+        points = batch.foreground
+        center = sizes // 2 if points is None else points.cpu().double().mean(1).round().long()
+        boxes = around(center, extent, sizes)
+        images = cut(batch.images, boxes, self.spec.size)
+        made = VolumeBatch(batch.ids, images, box_affine(batch.affine, boxes, self.spec.size))
+        return [view_of(made, "clean", {"box": boxes})]

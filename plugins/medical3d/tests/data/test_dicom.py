@@ -1,0 +1,107 @@
+"""DICOM series: order, rescaling, the affine, and slices that are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from unlabeled.errors import UsageError
+from unlabeled_medical3d.data.volumes import Volumes
+
+SHAPE, MM = (10, 12, 8), (0.8, 1.2, 2.5)  # columns, rows, slices
+
+
+def hounsfield():
+    x = np.random.default_rng(0).integers(-1000, 1500, SHAPE)
+    x[0, 0, 0] = -1000
+    return x
+
+
+def write(folder, x, *, series, shuffle=True, leave_out=(), patient="P1"):
+    """Slices of ``x[columns, rows, slices]`` in LPS, in files whose names say nothing of their order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(x.shape[2]):
+        if number in leave_out:
+            continue
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        name = folder / f"IM{(number * 7) % x.shape[2] if shuffle else number:03d}.dcm"
+        one = FileDataset(str(name), {}, file_meta=meta, preamble=b"\0" * 128)
+        one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+        one.SeriesInstanceUID, one.PatientID, one.Modality = series, patient, "CT"
+        one.Columns, one.Rows = x.shape[:2]
+        one.PixelSpacing, one.SliceThickness = [MM[1], MM[0]], MM[2]
+        one.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        one.ImagePositionPatient = [5, 6, 7 + MM[2] * number]
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+        one.RescaleSlope, one.RescaleIntercept = 2, -1024
+        one.PixelData = ((x[:, :, number] + 1024) // 2).astype(np.uint16).T.tobytes()
+        one.save_as(name, enforce_file_format=True)
+
+
+def open_(path, max_bad=0.5, **settings):
+    settings = {"cache": "none", "window": (-1024.0, 2048.0), **settings}
+    return Volumes(str(path), max_bad, **settings)
+
+
+def test_a_series_is_sorted_rescaled_and_turned_to_ras(tmp_path):
+    x = hounsfield() // 2 * 2
+    write(tmp_path / "scan", x, series="1.2.3")
+    data = open_(tmp_path)
+    assert len(data) == 1
+    assert data.spec.spacing == pytest.approx(MM)
+    batch = data.__getitems__([0])
+    found = (batch.images[0, 0] + 1) / 2 * 3072 - 1024
+    expected = x[::-1, ::-1]  # left and posterior become right and anterior
+    np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
+    corner = [-5 - MM[0] * (SHAPE[0] - 1), -6 - MM[1] * (SHAPE[1] - 1), 7.0]
+    np.testing.assert_allclose(batch.affine[0, :3, 3].numpy(), corner, atol=1e-6)
+    np.testing.assert_allclose(batch.affine[0, :3, :3].diagonal().numpy(), MM, atol=1e-6)
+
+
+def test_series_of_one_folder_are_told_apart(tmp_path):
+    write(tmp_path / "both", hounsfield(), series="1.2.3", patient="A")
+    write(tmp_path / "other", hounsfield()[:, :, :6], series="1.2.4", patient="A")
+    for file in (tmp_path / "other").iterdir():
+        file.rename(tmp_path / "both" / f"x{file.name}")
+    data = open_(tmp_path)
+    assert len(data) == 2
+    assert data.patients == ("A", "A")
+    assert sorted(h.shape[2] for h in data._reader.headers) == [6, 8]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda folder: write(folder, hounsfield(), series="9", leave_out=(3,)), "slices are missing: 5.00 mm"),
+        (lambda folder: (write(folder, hounsfield(), series="9"), _copy(folder)), "in the same place"),
+    ],
+)
+def test_gaps_and_copies_are_named(tmp_path, spoil, reason):
+    write(tmp_path / "good", hounsfield(), series="1")
+    spoil(tmp_path / "zz_bad")
+    assert reason in open_(tmp_path).bad["zz_bad"]
+
+
+def _copy(folder):
+    first = sorted(folder.iterdir())[0]
+    again = pydicom.dcmread(first)
+    again.SOPInstanceUID = generate_uid()
+    again.save_as(folder / "again.dcm")
+
+
+def test_one_slice_is_no_volume(tmp_path):
+    write(tmp_path / "one", hounsfield()[:, :, :1], series="1")
+    with pytest.raises(UsageError, match="a series of one slice, not a volume"):
+        open_(tmp_path)
+
+
+def test_what_is_no_dicom_is_named(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="1")
+    (tmp_path / "good" / "broken.dcm").write_bytes(b"no dicom")
+    assert "no readable DICOM file" in open_(tmp_path).bad["good/broken.dcm"]

@@ -1,0 +1,282 @@
+"""A user's files: what is read alike, and what is named and passed over."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from unlabeled.errors import UsageError
+from unlabeled_medical3d.data.volumes import Volumes, patient_split
+
+SHAPE, MM = (20, 24, 18), (1.0, 1.5, 2.0)
+
+
+def image(seed=0, shape=SHAPE):
+    x = np.random.default_rng(seed).normal(100, 20, shape).astype(np.float32)
+    x[4:-4, 4:-4, 4:-4] += 400
+    return x
+
+
+def save(path, x, mm=MM, affine=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(x, np.diag([*mm, 1.0]) if affine is None else affine), path)
+
+
+def open_(path, max_bad=0.5, **settings):
+    return Volumes(str(path), max_bad, **{"cache": "none", **settings})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for n in range(4):
+        save(tmp_path / "scans" / f"case{n}.nii.gz", image(n))
+    return tmp_path / "scans"
+
+
+def test_a_folder_is_read_at_its_own_spacing_and_size(folder):
+    data = open_(folder)
+    assert len(data) == 4
+    assert data.spec.spacing == MM
+    assert data.spec.size == (16, 32, 16)  # the median volume in steps of 16
+    assert (data.labels, data.test, data.regions, data.classes) == (None, None, (), ())
+    batch = data.__getitems__([2, 0])
+    assert batch.images.shape == (2, 1, *SHAPE)
+    assert batch.ids.tolist() == [2, 0]
+    assert abs(float(batch.images[0, 0, 4:-4, 4:-4, 4:-4].mean())) < 0.2  # z-scored over the foreground
+    again = pickle.loads(pickle.dumps(data)).__getitems__([2])  # noqa: S301 - as a worker gets it
+    assert torch.equal(again.images, batch.images[:1])
+
+
+def test_a_rotated_anisotropic_copy_gives_the_same_volume(folder, tmp_path):
+    x = image(0)
+    save(tmp_path / "plain" / "a.nii.gz", x)
+    turned = np.flip(x.transpose(2, 0, 1), 1)  # axes S, L, A
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[0, 1], affine[1, 2], affine[3, 3] = MM[2], -MM[0], MM[1], 1
+    affine[0, 3] = MM[0] * (SHAPE[0] - 1)
+    save(tmp_path / "turned" / "a.nii.gz", np.ascontiguousarray(turned), affine=affine)
+    plain = open_(tmp_path / "plain", spacing=(2.0, 2.0, 2.0)).__getitems__([0])
+    other = open_(tmp_path / "turned", spacing=(2.0, 2.0, 2.0)).__getitems__([0])
+    torch.testing.assert_close(other.images, plain.images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.affine, plain.affine)
+    assert plain.images.shape[2:] == (11, 18, 18)
+
+
+@pytest.mark.parametrize("kind", [">i2", "<u2", ">f4", "<f8", "u4"])
+def test_voxels_of_any_type_and_byte_order_are_read(tmp_path, kind):
+    x = np.round(image())
+    header = nib.Nifti1Header(endianness=">" if kind[0] == ">" else "<")
+    header.set_data_dtype(np.dtype(kind))
+    header.set_slope_inter(1, 0)
+    (tmp_path / "kind").mkdir()
+    nib.save(nib.Nifti1Image(x.astype(kind), np.diag([*MM, 1.0]), header), tmp_path / "kind" / "a.nii.gz")
+    save(tmp_path / "plain" / "a.nii.gz", x)
+    found, plain = open_(tmp_path / "kind").__getitems__([0]), open_(tmp_path / "plain").__getitems__([0])
+    torch.testing.assert_close(found.images, plain.images, atol=1e-4, rtol=0)
+
+
+def test_sizes_are_taken_in_mm(folder):
+    data = open_(folder, size_mm=(32.0,), spacing=(1.0, 2.0, 4.0))
+    assert data.spec.size == (32, 16, 8)
+    with pytest.raises(ValueError, match="one is enough"):
+        open_(folder, size=(16,), size_mm=(32.0,))
+
+
+def test_a_zip_gives_what_the_folder_gives(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"top/{path.name}")
+    one, two = open_(folder).__getitems__([1]), open_(tmp_path / "all.zip").__getitems__([1])
+    assert torch.equal(one.images, two.images)
+
+
+def test_labels_classes_and_sides_come_from_folders(tmp_path):
+    for side in ("train", "test"):
+        for kind in ("benign", "malignant"):
+            save(tmp_path / side / kind / "a.nii.gz", image())
+    data = open_(tmp_path)
+    assert data.classes == ("benign", "malignant")
+    assert data.labels.tolist() == [0, 1, 0, 1]
+    assert data.test.tolist() == [True, True, False, False]
+
+
+def test_voxel_labels_lie_beside_images(tmp_path):
+    x = image()
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[5:9, 5:9, 5:9], mask[10:12, 5:9, 5:9] = 1, 2
+    save(tmp_path / "imagesTr" / "a.nii.gz", x)
+    save(tmp_path / "labelsTr" / "a.nii.gz", mask)
+    save(tmp_path / "imagesTr" / "b.nii.gz", x)
+    data = open_(tmp_path, spacing=(1.0,))
+    assert len(data) == 2
+    assert data.regions == ("background", "region 1", "region 2")
+    found = data.masks([0])[0]
+    assert found.shape == data.__getitems__([0]).images.shape[2:]
+    assert found[5:9, 8:12, 10:16].unique().tolist() == [1]  # at 1.5 and 2 mm, before
+    with pytest.raises(ValueError, match="b has no voxel labels"):
+        data.masks([1])
+    (tmp_path / "dataset.json").write_text('{"labels": {"0": "nothing", "1": "head", "2": "tail"}}')
+    assert open_(tmp_path).regions == ("nothing", "head", "tail")
+
+
+def test_channels_come_from_files_or_from_the_last_axis(tmp_path):
+    for case in ("p", "q"):
+        for channel in range(2):
+            save(tmp_path / "files" / f"{case}_{channel:04d}.nii.gz", image(channel))
+    data = open_(tmp_path / "files")
+    assert data.spec.channels == 2
+    assert len(data) == 2
+    save(tmp_path / "axis" / "p.nii.gz", np.stack([image(0), image(1)], -1))
+    other = open_(tmp_path / "axis", channels=2)
+    torch.testing.assert_close(other.__getitems__([0]).images, data.__getitems__([0]).images)
+    with pytest.raises(UsageError, match=r"4 dimensions.*--data.channels 2"):
+        open_(tmp_path / "axis")
+
+
+def test_numbered_cases_are_no_channels(tmp_path):
+    for n in range(3):
+        save(tmp_path / f"case_{n:04d}.nii.gz", image(n))
+    assert len(open_(tmp_path)) == 3
+
+
+def test_a_manifest_says_what_is_known(folder, tmp_path):
+    rows = "id,split,label,patient,modality\ncase0,train,a,p1,ct\ncase1,train,b,p1,\ncase3,test,a,p2,mr\n"
+    (tmp_path / "known.csv").write_text(rows)
+    data = open_(folder, manifest=str(tmp_path / "known.csv"))
+    assert len(data) == 3
+    assert data.test.tolist() == [False, False, True]
+    assert data.labels.tolist() == [0, 1, 0]
+    assert data.patients == ("p1", "p1", "p2")
+    assert float(data.__getitems__([0]).images.max()) <= 1  # CT: a window
+    assert float(data.__getitems__([2]).images.max()) > 1
+
+
+def test_a_manifest_may_name_the_files(folder, tmp_path):
+    (tmp_path / "list.csv").write_text("image,label\nscans/case2.nii.gz,x\nscans/case0.nii.gz,y\n")
+    data = open_(tmp_path / "list.csv")
+    assert data.labels.tolist() == [0, 1]
+    torch.testing.assert_close(data.__getitems__([1]).images, open_(folder).__getitems__([0]).images)
+    (tmp_path / "wrong.csv").write_text("file\na\n")
+    with pytest.raises(UsageError, match="one named image"):
+        open_(tmp_path / "wrong.csv")
+
+
+def test_npz_of_medmnist_and_plain(tmp_path):
+    x = (np.random.default_rng(0).random((6, 16, 16, 16)) > 0.7).astype(np.uint8) * 255
+    named = {f"{p}_images": x[n : n + 2] for n, p in ((0, "train"), (2, "val"), (4, "test"))}
+    named |= {f"{p}_labels": np.array([[0], [1]]) for p in ("train", "val", "test")}
+    np.savez_compressed(tmp_path / "m.npz", **named)
+    data = open_(tmp_path / "m.npz")
+    assert data.test.tolist() == [False] * 4 + [True] * 2
+    assert data.labels.tolist() == [0, 1] * 3
+    assert data.__getitems__([3]).images.unique().tolist() == [-1.0, 1.0]
+    np.savez(tmp_path / "p.npz", x=np.random.default_rng(0).random((3, 2, 12, 12, 12)), spacing=[1.0, 1.0, 3.0])
+    plain = open_(tmp_path / "p.npz")
+    assert (plain.spec.channels, plain.spec.spacing) == (2, (1.0, 1.0, 3.0))
+    np.savez(tmp_path / "w.npz", pictures=x)
+    with pytest.raises(UsageError, match=r"pictures\[6, 16, 16, 16\].*it must have x"):
+        open_(tmp_path / "w.npz")
+
+
+# ------------------------------------------------------------------------------------------------- what is wrong
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _spoil(path, x=None, **kwargs):
+    save(path, image() if x is None else x, **kwargs)
+
+
+BAD_HEADERS = {
+    "slice": (lambda p: _spoil(p, image(shape=(20, 24, 1))), "a slice, not a volume"),
+    "flat": (lambda p: _spoil(p, image()[0]), "a slice, not a volume"),
+    "four": (lambda p: _spoil(p, np.stack([image()] * 3, -1)), "4 dimensions, 20 x 24 x 18 x 3"),
+    "singular": (lambda p: _spoil(p, affine=np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])),
+                 "singular"),
+    "garbage": (lambda p: p.write_bytes(gzip.compress(b"no volume at all" * 99)), "no NIfTI file"),
+    "empty": (lambda p: p.write_bytes(b""), "no NIfTI file"),
+}  # fmt: skip
+BAD_VOXELS = {
+    "nan": (lambda p: _spoil(p, np.where(image() > 550, np.nan, image())), "not finite"),
+    "constant": (lambda p: _spoil(p, np.full(SHAPE, 7.0, dtype=np.float32)), "constant, 7 everywhere"),
+    "truncated": (lambda p: (_spoil(p), _cut(p)), "cut off or damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_HEADERS)
+def test_what_the_header_tells_is_named_at_once(folder, kind):
+    spoil, reason = BAD_HEADERS[kind]
+    spoil(folder / "zz_bad.nii.gz")
+    data = open_(folder)
+    assert len(data) == 4
+    assert reason in data.bad["zz_bad"]
+    assert "1 unusable skipped" in data.describe()
+    with pytest.raises(UsageError, match=r"1 of 5 volumes cannot be read \(20.0%"):
+        open_(folder, max_bad=0.1)
+
+
+@pytest.mark.parametrize("kind", BAD_VOXELS)
+def test_what_the_voxels_tell_is_named_when_they_are_read(folder, kind):
+    spoil, reason = BAD_VOXELS[kind]
+    spoil(folder / "case1.nii.gz")
+    data = open_(folder)
+    assert len(data) == 4
+    batch = data.__getitems__([0, 1])
+    assert batch.ids.tolist() == [0, 2]  # the next stands in, under its own id
+    ((name, why),) = batch.bad
+    assert name == "case1"
+    assert reason in why
+    assert data.report(batch) == [f"skipped case1: {why}"]
+    assert data.report(batch) == []
+    strict = open_(folder, max_bad=0.1)
+    with pytest.raises(UsageError, match="case1"):
+        strict.report(batch)
+
+
+def test_labels_of_another_grid_are_refused(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / "images" / f"{name}.nii.gz", image())
+        save(tmp_path / "labels" / f"{name}.nii.gz", (image() > 300).astype(np.uint8))
+    save(tmp_path / "labels" / "b.nii.gz", np.zeros((20, 24, 17), dtype=np.uint8))
+    assert "labels/b.nii.gz has (20, 24, 17) voxels" in open_(tmp_path).bad["images/b"]
+    save(tmp_path / "labels" / "b.nii.gz", (image() > 300).astype(np.uint8), mm=(1.0, 1.5, 2.5))
+    assert "lies elsewhere" in open_(tmp_path).bad["images/b"]
+
+
+def test_paths_that_hold_nothing_are_named(tmp_path):
+    for path, reason in (("missing", "does not exist"), ("", "has no volumes")):
+        with pytest.raises(UsageError, match=reason):
+            open_(tmp_path / path)
+    (tmp_path / "notes.txt").write_text("no volume")
+    with pytest.raises(UsageError, match="no volume data"):
+        open_(tmp_path / "notes.txt")
+
+
+# ------------------------------------------------------------------------------------------------- patients
+
+
+def test_a_patient_is_never_on_both_sides(tmp_path):
+    for patient in range(10):
+        for visit in range(3):
+            save(tmp_path / f"sub-{patient:02d}" / f"ses-{visit}.nii.gz", image(patient, (8, 8, 8)))
+    data = open_(tmp_path)
+    assert len(set(data.patients)) == 10
+    held = {p for p, side in zip(data.patients, data.test.tolist()) if side}
+    kept = {p for p, side in zip(data.patients, data.test.tolist()) if not side}
+    assert held
+    assert not held & kept
+    assert torch.equal(data.test, open_(tmp_path).test)
+
+
+def test_a_split_that_tears_a_patient_apart_is_refused():
+    with pytest.raises(UsageError, match="patient p has volumes on both sides"):
+        patient_split([True, False, None], ["p", "p", "q"])
+    assert patient_split([None, None], ["p", "q"]) is None

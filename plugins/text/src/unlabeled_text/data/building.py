@@ -1,0 +1,184 @@
+"""From records to a store: tokenize, drop what is too short or has been seen, split or cut what is too long.
+
+# N samples, P pairs
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlabeled.data.files import check_bad
+from unlabeled.errors import UsageError
+from unlabeled_text.batch import TextSpec
+from unlabeled_text.data.reading import Columns, Record, Unit
+from unlabeled_text.data.store import META, Store, Writer, cache_home, open_store, texts_hash
+from unlabeled_text.ops.tokenizing import spec_of
+
+CHUNK = 1024  # texts that are tokenized together
+SAMPLE = 200_000  # texts that a tokenizer is trained on, and that are held in memory until it is
+CACHED = 8 << 20  # bytes of text from which on token ids are kept on disk
+VERSION = "1"  # of the store
+NONE = "none"
+Source = Callable[[Callable[[str, str], None]], Iterator[Record]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done with records; see the settings of ``data.Texts``."""
+
+    dedup: bool = True
+    least: int = 1
+    split: bool = False
+    columns: Columns = field(default_factory=Columns)
+    unit: Unit = "line"
+    max_bad: float = 0.0
+
+
+class _Samples:
+    """What is gathered of samples as they are written."""
+
+    def __init__(self, spec: TextSpec, options: Options) -> None:
+        self.spec, self.options = spec, options
+        self.writer = Writer(spec.vocabulary)
+        self.labels: list[str | None] = []
+        self.test: list[bool] = []
+        self.documents: list[int] = []
+        self.pairs: list[tuple[int, int]] = []
+        self.scores: list[float] = []
+        self.pair_labels: list[str | None] = []
+        self.pair_test: list[bool] = []
+        self.counts = {"duplicates": 0, "short": 0, "cut": 0}
+        self._seen: dict[bytes, int] = {}
+        self._document: dict[str, int] = {}
+
+    def add(self, records: list[Record]) -> None:
+        """Tokenize a chunk of records and take their texts."""
+        encoded = iter(self.spec.codec.encode([text for record in records for text in record.texts]))
+        for record in records:
+            pair = len(record.texts) > 1
+            found = [self._text(text, next(encoded), record, pair) for text in record.texts]
+            if pair and found[0] is not None and found[1] is not None:
+                self.pairs.append((found[0], found[1]))
+                self.scores.append(float("nan") if record.score is None else record.score)
+                self.pair_labels.append(record.label)
+                self.pair_test.append(record.test)
+
+    def _text(self, text: str, encoded: tuple[np.ndarray, np.ndarray], record: Record, pair: bool) -> int | None:
+        """The number of the sample that the text is, new or seen before; None where it is too short."""
+        tokens, starts = encoded
+        if len(tokens) < self.options.least:
+            self.counts["short"] += 1
+            return None
+        key = blake2b(" ".join(text.split()).encode("utf-8", errors="replace"), digest_size=16).digest()
+        before = self._seen.get(key)
+        if before is not None and (pair or self.options.dedup):
+            self.counts["duplicates"] += not pair
+            self.test[before] |= record.test
+            return before
+        room = self.spec.length - len(self.spec.prefix) - len(self.spec.suffix)
+        stop = len(tokens) if self.options.split and not pair else min(len(tokens), room)
+        self.counts["cut"] += stop < len(tokens)
+        first = len(self.writer)
+        self._seen.setdefault(key, first)
+        for begin in range(0, stop, room):
+            end = min(begin + room, stop)
+            if begin and end - begin < self.options.least:
+                break
+            self.writer.add(tokens[begin:end], starts[begin:end])
+            self.labels.append(None if pair else record.label)
+            self.test.append(record.test)
+            self.documents.append(self._document.setdefault(record.document, len(self._document)))
+        return first
+
+    def finish(self, bad: list[tuple[str, str]], folder: Path | None) -> Store:
+        """The store of all samples."""
+        arrays: dict[str, np.ndarray] = {"documents": np.array(self.documents, dtype=np.int64)}
+        meta: dict[str, Any] = {**self.counts, "bad": bad, "spec": asdict(self.spec)}
+        if any(self.test) and not all(self.test):
+            arrays["test"] = np.array(self.test)
+        _name(arrays, meta, "labels", "classes", self.labels)
+        if self.pairs:
+            arrays["pairs"] = np.array(self.pairs, dtype=np.int64)
+            arrays["pair_test"] = np.array(self.pair_test)
+            if not any(np.isnan(self.scores)):
+                arrays["scores"] = np.array(self.scores, dtype=np.float32)
+            _name(arrays, meta, "pair_labels", "pair_classes", self.pair_labels)
+        return self.writer.finish(arrays, meta, folder)
+
+
+def _name(arrays: dict[str, np.ndarray], meta: dict[str, Any], key: str, names: str, found: list[str | None]) -> None:
+    """Class numbers and names, where there are classes; -1 = none. Names that are whole numbers are sorted as such."""
+    classes = sorted({c for c in found if c is not None}, key=lambda c: (0, int(c), c) if c.isdigit() else (1, 0, c))
+    if len(classes) > 1:
+        number = {name: n for n, name in enumerate(classes)}
+        arrays[key] = np.array([-1 if c is None else number[c] for c in found], dtype=np.int64)
+        meta[names] = classes
+
+
+def build(
+    records: Iterator[Record], spec: TextSpec, options: Options, bad: list[tuple[str, str]], folder: Path | None = None
+) -> Store:
+    """Tokenize all records into a store; in memory, or in ``folder``."""
+    samples = _Samples(spec, options)
+    while chunk := list(itertools.islice(records, CHUNK)):
+        samples.add(chunk)
+    return samples.finish(bad, folder)
+
+
+def build_cached(
+    source: Source,
+    name: str,
+    files: list[Path],
+    tokenizer: str,
+    vocabulary: int,
+    length: int,
+    options: Options,
+    cache: str,
+) -> tuple[Store, TextSpec]:
+    """The store and spec of a source of records; taken from the cache where the same has been built before."""
+    if options.least < 1:
+        raise ValueError(f"least is {options.least}; it must be at least 1")
+    folder = None
+    if cache != NONE and sum(f.stat().st_size for f in files) >= CACHED:
+        folder = cache_home(cache) / _key(files, tokenizer, vocabulary, length, options)
+    if folder is not None and (folder / META).is_file():
+        store = open_store(folder)
+        _check(name, len(store), store.meta["bad"], options.max_bad)
+        return store, _spec(store.meta["spec"])
+    bad: list[tuple[str, str]] = []
+    records = source(lambda where, why: bad.append((where, why)))
+    first = list(itertools.islice(records, SAMPLE))
+    if not first:
+        _check(name, 0, bad, options.max_bad)
+    spec = spec_of(tokenizer, length, vocabulary, (text for record in first for text in record.texts))
+    store = build(itertools.chain(first, records), spec, options, bad, folder)
+    _check(name, len(store), bad, options.max_bad)
+    return store, spec
+
+
+def _spec(values: dict[str, Any]) -> TextSpec:
+    return TextSpec(**{f.name: values[f.name] for f in fields(TextSpec)})
+
+
+def _key(files: list[Path], tokenizer: str, vocabulary: int, length: int, options: Options) -> str:
+    """What a store was made of: files by place, size and time, and every setting."""
+    path = Path(tokenizer) if len(tokenizer) < 1024 else None
+    if path is not None and path.is_dir():
+        path = path / "tokenizer.json"
+    content = path.read_text(encoding="utf-8") if path is not None and path.is_file() else tokenizer
+    stats = [f"{f.resolve()} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
+    return texts_hash([VERSION, content, f"{vocabulary} {length} {options}", *stats])
+
+
+def _check(name: str, good: int, bad: list[tuple[str, str]], max_bad: float) -> None:
+    """``UsageError`` where there is nothing, or too much that cannot be read."""
+    if not good and not bad:
+        raise UsageError(f"{name}: no texts")
+    check_bad(name, dict(bad), good + len(bad), max_bad, "records")

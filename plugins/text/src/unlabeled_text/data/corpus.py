@@ -1,0 +1,113 @@
+"""Data sets of text: the generated default, files of a user, tables, and Hugging Face data sets.
+
+A sample is one text. Texts are tokenized once, into memory-mapped arrays; a batch is a few slices of them.
+
+    # N samples, B of a batch, T packed tokens, P pairs, E links
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled.errors import UsageError
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.data import partners
+from unlabeled_text.data.batching import arrange
+from unlabeled_text.data.reading import links_of
+from unlabeled_text.data.store import Store
+
+Batching = Literal["packed", "bucketed", "random"]
+
+
+class Corpus:
+    """What every data set here is: a store of token ids, and what is known of the texts.
+
+    ``pairs[P, 2]`` are ids of samples, with ``scores[P]`` in similarity or ``pair_labels[P]``; ``documents[N]`` says
+    what a text is a part of; ``links[E, 2]`` lead from a text to its neighbors. Each is None where the data has none.
+    """
+
+    def __init__(self, store: Store, spec: TextSpec, name: str, batching: Batching) -> None:
+        self.store, self.spec, self.name, self.batching = store, spec, name, batching
+        arrays, meta = store.arrays, store.meta
+        self.classes: tuple[str, ...] = tuple(meta.get("classes", ()))
+        self.pair_classes: tuple[str, ...] = tuple(meta.get("pair_classes", ()))
+
+        def tensor(key: str) -> Tensor | None:
+            return torch.from_numpy(arrays[key]) if key in arrays else None
+
+        self.labels, self.test = tensor("labels"), tensor("test")
+        self.documents, self.pairs, self.scores = tensor("documents"), tensor("pairs"), tensor("scores")
+        self.pair_labels, self.pair_test = tensor("pair_labels"), tensor("pair_test")
+        self.links: Tensor | None = tensor("links")
+        self._partners: dict[str, Tensor] = {}
+        self._prefix = np.array(spec.prefix, dtype=store.tokens.dtype)
+        self._suffix = np.array(spec.suffix, dtype=store.tokens.dtype)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitems__(self, indices: Sequence[int]) -> TextBatch:
+        ids = torch.as_tensor(indices, dtype=torch.int64)
+        texts: dict[str, Any] = {name: self._batch(table[ids].flatten()) for name, table in self._partners.items()}
+        return replace(self._batch(ids), **texts) if texts else self._batch(ids)
+
+    def _batch(self, ids: Tensor) -> TextBatch:
+        tokens, starts, lengths = self.store.take(ids.numpy(), self.spec.length, self._prefix, self._suffix)
+        return TextBatch(ids, torch.from_numpy(tokens.astype(np.int64)), lengths, torch.from_numpy(starts))
+
+    @property
+    def lengths(self) -> Tensor:
+        """``int64[N]``: tokens of each sample, specials included."""
+        frame = len(self.spec.prefix) + len(self.spec.suffix)
+        return torch.from_numpy(np.diff(self.store.offsets)).clamp(max=self.spec.length - frame) + frame
+
+    def arrange(self, ids: Tensor, size: int) -> Tensor:
+        """Called by core with an epoch's order: the same ids, of which each run of ``size`` is a batch."""
+        if self.batching == "random":
+            return ids
+        return arrange(ids, self.lengths[ids], size, alike=self.batching == "bucketed")
+
+    def bring(self, asks: Sequence[str]) -> None:
+        """Called by core with what views ask for: batches then carry near, far and hard texts of each."""
+        for name in asks:
+            self._partners[name.partition("@")[0]] = partners.table(name, len(self), self.documents, self.links)
+
+    def texts(self, ids: Sequence[int] | Tensor) -> list[str]:
+        """The samples as text, as their tokens say it."""
+        offsets = self.store.offsets
+        return [self.spec.text(self.store.tokens[offsets[i] : offsets[i + 1]].tolist()) for i in map(int, ids)]
+
+    def describe(self) -> str:
+        """One line: how many texts and tokens, and what is known of them."""
+        meta = self.store.meta
+        about = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
+        about += [f"{len(self.classes)} classes"] if self.classes else []
+        about += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
+        about += [f"{int(self.test.sum()):,} held out"] if self.test is not None else []
+        about += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
+                  ("short", "too short"), ("cut", "cut to length")) if meta.get(key)]  # fmt: skip
+        bad = len(meta.get("bad", ()))
+        about += [f"{bad:,} unreadable skipped"] if bad else []
+        return f"{self.name}: {', '.join(about)}"
+
+
+def _with_links(store: Store, path: Path) -> Store:
+    """The store with the links of a file; ``UsageError`` for a number that is no text's."""
+    found = []
+    for number, (first, second) in enumerate(links_of(path), 1):
+        if not (first.isdigit() and second.isdigit() and max(int(first), int(second)) < len(store)):
+            raise UsageError(
+                f"{path}:{number} links {first!r} to {second!r}; texts have numbers from 0 to {len(store) - 1}"
+            )
+        found.append((int(first), int(second)))
+    if not found:
+        raise UsageError(f"{path} has no links")
+    arrays = {**store.arrays, "links": np.array(found, dtype=np.int64)}
+    return Store(store.tokens, store.starts, store.offsets, arrays, store.meta)

@@ -1,0 +1,182 @@
+"""Data sets that probes need and pre-training does not: questions with choices, and words with tags.
+
+``choices``: CaseHOLD's form, https://arxiv.org/abs/2104.08671: a .csv or .jsonl file with a context (``context`` or
+``citing_prompt``), the choices (``choices``, or ``holding_0`` to ``holding_4``) and the number of the right one
+(``label`` or ``answer``). A sample is one choice and its context, the choice first, so that a cut takes the end of the
+context. ``tagged``: CoNLL's form, a word and its tag a line, an empty line after each sentence; or .jsonl with
+``words`` and ``tags``. In folders, files called test, dev or valid beside one called train are held out.
+
+    # N samples, Q questions, K choices, W words
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled.errors import UsageError
+from unlabeled_text.data.corpus import Corpus
+from unlabeled_text.data.reading import files_of, held_out
+from unlabeled_text.data.store import Writer
+from unlabeled_text.ops.tokenizing import spec_of
+
+CONTEXT, ANSWER = ("context", "citing_prompt", "question", "prompt"), ("label", "answer")
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a file in UTF-8; ``UsageError`` names the byte that is none."""
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: byte {error.start} is not valid UTF-8 ({error.reason})") from error
+
+
+def rows_of(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and content of each row of a .csv, .tsv or .jsonl file."""
+    lines = lines_of(file)
+    if file.suffix in (".csv", ".tsv"):
+        yield from enumerate(csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ","), 2)
+        return
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UsageError(f"{file}:{number} is not valid JSON: {error.msg}") from error
+            if not isinstance(found, dict):
+                raise UsageError(f"{file}:{number} holds {type(found).__name__}; it must be a mapping")
+            yield number, found
+
+
+def question_of(row: dict[str, Any], where: str) -> tuple[str, list[str], int]:
+    """Context, choices and the number of the right one."""
+    context = next((row[name] for name in CONTEXT if row.get(name)), None)
+    answer = next((row[name] for name in ANSWER if row.get(name) not in (None, "")), None)
+    choices = row.get("choices")
+    if not isinstance(choices, list):
+        numbered = [name for name in row if name and name.startswith("holding_") and name[8:].isdigit()]
+        choices = [row[name] for name in sorted(numbered, key=lambda name: int(name[8:]))]
+    if context is None or answer is None or len(choices) < 2:
+        raise UsageError(
+            f"{where} has columns {', '.join(map(str, row))}; it needs a context ({', '.join(CONTEXT)}), choices or "
+            f"holding_0, holding_1, ..., and {' or '.join(ANSWER)}"
+        )
+    try:
+        number = int(float(answer))
+    except ValueError:
+        number = -1
+    if not 0 <= number < len(choices):
+        raise UsageError(f"{where}: {answer!r} is the number of none of {len(choices)} choices")
+    return str(context), [str(choice) for choice in choices], number
+
+
+class Choices(Corpus):
+    """Questions with choices, a sample a choice.
+
+    Args:
+        tokenizer: wordpiece, bpe or unigram, trained on the data; bytes; or a tokenizer.json or its folder.
+        vocabulary: most token ids of a tokenizer that is trained.
+        length: most tokens of a sample, specials included.
+    """
+
+    def __init__(self, path: str, *, tokenizer: str = "wordpiece", vocabulary: int = 8192, length: int = 128) -> None:
+        files = files_of(Path(path))
+        test = held_out(files)
+        texts: list[str] = []
+        answers, held, width = [], [], 0
+        for file in files:
+            for number, row in rows_of(file):
+                context, choices, answer = question_of(row, f"{file}:{number}")
+                width = width or len(choices)
+                if len(choices) != width:
+                    raise UsageError(f"{file}:{number} has {len(choices)} choices, and others have {width}")
+                texts += [f"{choice} {context}" for choice in choices]
+                answers.append(answer)
+                held.append(file in test)
+        if not answers:
+            raise UsageError(f"{path}: no questions")
+        spec = spec_of(tokenizer, length, vocabulary, texts)
+        writer = Writer(spec.vocabulary)
+        for tokens, starts in spec.codec.encode(texts):
+            writer.add(tokens, starts)
+        super().__init__(writer.finish({}, {}), spec, path, "bucketed")
+        self.choices: Tensor = torch.arange(len(texts)).reshape(-1, width)
+        self.answers, self.choice_test = torch.tensor(answers), torch.tensor(held)
+        self.test = self.choice_test.repeat_interleave(width) if bool(self.choice_test.any()) else None
+
+
+# ---------------------------------------------------------------------------------------------- words with tags
+
+
+def sentences_of(file: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Words and tags of each sentence."""
+    if file.suffix == ".jsonl":
+        for number, row in rows_of(file):
+            words, tags = row.get("words", row.get("tokens")), row.get("tags")
+            if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
+                raise UsageError(f"{file}:{number} needs lists of words and of tags, of the same length")
+            yield [str(word) for word in words], [str(tag) for tag in tags]
+        return
+    words, tags = [], []
+    for number, line in enumerate([*lines_of(file), ""], 1):
+        parts = line.split()
+        if not parts:
+            if words:
+                yield words, tags
+            words, tags = [], []
+        elif len(parts) < 2:
+            raise UsageError(f"{file}:{number} reads {line!r}; it needs a word and its tag")
+        elif parts[0] != "-DOCSTART-":
+            words, tags = [*words, parts[0]], [*tags, parts[-1]]
+
+
+class Tagged(Corpus):
+    """Sentences whose words have tags: parts of speech, entities.
+
+    Args:
+        tokenizer: wordpiece, bpe or unigram, trained on the data; bytes; or a tokenizer.json or its folder.
+        vocabulary: most token ids of a tokenizer that is trained.
+        length: most tokens of a sample, specials included.
+        batches: packed = batches of like totals of tokens; bucketed = samples of like lengths; random = neither.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        tokenizer: str = "wordpiece",
+        vocabulary: int = 8192,
+        length: int = 128,
+        batches: Literal["packed", "bucketed", "random"] = "packed",
+    ) -> None:
+        files = files_of(Path(path))
+        test = held_out(files)
+        found = [(words, tags, file in test) for file in files for words, tags in sentences_of(file)]
+        if not found:
+            raise UsageError(f"{path}: no sentences")
+        spec = spec_of(tokenizer, length, vocabulary, (" ".join(words) for words, _, _ in found))
+        writer = Writer(spec.vocabulary)
+        for words, _, _ in found:
+            writer.add(*_encoded(spec, words))
+        super().__init__(writer.finish({}, {}), spec, path, batches)
+        self.tag_classes = tuple(sorted({tag for _, tags, _ in found for tag in tags}))
+        number = {tag: i for i, tag in enumerate(self.tag_classes)}
+        self.tags = [np.array([number[tag] for tag in tags]) for _, tags, _ in found]
+        held = torch.tensor([each for _, _, each in found])
+        self.test = held if bool(held.any()) else None
+
+
+def _encoded(spec: Any, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of a sentence, and where each of its own words starts, whatever the tokenizer splits at."""
+    # a space before all but the first, since byte-level tokens hold it
+    parts = spec.codec.encode([word if n == 0 else f" {word}" for n, word in enumerate(words)])
+    tokens = [part if len(part) else np.array([spec.unknown or 0], part.dtype) for part, _ in parts]
+    first = [np.arange(len(part)) == 0 for part in tokens]
+    return np.concatenate(tokens), np.concatenate(first)

@@ -1,0 +1,64 @@
+"""A user's texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from unlabeled_text.data.building import Options, build_cached
+from unlabeled_text.data.corpus import Corpus, _with_links
+from unlabeled_text.data.reading import Columns, files_of, read
+
+
+class Texts(Corpus):
+    """Text files of a user: .txt, .jsonl, .csv, .tsv, .parquet, or a folder of them.
+
+    Args:
+        tokenizer: wordpiece, bpe or unigram, trained on the data; bytes; or a tokenizer.json or its folder.
+        vocabulary: most token ids of a tokenizer that is trained.
+        length: most tokens of a sample, specials included.
+        sample: of .txt files: a line, a paragraph (ends at an empty line), or the whole document.
+        overflow: longer texts are cut to length, or split into several samples.
+        least: fewest tokens of a sample, without specials; shorter ones are left out.
+        dedup: leave out texts that have been seen before, but for spaces.
+        column: the column of the text in tables, or two with a plus between for pairs; empty = by its usual name.
+        label: the column of the label; empty = by its usual name.
+        links: a file of two columns: numbers of texts, from 0, and of their neighbors (citations).
+        batches: packed = batches of like totals of tokens; bucketed = samples of like lengths; random = neither.
+        cache: folder for the token ids of large data; empty = $UNLABELED_CACHE or ~/.cache/unlabeled; none = memory.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        max_bad: float,
+        *,
+        tokenizer: str = "wordpiece",
+        vocabulary: int = 8192,
+        length: int = 128,
+        sample: Literal["line", "paragraph", "document"] = "line",
+        overflow: Literal["cut", "split"] = "cut",
+        least: int = 1,
+        dedup: bool = True,
+        column: str = "",
+        label: str = "",
+        links: str = "",
+        batches: Literal["packed", "bucketed", "random"] = "packed",
+        cache: str = "",
+    ) -> None:
+        files = files_of(Path(path))
+        options = Options(
+            dedup=dedup and not links,
+            least=least,
+            split=overflow == "split",
+            columns=Columns(column, label),
+            unit=sample,
+            max_bad=max_bad,
+        )
+        store, spec = build_cached(
+            lambda bad: read(Path(path), sample, options.columns, bad), path, files, tokenizer, vocabulary, length,
+            options, cache,
+        )  # fmt: skip
+        if links:
+            store = _with_links(store, Path(links))
+        super().__init__(store, spec, path, batches)

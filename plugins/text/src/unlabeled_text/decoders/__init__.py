@@ -1,0 +1,1 @@
+"""Small transformers that objectives bring along."""

@@ -1,0 +1,304 @@
+"""From text to token ids and back: a tokenizer trained on the data, any ``tokenizer.json``, or plain bytes.
+
+Byte-pair encoding (https://arxiv.org/abs/1508.07909), WordPiece (https://arxiv.org/abs/1609.08144) and Unigram
+(https://arxiv.org/abs/1804.10959) are those of the `tokenizers` library. Bytes follow ByT5
+(https://arxiv.org/abs/2105.13626): 0 pad, 1 end, 2 unknown, then byte b at b + 3, then extra ids.
+
+    # T tokens of one text
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from unlabeled.errors import UsageError
+from unlabeled_text.batch import TextSpec
+from unlabeled_text.data.store import cache_home, texts_hash
+
+Kind = Literal["bpe", "wordpiece", "unigram"]
+BYTES = "bytes"
+NAMES = {
+    "pad": ("[PAD]", "<pad>", "<|padding|>", "[pad]"),
+    "mask": ("[MASK]", "<mask>", "[mask]"),
+    "unknown": ("[UNK]", "<unk>", "[unk]"),
+}
+ENDS = ("</s>", "<|endoftext|>", "<eos>", "[EOS]")
+MODES = ("[NLU]", "[S2S]", "[NLG]")  # UL2's R, S and X
+ALPHABET = 512  # most characters of a WordPiece vocabulary
+EXTRA = 32  # sentinels of a tokenizer that is trained here
+BYTE_SHIFT, BYTE_EXTRA, BYTE_TOTAL = 3, 259, 384
+_PIECE = 1 << 16  # characters that are tokenized at a time: time grows faster than length
+
+
+class Codec(Protocol):
+    """Texts to ids, without specials, and where words begin; ids to text."""
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def vocabulary(self) -> Sequence[str]: ...
+
+
+class Bytes:
+    """UTF-8 bytes as tokens. A word is a run of letters and digits with the space before it; others stand alone."""
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [self._one(text) for text in texts]
+
+    def _one(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        raw = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        return raw.astype(np.int64) + BYTE_SHIFT, byte_words(raw)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i - BYTE_SHIFT for i in ids if BYTE_SHIFT <= i < BYTE_EXTRA).decode("utf-8", errors="replace")
+
+    def vocabulary(self) -> list[str]:
+        plain = [chr(b) if 32 <= b < 127 else f"<0x{b:02X}>" for b in range(256)]
+        return ["<pad>", "</s>", "<unk>", *plain, *(f"<extra_id_{i}>" for i in range(BYTE_TOTAL - BYTE_EXTRA))]
+
+
+def byte_words(raw_T: np.ndarray) -> np.ndarray:
+    """``bool[T]``, True = the byte begins a word."""
+    if not len(raw_T):
+        return np.zeros(0, dtype=bool)
+    letter = (raw_T >= 128) | ((raw_T | 32) >= 97) & ((raw_T | 32) <= 122) | (raw_T >= 48) & (raw_T <= 57)
+    space = (raw_T == 32) | (raw_T >= 9) & (raw_T <= 13)
+    joins = letter[1:] & letter[:-1] | space[:-1]
+    return np.concatenate(([True], ~joins))
+
+
+class Json:
+    """A ``tokenizer.json`` of the `tokenizers` library; a word is what its pre-tokenizer makes of the text."""
+
+    def __init__(self, text: str) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self.tokenizer = Tokenizer.from_str(text)
+        except Exception as error:
+            raise UsageError(f"no tokenizer.json that the tokenizers library reads: {error}") from error
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        pieces = [list(_pieces(text)) for text in texts]
+        found = iter(self.tokenizer.encode_batch([p for each in pieces for p in each], add_special_tokens=False))
+        return [_join([_arrays(next(found)) for _ in each]) for each in pieces]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def vocabulary(self) -> list[str]:
+        size = self.tokenizer.get_vocab_size()
+        return [self.tokenizer.id_to_token(i) or "" for i in range(size)]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in parts that end before a space, so that a line of 10 MB takes linear time."""
+    start = 0
+    while len(text) - start > _PIECE:
+        cut = text.rfind(" ", start + _PIECE // 2, start + _PIECE)
+        stop = start + _PIECE if cut < 0 else cut
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
+
+
+def _arrays(encoding: Any) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.array(encoding.ids, dtype=np.int64)
+    words = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
+    return ids, np.concatenate(([True], words[1:] != words[:-1])) if len(ids) else np.zeros(0, dtype=bool)
+
+
+def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        parts[0] if len(parts) == 1 else (np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+    )
+
+
+# ---------------------------------------------------------------------------------------------- spec
+
+
+def pack_json(text: str) -> str:
+    """A tokenizer.json as printable text, about a quarter as long."""
+    return base64.b85encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+
+
+def unpack_json(packed: str) -> str:
+    """What :func:`pack_json` was given."""
+    try:
+        return zlib.decompress(base64.b85decode(packed)).decode("utf-8")
+    except (ValueError, zlib.error) as error:
+        raise UsageError(f"the tokenizer in the spec is damaged: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def codec_of(packed: str) -> Codec:
+    """The live tokenizer of ``TextSpec.tokenizer``."""
+    return Bytes() if packed == BYTES else Json(unpack_json(packed))
+
+
+def byte_spec(length: int) -> TextSpec:
+    """The spec of plain bytes, with ByT5's ids."""
+    extra = range(BYTE_EXTRA, BYTE_TOTAL)
+    return TextSpec(
+        BYTE_TOTAL, length, (), (1,), 0, extra[103], 2, tuple(extra[:100]), tuple(extra[100:103]), tokenizer=BYTES
+    )
+
+
+def json_spec(text: str, length: int) -> TextSpec:
+    """The spec of a tokenizer.json: its specials are found by their usual names, its frame by encoding a letter."""
+    packed = pack_json(text)
+    codec = codec_of(packed)
+    assert isinstance(codec, Json)
+    tokenizer = codec.tokenizer
+    single = {kind: next((i for n in names if (i := tokenizer.token_to_id(n)) is not None), None)
+              for kind, names in NAMES.items()}  # fmt: skip
+    prefix, suffix = _frame(tokenizer)
+    if not prefix and not suffix:
+        suffix = tuple(i for name in ENDS if (i := tokenizer.token_to_id(name)) is not None)[:1]
+    extra = [(int(m[1]), i) for token, i in tokenizer.get_vocab().items()
+             if (m := re.fullmatch(r"<extra_id_(\d+)>", token))]  # fmt: skip
+    modes = tuple(i for name in MODES if (i := tokenizer.token_to_id(name)) is not None)
+    size = max(tokenizer.get_vocab().values()) + 1
+    return TextSpec(
+        size, length, prefix, suffix, single["pad"], single["mask"], single["unknown"],
+        tuple(i for _, i in sorted(extra)), modes if len(modes) == len(MODES) else (), tokenizer=packed,
+    )  # fmt: skip
+
+
+def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the tokenizer's own template puts before and after a text."""
+    found = tokenizer.encode("a", add_special_tokens=True)
+    special = found.special_tokens_mask
+    plain = [n for n, flag in enumerate(special) if not flag]
+    if not plain:
+        return (), ()
+    return tuple(found.ids[: plain[0]]), tuple(found.ids[plain[-1] + 1 :])
+
+
+def spec_of(tokenizer: str, length: int, vocabulary: int, texts: Iterable[str]) -> TextSpec:
+    """The spec of a data setting: ``bytes``, a kind to train on ``texts``, a tokenizer.json, its folder, or packed."""
+    if tokenizer == BYTES:
+        return byte_spec(length)
+    if tokenizer in ("bpe", "wordpiece", "unigram"):
+        return json_spec(trained(tokenizer, list(texts), vocabulary), length)  # type: ignore[arg-type]
+    path = Path(tokenizer) if len(tokenizer) < 1024 else None
+    if path is not None and (path.exists() or path.suffix == ".json"):
+        return json_spec(_read(path / "tokenizer.json" if path.is_dir() else path), length)
+    if len(tokenizer) < 1024:
+        raise UsageError(
+            f"tokenizer {tokenizer!r} is neither bpe, wordpiece, unigram (trained on the data), bytes, nor a "
+            "tokenizer.json or a folder that has one"
+        )
+    return json_spec(unpack_json(tokenizer), length)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a tokenizer.json: {error}") from error
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def trained(kind: Kind, texts: Sequence[str], vocabulary: int) -> str:
+    """:func:`train`; a Unigram is kept in the cache, and taken from there.
+
+    The library's Unigram differs a little from process to process, and all ranks must have the same.
+    """
+    if kind != "unigram":
+        return train(kind, texts, vocabulary)
+    file = cache_home("") / "unigram" / f"{texts_hash([str(vocabulary), *texts])}.json"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", suffix=".tmp") as temporary:
+            temporary.write(train(kind, texts, vocabulary))
+            temporary.flush()
+            with contextlib.suppress(FileExistsError):  # another rank was first, and its own is what all read
+                os.link(temporary.name, file)
+    return file.read_text(encoding="utf-8")
+
+
+def train(kind: Kind, texts: Iterable[str], vocabulary: int) -> str:
+    """Train a tokenizer on ``texts``; its tokenizer.json. At most ``vocabulary`` ids, specials included."""
+    from tokenizers import Tokenizer, models, processors
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<extra_id_{i}>" for i in range(EXTRA)), *MODES]
+    if vocabulary < len(special) + 64:
+        raise ValueError(f"vocabulary is {vocabulary}; a trained tokenizer needs at least {len(special) + 64} ids")
+    model = {"bpe": models.BPE(), "wordpiece": models.WordPiece(unk_token="[UNK]"), "unigram": models.Unigram()}[kind]
+    tokenizer = Tokenizer(model)
+    _dress(tokenizer, kind)
+    texts = [t for t in texts if t.strip()]
+    extra = _continuations(tokenizer, texts) if kind == "wordpiece" else []
+    tokenizer.train_from_iterator(texts, _trainer(kind, vocabulary, special + extra))
+    if extra:
+        tokenizer = Tokenizer.from_str(_as_ordinary(tokenizer.to_str(), len(special)))
+    ids = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ids
+    )
+    return str(tokenizer.to_str())
+
+
+def _continuations(tokenizer: Any, texts: Sequence[str]) -> list[str]:
+    """``##c`` for each character, sorted, so that they are numbered before training.
+
+    Left to itself the library numbers them in the order of a hash table, which differs from process to process, and
+    equal counts are decided by numbers.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    common = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:ALPHABET] if not c.isspace()]
+    return [f"##{c}" for c in sorted(common)]
+
+
+def _as_ordinary(text: str, special: int) -> str:
+    """The tokenizer.json with only its first ``special`` added tokens kept as such."""
+    content = json.loads(text)
+    content["added_tokens"] = content["added_tokens"][:special]
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _dress(tokenizer: Any, kind: Kind) -> None:
+    """Normalizer, pre-tokenizer and decoder of a kind; WordPiece lowers case, as BERT uncased does."""
+    from tokenizers import decoders, normalizers, pre_tokenizers
+
+    if kind == "bpe":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+    elif kind == "wordpiece":
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+    else:
+        tokenizer.normalizer = normalizers.NFKC()
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+
+
+def _trainer(kind: Kind, vocabulary: int, special: list[str]) -> Any:
+    from tokenizers import pre_tokenizers, trainers
+
+    common: dict[str, Any] = {"vocab_size": vocabulary, "special_tokens": special, "show_progress": False}
+    if kind == "bpe":
+        return trainers.BpeTrainer(**common, min_frequency=2, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    if kind == "wordpiece":
+        return trainers.WordPieceTrainer(**common, min_frequency=2, limit_alphabet=ALPHABET)
+    return trainers.UnigramTrainer(**common, unk_token="[UNK]")

@@ -1,0 +1,155 @@
+"""Views of two that change words as such: code-switching by a lexicon, and hyphens taken out.
+
+CSR4mBART, https://arxiv.org/abs/2204.07834: words of the source stand in another language, by a lexicon; the target is
+the text. CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them. Differs:
+without a lexicon each token has another, fixed token for its translation: a made-up language.
+
+    # B samples, T packed tokens, W words, L entries of the lexicon
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import View
+from unlabeled.draw import GOLDEN, Draw, Purpose, mix64
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.ops.edits import body_of, keep
+from unlabeled_text.ops.ragged import owner, ranges, starts_of, sums, within
+from unlabeled_text.views.corruptions import body, view_of
+
+HYPHENS = ("-", "\u2010", "\u2011")
+
+
+def word_hashes(tokens_T: Tensor, lengths_W: Tensor) -> Tensor:
+    """``int64[W]``: a hash of each word's tokens, in their order."""
+    place = within(lengths_W, len(tokens_T))
+    return sums(mix64(tokens_T * 0x10001 + (place + 1) * GOLDEN), lengths_W)
+
+
+class Lexicon:
+    """Words and their translations as tokens, looked up by hash."""
+
+    def __init__(self, path: Path, spec: TextSpec) -> None:
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) > 1]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as a lexicon: {error}") from error
+        if not rows:
+            raise ValueError(f"{path} has no entries; each line is a word, a tab, and its translation")
+        words = spec.codec.encode([row[0].strip() for row in rows])
+        others = spec.codec.encode([row[1].strip() for row in rows])
+        kept = [(torch.from_numpy(a[0]), torch.from_numpy(b[0])) for a, b in zip(words, others, strict=True)
+                if len(a[0]) and len(b[0])]  # fmt: skip
+        hashes = word_hashes(torch.cat([a for a, _ in kept]), torch.tensor([len(a) for a, _ in kept]))
+        self.hashes, order = hashes.sort(stable=True)
+        self.tokens = torch.cat([kept[i][1] for i in order.tolist()])
+        self.lengths = torch.tensor([len(kept[i][1]) for i in order.tolist()])
+
+    def find(self, hashes_W: Tensor, bits_W: Tensor) -> tuple[Tensor, Tensor]:
+        """The entry of each word, one of several by its 32 random bits, and whether there is any."""
+        low = torch.searchsorted(self.hashes, hashes_W)
+        count = torch.searchsorted(self.hashes, hashes_W, right=True) - low
+        return (low + (bits_W * count >> 32)).clamp(max=len(self.hashes) - 1), count > 0
+
+
+class CodeSwitch:
+    """Some words of the source stand in another language; the target is the text.
+
+    Args:
+        lexicon: a file of lines: word, tab, translation; empty = a made-up language.
+        ratio: share of the words that are translated where the lexicon has them, in (0, 1].
+    """
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(self, spec: TextSpec, *, lexicon: str = "", ratio: float = 0.3) -> None:
+        if not 0 < ratio <= 1:
+            raise ValueError(f"ratio is {ratio}; it must be above 0, at most 1")
+        self.spec, self.ratio = spec, ratio
+        self.lexicon = Lexicon(Path(lexicon), spec) if lexicon else None
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        tokens, n = body(batch, self.spec)
+        target = view_of(batch, tokens, n, self.spec, "target")
+        starts = torch.ones_like(tokens, dtype=torch.bool)
+        if batch.starts is not None:
+            starts = batch.starts[body_of(batch, self.spec)]
+        words, each = self._words(starts, n)
+        sample = owner(words, len(each))
+        bits = draw.rows(Purpose.SWAP, sample, within(words, len(each)))
+        chosen = (bits & 0xFFFFFFFF) < int(self.ratio * (1 << 32))
+        if self.lexicon is None:
+            tokens = torch.where(chosen.repeat_interleave(each, output_size=len(tokens)), self._foreign(tokens), tokens)
+        else:
+            tokens, n = self._translated(tokens, each, sample, chosen, (bits >> 32) & 0xFFFFFFFF)
+        return [view_of(batch, tokens, n, self.spec, "source"), target]
+
+    def _words(self, starts_T: Tensor, n_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Words of each sample, and tokens of each word; a text begins a word."""
+        starts_T = starts_T.clone()
+        starts_T[starts_of(n_B)[n_B > 0]] = True
+        first = starts_T.nonzero()[:, 0]
+        return sums(starts_T, n_B), torch.diff(first, append=first.new_tensor([len(starts_T)]))
+
+    def _foreign(self, tokens_T: Tensor) -> Tensor:
+        """A fixed other token for each ordinary one."""
+        ordinary = self.spec.ordinary.to(tokens_T.device)
+        order = torch.argsort(mix64(ordinary), stable=True)
+        table = torch.arange(self.spec.vocabulary, device=tokens_T.device)
+        table[ordinary[order]] = ordinary[order.roll(1)]
+        return table[tokens_T]
+
+    def _translated(
+        self, tokens_T: Tensor, each_W: Tensor, sample_W: Tensor, chosen_W: Tensor, bits_W: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        lexicon = self.lexicon
+        assert lexicon is not None
+        device = tokens_T.device
+        entry, known = lexicon.find(word_hashes(tokens_T, each_W).cpu(), bits_W.cpu())
+        entry, swap = entry.to(device), chosen_W & known.to(device)
+        other = lexicon.lengths.to(device)
+        lengths = torch.where(swap, other[entry], each_W)
+        begin = torch.where(swap, starts_of(other)[entry] + len(tokens_T), starts_of(each_W))
+        pool = torch.cat((tokens_T, lexicon.tokens.to(device)))
+        out = pool[ranges(begin, lengths, int(lengths.sum()))]
+        count = int(sample_W.max()) + 1 if len(sample_W) else 0
+        return out, torch.zeros(count, dtype=torch.int64, device=device).index_add_(0, sample_W, lengths)
+
+
+class Hyphens:
+    """Hyphens between letters are taken out of the source; the target has them.
+
+    Args:
+        ratio: share of the hyphens that are taken out, in (0, 1].
+    """
+
+    roles = ("source", "target")
+    params = ()
+
+    def __init__(self, spec: TextSpec, *, ratio: float = 1.0) -> None:
+        if not 0 < ratio <= 1:
+            raise ValueError(f"ratio is {ratio}; it must be above 0, at most 1")
+        self.spec, self.ratio = spec, ratio
+        words = [word.strip("Ġ▁#") for word in spec.words_of_vocabulary()]
+        self.hyphen = torch.tensor([word in HYPHENS for word in words])
+        self.letter = torch.tensor([word[-1:].isalnum() for word in words]) & spec.plain[: len(words)]
+
+    def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        tokens, device = batch.tokens, batch.tokens.device
+        letter = self.letter.to(device)[tokens]
+        # a special is no letter, so a neighbor is of the same text wherever a text has a frame
+        inside = torch.zeros_like(letter)
+        inside[1:-1] = letter[:-2] & letter[2:]
+        sample, place = owner(batch.counts, len(tokens)), within(batch.counts, len(tokens))
+        last = batch.counts[sample] - 1
+        out = self.hyphen.to(device)[tokens] & inside & (place > 0) & (place < last)
+        out &= (draw.rows(Purpose.NOISE, sample, place) & 0xFFFFFFFF) < int(self.ratio * (1 << 32))
+        target = view_of(batch, *body(batch, self.spec), self.spec, "target")
+        return [View(keep(batch, ~out), "source"), target]

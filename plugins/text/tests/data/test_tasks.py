@@ -1,0 +1,82 @@
+"""Questions with choices and words with tags, as files give them."""
+
+import json
+
+import pytest
+import torch
+
+from unlabeled.errors import UsageError
+from unlabeled_text.data.tasks import Choices, Tagged
+
+HEAD = "citing_prompt,holding_0,holding_1,holding_2,label\n"
+
+
+def write(folder, name, text):
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_choices_in_casehold_form(tmp_path):
+    write(tmp_path, "train.csv", HEAD + "the court held,one two,three,four,1\nthe jury said,five,six,seven,2\n")
+    write(tmp_path, "test.csv", HEAD + "the clerk wrote,eight,nine,ten,0.0\n")
+    data = Choices(str(tmp_path), tokenizer="bytes")
+    assert data.choices.shape == (3, 3)
+    order = sorted(range(3), key=lambda q: data.texts(data.choices[q])[0])
+    first = data.texts(data.choices[order[0]])
+    assert first == ["eight the clerk wrote", "nine the clerk wrote", "ten the clerk wrote"]
+    held = data.choice_test
+    assert data.answers[held].tolist() == [0]
+    assert sorted(data.answers[~held].tolist()) == [1, 2]
+    assert torch.equal(data.test, held.repeat_interleave(3))
+
+
+def test_choices_in_json_lines(tmp_path):
+    rows = [{"context": "why", "choices": ["a", "b"], "answer": 1}]
+    file = write(tmp_path, "q.jsonl", "\n".join(map(json.dumps, rows)))
+    data = Choices(str(file), tokenizer="bytes")
+    assert data.texts(data.choices[0]) == ["a why", "b why"]
+    assert data.test is None
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (HEAD + "x,a,b,c,3\n", "3' is the number of none of 3 choices"),
+        (HEAD + "x,a,b,c,no\n", "'no' is the number of none"),
+        ("text,label\nx,1\n", "needs a context"),
+        (HEAD, "no questions"),
+    ],
+)
+def test_bad_questions_are_named(tmp_path, text, match):
+    with pytest.raises(UsageError, match=match):
+        Choices(str(write(tmp_path, "q.csv", text)), tokenizer="bytes")
+
+
+def test_bad_json_is_named_by_line(tmp_path):
+    with pytest.raises(UsageError, match=r"q.jsonl:2 is not valid JSON"):
+        Choices(str(write(tmp_path, "q.jsonl", '{"context": "a", "choices": ["b", "c"], "label": 0}\n{')))
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "wordpiece"])
+def test_tagged_words_keep_their_own_starts(tmp_path, tokenizer):
+    text = "-DOCSTART- O\n\nDon't VERB\nstop X VERB\n\nit's PRON\n"
+    data = Tagged(str(write(tmp_path, "words.txt", text)), tokenizer=tokenizer)
+    assert data.tag_classes == ("PRON", "VERB")
+    assert [tags.tolist() for tags in data.tags] == [[1, 1], [0]]
+    batch = data.__getitems__([0, 1])
+    specials = len(data.spec.prefix) + len(data.spec.suffix)
+    assert [int(part.sum()) - specials for part in batch.starts.split(list(batch.lengths))] == [2, 1]
+
+
+def test_tagged_json_lines_and_their_errors(tmp_path):
+    file = write(tmp_path, "t.jsonl", json.dumps({"words": ["a", "b"], "tags": ["X", "Y"]}))
+    assert len(Tagged(str(file), tokenizer="bytes")) == 1
+    with pytest.raises(UsageError, match="of the same length"):
+        Tagged(str(write(tmp_path, "u.jsonl", json.dumps({"words": ["a"], "tags": []}))))
+    with pytest.raises(UsageError, match="needs a word and its tag"):
+        Tagged(str(write(tmp_path, "v.txt", "alone\n")))
+    raw = tmp_path / "w.txt"
+    raw.write_bytes(b"a X\n\xff Y\n")
+    with pytest.raises(UsageError, match="byte 4 is not valid UTF-8"):
+        Tagged(str(raw))

@@ -1,0 +1,87 @@
+"""Native export: another process, which knows nothing of this project, gets the same outputs from text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unlabeled.contract import View
+from unlabeled.errors import UsageError
+from unlabeled_text.data.sentences import Sentences
+from unlabeled_text.encoders.bag import Bag
+from unlabeled_text.encoders.modern import Causal, Modern
+from unlabeled_text.encoders.transformers import Seq2Seq, Transformers
+from unlabeled_text.export import native
+
+SMALL: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2}
+PROGRAM = """
+import json, sys
+texts = json.load(open(sys.argv[1]))
+import torch
+found = {}
+for number, folder in enumerate(sys.argv[2:]):
+    from transformers import AutoModel, AutoTokenizer
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    reader = model.get_encoder() if model.config.is_encoder_decoder else model
+    with torch.no_grad():
+        rows = reader.eval()(**inputs).last_hidden_state
+    mask = inputs["attention_mask"][..., None].float()
+    found[folder] = {"mean": ((rows * mask).sum(1) / mask.sum(1)).tolist()}
+    from sentence_transformers import SentenceTransformer
+    found[folder]["sentence"] = SentenceTransformer(folder, device="cpu").encode(texts).tolist()
+assert not [m for m in sys.modules if m.startswith("unlabeled")]
+print("RESULT" + json.dumps(found))
+"""
+
+
+def encoders(spec: Any) -> dict[str, Any]:
+    return {
+        "modern": Modern(spec, **SMALL),
+        "first": Modern(spec, **SMALL, pool="first", window=8),
+        "causal": Causal(spec, **SMALL, pool="last"),
+        "bert": Transformers("bert", spec, **SMALL),
+        "t5": Seq2Seq(spec, width=32, depth=1),
+    }
+
+
+def test_transformers_and_sentence_transformers_give_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is an extra")
+    data = Sentences(documents=6)
+    ids = [0, 5, 9, 23]
+    batch = View(data.__getitems__(ids), "clean")
+    expected = {}
+    for name, encoder in encoders(data.spec).items():
+        folder = str(tmp_path / name)
+        code = native(encoder.eval(), data.spec, Path(folder))
+        assert code in (tmp_path / name / "README.md").read_text()
+        with torch.no_grad():
+            out = encoder(batch)
+        expected[folder] = (out.layout.mean(out.tokens), out.pooled)
+    (tmp_path / "texts.json").write_text(json.dumps(data.texts(ids)))
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "texts.json"), *expected]
+    done = subprocess.run(command, capture_output=True, text=True, env={"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"})
+    assert "RESULT" in done.stdout, done.stderr[-2000:]
+    found = json.loads(done.stdout.partition("RESULT")[2])
+    for folder, (mean, pooled) in expected.items():
+        torch.testing.assert_close(torch.tensor(found[folder]["mean"]), mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.tensor(found[folder]["sentence"]), pooled, rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_have_no_tokenizer_json(tmp_path: Path) -> None:
+    data = Sentences(documents=6, tokenizer="bytes")
+    code = native(Modern(data.spec, **SMALL), data.spec, tmp_path)
+    assert "the bytes of a text + 3, then 1" in code
+    assert not (tmp_path / "tokenizer.json").exists()
+
+
+def test_a_bag_is_no_model_of_transformers(tmp_path: Path) -> None:
+    data = Sentences(documents=6)
+    with pytest.raises(UsageError, match="no native export"):
+        native(Bag(data.spec, width=8), data.spec, tmp_path)

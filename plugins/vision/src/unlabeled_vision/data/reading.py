@@ -1,0 +1,152 @@
+"""One encoded image to a tensor, by Pillow, with every way in which that can fail turned into a reason.
+
+Channels: 1 = gray (luma), 2 = gray and alpha, 3 = RGB, 4 = RGB and alpha. Transparency is laid on white where alpha is
+not asked for, palettes are looked up, CMYK is converted, the EXIF orientation is applied. 8-bit images give uint8;
+16-bit gray and float gray (TIFF) give float32 in [0, 1]. Pillow reads 16-bit color at 8 bits, and so does this.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from unlabeled_vision.data.sources import FileError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16 in its byte orders
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+ORIENTATION = 0x0112  # EXIF tag
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image without decoding it, as it is shown: after its EXIF orientation."""
+
+    width: int
+    height: int
+    gray: bool
+    deep: bool  # more than 8 bits a channel
+
+
+def _is_deep(mode: str) -> bool:
+    return mode.startswith("I") or mode == "F"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings (damaged EXIF, large images) unseen: what matters of them is checked here.
+
+    Around whole batches and scans, from one thread: the filters belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    """The image, not yet decoded; where Pillow warns of a decompression bomb, this refuses."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Exception as error:
+        raise FileError(_reason(error)) from error
+    most = Image.MAX_IMAGE_PIXELS or 1 << 28
+    if image.width * image.height > most:
+        raise FileError(f"{image.width} x {image.height} pixels: refused as a decompression bomb")
+    return image
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no image, or a damaged one"
+    if isinstance(error, Image.DecompressionBombError):
+        return "refused as a decompression bomb"
+    return str(error) or type(error).__name__
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Size and kind of an encoded image; :class:`FileError` where its header is damaged."""
+    image = _open(file)
+    width, height = image.size
+    if _orientation(image) >= 5:  # these four turn by a quarter
+        width, height = height, width
+    return Header(width, height, image.mode in GRAY_MODES or image.mode.startswith("I"), _is_deep(image.mode))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except (ValueError, TypeError, SyntaxError, struct.error, OSError, KeyError):
+        return 1  # damaged EXIF says nothing, and the pixels are fine
+
+
+def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0) -> Tensor:
+    """``[channels, H, W]``: uint8, or float32 in [0, 1] for deep images.
+
+    With ``least`` > 0 an image whose shorter side is at least twice that is made smaller by a whole factor (JPEG: in
+    the decoder, by a power of two), and its shorter side stays at ``least`` or more. ``white`` is the value that
+    becomes 1 in a 16-bit image.
+    """
+    image = _open(io.BytesIO(data))
+    try:
+        return _pixels(image, channels, least, white)
+    except FileError:
+        raise
+    except Exception as error:
+        raise FileError(_reason(error)) from error
+
+
+def _pixels(image: Image.Image, channels: int, least: int, white: float) -> Tensor:
+    factor = min(image.size) // least if least else 1
+    if factor > 1 and image.format in ("JPEG", "MPO"):  # MPO: JPEGs of some phones
+        image.draft(image.mode, (-(-image.width // factor), -(-image.height // factor)))
+    image.load()
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    deep = _is_deep(image.mode)
+    image = _unit_gray(image, white) if deep else _convert(image, channels)
+    factor = min(image.size) // least if least else 1
+    if factor > 1:
+        image = image.reduce(factor)
+    pixels = torch.from_numpy(np.array(image))  # a copy: Pillow's own buffer is read-only
+    pixels = pixels[None] if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
+    return _from_gray(pixels, channels) if deep else pixels
+
+
+def _convert(image: Image.Image, channels: int) -> Image.Image:
+    """An 8-bit image in the mode of ``channels``, laid on white where it is transparent and alpha is not kept."""
+    mode = MODES[channels]
+    if image.mode == mode:
+        return image
+    if image.has_transparency_data and channels in (1, 3):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image).convert("RGB")
+    if image.mode == "CMYK" or image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if channels in (2, 4) and image.mode != "CMYK" else "RGB")
+    return image.convert(mode)
+
+
+def _unit_gray(image: Image.Image, white: float) -> Image.Image:
+    """A deep image as floats in [0, 1]."""
+    array = np.asarray(image).astype(np.float32)
+    if image.mode != "F":
+        return Image.fromarray(np.clip(array / np.float32(white), 0, 1))
+    if not (array.min() >= 0 and array.max() <= 1):  # also where one is NaN
+        raise FileError(f"float values from {array.min():g} to {array.max():g}; they must lie in [0, 1]")
+    return image
+
+
+def _from_gray(gray: Tensor, channels: int) -> Tensor:
+    """``[1, H, W] -> [channels, H, W]``: repeated as colors, with alpha 1."""
+    color = gray.expand(1 if channels < 3 else 3, -1, -1)
+    return color.contiguous() if channels in (1, 3) else torch.cat((color, torch.ones_like(gray)))
