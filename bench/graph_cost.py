@@ -15,7 +15,7 @@ from graph_train import config_of, keep
 from torch import nn
 
 from unlabeled.build import build, build_data, construct
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.training.optimizers import parameter_groups
 
 
@@ -40,7 +40,7 @@ def ours(recipe: str, path: Path, changes: Mapping[str, Any], ids: list[int] | N
         loss.total.backward()
         optimizer.step()
         count += 1
-        parts.objective.after_step(parts.encoder, Progress(count, 1000))
+        after_step(parts.objective, parts.encoder, Progress(count, 1000))
         return time.process_time() - start
 
     return step

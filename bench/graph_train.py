@@ -15,7 +15,7 @@ from torch import nn
 from unlabeled.build import build_encoder, construct, trainable
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, resolve
-from unlabeled.contract import Progress, View
+from unlabeled.contract import Progress, View, after_step
 from unlabeled.probes.embedding import calibrate, has_running_statistics
 from unlabeled.training.optimizers import parameter_groups
 
@@ -54,7 +54,7 @@ def pretrain(parts: Any, say: Callable[[int, float], None] = lambda step, loss: 
                 group["lr"] = lr * rate(step)
             optimizer.step()
             step += 1
-            parts.objective.after_step(parts.encoder, Progress(step, steps))
+            after_step(parts.objective, parts.encoder, Progress(step, steps))
             say(step, loss.total.item())
     return time.process_time() - start
 

@@ -56,7 +56,7 @@ def by_hand(case: str) -> list[tuple[float, float]]:
     import torch
 
     from unlabeled.build import construct
-    from unlabeled.contract import Progress
+    from unlabeled.contract import Progress, after_step
     from unlabeled.training.optimizers import parameter_groups
 
     built = parts(case)
@@ -77,7 +77,7 @@ def by_hand(case: str) -> list[tuple[float, float]]:
             optimizer.zero_grad()
             loss.total.backward()
             optimizer.step()
-            built.objective.after_step(built.encoder, Progress(len(stamps) + 1, steps + WARM + 1))
+            after_step(built.objective, built.encoder, Progress(len(stamps) + 1, steps + WARM + 1))
             stamps.append(now())
             if len(stamps) == steps + WARM + 1:
                 return stamps

@@ -62,7 +62,7 @@ def lightly_side(method: str, parts: Any) -> tuple[Any, Any, Any]:
 def curves(method: str, double: bool, steps: int) -> tuple[list[float], list[float]]:
     import torch
 
-    from unlabeled.contract import Progress
+    from unlabeled.contract import Progress, after_step
 
     torch.manual_seed(0)
     parts = setting(method)
@@ -86,7 +86,7 @@ def curves(method: str, double: bool, steps: int) -> tuple[list[float], list[flo
         ours.zero_grad()
         loss.backward()
         ours.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
+        after_step(parts.objective, parts.encoder, Progress(step + 1, steps))
         # lightly's Barlow Twins changes its inputs in place: give it what nothing else reads
         other = criterion(*(head(network(view.batch.images.clone())) for view in views))
         theirs.zero_grad()

@@ -85,7 +85,7 @@ def train(parts: Any, seconds: float, seed: int, most: int = 0) -> int:
     """Optimizer steps until ``seconds`` of CPU time are spent, or ``most`` where that is not 0; how many they were."""
     import torch
 
-    from unlabeled.contract import Progress
+    from unlabeled.contract import Progress, after_step
     from unlabeled.training.optimizers import parameter_groups
 
     groups = parameter_groups(parts.encoder, parts.objective)
@@ -116,7 +116,7 @@ def train(parts: Any, seconds: float, seed: int, most: int = 0) -> int:
             torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
             optimizer.step()
             step += 1
-            parts.objective.after_step(parts.encoder, Progress(step, max(step, int(step / max(spent, 1e-6)))))
+            after_step(parts.objective, parts.encoder, Progress(step, max(step, int(step / max(spent, 1e-6)))))
     raise AssertionError("the loop ends by its budget")
 
 

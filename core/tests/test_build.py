@@ -295,9 +295,9 @@ CASES = {
         {"needs": Needs(views={"global": 2}, predict=4), "mask": HIDES},
         "needs a mask with 4 predict sets, found 0: choose one with --mask (random, toy_mask)",
     ),
-    "content": ({"needs": Needs(views={"global": 2}, content=True)}, "needs continuous content: choose a tokenizer"),
+    "content": ({"needs": Needs(views={"global": 2}, content=1)}, "needs continuous content: choose a tokenizer"),
     "ids": (
-        {"needs": Needs(views={"global": 2}, ids=True), "tokenizer": SimpleNamespace(width=3, vocabulary=0)},
+        {"needs": Needs(views={"global": 2}, vocabulary=1), "tokenizer": SimpleNamespace(width=3, vocabulary=0)},
         "needs discrete tokens: choose a tokenizer that quantizes (toy_tokenizer)",
     ),
     "encoder": (
@@ -323,7 +323,7 @@ def test_unmet_needs_say_what_would_satisfy_them(toy: Registry, case: str) -> No
 
 def test_what_is_met_gives_no_error(toy: Registry) -> None:
     assert unmet(config(), **GOOD) == []
-    needs = Needs(views={"global": 2}, uses=("local",), hidden=True, content=True, params=("box",), batch=4)
+    needs = Needs(views={"global": 2}, uses=("local",), hidden=True, content=1, params=("box",), batch=4)
     tokenizer = SimpleNamespace(width=3, vocabulary=0)
     assert unmet(config(), **(GOOD | {"needs": needs, "mask": HIDES, "tokenizer": tokenizer})) == []
 

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from unlabeled.config.run import RunConfig
-from unlabeled.contract import Batch, Data, Encoder, Mask, Needs, Objective, Tokenizer, View, Views
+from unlabeled.contract import Batch, Data, Encoder, MakeDecoder, Mask, Needs, Objective, Tokenizer, View, Views
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
 from unlabeled.plugins.registry import registry, resolve
 from unlabeled.plugins.words import Component
 
+STAND_IN = 8  # width, or number of ids, of a tokenizer that is missing
 MASKED_ROLES = ("global", "source")  # the roles that a mask applies to
 
 
@@ -41,10 +42,10 @@ class Parts:
         draw = Draw(seed, epoch, batch.ids)
         views = []
         for number, view in enumerate(self.views(batch, draw)):
-            if view.layout is None and (self.mask or needs.content or needs.ids):
+            if view.layout is None and (self.mask or needs.content or needs.vocabulary):
                 view = replace(view, layout=self.encoder.layout(view.batch))
             if view.role in MASKED_ROLES:
-                if self.tokenizer is not None and (needs.content or needs.ids):
+                if self.tokenizer is not None and (needs.content or needs.vocabulary):
                     assert view.layout is not None
                     content, ids = self.tokenizer(view.batch, view.layout)
                     view = replace(view, content=content, ids=ids)
@@ -84,17 +85,22 @@ def construct(component: Component, settings: Mapping[str, Any], wired: Mapping[
         raise UsageError(f"{component.kind} {name or component.name}: {error}") from error
 
 
-def _part(config: RunConfig, kind: str, wired: Mapping[str, Any]) -> Any:
+def make(domain: str, kind: str, name: str, settings: Mapping[str, Any], wired: Mapping[str, Any]) -> Any:
+    """The live component of that name: settings as keywords, what core wires by name."""
+    return construct(registry().find(domain, kind, name), settings, wired, name=name)
+
+
+def part(config: RunConfig, kind: str, wired: Mapping[str, Any]) -> Any:
+    """The live part that a run chose for ``kind``; None where it uses none."""
     if kind not in config.parts:
         return None
     choice = config.parts[kind]
-    component = registry().find(config.domain, kind, choice.name)
-    return construct(component, choice.settings, wired, name=choice.name)
+    return make(config.domain, kind, choice.name, choice.settings, wired)
 
 
 def build_data(config: RunConfig, path: str | None = None) -> Data:
     """The data set of a run, or the one at ``path`` read as the run reads its own."""
-    data: Data = _part(config, "data", {"path": path or config.data_path, "max_bad": config.training.max_bad})
+    data: Data = part(config, "data", {"path": path or config.data_path, "max_bad": config.training.max_bad})
     if len(data) == 0:
         raise UsageError(f"{data.describe()}: no samples")
     return data
@@ -103,7 +109,7 @@ def build_data(config: RunConfig, path: str | None = None) -> Data:
 def build_encoder(config: RunConfig, spec: Any) -> Any:
     """The encoder, with weights drawn from the run's seed alone."""
     with _seeded(config.training.seed):
-        return _part(config, "encoder", {"spec": spec})
+        return part(config, "encoder", {"spec": spec})
 
 
 def trainable(data: Data) -> torch.Tensor:
@@ -132,34 +138,49 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
         config = config.with_training(batch_size=len(trainable(data)))
     spec = data.spec
     encoder = build_encoder(config, spec)
-    views = _part(config, "views", {"spec": spec})
+    views = part(config, "views", {"spec": spec})
     bring(data, views)
-    tokenizer = _part(config, "tokenizer", {"spec": spec, "encoder": encoder})
+    tokenizer = part(config, "tokenizer", {"spec": spec, "encoder": encoder})
     if tokenizer is not None and hasattr(tokenizer, "fit"):
         tokenizer.fit(data, config.training.seed)
-    mask = _part(config, "mask", {"spec": spec, "encoder": encoder})
+    mask = part(config, "mask", {"spec": spec, "encoder": encoder})
     wired: dict[str, Any] = {"encoder": encoder, "samples": len(data)}
+    decoder = None
     if "decoder" in config.parts:
         choice = config.parts["decoder"]
         component = registry().find(config.domain, "decoder", choice.name)
-        wired["decoder"] = functools.partial(resolve(component), **choice.settings)
-    if tokenizer is not None:
-        wired |= {"content": tokenizer.width, "vocabulary": tokenizer.vocabulary}
+        decoder = functools.partial(resolve(component), **choice.settings)
+    # where there is none, a stand-in: the objective is made all the same, so that its needs are all said at once
+    wired["decoder"] = decoder or torch.nn.Linear
+    wired["content"] = (tokenizer.width if tokenizer else 0) or STAND_IN
+    wired["vocabulary"] = (tokenizer.vocabulary if tokenizer else 0) or STAND_IN
+    if run := config.parts["objective"].settings.get("run"):
+        wired["frozen"] = frozen(config.domain, run)
     with _seeded(config.training.seed + 1):
-        objective: Objective = _part(config, "objective", wired)
+        objective: Objective = part(config, "objective", wired)
     needs = objective.needs
     if not needs.hidden and not needs.predict:
         mask = None
     if mask is not None and hasattr(mask, "fit"):
         mask.fit(data, config.training.seed)
-    if not needs.content and not needs.ids:
+    if not needs.content and not needs.vocabulary:
         tokenizer = None
-    errors = unmet(config, needs, views, tokenizer, mask, encoder)
+    errors = unmet(config, needs, views, tokenizer, mask, encoder, decoder)
     if errors:
         raise UsageError("\n  ".join(errors))
     if hasattr(encoder, "prepare"):
         encoder.prepare(needs)
     return Parts(config, data, views, tokenizer, mask, encoder, objective)
+
+
+def frozen(domain: str, run: str) -> Any:
+    """The encoder of a run folder of ``domain``, in evaluation mode and without gradients."""
+    from unlabeled.runs.encoder import load_encoder
+
+    saved = load_encoder(run)
+    if saved.info.get("domain") != domain:
+        raise UsageError(f"{run} is a run of domain {saved.info.get('domain')!r}; a run of {domain!r} is needed")
+    return saved.encoder.requires_grad_(False).eval()
 
 
 def bring(data: Data, views: Views) -> None:
@@ -172,7 +193,13 @@ def bring(data: Data, views: Views) -> None:
 
 
 def unmet(
-    config: RunConfig, needs: Needs, views: Views, tokenizer: Tokenizer | None, mask: Mask | None, encoder: Encoder
+    config: RunConfig,
+    needs: Needs,
+    views: Views,
+    tokenizer: Tokenizer | None,
+    mask: Mask | None,
+    encoder: Encoder,
+    decoder: MakeDecoder | None = None,
 ) -> list[str]:
     """What the objective needs and does not get; each line says what would satisfy it."""
     who = f"objective {config.parts['objective'].name!r}"
@@ -199,10 +226,17 @@ def unmet(
             f"{who} needs a mask with {needs.predict} predict set{'s' * (needs.predict > 1)}, found {found}: "
             f"choose one with --mask ({_known(config, 'mask')})"
         )
-    if needs.content and (tokenizer is None or not tokenizer.width):
-        errors.append(f"{who} needs continuous content: choose a tokenizer ({_known(config, 'tokenizer')})")
-    if needs.ids and (tokenizer is None or not tokenizer.vocabulary):
-        errors.append(f"{who} needs discrete tokens: choose a tokenizer that quantizes ({_known(config, 'tokenizer')})")
+    if needs.decoder and decoder is None:
+        errors.append(f"{who} needs a decoder: choose one with --decoder ({_known(config, 'decoder')})")
+    width, ids = (0, 0) if tokenizer is None else (tokenizer.width, tokenizer.vocabulary)
+    if width < needs.content:
+        least = f" of at least {needs.content} numbers a row, found {width}" if width else ""
+        errors.append(f"{who} needs continuous content{least}: choose a tokenizer ({_known(config, 'tokenizer')})")
+    if ids < needs.vocabulary:
+        least = f" of at least {needs.vocabulary} kinds, found {ids}" if ids else ""
+        errors.append(
+            f"{who} needs discrete tokens{least}: choose a tokenizer that quantizes ({_known(config, 'tokenizer')})"
+        )
     lacking = needs.encoder - encoder.can
     if lacking:
         errors.append(

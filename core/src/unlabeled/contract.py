@@ -158,6 +158,16 @@ class View:
         )
 
 
+def role(views: Sequence[View], name: str) -> list[View]:
+    """The views of that role, in their order."""
+    return [view for view in views if view.role == name]
+
+
+def global_first(views: Sequence[View]) -> list[View]:
+    """All views, those of role ``global`` before the others."""
+    return sorted(views, key=lambda view: view.role != "global")
+
+
 @dataclass(frozen=True)
 class Features:
     """What an encoder gives back.
@@ -210,8 +220,9 @@ class Needs:
         hidden: whether the first view must have hidden rows.
         predict: least number of predict sets of a view (I-JEPA: 4); 0 = none asked for.
         encoder: capabilities that the encoder must have.
-        content: whether a tokenizer must give continuous content.
-        ids: whether a tokenizer must give discrete ids.
+        decoder: whether it is given a decoder.
+        content: least numbers of continuous content that a tokenizer must give a row; 0 = none asked for.
+        vocabulary: least number of discrete ids that a tokenizer must tell apart; 0 = none asked for.
         params: named view parameters that it reads.
         batch: least number of samples in a batch.
         couples: whether the loss couples the samples of a batch, so that gradient caching is of use.
@@ -222,8 +233,9 @@ class Needs:
     hidden: bool = False
     predict: int = 0
     encoder: frozenset[Capability] = frozenset()
-    content: bool = False
-    ids: bool = False
+    decoder: bool = False
+    content: int = 0
+    vocabulary: int = 0
     params: tuple[str, ...] = ()
     batch: int = 1
     couples: bool = False
@@ -316,13 +328,32 @@ class Objective(Protocol):
     """An ``nn.Module`` that owns heads, teacher, queue and codebook, and never the encoder itself.
 
     Constructed as ``(encoder, *, settings)``; further positional parameters are wired by name: ``decoder`` (a
-    :class:`MakeDecoder`), ``content`` (C of the tokenizer), ``vocabulary``, ``samples`` (size of the data set).
+    :class:`MakeDecoder`), ``content`` (C of the tokenizer), ``vocabulary``, ``samples`` (size of the data set),
+    ``frozen`` (the encoder of the run that the setting ``run`` names, frozen; None where it is empty). What ``needs``
+    asks for is there: a run without it ends before step one, with what to choose.
+
+    Optional: ``after_step(encoder, progress) -> None`` is called after each optimizer step, once its weights have moved
+    (teachers, queues, clocks). ``cause``, a string: what usually makes it collapse, said by the collapse watch.
+    ``projector``, a module whose output the watch looks at, beside the encoder's.
+
+    >>> class Agree(nn.Module):
+    ...     def __init__(self, encoder):
+    ...         super().__init__()
+    ...         self.needs = Needs(views={"global": 2})
+    ...     def forward(self, encoder, views):
+    ...         a, b = (encoder(view).pooled for view in role(views, "global"))
+    ...         return Loss((a - b).square().mean())
     """
 
     needs: Needs
 
     def __call__(self, encoder: Any, views: Sequence[View]) -> Loss: ...
-    def after_step(self, encoder: Any, progress: Progress) -> None: ...
+
+
+def after_step(objective: Any, encoder: Any, progress: Progress) -> None:
+    """Tell an objective that an optimizer step is done, where it wants to know."""
+    if hasattr(objective, "after_step"):
+        objective.after_step(encoder, progress)
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,13 @@ class Draw:
 
     Args:
         seed: of the run.
-        epoch: so that a sample differs from epoch to epoch.
+        epoch: so that a sample differs from epoch to epoch; a tensor ``[]`` stays on its device.
         ids: ``int64[B]`` index of each sample in its data set.
         view: number of the view, 0 to 2**32.
     """
 
     seed: int
-    epoch: int
+    epoch: int | Tensor
     ids: Tensor
     view: int = 0
 
@@ -119,7 +119,8 @@ class Draw:
     def _sample_key(self) -> Tensor:
         """The part of the key that all purposes share, computed once."""
         k = mix64(self.ids.to(torch.int64) + _wrap(self.seed * GOLDEN))
-        return mix64(k + _wrap(self.epoch * GOLDEN + 1))
+        turn = self.epoch * GOLDEN + 1
+        return mix64(k + (turn if isinstance(turn, Tensor) else _wrap(turn)))
 
     def _key(self, purpose: int) -> Tensor:
         assert 0 <= purpose <= 65535, f"purpose {purpose} does not fit beside the view: 0 to 65535"

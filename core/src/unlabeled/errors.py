@@ -34,6 +34,13 @@ def above(least: float, **settings: float) -> None:
             raise ValueError(f"{name} is {value}; it must be above {least}")
 
 
+def at_least(least: float, **settings: float) -> None:
+    """``ValueError`` for a setting below ``least``: for constructors."""
+    for name, value in settings.items():
+        if not value >= least:
+            raise ValueError(f"{name} is {value}; it must be at least {least}")
+
+
 def within(low: float, high: float, **settings: float) -> None:
     """``ValueError`` for a setting outside [low, high]: for constructors."""
     for name, value in settings.items():

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from unlabeled.nn.distributed import BatchNorm
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.precision import full
 
 
 def kinds(head):

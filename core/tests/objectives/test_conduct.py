@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlabeled.contract import Progress, Rows
+from unlabeled.contract import Progress, Rows, after_step
 from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, gather_rows, keys
 from unlabeled.objectives.data2vec import Data2Vec
@@ -109,7 +109,7 @@ def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
 @ALL
 def test_every_parameter_gets_a_gradient(name):
     encoder, objective = make(name)
-    objective.after_step(encoder, Progress(5, 10))
+    after_step(objective, encoder, Progress(5, 10))
     objective(encoder, make_views(encoder, objective.needs, range(6))).total.backward()
     for key, parameter in parameters(encoder, objective):
         assert parameter.grad is not None, key
@@ -149,13 +149,13 @@ def test_state_saved_and_loaded_gives_the_same_next_losses(name):
     views = make_views(encoder, objective.needs, range(6))
     for step in range(3):
         objective(encoder, views)
-        objective.after_step(encoder, Progress(step + 1, 10))
+        after_step(objective, encoder, Progress(step + 1, 10))
     _, other = make(name, seed=7)
     reload(objective, other)
     for step in range(3, 6):
         assert torch.equal(objective(encoder, views).total, other(encoder, views).total)
         for each in (objective, other):
-            each.after_step(encoder, Progress(step + 1, 10))
+            after_step(each, encoder, Progress(step + 1, 10))
 
 
 @ALL
@@ -166,7 +166,7 @@ def test_evaluation_changes_no_state(name):
     before = {k: v.clone() for k, v in objective.state_dict().items()}
     first = objective(encoder, views).total
     assert torch.equal(first, objective(encoder, views).total)
-    objective.after_step(encoder, Progress(0, 10))
+    after_step(objective, encoder, Progress(0, 10))
     for key, value in objective.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=1e-6, msg=key)
 
@@ -177,7 +177,7 @@ def test_a_loss_couples_the_batch_exactly_where_it_says_so(name):
     encoder, objective = make(name, dtype=torch.float64)
     views = make_views(encoder, objective.needs, range(6), dtype=torch.float64)
     objective(encoder, views)
-    objective.after_step(encoder, Progress(1, 10))  # DINO's first step centers by the batch at hand
+    after_step(objective, encoder, Progress(1, 10))  # DINO's first step centers by the batch at hand
     whole = objective(encoder, views).total
     parts = [[view.cut(i, i + 2) for view in views] for i in range(0, 6, 2)]
     weights = torch.tensor([float(sum(len(r) for r in p[0].targets) or len(p[0])) for p in parts])
@@ -216,7 +216,7 @@ def test_a_loss_falls_when_trained(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        objective.after_step(encoder, Progress(step + 1, 30))
+        after_step(objective, encoder, Progress(step + 1, 30))
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
 

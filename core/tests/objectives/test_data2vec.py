@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unlabeled.contract import Features, Layout, Progress
+from unlabeled.contract import Features, Layout, Progress, after_step
 from unlabeled.objectives.data2vec import Data2Vec, average_layers, data2vec_loss, instance_norm
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 
@@ -35,13 +35,13 @@ def test_equals_the_formula_written_out(norm, beta):
     encoder = ToyEncoder(depth=3)
     objective = Data2Vec(encoder, layers=2, norm=norm, beta=beta)
     with torch.no_grad():
-        objective.teacher[0].embed.weight.mul_(1.5)
+        objective.teacher.encoder.embed.weight.mul_(1.5)
     (view,) = toy_views(toy_batch(range(3)), ("global",), encoder, noise=0.0)
     view = toy_hide(view, 7)
     errors = []
     for sample in range(3):
         one = view.cut(sample, sample + 1)
-        blocks = objective.teacher[0](one.clean(), layers=(1, 2)).layers  # the last two of three
+        blocks = objective.teacher.encoder(one.clean(), layers=(1, 2)).layers  # the last two of three
         target = torch.zeros(16, 8)
         for block in blocks:
             x, over = block.tokens, {"layer": 1, "instance": 0, "none": None}[norm]
@@ -79,9 +79,9 @@ def test_the_teacher_sees_all_and_has_no_dropout():
     parts = [objective.train()(encoder, [view]).parts["target_std"] for _ in range(2)]
     assert torch.equal(*parts)
     assert objective.head.training
-    assert not objective.teacher[0].training
+    assert not objective.teacher.encoder.training
     (seen,) = objective._teacher_layers(view)
-    assert torch.equal(seen.tokens, objective.teacher[0](view.clean()).tokens)
+    assert torch.equal(seen.tokens, objective.teacher.encoder(view.clean()).tokens)
 
 
 def test_momentum_rises_linearly_and_then_stays():
@@ -90,8 +90,8 @@ def test_momentum_rises_linearly_and_then_stays():
     found = [objective.momentum_at(Progress(step, 10)) for step in (0, 1, 2, 10)]
     assert found == pytest.approx([0.5, 0.7, 0.9, 0.9])
     assert Data2Vec(encoder, layers=1, ramp=0.0).momentum_at(Progress(0, 10)) == 0.9999
-    before = objective.teacher[0].cls.clone()
+    before = objective.teacher.encoder.cls.clone()
     with torch.no_grad():
         encoder.cls += 1
-    objective.after_step(encoder, Progress(1, 10))
-    torch.testing.assert_close(objective.teacher[0].cls, before + 0.3)
+    after_step(objective, encoder, Progress(1, 10))
+    torch.testing.assert_close(objective.teacher.encoder.cls, before + 0.3)

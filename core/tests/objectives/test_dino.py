@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightly.loss import DINOLoss
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.objectives.dino import DINO, dino_loss, entropy, teacher_probabilities
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -59,7 +59,9 @@ def test_extreme_outputs_stay_finite(outputs):
 def mean_output(objective, views):
     with torch.no_grad():
         seen = [view for view in views if view.role == "global"]
-        return torch.cat([objective.teacher[1](objective.teacher[0](v).pooled, torch.ones(())) for v in seen]).mean(0)
+        return torch.cat(
+            [objective.teacher.head(objective.teacher.encoder(v).pooled, torch.ones(())) for v in seen]
+        ).mean(0)
 
 
 def literal_loss(encoder, objective, views, center, temperature):
@@ -70,7 +72,7 @@ def literal_loss(encoder, objective, views, center, temperature):
         if seen.role != "global":
             continue
         with torch.no_grad():
-            t = objective.teacher[1](objective.teacher[0](seen).pooled, learn)
+            t = objective.teacher.head(objective.teacher.encoder(seen).pooled, learn)
             p = torch.softmax((t - center) / temperature, dim=1)
         for j, view in enumerate(views):
             if i != j:
@@ -88,7 +90,7 @@ def test_objective_is_the_formula_with_center_warm_up_and_any_order_of_views():
         torch.testing.assert_close(loss.total, literal_loss(encoder, objective, views, center, temperature))
         assert loss.parts["kl"] > 0
         torch.testing.assert_close(loss.parts["kl"] + loss.parts["teacher_entropy"], loss.total.detach())
-        objective.after_step(encoder, Progress(2 * (step + 1), 10))
+        after_step(objective, encoder, Progress(2 * (step + 1), 10))
 
 
 def test_center_follows_the_mean_of_a_step_once_whatever_the_accumulation():
@@ -98,19 +100,19 @@ def test_center_follows_the_mean_of_a_step_once_whatever_the_accumulation():
         for ids in (range(3), range(3, 6)):  # two micro-batches
             objective(encoder, toy_views(toy_batch(ids)))
         torch.testing.assert_close(objective.center, expected)
-        objective.after_step(encoder, Progress(step, 10))
+        after_step(objective, encoder, Progress(step, 10))
         expected = expected.lerp(mean_output(objective, toy_views(toy_batch(range(6)))), weight)
         torch.testing.assert_close(objective.center, expected)
         with torch.no_grad():
-            objective.teacher[1].layers[0].weight.mul_(-1.0)
-    objective.after_step(encoder, Progress(3, 10))
+            objective.teacher.head.layers[0].weight.mul_(-1.0)
+    after_step(objective, encoder, Progress(3, 10))
     torch.testing.assert_close(objective.center, expected)
 
 
 def test_what_all_samples_share_teaches_nothing_from_the_first_step_on():
     """A teacher that cannot tell samples apart gives the uniform target, not the direction that it happens to have."""
     encoder, objective = toy()
-    for copy in (objective.teacher[1], objective.head):
+    for copy in (objective.teacher.head, objective.head):
         torch.nn.init.constant_(copy.layers[-1].bias, 5.0)
     loss = objective(encoder, toy_views(toy_batch(range(8))))
     torch.testing.assert_close(loss.parts["teacher_entropy"], torch.tensor(12.0).log(), rtol=1e-3, atol=0)
@@ -128,13 +130,13 @@ def test_batch_norm_tells_samples_apart_at_the_start():
 
 def test_teacher_moves_by_a_cosine_to_a_standstill():
     encoder, objective = toy(momentum=0.5)
-    before = objective.teacher[1].prototypes.clone()
+    before = objective.teacher.head.prototypes.clone()
     with torch.no_grad():
         objective.head.prototypes += 1
-    objective.after_step(encoder, Progress(5, 10))  # momentum 0.75 half way
-    torch.testing.assert_close(objective.teacher[1].prototypes, before + 0.25)
-    objective.after_step(encoder, Progress(10, 10))
-    torch.testing.assert_close(objective.teacher[1].prototypes, before + 0.25)
+    after_step(objective, encoder, Progress(5, 10))  # momentum 0.75 half way
+    torch.testing.assert_close(objective.teacher.head.prototypes, before + 0.25)
+    after_step(objective, encoder, Progress(10, 10))
+    torch.testing.assert_close(objective.teacher.head.prototypes, before + 0.25)
 
 
 def test_the_last_layer_is_frozen_early_and_only_there():
@@ -146,4 +148,4 @@ def test_the_last_layer_is_frozen_early_and_only_there():
         )
         assert (last.abs().sum() > 0) == (step > 2)
         assert first.abs().sum() > 0
-        objective.after_step(encoder, Progress(step, 10))
+        after_step(objective, encoder, Progress(step, 10))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlabeled.contract import Layout, Progress, Rows
+from unlabeled.contract import Layout, Progress, Rows, after_step
 from unlabeled.objectives.i_jepa import IJEPA, i_jepa_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -26,13 +26,13 @@ def parts():
     objective = IJEPA(encoder, width=12, depth=2, heads=2, momentum=0.6)
     (view,) = toy_views(toy_batch([4, 9]), ("global",), encoder, noise=0.0)
     with torch.no_grad():
-        objective.teacher[0].embed.weight.mul_(1.5)  # so that teacher and student differ
+        objective.teacher.encoder.embed.weight.mul_(1.5)  # so that teacher and student differ
     return encoder, objective, replace(view, hidden=rows(HIDDEN), predict=tuple(rows(s) for s in SETS))
 
 
 def test_equals_the_formula_written_out(parts):
     encoder, objective, view = parts
-    teacher = objective.teacher[0](view.clean()).tokens
+    teacher = objective.teacher.encoder(view.clean()).tokens
     errors = []
     for block in SETS:
         for sample in range(2):
@@ -68,13 +68,13 @@ def test_hidden_content_reaches_the_loss_through_targets_alone(parts):
 
 def test_the_teacher_moves_linearly_to_a_standstill(parts):
     encoder, objective, _ = parts
-    before = objective.teacher[0].cls.clone()
+    before = objective.teacher.encoder.cls.clone()
     with torch.no_grad():
         encoder.cls += 1
-    objective.after_step(encoder, Progress(5, 10))  # momentum 0.8 half way
-    torch.testing.assert_close(objective.teacher[0].cls, before + 0.2)
-    objective.after_step(encoder, Progress(10, 10))
-    torch.testing.assert_close(objective.teacher[0].cls, before + 0.2)
+    after_step(objective, encoder, Progress(5, 10))  # momentum 0.8 half way
+    torch.testing.assert_close(objective.teacher.encoder.cls, before + 0.2)
+    after_step(objective, encoder, Progress(10, 10))
+    torch.testing.assert_close(objective.teacher.encoder.cls, before + 0.2)
 
 
 @pytest.mark.parametrize(("dim", "width", "heads"), [(32, 64, 2), (192, 64, 2), (384, 192, 6), (768, 384, 12)])

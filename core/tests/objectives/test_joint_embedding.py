@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.objectives.barlow_twins import BarlowTwins
 from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.objectives.lvm_med import LVMMed
@@ -172,13 +172,13 @@ def test_state_saved_and_loaded_gives_the_same_next_losses(name):
     views = make_views(range(6))
     for step in range(3):
         objective(encoder, views)
-        objective.after_step(encoder, Progress(step + 1, 10))
+        after_step(objective, encoder, Progress(step + 1, 10))
     _, other = make(name, seed=7)
     reload(objective, other)
     for step in range(3, 6):
         assert torch.equal(objective(encoder, views).total, other(encoder, views).total)
         for each in (objective, other):
-            each.after_step(encoder, Progress(step + 1, 10))
+            after_step(each, encoder, Progress(step + 1, 10))
 
 
 @ALL
@@ -198,7 +198,7 @@ def test_a_loss_falls_when_trained(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        objective.after_step(encoder, Progress(step + 1, 45))
+        after_step(objective, encoder, Progress(step + 1, 45))
         losses.append(loss.item())
     start, end = losses[5:10], losses[-5:]  # by step 5 a queue holds no random keys any more
     assert sum(end) / 5 < sum(start) / 5 - 0.02 * abs(sum(start)) / 5
@@ -212,7 +212,7 @@ def test_a_teacher_follows(name):
     with torch.no_grad():
         for parameter in (*encoder.parameters(), *objective.projector.parameters()):
             parameter.add_(1.0)
-    objective.after_step(encoder, Progress(0, 10))
+    after_step(objective, encoder, Progress(0, 10))
     for old, new in zip(before, objective.teacher.parameters(), strict=True):
         torch.testing.assert_close(new, old + (1.0 - objective.momentum), rtol=1e-4, atol=1e-5)
 
@@ -224,7 +224,7 @@ def test_ramped_momentum_ends_at_one():
         with torch.no_grad():
             for parameter in encoder.parameters():
                 parameter.add_(1.0)
-        objective.after_step(encoder, Progress(10, 10))
+        after_step(objective, encoder, Progress(10, 10))
         assert all(torch.equal(a, b) for a, b in zip(before, objective.teacher.parameters(), strict=True))
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from lightly.loss.lejepa_loss import LeJEPALoss, SIGReg
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.objectives.lejepa import LeJEPA, directions, prediction_loss, sigreg
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -85,5 +85,5 @@ def test_objective_is_the_weighted_sum_and_draws_anew_each_step():
         torch.testing.assert_close(loss.total, expected)
         torch.testing.assert_close(0.1 * loss.parts["sigreg"] + 0.9 * loss.parts["prediction"], expected.detach())
         found.append(loss.parts["sigreg"].item())
-        objective.after_step(encoder, Progress(step + 1, 10))
+        after_step(objective, encoder, Progress(step + 1, 10))
     assert len(set(found)) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unlabeled.contract import Features, Layout, Progress
+from unlabeled.contract import Features, Layout, Progress, after_step
 from unlabeled.objectives.lvm_med import LVMMed, _Match, alike_in_parts, match, nearest, some_rows
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -108,6 +108,6 @@ def test_matching_gets_better():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        objective.after_step(encoder, Progress(step + 1, 150))
+        after_step(objective, encoder, Progress(step + 1, 150))
         losses.append(loss.item())
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20]), losses

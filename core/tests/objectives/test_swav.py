@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from lightly.loss import SwaVLoss
 from lightly.loss.swav_loss import sinkhorn as lightly_sinkhorn
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.objectives.swav import SwAV, perplexity, sinkhorn, swapped_prediction
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -80,7 +80,7 @@ def toy(**settings):
 
 def step(encoder, objective, number, ids=range(4)):
     loss = objective(encoder, toy_views(toy_batch(ids), ("global", "local", "global")))
-    objective.after_step(encoder, Progress(number, 10))
+    after_step(objective, encoder, Progress(number, 10))
     return loss
 
 
@@ -128,7 +128,7 @@ def test_prototypes_stand_still_while_frozen_and_have_length_one():
         assert (gradient.abs().sum() > 0) == (number > 2)
         with torch.no_grad():
             objective.prototypes += 0.1
-        objective.after_step(encoder, Progress(number, 10))
+        after_step(objective, encoder, Progress(number, 10))
         torch.testing.assert_close(objective.prototypes.norm(dim=1), torch.ones(10))
 
 

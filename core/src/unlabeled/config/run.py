@@ -226,11 +226,13 @@ def _choose(row: Domain, kind: str, given: Mapping[str, Any], data_path: str | N
         return None, [missing] if kind in REQUIRED_PARTS or given else []
     settings = {k: v for k, v in given.items() if k != "name" and (kind, k) != ("data", "path")}
     try:
-        sig = signature(registry().find(row.name, kind, str(chosen)))
+        component = registry().find(row.name, kind, str(chosen))
     except UsageError as error:
         return None, [str(error)]
+    sig = signature(component)
     good, wrong = check(kind, settings, sig)
-    return Choice(str(chosen), _complete(sig, good)), wrong
+    name = component.name if chosen in component.aliases else str(chosen)
+    return Choice(name, _complete(sig, good)), wrong
 
 
 def _training(row: Domain, given: Any) -> tuple[Training | None, list[str]]:

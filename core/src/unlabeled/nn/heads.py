@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.nn.distributed import BatchNorm
+from unlabeled.nn.precision import full
 
 Norm = Literal["batch", "layer", "none"]
 
@@ -57,11 +57,6 @@ def mlp(
 
 def _norm(kind: Norm, width: int, *, affine: bool) -> nn.Module:
     return BatchNorm(width, affine=affine) if kind == "batch" else nn.LayerNorm(width, elementwise_affine=affine)
-
-
-def full(x: Tensor) -> Tensor:
-    """``x`` in float32, or float64 where it is that: losses are computed so under autocast too."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def unit(x_BD: Tensor) -> Tensor:

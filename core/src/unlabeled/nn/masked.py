@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full
 
 
 def target_rows(view: View) -> Tensor:

@@ -1,7 +1,8 @@
-"""A momentum teacher: copies of modules that follow them as an exponential moving average.
+"""A momentum teacher: copies of modules that follow them as an exponential moving average, and momentum ramps.
 
 Mean teacher, https://arxiv.org/abs/1703.01780; as MoCo, BYOL and DINO use it. Buffers are copied, not averaged. The
-copies follow ``train()`` and ``eval()`` like any submodule: in training they normalize with statistics of the batch.
+copies follow ``train()`` and ``eval()`` like any submodule, so in training they normalize with statistics of the batch;
+``train=False`` keeps them in evaluation mode, where they have no dropout.
 """
 
 from __future__ import annotations
@@ -9,38 +10,76 @@ from __future__ import annotations
 import copy
 import math
 from itertools import chain
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, View
 
 
 class Teacher(nn.Module):
-    """Deep copies of ``modules`` that ask for no gradient; ``teacher[0]`` is the copy of the first."""
+    """Deep copies of named modules that ask for no gradient: ``teacher.encoder``, ``teacher.projector``.
 
-    def __init__(self, *modules: nn.Module) -> None:
+    Called with a view it gives the encoder's pooled features, through the other copies in their order, without a
+    gradient: ``projector(encoder(view).pooled)``.
+
+    Args:
+        train: whether the copies follow ``train()``; False keeps them in evaluation mode.
+        modules: what is copied, by name.
+    """
+
+    def __init__(self, *, train: bool = True, **modules: nn.Module) -> None:
         super().__init__()
-        self.copies = nn.ModuleList(copy.deepcopy(module) for module in modules)
+        self.names = tuple(modules)
+        self.follows = train
+        for name, module in modules.items():
+            self.add_module(name, copy.deepcopy(module))
         self.requires_grad_(False)
+        if not train:
+            self.eval()
 
-    def __getitem__(self, number: int) -> nn.Module:
-        return self.copies[number]
+    def train(self, mode: bool = True) -> Self:
+        """Set the copies to training mode, unless they are kept in evaluation."""
+        return super().train(mode and self.follows)
+
+    def forward(self, view: View) -> Tensor:
+        """``[B, D]``: what the last copy gives for the encoder's pooled features of ``view``."""
+        first, *heads = (self.get_submodule(name) for name in self.names)
+        with torch.no_grad():
+            x = first(view).pooled
+            for head in heads:
+                x = head(x)
+        return x
+
+    def __getattr__(self, name: str) -> Any:  # a copy is whatever module was given, and is called as that
+        return super().__getattr__(name)
 
     @torch.no_grad()
-    def update(self, momentum: float, *modules: nn.Module) -> None:
+    def update(self, momentum: float, **modules: nn.Module) -> None:
         """teacher = momentum * teacher + (1 - momentum) * modules, in one foreach call; buffers are copied."""
-        assert len(modules) == len(self.copies), (len(modules), len(self.copies))
-        ours: list[Tensor] = list(self.copies.parameters())
-        theirs: list[Tensor] = list(chain.from_iterable(m.parameters() for m in modules))
+        assert set(modules) == set(self.names), (sorted(modules), self.names)
+        ordered = [modules[name] for name in self.names]
+        ours: list[Tensor] = list(self.parameters())
+        theirs: list[Tensor] = list(chain.from_iterable(m.parameters() for m in ordered))
         assert len(ours) == len(theirs), (len(ours), len(theirs))
         torch._foreach_lerp_(ours, theirs, 1.0 - momentum)
-        mine, source = list(self.copies.buffers()), list(chain.from_iterable(m.buffers() for m in modules))
+        mine, source = list(self.buffers()), list(chain.from_iterable(m.buffers() for m in ordered))
         assert len(mine) == len(source), (len(mine), len(source))
         if mine:
             torch._foreach_copy_(mine, source)
 
 
-def momentum_at(base: float, final: float, progress: Progress) -> float:
-    """The cosine ramp of BYOL, from ``base`` at the start of training to ``final`` at its end."""
+def cosine_momentum(base: float, final: float, progress: Progress) -> float:
+    """The cosine ramp of BYOL, from ``base`` at the start of training to ``final`` at its end.
+
+    >>> cosine_momentum(0.9, 1.0, Progress(10, 20))
+    0.95
+    """
     return final - (final - base) * (math.cos(math.pi * progress.fraction) + 1.0) / 2.0
+
+
+def linear_momentum(base: float, final: float, progress: Progress, share: float = 1.0) -> float:
+    """Linear from ``base`` to ``final`` over the first ``share`` of training, then constant."""
+    done = min(1.0, progress.fraction / share) if share else 1.0
+    return base + (final - base) * done

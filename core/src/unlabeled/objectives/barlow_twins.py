@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.nn.distributed import all_reduce, union_moments, world
-from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.heads import mlp
+from unlabeled.nn.precision import full, full_precision
 
 
 def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:
@@ -54,13 +55,10 @@ class BarlowTwins(nn.Module):
         self.projector = mlp((encoder.dim, *projector), bias=False)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
-        with torch.autocast(z[0].device.type, enabled=False):
+        z = [self.projector(encoder(view).pooled) for view in role(views, "global")]
+        with full_precision(z[0]):
             standard = [standardize(full(z_BD)) for z_BD in z]
             pairs = [barlow_twins_loss(cross_correlation(a, b)) for a, b in combinations(standard, 2)]
             on, off = (torch.stack(terms).mean() for terms in zip(*pairs, strict=True))
             total = on + self.redundancy * off
         return Loss(total, {"invariance": on.detach(), "redundancy": off.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
 def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
@@ -54,18 +54,18 @@ class BYOL(nn.Module):
         self.momentum = momentum
         self.projector = mlp((encoder.dim, *projector))
         self.predictor = mlp((projector[-1], predictor, projector[-1]))
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        chosen = [view for view in views if view.role == "global"]
+        chosen = role(views, "global")
         predictions = [self.predictor(self.projector(encoder(view).pooled)) for view in chosen]
         with torch.no_grad():
-            targets = [self.teacher[1](self.teacher[0](view).pooled) for view in chosen]
+            targets = [self.teacher(view) for view in chosen]
         similarity = across(predictions, targets)
         return Loss(2.0 * (2.0 - 2.0 * similarity), {"cosine": similarity.detach()})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, projector=self.projector)
 
 
 class SimSiam(nn.Module):
@@ -84,9 +84,6 @@ class SimSiam(nn.Module):
         self.predictor = mlp((projector[-1], predictor, projector[-1]))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
+        z = [self.projector(encoder(view).pooled) for view in role(views, "global")]
         similarity = across([self.predictor(z_BD) for z_BD in z], z)
         return Loss(-similarity, {"cosine": similarity.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
-from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.heads import full
+from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 
 
@@ -79,13 +79,13 @@ class Data2Vec(nn.Module):
     ) -> None:
         super().__init__()
         above(0, layers=layers)
-        within(0, float("inf"), beta=beta)
+        at_least(0, beta=beta)
         within(0, 1, momentum=momentum, final_momentum=final_momentum, ramp=ramp)
         self.needs = Needs(views={"global": 1}, hidden=True, encoder=frozenset({"tokens", "mask", "layers"}))
         self.layers, self.norm, self.beta = layers, norm, beta
         self.momentum, self.final_momentum, self.ramp = momentum, final_momentum, ramp
         self.head = nn.Linear(encoder.dim, encoder.dim)
-        self.teacher = Teacher(encoder)
+        self.teacher = Teacher(encoder=encoder)
         self.teacher.eval()
 
     def train(self, mode: bool = True) -> Data2Vec:
@@ -107,7 +107,7 @@ class Data2Vec(nn.Module):
 
     def _teacher_layers(self, view: View) -> tuple[Features, ...]:
         try:
-            return self.teacher[0](view.clean(), layers=tuple(range(-self.layers, 0))).layers
+            return self.teacher.encoder(view.clean(), layers=tuple(range(-self.layers, 0))).layers
         except IndexError as error:
             raise UsageError(f"layers is {self.layers}, more than the encoder has: lower --objective.layers") from error
 
@@ -118,4 +118,4 @@ class Data2Vec(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum_at(progress), encoder)
+        self.teacher.update(self.momentum_at(progress), encoder=encoder)

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import Norm, mlp, unit
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.precision import full_precision
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
 def teacher_probabilities(teacher_GBK: Tensor, center_K: Tensor, temperature: Tensor | float) -> Tensor:
@@ -73,7 +74,7 @@ class Head(nn.Module):
         """``learn`` multiplies the gradient of the prototypes: 0 holds them still."""
         x = unit(self.layers(x_BD))
         still = self.prototypes.detach()
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return x @ unit(still + learn * (self.prototypes - still)).T
 
 
@@ -124,25 +125,25 @@ class DINO(nn.Module):
         self.warmup_temperature, self.warmup = warmup_temperature, warmup
         self.center_momentum, self.momentum, self.freeze_last = center_momentum, momentum, freeze_last
         self.head = Head(encoder.dim, hidden, bottleneck, prototypes, norm)
-        self.teacher = Teacher(encoder, self.head)
+        self.teacher = Teacher(encoder=encoder, head=self.head)
         self.register_buffer("center", torch.zeros(prototypes))
         self.register_buffer("fraction", torch.zeros(()))
         self._outputs: list[Tensor] = []  # mean teacher output of each forward pass of this step
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        ordered = sorted(views, key=lambda view: view.role != "global")
+        ordered = global_first(views)
         learn = (self.fraction >= self.freeze_last).to(self.head.prototypes.dtype)
         with torch.no_grad():
             seen = [view for view in ordered if view.role == "global"]
-            pooled = torch.cat([self.teacher[0](view).pooled for view in seen])
-            teacher = self.teacher[1](pooled, learn).unflatten(0, (len(seen), -1))
+            pooled = torch.cat([self.teacher.encoder(view).pooled for view in seen])
+            teacher = self.teacher.head(pooled, learn).unflatten(0, (len(seen), -1))
             mean = mean_over_ranks(teacher.mean((0, 1)))
             center = torch.where(self.fraction > 0, self.center, mean)
             target = teacher_probabilities(teacher, center, self._teacher_temperature())
             spread = entropy(target)
         pooled = torch.cat([encoder(view).pooled for view in ordered])
         student = self.head(pooled, learn).unflatten(0, (len(ordered), -1))
-        with torch.autocast(student.device.type, enabled=False):
+        with full_precision(student):
             total = cross_view_entropy(student, target, self.temperature)
         if self.training:
             self._outputs.append(mean)
@@ -165,4 +166,4 @@ class DINO(nn.Module):
             self.center.copy_(torch.where(self.fraction > 0, self.center.lerp(mean, 1.0 - self.center_momentum), mean))
             self._outputs = []
         self.fraction.fill_(progress.fraction)
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.head)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, head=self.head)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import TokenPredictor, deviation, target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 
 
@@ -50,7 +50,7 @@ class IJEPA(nn.Module):
         width = width or max(64, encoder.dim // 2 // 64 * 64)
         heads = heads or max(1, width // 32)
         self.predictor = TokenPredictor(encoder.dim, width=width, depth=depth, heads=heads)
-        self.teacher = Teacher(encoder)
+        self.teacher = Teacher(encoder=encoder)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         rows, deviations = zip(*(self._rows(encoder, view) for view in views), strict=True)
@@ -60,7 +60,7 @@ class IJEPA(nn.Module):
         layout = view.layout
         assert layout is not None
         with torch.no_grad():
-            target = self.teacher[0](view.clean()).tokens[target_rows(view)]
+            target = self.teacher.encoder(view.clean()).tokens[target_rows(view)]
         context = encoder(view, hide="drop")
         sets = [Layout(rows.lengths, layout.position[rows.index]) for rows in view.predict]
         predicted = self.predictor(context.tokens, context.layout, sets)
@@ -68,4 +68,4 @@ class IJEPA(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum + (1.0 - self.momentum) * progress.fraction, encoder)
+        self.teacher.update(self.momentum + (1.0 - self.momentum) * progress.fraction, encoder=encoder)

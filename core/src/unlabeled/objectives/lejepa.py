@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import all_reduce, world
-from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.heads import mlp
+from unlabeled.nn.precision import full, full_precision
 
 
 def prediction_loss(z_VBD: Tensor, globals_: int) -> Tensor:
@@ -102,11 +103,11 @@ class LeJEPA(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        ordered = sorted(views, key=lambda view: view.role != "global")
+        ordered = global_first(views)
         pooled = torch.cat([encoder(view).pooled for view in ordered])
         # all views in one pass, as the authors' code has it: BatchNorm's statistics are of all of them
         z = full(self.projector(pooled)).unflatten(0, (len(ordered), -1))
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z):
             predicted = prediction_loss(z, sum(view.role == "global" for view in ordered))
             slices = directions(self.step, self.dim, self.slices).to(z.dtype)
             normal = sigreg(z, slices, knots=self.knots, t_max=self.t_max)

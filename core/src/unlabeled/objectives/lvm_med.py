@@ -24,11 +24,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Loss, Needs, Progress, View, role
 from unlabeled.draw import Draw, Purpose, gumbel, mix64
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import gather
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.precision import full, full_precision
 
 Array = Any  # ndarray
 
@@ -143,9 +144,9 @@ class LVMMed(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        first, second = (view for view in views if view.role == "global")
+        first, second = (view for view in role(views, "global"))
         outs = [encoder(view) for view in (first, second)]
-        with torch.autocast(outs[0].pooled.device.type, enabled=False):
+        with full_precision(outs[0].pooled):
             z = [gather(full(self.projector(out.pooled))) for out in outs]
             parts = [gather(full(some_rows(out, self.rows))) for out in outs]
             near = [nearest(unit(x.detach()), min(self.neighbors, len(x) - 1)) for x in z]

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.precision import full
 
 
 def normalize_rows(content_HC: Tensor, eps: float = 1e-6) -> Tensor:
@@ -51,7 +51,7 @@ class MAE(nn.Module):
                 f"content has {content} numbers a row; mae needs a tokenizer that gives at least {1 + norm_pix}"
                 f"{' (1 with norm_pix off)' if norm_pix else ''}"
             )
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "drop"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "drop"}))
         self.norm_pix = norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=content)
@@ -66,6 +66,3 @@ class MAE(nn.Module):
         whole = restore(features.tokens, features.kept, self.token, view.layout.total)
         index = target_rows(view)
         return mae_loss(self.decoder(whole, view.layout)[index], view.content[index], norm_pix=self.norm_pix)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.contract import Loss, Needs, Progress, View, role
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, info_nce_queue, own_rows
+from unlabeled.nn.precision import full_precision
 from unlabeled.nn.queue import Queue
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
 def moco_v3_loss(query_bD: Tensor, key_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
@@ -59,17 +60,17 @@ class MoCoV2(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, queue=queue)
-        above(-1, chunk=chunk)
+        at_least(0, chunk=chunk)
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 2}, couples=True)
         self.temperature, self.momentum, self.symmetric, self.chunk = temperature, momentum, symmetric, chunk
         self.projector = mlp((encoder.dim, *projector), norm="none")
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
         self.queue = Queue(queue, projector[-1])
         self._pending: list[Tensor] = []  # keys of this step: the queue may change only after the backward pass
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        first, second = [view for view in views if view.role == "global"][:2]
+        first, second = role(views, "global")[:2]
         directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
         losses = [self._direction(encoder, query, key) for query, key in directions]
         total = torch.stack(losses).mean()
@@ -78,8 +79,8 @@ class MoCoV2(nn.Module):
     def _direction(self, encoder: Any, query: View, key: View) -> Tensor:
         q = self.projector(encoder(query).pooled)
         with torch.no_grad():
-            k = self.teacher[1](self.teacher[0](key).pooled)
-        with torch.autocast(q.device.type, enabled=False):
+            k = self.teacher(key)
+        with full_precision(q):
             key_BD = unit(k)
             if self.training:
                 self._pending.append(key_BD)
@@ -89,7 +90,7 @@ class MoCoV2(nn.Module):
         for key_BD in self._pending:
             self.queue.enqueue(key_BD)
         self._pending.clear()
-        self.teacher.update(self.momentum, encoder, self.projector)
+        self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)
 
 
 class MoCoV3(nn.Module):
@@ -115,20 +116,20 @@ class MoCoV3(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, predictor=predictor)
-        above(-1, chunk=chunk)
+        at_least(0, chunk=chunk)
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.temperature, self.momentum, self.chunk = temperature, momentum, chunk
         self.projector = mlp((encoder.dim, *projector), last_norm=True, last_affine=False, bias=False)
         self.predictor = mlp((projector[-1], predictor, projector[-1]), last_norm=True, last_affine=False, bias=False)
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        chosen = [view for view in views if view.role == "global"][:2]
+        chosen = role(views, "global")[:2]
         q = [self.predictor(self.projector(encoder(view).pooled)) for view in chosen]
         with torch.no_grad():
-            k = [self.teacher[1](self.teacher[0](view).pooled) for view in chosen]
-        with torch.autocast(q[0].device.type, enabled=False):
+            k = [self.teacher(view) for view in chosen]
+        with full_precision(q[0]):
             queries, keys = [unit(x) for x in q], [unit(x) for x in k]
             directions = [
                 moco_v3_loss(queries[i], keys[j], self.temperature, chunk=self.chunk) for i, j in permutations((0, 1))
@@ -137,4 +138,4 @@ class MoCoV3(nn.Module):
         return Loss(total, {"info_nce": total.detach() / (4.0 * self.temperature)})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, projector=self.projector)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full
 
 
 def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class SimMIM(nn.Module):
         super().__init__()
         if content < 1:
             raise ValueError(f"content has {content} numbers a row; simmim needs a tokenizer that gives at least 1")
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.head = nn.Linear(encoder.dim, content)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -41,6 +41,3 @@ class SimMIM(nn.Module):
         assert view.content is not None
         index = target_rows(view)
         return simmim_loss(self.head(encoder(view, hide="mask").tokens[index]), view.content[index])
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.contract import Loss, Needs, Progress, View, global_first
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce, gather, rank, world
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.queue import Queue
 
 QUEUES = 2  # the paper's: one for each of the two views that are assigned
@@ -102,7 +103,7 @@ class SwAV(nn.Module):
         super().__init__()
         above(0, temperature=temperature, epsilon=epsilon, iterations=iterations)
         above(1, prototypes=prototypes)
-        above(-1, queue=queue)
+        at_least(0, queue=queue)
         within(0, 1, queue_start=queue_start, freeze=freeze)
         self.needs = Needs(views={"global": 2}, uses=("local",), batch=2, couples=True)
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
@@ -115,14 +116,14 @@ class SwAV(nn.Module):
         self._pending: list[list[Tensor]] = []  # projections of this step, taken into the queues after it
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        ordered = sorted(views, key=lambda view: view.role != "global")
+        ordered = global_first(views)
         assigned = sum(view.role == "global" for view in ordered)
         pooled = torch.cat([encoder(view).pooled for view in ordered])
         # all views in one pass, as the authors' code has it: BatchNorm's statistics are of all of them
         projections = unit(self.projector(pooled)).chunk(len(ordered))
         if self.queue and self.training:
             self._pending.append([z.detach() for z in projections[:QUEUES]])
-        with torch.autocast(self.prototypes.device.type, enabled=False):
+        with full_precision(self.prototypes):
             prototypes = self._prototypes()
             scores = [z @ prototypes.T for z in projections]
             codes = [self._codes(s, i) for i, s in enumerate(scores[:assigned])]

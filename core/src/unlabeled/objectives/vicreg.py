@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import within
+from unlabeled.contract import Loss, Needs, View, role
+from unlabeled.errors import at_least
 from unlabeled.nn.distributed import all_reduce, union_moments
-from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.heads import mlp
+from unlabeled.nn.precision import full, full_precision
 
 
 def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
@@ -53,14 +54,14 @@ class VICReg(nn.Module):
         covariance: float = 1.0,
     ) -> None:
         super().__init__()
-        within(0, float("inf"), invariance=invariance, variance=variance, covariance=covariance)
+        at_least(0, invariance=invariance, variance=variance, covariance=covariance)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.invariance, self.variance, self.covariance = invariance, variance, covariance
         self.projector = mlp((encoder.dim, *projector))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
-        with torch.autocast(z[0].device.type, enabled=False):
+        z = [self.projector(encoder(view).pooled) for view in role(views, "global")]
+        with full_precision(z[0]):
             z = [full(z_BD) for z_BD in z]
             invariance = torch.stack([F.mse_loss(a, b) for a, b in combinations(z, 2)]).mean()
             terms = [variance_and_covariance(z_BD) for z_BD in z]
@@ -69,6 +70,3 @@ class VICReg(nn.Module):
             total = self.invariance * invariance + self.variance * variance + self.covariance * covariance
         parts = {"invariance": invariance, "variance": variance, "covariance": covariance}
         return Loss(total, {name: part.detach() for name, part in parts.items()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

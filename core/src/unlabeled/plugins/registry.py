@@ -214,13 +214,24 @@ class Registry:
             name = name[len(domain) + 1 :]
         rows = self.components(domain, kind)
         for row in rows:
-            if row.name == name:
+            if name == row.name or name in row.aliases:
                 return row
         for row in rows:
             if _matches(row.name, name):
                 return row
         hint = near(name, (row.name for row in rows))
         raise UsageError(f"unknown {kind} {name!r} in domain {domain!r}.{hint}{self._broken_too()}")
+
+    def unmet(self, domain: str, row: Component) -> str:
+        """What an objective asks for and no part of ``domain`` gives, in one line; empty where it runs."""
+        for kind in dict.fromkeys(word.partition(":")[0] for word in row.asks):
+            asked = {word.partition(":")[2] for word in row.asks if word.startswith(f"{kind}:")}
+            rows = self.components(domain, kind)
+            known = [other for other in rows if other.gives] or rows
+            if not any(asked <= {*other.gives} or not other.gives for other in known):
+                lacking = asked - {word for other in known for word in other.gives} or asked
+                return f"no {kind} of {domain} gives {' and '.join(sorted(lacking))}"
+        return ""
 
     def _broken_too(self) -> str:
         broken = f" Installed but broken: {'; '.join(map(str, self.broken.values()))}." if self.broken else ""
@@ -243,9 +254,10 @@ def _refuse_strangers(source: str, rows: Iterable[Any]) -> None:
 def _refuse_duplicates(domain: str, rows: Iterable[Component]) -> None:
     seen: set[tuple[str, str]] = set()
     for row in rows:
-        if (row.kind, row.name) in seen:
-            raise PluginError(f"domain {domain!r} has two components {row.kind} {row.name!r}")
-        seen.add((row.kind, row.name))
+        for name in (row.name, *row.aliases):
+            if (row.kind, name) in seen:
+                raise PluginError(f"domain {domain!r} has two components {row.kind} {name!r}")
+            seen.add((row.kind, name))
 
 
 def resolve(component: Component) -> Any:

@@ -49,6 +49,12 @@ class Component:
         summary: one line, shown by ``unlabeled list``.
         paper: arXiv id or DOI.
         extra: the pip extra that it needs, ``unlabeled-audio[flac]``.
+        aliases: other names that it answers to: what it was called before, or is called in a paper.
+        asks: of an objective, what it needs of other parts beside views of role ``global`` and pooled features, each
+            ``kind:word``: ``mask:hidden``, ``tokenizer:content``, ``encoder:drop``, ``views:source``.
+        gives: of views, masks, tokenizers, encoders and decoders, the words that an objective may ask for: roles and
+            parameters of views, what a mask sets (``predict`` where it gives several sets), ``content`` and ``ids`` of
+            a tokenizer, what an encoder can. Where no row of a kind says, all is taken to be given.
     """
 
     kind: Kind
@@ -57,6 +63,9 @@ class Component:
     summary: str
     paper: str = ""
     extra: str = ""
+    aliases: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

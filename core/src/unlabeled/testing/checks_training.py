@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.build import Parts
-from unlabeled.contract import Loss, Progress, View
+from unlabeled.contract import Loss, Progress, View, after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.plugins.registry import registry, use_files
 from unlabeled.testing.ranks import run_ranks
@@ -107,7 +107,7 @@ def _train(parts: Parts, batches: list[list[View]], optimizer: Any = None, *, mo
         loss.total.backward()
         optimizer.step()
         if move:
-            parts.objective.after_step(parts.encoder, Progress(step + 1, len(batches)))
+            after_step(parts.objective, parts.encoder, Progress(step + 1, len(batches)))
         losses.append(loss.total.item())
     return losses
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unlabeled.contract import Progress, View
+from unlabeled.contract import Progress, View, after_step
 from unlabeled.nn.distributed import rank, world
 
 
@@ -55,7 +55,7 @@ def descend(
         with torch.no_grad():
             for name, weight in weights.items():
                 weight.sub_(rate * gradient[name])
-        objective.after_step(encoder, Progress(step + 1, of))
+        after_step(objective, encoder, Progress(step + 1, of))
     return {"losses": losses, "first": first, "gradient": gradient, "state": dict(objective.state_dict())}
 
 

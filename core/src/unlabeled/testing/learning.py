@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.build import Parts, construct
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.training.optimizers import parameter_groups
 
 
@@ -42,6 +42,6 @@ def pretrain(parts: Parts, ids_N: Tensor, steps: int) -> list[float]:
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr * rate(step)
         optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
+        after_step(parts.objective, parts.encoder, Progress(step + 1, steps))
         losses.append(float(loss.total.detach()))
     return losses

@@ -8,7 +8,7 @@ import torch
 
 from unlabeled.build import Parts, construct
 from unlabeled.config.recipes import load_recipe, recipe_files
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.training.optimizers import parameter_groups
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal
@@ -58,4 +58,4 @@ def check_steps(parts: Parts, *, samples: int = 8, steps: int = 2) -> None:
         broken = [n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()]
         assert not broken, f"ensure that gradients are finite: {broken}"
         optimizer.step()
-        parts.objective.after_step(parts.encoder, Progress(step + 1, steps))
+        after_step(parts.objective, parts.encoder, Progress(step + 1, steps))

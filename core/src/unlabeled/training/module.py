@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from unlabeled.build import Parts, construct
-from unlabeled.contract import Batch, Loss, Progress
+from unlabeled.contract import Batch, Loss, Progress, after_step
 from unlabeled.errors import RunError
 from unlabeled.nn.distributed import convert_batchnorm
 from unlabeled.training.datamodule import Plan
+from unlabeled.training.former import renamed
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
 from unlabeled.training.optimizers import parameter_groups
 from unlabeled.training.session import position, reseed
@@ -186,7 +187,7 @@ class Pretraining(LightningModule):
             group["lr"] = group["full_lr"] * factor
         optimizer.step(closure=optimizer_closure)
         # Lightning counts this step when the hook has returned
-        self.objective.after_step(self.encoder, self.progress(self.trainer.global_step + 1))
+        after_step(self.objective, self.encoder, self.progress(self.trainer.global_step + 1))
 
     # ------------------------------------------------------------------------------------------ state
 
@@ -195,3 +196,4 @@ class Pretraining(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.meter.load_state_dict(checkpoint["meter"], self.device)
+        checkpoint["state_dict"] = renamed(checkpoint["state_dict"], self)

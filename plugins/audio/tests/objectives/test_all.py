@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlabeled.contract import Progress
+from unlabeled.contract import Progress, after_step
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
@@ -145,7 +145,7 @@ def test_every_parameter_gets_a_finite_gradient_and_parts_are_detached(name):
 def test_the_state_comes_back(name):
     encoder, objective, views = make(name, range(4))
     objective(encoder, views)
-    objective.after_step(encoder, Progress(3, 10))
+    after_step(objective, encoder, Progress(3, 10))
     encoder2, other, _ = make(name, range(4))
     reload(encoder, encoder2)
     reload(objective, other)

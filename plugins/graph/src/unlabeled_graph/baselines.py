@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import mix64
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled_graph.batch import GraphSpec
 from unlabeled_graph.ops.adjacency import adjacency_of
 from unlabeled_graph.ops.sparse import dense
@@ -92,7 +92,7 @@ class WeisfeilerLehman:
     """
 
     def __init__(self, spec: GraphSpec, *, rounds: int = 3, width: int = 512) -> None:
-        above(-1, rounds=rounds)
+        at_least(0, rounds=rounds)
         above(0, width=width)
         self.rounds, self.width = rounds, width
 

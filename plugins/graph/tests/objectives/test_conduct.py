@@ -12,7 +12,7 @@ import torch
 from unlabeled.build import Parts, build
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import merge, resolve
-from unlabeled.contract import Loss, Progress, View
+from unlabeled.contract import Loss, Progress, View, after_step
 from unlabeled.errors import UsageError
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.testing.ranks import run_ranks
@@ -101,7 +101,7 @@ def test_bfloat16_changes_the_loss_little(name: str) -> None:
 def test_saved_state_goes_on_with_the_same_loss(name: str) -> None:
     parts, other = parts_of(name), parts_of(name)
     loss_of(parts, list(range(SIZE))).total.backward()
-    parts.objective.after_step(parts.encoder, Progress(1, 10))
+    after_step(parts.objective, parts.encoder, Progress(1, 10))
     with torch.no_grad():
         for p in [*parts.encoder.parameters(), *parts.objective.parameters()]:
             p += 0.01
@@ -129,7 +129,7 @@ def test_draws_change_with_the_step() -> None:
     ids = list(range(SIZE))
     first = loss_of(parts, ids).total
     assert loss_of(parts, ids).total == first
-    parts.objective.after_step(parts.encoder, Progress(1, 10))
+    after_step(parts.objective, parts.encoder, Progress(1, 10))
     assert loss_of(parts, ids).total != first
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unlabeled.contract import Progress, View
+from unlabeled.contract import Progress, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.masks.random import RandomMask
 from unlabeled.testing.conduct import assert_same, descend, reload, share
@@ -156,7 +156,7 @@ def test_autocast_to_bfloat16_changes_little(name):
 def test_state_survives_save_and_load(name):
     encoder, objective = make(name)
     views = make_views(name, encoder, range(4))
-    objective.after_step(encoder, Progress(1, 10))
+    after_step(objective, encoder, Progress(1, 10))
     _, other = make(name, seed=5)
     reload(objective, other)
     torch.testing.assert_close(other(encoder, views).total, objective(encoder, views).total, rtol=0, atol=0)

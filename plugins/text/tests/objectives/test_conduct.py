@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unlabeled.contract import Layout, Progress, View
+from unlabeled.contract import Layout, Progress, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, gather_rows, keys
 from unlabeled.testing.conduct import assert_same, descend, reload, share
@@ -160,7 +160,7 @@ def test_two_ranks_equal_one_in_value_gradient_and_state(name, on_ranks):
 def test_every_parameter_gets_a_gradient(name):
     encoder, objective = make(name)
     for step in (0, 19):  # before and after phases of training
-        objective.after_step(encoder, Progress(step, 20))
+        after_step(objective, encoder, Progress(step, 20))
         objective(encoder, make_views(encoder, objective.needs, range(6))).total.backward()
         for key, parameter in parameters(encoder, objective):
             assert parameter.grad is not None, key
@@ -173,7 +173,7 @@ def test_state_round_trip_gives_the_same_next_loss(name):
     encoder, objective = make(name)
     views = make_views(encoder, objective.needs, range(6))
     objective(encoder, views).total.backward()
-    objective.after_step(encoder, Progress(3, 20))
+    after_step(objective, encoder, Progress(3, 20))
     other_encoder, other = make(name, seed=5)
     reload(encoder, other_encoder)
     reload(objective, other)

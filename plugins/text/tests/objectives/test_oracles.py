@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForPreTraining
 
-from unlabeled.contract import Layout, Progress, Rows, View
+from unlabeled.contract import Layout, Progress, Rows, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.testing.subject import still
@@ -171,7 +171,7 @@ def test_rtd_draws_anew_each_step_and_no_gradient_passes_the_draw():
     first = objective.fill(logits, view, index).shown
     assert not first.requires_grad
     assert torch.equal(first, objective.fill(logits, view, index).shown)
-    objective.after_step(encoder, Progress(1, 10))
+    after_step(objective, encoder, Progress(1, 10))
     assert not torch.equal(first, objective.fill(logits, view, index).shown)
 
 
@@ -317,7 +317,7 @@ def test_denosent_restores_a_share_of_the_texts_anew_each_step():
     one, whole = view_of(encoder, *texts), replace(view_of(encoder, *texts), role="target")
     seen = []
     for step in range(3):
-        objective.after_step(encoder, Progress(step, 10))
+        after_step(objective, encoder, Progress(step, 10))
         keep = objective._chosen(whole).tolist()
         part = view_of(encoder, *(text for text, kept in zip(texts, keep, strict=True) if kept))
         vectors = encoder(one).pooled[torch.tensor(keep)]
@@ -379,7 +379,7 @@ def test_salt_teaches_first_and_then_no_more():
     distilled = F.cross_entropy(student / 0.5, (teacher / 0.5).softmax(-1))
     own = F.cross_entropy(teacher, view.ids[index + 1])
     close(taught.total, 0.5 * plain + 0.5 * distilled + own)
-    objective.after_step(encoder, Progress(5, 10))
+    after_step(objective, encoder, Progress(5, 10))
     close(objective(encoder, [view]).total, plain)
 
 

@@ -40,7 +40,8 @@ def test_a_trained_tokenizer_has_specials_frame_and_words(
 
 def test_training_is_the_same_in_every_process() -> None:
     code = (
-        "import hashlib; from unlabeled_text.data.generated import corpus\nfrom unlabeled_text.ops.tokenizing import train\n"
+        "import hashlib\nfrom unlabeled_text.data.generated import corpus\n"
+        "from unlabeled_text.ops.tokenizing import train\n"
         "print(*[hashlib.sha256(train(k, corpus(60)[0], 400).encode()).hexdigest() for k in ('wordpiece', 'bpe')])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

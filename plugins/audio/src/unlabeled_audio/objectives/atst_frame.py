@@ -13,7 +13,6 @@ pre-training and without labels, where the paper distils one fine-tuned model's 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import deviation, target_rows, union_mean
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.objectives.steps import Recorder
 
@@ -55,7 +54,7 @@ class ATSTFrame(nn.Module):
         self.momentum = momentum
         self.projector = mlp((encoder.dim, *projector))
         self.predictor = mlp((projector[-1], predictor, projector[-1]))
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         pair = views[:2]
@@ -64,15 +63,15 @@ class ATSTFrame(nn.Module):
         tokens = [encoder(view, hide="mask").tokens[i] for view, i in zip(pair, index, strict=True)]
         guesses = [self.predictor(self.projector(x)) for x in tokens]
         with torch.no_grad():
-            frames = [self.teacher[0](view.clean()).tokens for view in reversed(pair)]
-            targets = [self.teacher[1](x[i]) for x, i in zip(frames, index, strict=True)]
+            frames = [self.teacher.encoder(view.clean()).tokens for view in reversed(pair)]
+            targets = [self.teacher.projector(x[i]) for x, i in zip(frames, index, strict=True)]
         loss = union_mean(torch.cat([cosine_distance(p, t) for p, t in zip(guesses, targets, strict=True)]))
         spread = deviation(torch.cat([unit(t) for t in targets])) * targets[0].shape[1] ** 0.5
         return Loss(loss, {"target_std": spread})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, projector=self.projector)
 
 
 class ATSTBoth(nn.Module):
@@ -97,7 +96,7 @@ class ATSTBoth(nn.Module):
         momentum: float = 0.99,
     ) -> None:
         super().__init__()
-        within(0, math.inf, clip=clip)
+        at_least(0, clip=clip)
         self.frame = ATSTFrame(encoder, projector=projector, predictor=predictor, momentum=momentum)
         self.needs, self.clip = self.frame.needs, clip
         self.teacher = frozen_encoder(run, encoder)

@@ -13,7 +13,6 @@ Differs: the codebook starts on rows of the first batch, and codes that are neve
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.heads import full, unit
+from unlabeled.errors import UsageError, above, at_least
+from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled_audio.objectives.codebook import OnlineKMeans
 from unlabeled_audio.objectives.hubert import usage_perplexity
 from unlabeled_audio.objectives.steps import row_keys
@@ -39,7 +39,7 @@ class BEATs(nn.Module):
             raise ValueError("beats needs a decoder, found none: choose one with --decoder")
         if vocabulary < 2:
             raise ValueError(f"the tokenizer has {vocabulary} labels; beats needs one that quantizes into at least 2")
-        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens", "drop"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "drop"}))
         self.vocabulary = vocabulary
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=vocabulary)
@@ -58,9 +58,6 @@ class BEATs(nn.Module):
         parts = {"accuracy": union_mean(torch.cat(right))}
         parts["code_perplexity"] = usage_perplexity(torch.cat(codes), self.vocabulary)
         return Loss(union_mean(torch.cat(losses)), parts)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""
 
 
 def _single(ids: Tensor) -> Tensor:
@@ -95,7 +92,7 @@ class BEATsTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         above(0, width=width)
-        within(0, math.inf, commitment=commitment)
+        at_least(0, commitment=commitment)
         if decoder is None:
             raise ValueError("beats_tokenizer needs a decoder, found none: choose one with --decoder")
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))

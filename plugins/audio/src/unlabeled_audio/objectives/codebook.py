@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import all_reduce, gather
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full, full_precision
 
 _LAST = torch.iinfo(torch.int64).max  # the key of no row
 
@@ -24,7 +24,7 @@ _LAST = torch.iinfo(torch.int64).max  # the key of no row
 @torch.no_grad()
 def nearest(x_ND: Tensor, entries_VD: Tensor) -> Tensor:
     """``int64[N]``: the entry at the least Euclidean distance."""
-    with torch.autocast(x_ND.device.type, enabled=False):
+    with full_precision(x_ND):
         return (full(x_ND) @ entries_VD.T - entries_VD.square().sum(1) / 2).argmax(1)
 
 

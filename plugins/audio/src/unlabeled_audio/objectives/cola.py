@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather, rank
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full, full_precision
 
 
 def bilinear_scores(anchor_BP: Tensor, other_NP: Tensor, weight_PP: Tensor) -> Tensor:
     """``anchor W other^T``: ``[B, N]``."""
-    with torch.autocast(anchor_BP.device.type, enabled=False):
+    with full_precision(anchor_BP):
         return full(anchor_BP) @ full(weight_PP) @ full(other_NP).T
 
 
@@ -50,6 +50,3 @@ class COLA(nn.Module):
             losses.append(F.cross_entropy(scores, truth))
             right.append((scores.detach().argmax(1) == truth).float().mean())
         return Loss(torch.stack(losses).mean(), {"accuracy": torch.stack(right).mean()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

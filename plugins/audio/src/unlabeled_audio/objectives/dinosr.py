@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import instance_norm
 from unlabeled_audio.objectives.codebook import OnlineKMeans
@@ -69,7 +69,7 @@ class DinoSR(nn.Module):
         self.ramp, self.freeze = ramp, freeze
         self.heads = nn.ModuleList(nn.Linear(encoder.dim, entries) for _ in range(layers))
         self.codebooks = nn.ModuleList(OnlineKMeans(entries, encoder.dim, decay=decay) for _ in range(layers))
-        self.teacher = Teacher(encoder)
+        self.teacher = Teacher(encoder=encoder)
         self.teacher.eval()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._pending: list[tuple[Tensor, ...]] = []  # rows, entries and keys of this step, one a layer
@@ -108,7 +108,7 @@ class DinoSR(nn.Module):
 
     def _teacher_layers(self, view: View) -> tuple[Features, ...]:
         try:
-            return self.teacher[0](view.clean(), layers=tuple(range(-self.layers, 0))).layers
+            return self.teacher.encoder(view.clean(), layers=tuple(range(-self.layers, 0))).layers
         except IndexError as error:
             raise UsageError(f"layers is {self.layers}, more than the encoder has: lower --objective.layers") from error
 
@@ -127,4 +127,4 @@ class DinoSR(nn.Module):
             book.update(rows, ids, keys)
         self._pending = []
         self.step.fill_(progress.step)
-        self.teacher.update(self.momentum_at(progress), encoder)
+        self.teacher.update(self.momentum_at(progress), encoder=encoder)

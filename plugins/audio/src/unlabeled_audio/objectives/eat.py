@@ -10,7 +10,6 @@ summary is the student's class token where it has one, else its pooled vector; e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.heads import full
+from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.nn.masked import deviation, restore, target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import average_layers
 
@@ -57,7 +56,7 @@ class EAT(nn.Module):
     ) -> None:
         super().__init__()
         above(0, layers=layers)
-        within(0, math.inf, utterance=utterance)
+        at_least(0, utterance=utterance)
         within(0, 1, momentum=momentum, final_momentum=final_momentum, ramp=ramp)
         if decoder is None:
             raise ValueError("eat needs a decoder, found none: choose one with --decoder")
@@ -67,7 +66,7 @@ class EAT(nn.Module):
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=encoder.dim)
         self.summary = nn.Linear(encoder.dim, encoder.dim)
-        self.teacher = Teacher(encoder)
+        self.teacher = Teacher(encoder=encoder)
         self.teacher.eval()
 
     def train(self, mode: bool = True) -> EAT:
@@ -96,7 +95,7 @@ class EAT(nn.Module):
     def _target(self, view: View) -> tuple[Tensor, Layout]:
         assert view.layout is not None
         try:
-            layers = self.teacher[0](view.clean(), layers=tuple(range(-self.layers, 0))).layers
+            layers = self.teacher.encoder(view.clean(), layers=tuple(range(-self.layers, 0))).layers
         except IndexError as error:
             raise UsageError(f"layers is {self.layers}, more than the encoder has: lower --objective.layers") from error
         mean = average_layers(layers, "instance")
@@ -109,7 +108,7 @@ class EAT(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum_at(progress), encoder)
+        self.teacher.update(self.momentum_at(progress), encoder=encoder)
 
 
 def summary_of(features: Features) -> Tensor:

@@ -25,15 +25,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, Rows, View
-from unlabeled.errors import above, within
-from unlabeled.nn.heads import full, unit
+from unlabeled.contract import Features, Loss, Needs, Rows, View
+from unlabeled.errors import above, at_least
+from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full, full_precision
 
 
 def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:
     """Cosine of each frame with each unit, over the temperature: ``[H, C]``."""
-    with torch.autocast(x_HP.device.type, enabled=False):  # half precision is known to make HuBERT diverge
+    with full_precision(x_HP):  # half precision is known to make HuBERT diverge
         return unit(x_HP) @ unit(units_CP).T / temperature
 
 
@@ -132,8 +133,8 @@ class HuBERT(nn.Module):
         penalty: float = 10.0,
     ) -> None:
         super().__init__()
-        within(0, math.inf, visible=visible, penalty=penalty)
-        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens", "mask"}))
+        at_least(0, visible=visible, penalty=penalty)
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "mask"}))
         self.visible, self.penalty = visible, penalty
         self.head = UnitHead(encoder.dim, width, vocabulary, books, temperature, scores)
 
@@ -162,9 +163,6 @@ class HuBERT(nn.Module):
             total, parts["local_square"] = total + self.penalty * size, size.detach()
         return Loss(total, parts)
 
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""
-
 
 def _visible(view: View) -> Tensor:
     assert view.layout is not None
@@ -183,7 +181,7 @@ class SoftUnits(nn.Module):
 
     def __init__(self, encoder: Any, vocabulary: int = 0, *, width: int = 256, temperature: float = 0.1) -> None:
         super().__init__()
-        self.needs = Needs(views={"global": 1}, ids=True, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, vocabulary=1, encoder=frozenset({"tokens"}))
         self.head = UnitHead(encoder.dim, width, vocabulary, 1, temperature, "cosine")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -200,6 +198,3 @@ class SoftUnits(nn.Module):
             union_mean(torch.cat(losses)),
             {"accuracy": union_mean(torch.cat(right)), "code_perplexity": perplexity},
         )
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

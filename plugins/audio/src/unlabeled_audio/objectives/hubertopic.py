@@ -10,7 +10,6 @@ paper fits LDA on the whole corpus before; counts are of all ranks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -19,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled_audio.objectives.hubert import HuBERT, usage_perplexity
 from unlabeled_audio.objectives.steps import Recorder
 
@@ -88,9 +87,9 @@ class HuBERTopic(nn.Module):
         super().__init__()
         above(1, topics=topics)
         above(0, samples=samples)
-        within(0, math.inf, topic=topic)
+        at_least(0, topic=topic)
         within(0.5, 1, rate=rate)
-        within(1, math.inf, offset=offset)
+        at_least(1, offset=offset)
         self.hubert = HuBERT(
             encoder, vocabulary, width=width, temperature=temperature, scores=scores, books=books, visible=visible,
             penalty=penalty,

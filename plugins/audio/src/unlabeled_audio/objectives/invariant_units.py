@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Layout, Loss, Needs, View, role
 from unlabeled.errors import above
-from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.heads import mlp
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 
 
 def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:
@@ -56,7 +57,7 @@ def ctc_loss(scores_TX: Tensor, layout: Layout, targets: Sequence[Tensor]) -> Te
     blank = scores.shape[-1] - 1
     frames = torch.tensor(layout.lengths)
     units = torch.tensor([len(t) for t in targets])
-    with torch.autocast(scores.device.type, enabled=False):
+    with full_precision(scores):
         logs = F.log_softmax(scores, dim=-1).transpose(0, 1)
         loss = F.ctc_loss(logs, torch.cat(list(targets)), frames, units, blank, "none", zero_infinity=True)
     return loss / units.clamp(min=1).to(loss.device)
@@ -75,14 +76,14 @@ class InvariantUnits(nn.Module):
         above(0, hidden=hidden)
         if vocabulary < 2:
             raise ValueError(f"the tokenizer has {vocabulary} units; choose one that quantizes into at least 2")
-        self.needs = Needs(views={"source": 1, "altered": 1}, ids=True, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"source": 1, "altered": 1}, vocabulary=1, encoder=frozenset({"tokens"}))
         self.vocabulary, self.frozen = vocabulary, frozen
         if frozen:
             encoder.requires_grad_(False)
         self.quantizer = mlp((encoder.dim, hidden, vocabulary + 1), norm="layer")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        source = next(view for view in views if view.role == "source")
+        source = next(view for view in role(views, "source"))
         assert source.ids is not None
         assert source.layout is not None
         ids = source.ids.reshape(len(source.ids), -1)[:, 0]
@@ -103,6 +104,3 @@ class InvariantUnits(nn.Module):
             found = encoder(view)
         encoder.train(training)
         return found
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -9,15 +9,14 @@ Differs: the loss over codebooks is their mean, so that its scale does not grow 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import within
+from unlabeled.contract import Loss, Needs, View
+from unlabeled.errors import at_least
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled_audio.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
 from unlabeled_audio.objectives.ssast import generative_loss
@@ -47,11 +46,11 @@ class MERT(nn.Module):
         penalty: float = 10.0,
     ) -> None:
         super().__init__()
-        within(0, math.inf, spectrum=spectrum, penalty=penalty)
+        at_least(0, spectrum=spectrum, penalty=penalty)
         if content < 1:
             raise ValueError(f"content has {content} numbers a frame; mert needs a tokenizer with a spectrogram")
         self.needs = Needs(
-            views={"global": 1}, hidden=True, content=True, ids=True, encoder=frozenset({"tokens", "mask"})
+            views={"global": 1}, hidden=True, content=1, vocabulary=1, encoder=frozenset({"tokens", "mask"})
         )
         self.spectrum, self.penalty = spectrum, penalty
         self.head = UnitHead(encoder.dim, width, vocabulary, books, temperature, "cosine")
@@ -78,6 +77,3 @@ class MERT(nn.Module):
         if len(square) and self.penalty:
             total = total + self.penalty * union_mean(square)
         return Loss(total, parts)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unlabeled.draw import GOLDEN, Draw, gumbel, mix64
 from unlabeled.errors import above
 from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full
 from unlabeled_audio.objectives.steps import GUMBEL
 
 

@@ -16,17 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.errors import within
-from unlabeled.nn.heads import full, mlp
+from unlabeled.contract import Layout, Loss, Needs, View
+from unlabeled.errors import at_least
+from unlabeled.nn.heads import mlp
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 
 
 def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) -> Tensor:
     """-log of the share of the true content among the hidden rows of its group: ``[H]`` (equation 1)."""
     guess, pad = layout.dense(full(guess_HC))
     content, _ = layout.dense(full(content_HC))
-    with torch.autocast(guess.device.type, enabled=False):
+    with full_precision(guess):
         scores = guess @ content.mT
     truth = scores.diagonal(dim1=1, dim2=2)
     if pad is not None:
@@ -48,10 +49,10 @@ class SSAST(nn.Module):
 
     def __init__(self, encoder: Any, content: int = 0, *, generative: float = 10.0) -> None:
         super().__init__()
-        within(0, math.inf, generative=generative)
+        at_least(0, generative=generative)
         if content < 1:
             raise ValueError(f"content has {content} numbers a row; ssast needs a tokenizer that gives at least 1")
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.generative = generative
         self.tell = mlp((encoder.dim, encoder.dim, content), norm="none")
         self.restore = mlp((encoder.dim, encoder.dim, content), norm="none")
@@ -69,6 +70,3 @@ class SSAST(nn.Module):
         tokens, content = encoder(view, hide="mask").tokens[hidden.index], view.content[hidden.index]
         told = discriminative_loss(self.tell(tokens), content, Layout(hidden.lengths, hidden.index[:, None]))
         return told, generative_loss(self.restore(tokens), content)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -10,7 +10,6 @@ clusters are learned online, on directions (``codebook``), where the paper runs 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.objectives.codebook import OnlineKMeans
@@ -63,14 +62,14 @@ class UnFuSeD(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        within(0, math.inf, distillation=distillation)
+        at_least(0, distillation=distillation)
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 1})
         self.distillation, self.temperature, self.momentum = distillation, temperature, momentum
         self.source = frozen_encoder(run, encoder)
         self.codebook = OnlineKMeans(clusters, self.source.dim, decay=decay, normalize=True)
         self.classify = nn.Linear(encoder.dim, clusters)
-        self.teacher = Teacher(encoder, self.classify)
+        self.teacher = Teacher(encoder=encoder, classify=self.classify)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -89,7 +88,7 @@ class UnFuSeD(nn.Module):
                 x = full(self.source(view).pooled)
                 x = x - self._center(x)
                 labels = self.codebook(x, keys)
-                target = self.teacher[1](self.teacher[0](view).pooled)
+                target = self.teacher(view)
             scores = full(self.classify(encoder(view).pooled))
             hard.append(F.cross_entropy(scores, labels, reduction="none"))
             soft.append(distillation_loss(scores, target, self.temperature))
@@ -111,4 +110,4 @@ class UnFuSeD(nn.Module):
             self.codebook.update(rows, ids, keys)
         self._pending = []
         self.step.fill_(progress.step)
-        self.teacher.update(self.momentum, encoder, self.classify)
+        self.teacher.update(self.momentum, encoder=encoder, classify=self.classify)

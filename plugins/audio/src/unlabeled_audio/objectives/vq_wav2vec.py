@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
 
@@ -38,7 +38,7 @@ def future_loss(
         return predicted_GLW.sum((1, 2))[:0]  # no rows, but the weights take part: DDP fails on those that do not
     lengths_G = torch.tensor(lengths, device=predicted_GLW.device)
     exists = torch.arange(code_GLW.shape[1] - ahead, device=code_GLW.device) < (lengths_G - ahead)[:, None]
-    with torch.autocast(code_GLW.device.type, enabled=False):
+    with full_precision(code_GLW):
         scores = full(predicted_GLW[:, :-ahead]) @ full(code_GLW).mT
     truth = scores.diagonal(offset=ahead, dim1=1, dim2=2)
     others = scores.gather(2, place_GLN[:, ahead:])

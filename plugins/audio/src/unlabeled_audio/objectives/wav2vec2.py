@@ -14,7 +14,6 @@ authors' code and transformers do, gives the same numbers for K / M times the me
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +22,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full_precision
 from unlabeled_audio.objectives.hubert import local_deviation, local_penalty
 from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
@@ -64,7 +64,7 @@ def contrastive_loss(
     context, _ = layout.dense(unit(context_HW))
     target, _ = layout.dense(unit(target_HW))
     codes, _ = layout.dense(codes_H)
-    with torch.autocast(context.device.type, enabled=False):
+    with full_precision(context):
         scores = context @ target.mT / temperature
     same = codes[:, :, None] == codes[:, None, :]
     weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(torch.ones_like(counts_GMM[:, 0]), dim1=1, dim2=2)
@@ -114,7 +114,7 @@ class Wav2Vec2(nn.Module):
     ) -> None:
         super().__init__()
         above(0, width=width, distractors=distractors, temperature=temperature, gumbel_end=gumbel_end)
-        within(0, math.inf, diversity=diversity, penalty=penalty)
+        at_least(0, diversity=diversity, penalty=penalty)
         within(0, 1, gumbel_decay=gumbel_decay)
         local = getattr(encoder, "local_dim", 0)
         if not local:

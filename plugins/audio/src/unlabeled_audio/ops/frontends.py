@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlabeled.nn.precision import full_precision
 from unlabeled_audio.batch import AudioSpec, starts
 
 FLOOR = 1e-5  # of mel power, where white noise of the clip's loudness has 1
@@ -151,7 +152,7 @@ class Spectrogram(nn.Module):
 
     def forward(self, wave: Tensor, lengths: Sequence[int]) -> Tensor:
         frames = cut_frames(wave.float(), lengths, self.window, self.hop)
-        with torch.autocast(wave.device.type, enabled=False):
+        with full_precision(wave):
             if self.kaldi:
                 energy = power(prepared(frames) * self.shape, self.size) @ self.filters
                 return (torch.log(energy.clamp(min=FLOOR)) - FBANK_MEAN) / STD

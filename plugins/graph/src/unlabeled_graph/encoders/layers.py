@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.encoders.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
 from unlabeled_graph.ops import convolutions
@@ -263,7 +263,7 @@ class GPS(GraphEncoder):
         named: dict[str, Any] = {"norm": "batch_norm"}
         if norm == "layer":
             named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
-        above(-1, walks=walks)
+        at_least(0, walks=walks)
         self.reads_edges, self.walks = read_edges and spec.edge_features > 0, walks
         # without a norm, features of a bag of words whose rows sum to 1 are lost beside the biases of later layers
         convs: list[nn.Module] = [nn.Linear(spec.features + walks, width, bias=False)]

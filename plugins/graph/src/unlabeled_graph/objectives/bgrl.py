@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled.objectives.byol import across
 
 
@@ -36,15 +36,15 @@ class BGRL(nn.Module):
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.momentum = momentum
         self.predictor = nn.Sequential(nn.Linear(encoder.dim, predictor), nn.PReLU(), nn.Linear(predictor, encoder.dim))
-        self.teacher = Teacher(encoder)
+        self.teacher = Teacher(encoder=encoder)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        chosen = [view for view in views if view.role == "global"]
+        chosen = role(views, "global")
         predictions = [self.predictor(encoder(view).pooled) for view in chosen]
         with torch.no_grad():
-            targets = [self.teacher[0](view).pooled for view in chosen]
+            targets = [self.teacher.encoder(view).pooled for view in chosen]
         similarity = across(predictions, targets)
         return Loss(2.0 - 2.0 * similarity, {"cosine": similarity.detach()})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder)

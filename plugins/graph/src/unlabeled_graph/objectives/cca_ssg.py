@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full, full_precision
 from unlabeled.objectives.barlow_twins import cross_correlation, standardize
 
 # BatchNorm's 1e-5 is what features have that come from rows of sum 1: with it CCA-SSG has 82.6 on Cora instead of 84
@@ -50,13 +50,10 @@ class CCASSG(nn.Module):
         self.decorrelation = decorrelation
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [encoder(view).pooled for view in views if view.role == "global"]
-        with torch.autocast(z[0].device.type, enabled=False):
+        z = [encoder(view).pooled for view in role(views, "global")]
+        with full_precision(z[0]):
             standard = [standardize(full(z_BD), EPS) for z_BD in z]
             invariance = torch.stack([invariance_loss(a, b) for a, b in combinations(standard, 2)]).mean()
             decorrelation = 2 * torch.stack([decorrelation_loss(x) for x in standard]).mean()
         total = invariance + self.decorrelation * decorrelation
         return Loss(total, {"invariance": invariance.detach(), "decorrelation": decorrelation.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

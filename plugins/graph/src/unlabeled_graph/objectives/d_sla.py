@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather
-from unlabeled.nn.heads import full, mlp
+from unlabeled.nn.heads import mlp
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 
 
 def distances(a_BD: Tensor, b_BD: Tensor) -> Tensor:
@@ -63,10 +64,10 @@ class DSLA(nn.Module):
         self.score = mlp((encoder.dim, hidden, 1), norm="none")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        original = encoder(next(view for view in views if view.role == "global")).pooled
-        changed = [view for view in views if view.role == "perturbed"]
+        original = encoder(next(view for view in role(views, "global"))).pooled
+        changed = role(views, "perturbed")
         found = [encoder(view).pooled for view in changed]
-        with torch.autocast(original.device.type, enabled=False):
+        with full_precision(original):
             z, perturbed = full(original), [full(x) for x in found]
             edits = torch.stack([view.params["edits"].to(z.dtype) for view in changed])
             logits = torch.stack([self.score(x)[:, 0] for x in (z, *perturbed)], dim=1)
@@ -84,6 +85,3 @@ class DSLA(nn.Module):
         keep[torch.arange(len(z_bD)), own_rows(z_bD)] = False
         others = keys.expand(len(z_bD), -1, -1)[keep].reshape(len(z_bD), len(keys) - 1, -1)
         return ((z_bD[:, None] - others).square().sum(2) + 1e-12).sqrt()
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Loss, Needs, View
 from unlabeled.nn.distributed import mean_over_ranks
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 
 
 def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:
@@ -57,13 +57,10 @@ class DGI(nn.Module):
         true, false = (next(view for view in views if view.role == role) for role in ("global", "corrupt"))
         local, mean, group = locals_of(encoder(true))
         other = locals_of(encoder(false))[0]
-        with torch.autocast(local.device.type, enabled=False):
+        with full_precision(local):
             weight, summary = full(self.weight), torch.sigmoid(full(mean))
             positive = scores(full(local), summary, weight, group)
             negative = scores(full(other), summary, weight, group)
             total = dgi_loss(positive, negative)
         accuracy = torch.cat((positive > 0, negative < 0)).float().mean()
         return Loss(total, {"accuracy": accuracy.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above
+from unlabeled.contract import Loss, Needs, View, role
+from unlabeled.errors import above, at_least
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
+from unlabeled.nn.precision import full_precision
 
 
 class GRACE(nn.Module):
@@ -37,18 +38,15 @@ class GRACE(nn.Module):
     ) -> None:
         super().__init__()
         above(0, hidden=hidden, dim=dim, temperature=temperature)
-        above(-1, chunk=chunk)
+        at_least(0, chunk=chunk)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.temperature, self.chunk = temperature, chunk
         self.projector = nn.Sequential(nn.Linear(encoder.dim, hidden), nn.ELU(), nn.Linear(hidden, dim))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
-        with torch.autocast(z[0].device.type, enabled=False):
+        z = [self.projector(encoder(view).pooled) for view in role(views, "global")]
+        with full_precision(z[0]):
             units = [unit(z_BD) for z_BD in z]
             pairs = [nt_xent(a, b, self.temperature, chunk=self.chunk) for a, b in combinations(units, 2)]
             total = torch.stack(pairs).mean()
         return Loss(total, {"nt_xent": total.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

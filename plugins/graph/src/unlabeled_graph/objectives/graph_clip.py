@@ -1,9 +1,9 @@
 """GraphCLIP, https://arxiv.org/abs/2410.10329: graphs beside texts that describe them, by symmetric InfoNCE.
 
 The text side is frozen: embeddings of any sentence encoder, read from a file, or hashed words of a plain summary of
-each graph (:mod:`unlabeled_graph.data.texts`). Graphs are made robust by an adversarial change of node features that raises
-the loss for a few inner steps; the mean of the loss over these steps is minimized. Differs: the paper's texts are
-written by a language model; ours are what the file holds.
+each graph (``data/texts.py``). Graphs are made robust by an adversarial change of node features that raises the loss
+for a few inner steps; the mean of the loss over these steps is minimized. Differs: the paper's texts are written by a
+language model; ours are what the file holds.
 
     # B samples of all ranks, b samples of this rank, T packed rows, F node features, D features of a text
 """
@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled.nn.precision import full_precision
 from unlabeled_graph.data.texts import hashed, read_texts, summaries
 from unlabeled_graph.ops.sparse import dense
 
@@ -67,7 +68,7 @@ class GraphCLIP(nn.Module):
         self.project = nn.Linear(encoder.dim, found.shape[1])
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        losses = [self._view(encoder, view) for view in views if view.role == "global"]
+        losses = [self._view(encoder, view) for view in role(views, "global")]
         total = torch.stack(losses).mean()
         return Loss(total, {"clip": total.detach()})
 
@@ -87,13 +88,10 @@ class GraphCLIP(nn.Module):
 
     def _loss(self, encoder: Any, view: View, text_bD: Tensor) -> Tensor:
         graph = self.project(encoder(view).pooled)
-        with torch.autocast(graph.device.type, enabled=False):
+        with full_precision(graph):
             return clip_loss(unit(graph), text_bD, self.temperature)
 
     def _text(self, view: View) -> Tensor:
         if len(self.texts):
             return self.texts[view.batch.ids]
         return hashed(summaries(view.batch), HASHED).to(self.project.weight)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above
+from unlabeled.contract import Loss, Needs, View, role
+from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import mean_logsumexp, own_rows
+from unlabeled.nn.precision import full_precision
 
 
 def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
@@ -47,18 +48,15 @@ class GraphCL(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        above(-1, chunk=chunk)
+        at_least(0, chunk=chunk)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.temperature, self.chunk = temperature, chunk
         self.projector = mlp((encoder.dim, *projector), norm="none")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        z = [self.projector(encoder(view).pooled) for view in views if view.role == "global"]
-        with torch.autocast(z[0].device.type, enabled=False):
+        z = [self.projector(encoder(view).pooled) for view in role(views, "global")]
+        with full_precision(z[0]):
             units = [unit(z_BD) for z_BD in z]
             pairs = [graphcl_loss(a, b, self.temperature, chunk=self.chunk) for a, b in combinations(units, 2)]
             total = torch.stack(pairs).mean()
         return Loss(total, {"info_nce": total.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Layout, Loss, MakeDecoder, Needs, View
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full
 
 
 def scaled_cosine(predicted_HC: Tensor, content_HC: Tensor, power: float) -> Tensor:
@@ -57,7 +57,7 @@ class GraphMAE(nn.Module):
         super().__init__()
         check("graphmae", decoder, content, power)
         assert decoder is not None
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.power = power
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
         self.decoder = decoder(dim=encoder.dim, width=content)
@@ -71,6 +71,3 @@ class GraphMAE(nn.Module):
         index = target_rows(view)
         again = self.bridge(encoder(view).tokens).index_fill(0, index, 0.0)
         return scaled_cosine(decode(self.decoder, again, view.layout, index), view.content[index], self.power)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -59,7 +59,7 @@ class GraphMAE2(nn.Module):
         if not 0 <= remask < 1:
             raise ValueError(f"remask is {remask}; it must be in [0, 1)")
         assert decoder is not None
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.power, self.latent, self.remasks, self.remask = power, latent, remasks, remask
         self.momentum = momentum
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
@@ -69,7 +69,7 @@ class GraphMAE2(nn.Module):
             nn.Linear(encoder.dim, projection), nn.PReLU(), nn.Linear(projection, projection)
         )
         self.predictor = nn.Sequential(nn.PReLU(), nn.Linear(projection, projection))
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -89,7 +89,7 @@ class GraphMAE2(nn.Module):
             for turn in range(self.remasks)
         ]
         with torch.no_grad():
-            target = self.teacher[1](self.teacher[0](view.clean()).tokens[index])
+            target = self.teacher.projector(self.teacher.encoder(view.clean()).tokens[index])
         latent = scaled_cosine(self.predictor(self.projector(tokens[index])), target, 1.0)
         return torch.cat(rows), latent
 
@@ -99,5 +99,5 @@ class GraphMAE2(nn.Module):
         return torch.where((uniform(words) < self.remask)[:, None], self.token.to(codes_TD.dtype), codes_TD)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.teacher.update(self.momentum, encoder, self.projector)
+        self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)
         self.step.fill_(progress.step)

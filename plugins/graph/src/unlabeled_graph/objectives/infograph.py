@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
-from unlabeled.errors import above
+from unlabeled.contract import Features, Layout, Loss, Needs, View, role
+from unlabeled.errors import at_least
 from unlabeled.nn.distributed import all_reduce, gather
-from unlabeled.nn.heads import full
 from unlabeled.nn.infonce import own_rows
+from unlabeled.nn.precision import full, full_precision
 
 
 def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,13 +71,13 @@ class InfoGraph(nn.Module):
 
     def __init__(self, encoder: Any, *, width: int = 0) -> None:
         super().__init__()
-        above(-1, width=width)
+        at_least(0, width=width)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}), batch=2, couples=True)
         width = width or encoder.dim
         self.local_head, self.global_head = Head(encoder.dim, width), Head(encoder.dim, width)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        pairs = [self._pair(encoder(view)) for view in views if view.role == "global"]
+        pairs = [self._pair(encoder(view)) for view in role(views, "global")]
         positive, negative = (torch.stack(terms).mean() for terms in zip(*pairs, strict=True))
         return Loss(positive + negative, {"positive": positive.detach(), "negative": negative.detach()})
 
@@ -88,8 +88,5 @@ class InfoGraph(nn.Module):
             local, whole = features.pooled, neighborhood(features.tokens, features.layout)
             group = torch.arange(len(local), device=local.device)
         local, whole = self.local_head(local), self.global_head(whole)
-        with torch.autocast(local.device.type, enabled=False):
+        with full_precision(local):
             return local_global_loss(full(local), gather(full(whole)), group + own_rows(whole)[0])
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

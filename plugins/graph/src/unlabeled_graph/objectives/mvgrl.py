@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Loss, Needs, View
+from unlabeled.nn.precision import full, full_precision
 from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
 
 
@@ -42,7 +42,7 @@ class MVGRL(nn.Module):
         false = [encoder(replace(view, swap=corrupt.swap)) for view in (roles["global"], diffusion)]
         (local_a, mean_a, group), (local_b, mean_b, _) = (locals_of(features) for features in true)
         other_a, other_b = (locals_of(features)[0] for features in false)
-        with torch.autocast(local_a.device.type, enabled=False):
+        with full_precision(local_a):
             weight = full(self.weight)
             a, b = torch.sigmoid(full(mean_a)), torch.sigmoid(full(mean_b))
             crossed = ((local_a, other_a, b), (local_b, other_b, a))
@@ -50,6 +50,3 @@ class MVGRL(nn.Module):
             negative = torch.cat([scores(full(other), summary, weight, group) for _, other, summary in crossed])
             total = dgi_loss(positive, negative)
         return Loss(total, {"accuracy": torch.cat((positive > 0, negative < 0)).float().mean().detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

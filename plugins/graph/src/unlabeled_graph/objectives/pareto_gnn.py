@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.distributed import mean_over_ranks
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled.objectives.barlow_twins import standardize
 from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
 from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
@@ -94,7 +95,7 @@ class ParetoGNN(nn.Module):
         check("pareto_gnn", decoder, content, power)
         assert decoder is not None
         self.needs = Needs(
-            views={"global": 2}, hidden=True, content=True, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
+            views={"global": 2}, hidden=True, content=1, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
         )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
@@ -105,7 +106,7 @@ class ParetoGNN(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        losses = self._losses(encoder, [view for view in views if view.role == "global"])
+        losses = self._losses(encoder, role(views, "global"))
         parameters = [p for p in encoder.parameters() if p.requires_grad]
         if torch.is_grad_enabled() and parameters:
             weights = least_norm(task_products(losses, parameters)).detach()

@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled_graph.ops.chance import exact
 from unlabeled_graph.ops.distances import centers, degrees, hops
 from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words, uniform
@@ -83,8 +83,8 @@ class SelfTask(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        view = next(view for view in views if view.role == "global")
-        whole = next((view for view in views if view.role == "clean"), view)
+        view = next(view for view in role(views, "global"))
+        whole = next((view for view in role(views, "clean")), view)
         features = encoder(view)
         layout = encoder.layout(whole.batch)
         if self.task in PAIRS:

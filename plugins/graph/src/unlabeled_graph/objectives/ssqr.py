@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled_graph.data.texts import read_texts
 from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words
 from unlabeled_graph.ops.quantize import Quantizer, entrance, perplexity

@@ -34,8 +34,8 @@ def degrees(edges_2E: Tensor, total: int) -> Tensor:
 def centers(layout: Layout, count: int) -> Tensor:
     """``int64[G, K]``: the row of most edges of each of K clusters of each group; worked out once for a layout.
 
-    Clusters are equal parts of an order that keeps neighbors close (:func:`unlabeled_graph.ops.sampling.cluster_order`). A
-    group of fewer rows repeats some.
+    Clusters are equal parts of an order that keeps neighbors close (``sampling.cluster_order``). A group of
+    fewer rows repeats some.
     """
     key = f"_centers_{count}"
     if key not in layout.__dict__:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from unlabeled.build import build_untrained
 from unlabeled.contract import Data
 from unlabeled.draw import Draw, Purpose
-from unlabeled.errors import RunError, UsageError, above, within
+from unlabeled.errors import RunError, UsageError, above, at_least, within
 from unlabeled.probes.embedding import evaluating
 from unlabeled.probes.splits import shuffled, split
 from unlabeled.runs.encoder import write_json
@@ -342,7 +342,7 @@ def _checked(given: dict[str, Any]) -> Segment:
         settings = Segment(**given)
         above(0, steps=settings.steps, batch_size=settings.batch_size, validation=settings.validation)
         above(0, **{f"lr {n}": rate for n, rate in enumerate(settings.lr)})
-        above(-1, test=settings.test)
+        at_least(0, test=settings.test)
         within(0, 0.95, overlap=settings.overlap)
         within(0, 1, jitter=settings.jitter)
     except (TypeError, ValueError) as error:

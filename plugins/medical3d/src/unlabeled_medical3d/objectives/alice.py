@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, own_rows
 from unlabeled.nn.masked import restore, target_rows, union_mean
-from unlabeled.nn.teacher import Teacher, momentum_at
+from unlabeled.nn.precision import full_precision
+from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled.objectives.mae import mae_loss
 
 
@@ -72,7 +73,7 @@ class Alice(nn.Module):
         if encoder.dim % heads:
             raise ValueError(f"heads is {heads}; it must divide the encoder's width {encoder.dim}")
         can: frozenset[Capability] = frozenset({"tokens", "drop"})
-        self.needs = Needs(views={"global": 2}, hidden=True, content=True, encoder=can, batch=2, couples=True)
+        self.needs = Needs(views={"global": 2}, hidden=True, content=1, encoder=can, batch=2, couples=True)
         self.temperature, self.threshold, self.momentum = temperature, threshold, momentum
         self.contrast, self.norm_pix = contrast, norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
@@ -80,14 +81,14 @@ class Alice(nn.Module):
         self.projector = mlp((encoder.dim, *projector), norm="layer")
         self.predictor = mlp((projector[-1], projector[0], projector[-1]), norm="layer")
         self.align = nn.MultiheadAttention(encoder.dim, heads, batch_first=True)
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        seen = [view for view in views if view.role == "global"][:2]
+        seen = role(views, "global")[:2]
         student = [encoder(view, hide="drop") for view in seen]
         with torch.no_grad():
-            whole: list[Features] = [self.teacher[0](view.clean()) for view in seen]
-            keys = [unit(self.teacher[1](found.pooled)) for found in whole]
+            whole: list[Features] = [self.teacher.encoder(view.clean()) for view in seen]
+            keys = [unit(self.teacher.projector(found.pooled)) for found in whole]
         painted = union_mean(torch.cat([self._paint(v, f) for v, f in zip(seen, student, strict=True)]))
         crossed, aligned, share = [], [], []
         for mine, other in ((0, 1), (1, 0)):
@@ -110,7 +111,7 @@ class Alice(nn.Module):
         return mae_loss(self.decoder(whole, view.layout)[index], view.content[index], norm_pix=self.norm_pix)
 
     def _find(self, x_bD: Tensor, key_bD: Tensor) -> Tensor:
-        with torch.autocast(x_bD.device.type, enabled=False):
+        with full_precision(x_bD):
             query = unit(self.predictor(self.projector(x_bD)))
             return info_nce(query, gather(key_bD), own_rows(key_bD), self.temperature)
 
@@ -126,4 +127,4 @@ class Alice(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(momentum_at(self.momentum, 1.0, progress), encoder, self.projector)
+        self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, projector=self.projector)

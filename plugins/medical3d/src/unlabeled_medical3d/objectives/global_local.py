@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Features, Loss, MakeDecoder, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full_precision
 from unlabeled_medical3d.ops.grids import dense_map
 
 
@@ -88,11 +89,11 @@ class GlobalLocal(nn.Module):
         self.decoder = decoder(dim=encoder.dim, width=dim)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        seen = [view for view in views if view.role == "global"]
+        seen = role(views, "global")
         features = [encoder(view.clean()) for view in seen]
         slabs = torch.stack([self.projector(self._slabs(found)) for found in features], 1)
         maps = [self._regions(found) for found in features[:2]]
-        with torch.autocast(slabs.device.type, enabled=False):
+        with full_precision(slabs):
             whole = slab_loss(unit(slabs.flatten(0, 2)).reshape(slabs.shape), self.temperature)
             first, second = (unit(m.flatten(0, 1)).reshape(m.shape) for m in maps)
             local = union_mean(region_loss(first, second, self.temperature))
@@ -108,9 +109,6 @@ class GlobalLocal(nn.Module):
         painted = self.decoder(features.tokens, features.layout)
         found = _grid_map(features, painted, self.regions, axes=(0, 1, 2))
         return F.adaptive_avg_pool3d(found, self.regions).flatten(2).transpose(1, 2)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""
 
 
 def _grid_map(features: Features, rows_TD: Tensor, least: int, axes: tuple[int, ...]) -> Tensor:

@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Loss, Needs, Progress, View, role
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import sincos, union_mean
+from unlabeled.nn.precision import full, full_precision
 from unlabeled.objectives.swav import perplexity, sinkhorn, swapped_prediction
 from unlabeled_medical3d.ops.grids import dense_map
 
@@ -99,12 +100,12 @@ class JointImageVolume(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        seen = [view for view in views if view.role == "global"][:2]
+        seen = role(views, "global")[:2]
         slices = [slices_of(encoder(view.clean())) for view in seen]
         mixed = [self._mix(view, x_BSD, number) for number, (view, x_BSD) in enumerate(zip(seen, slices, strict=True))]
         flat = [self.projector(x_BSD.flatten(0, 1)) for x_BSD in slices]
         whole = [self.volume_projector(summary) for summary, _ in mixed]
-        with torch.autocast(flat[0].device.type, enabled=False):
+        with full_precision(flat[0]):
             prototypes = full(self.prototypes)
             scores = [unit(z) @ prototypes.T for z in flat]
             codes = [sinkhorn(s.detach(), epsilon=self.epsilon) for s in scores]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.masked import union_mean
@@ -111,6 +111,3 @@ class Regions(nn.Module):
             self.found.fill_(True)
         centers = self.centers.float()
         return torch.stack([torch.cdist(points, centers).argmin(1) for points in points_BVD])
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: regions stay as the first batch gave them."""

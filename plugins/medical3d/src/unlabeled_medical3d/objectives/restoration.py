@@ -16,9 +16,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Loss, MakeDecoder, Needs, View, role
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.ops.grids import cubes
 
@@ -31,8 +31,8 @@ def restoration_loss(painted_BV: Tensor, target_BV: Tensor, *, power: int = 2) -
 
 def pairs_of(views: Sequence[View]) -> list[tuple[View, View]]:
     """Each source view with the target view of the same number."""
-    sources = [view for view in views if view.role == "source"]
-    targets = [view for view in views if view.role == "target"]
+    sources = role(views, "source")
+    targets = role(views, "target")
     assert len(sources) == len(targets), (len(sources), len(targets))
     return list(zip(sources, targets, strict=True))
 
@@ -80,6 +80,3 @@ class ModelsGenesis(nn.Module):
             for source, target in pairs_of(views)
         ]
         return Loss(union_mean(torch.cat(found)))
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Loss, Needs, Progress, View
+from unlabeled.contract import Capability, Features, Loss, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.objectives.mae import mae_loss
@@ -52,7 +52,7 @@ class SparK(nn.Module):
         above(15, width=width)
         maps = _shapes(encoder, levels)
         can: frozenset[Capability] = frozenset({"tokens", "drop", "layers"})
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=can)
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=can)
         self.layers = tuple(range(-len(maps), 0))
         self.norm_pix = norm_pix
         widths = [max(16, width >> n) for n in range(len(maps))]  # from the deepest map up
@@ -91,9 +91,6 @@ class SparK(nn.Module):
             x = up(wide) + self.enter[number](filled)
         out: Tensor = self.paint(F.gelu(x))
         return out
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""
 
 
 def _block(wide_in: int, wide_out: int) -> nn.Sequential:

@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.heads import full, unit
+from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 from unlabeled_medical3d.objectives.restoration import pairs_of, restoration_loss, target_cubes
 
 TURNS = 4
@@ -81,7 +82,7 @@ class SwinPretext(nn.Module):
             painted.append(restoration_loss(out, target_cubes(encoder, source, target), power=1))
             turned.append(rotation_loss(self.turn(features.pooled), source.params["rotation"].flatten()))
             projected.append(self.project(features.pooled))
-        with torch.autocast(projected[0].device.type, enabled=False):
+        with full_precision(projected[0]):
             pairs = combinations([unit(z_BD) for z_BD in projected], 2)
             contrast = torch.stack([nt_xent(a, b, self.temperature) for a, b in pairs]).mean()
         terms = {
@@ -91,6 +92,3 @@ class SwinPretext(nn.Module):
         }
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return Loss(total, {name: term.detach() for name, term in terms.items()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

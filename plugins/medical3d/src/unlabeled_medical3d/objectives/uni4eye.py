@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.objectives.mae import mae_loss
 from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
@@ -44,7 +44,7 @@ class Uni4Eye(nn.Module):
             raise ValueError("uni4eye needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
         if gradient <= 0:
             raise ValueError(f"gradient is {gradient}; it must be above 0")
-        self.needs = Needs(views={"global": 1}, hidden=True, content=True, encoder=frozenset({"tokens", "drop"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "drop"}))
         self.gradient, self.norm_pix = gradient, norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.intensities = decoder(dim=encoder.dim, width=content)
@@ -69,6 +69,3 @@ class Uni4Eye(nn.Module):
             mae_loss(self.intensities(whole, layout)[index], view.content[index], norm_pix=self.norm_pix),
             mae_loss(self.edges(whole, layout)[index], sharp[index], norm_pix=False),
         )
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -19,10 +19,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import within
-from unlabeled.nn.heads import full, mlp, unit
+from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.teacher import Teacher
 
 Variant = Literal["cvpr24", "repo2025"]
@@ -80,15 +81,15 @@ class VoCo(nn.Module):
         self.needs = Needs(views={"base": 2, "global": 1}, params=("overlap",))
         self.variant, self.regularizer, self.momentum = variant, regularizer, momentum
         self.projector = mlp((encoder.dim, *projector), norm="layer")
-        self.teacher = Teacher(encoder, self.projector)
+        self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        bases = [view for view in views if view.role == "base"]
-        crops = [view for view in views if view.role == "global"]
+        bases = role(views, "base")
+        crops = role(views, "global")
         student = [self.projector(encoder(view).pooled) for view in (*bases, *crops)]
         with torch.no_grad():
-            teacher = [self.teacher[1](self.teacher[0](view).pooled) for view in bases]
-        with torch.autocast(student[0].device.type, enabled=False):
+            teacher = [self.teacher(view) for view in bases]
+        with full_precision(student[0]):
             z = [unit(x) for x in student]
             base_BND, fixed_BND = torch.stack(z[: len(bases)], 1), torch.stack([unit(x) for x in teacher], 1)
             predicted = []
@@ -102,4 +103,4 @@ class VoCo(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum, encoder, self.projector)
+        self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)

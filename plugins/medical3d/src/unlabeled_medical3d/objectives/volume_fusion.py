@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 
@@ -76,6 +76,3 @@ class VolumeFusion(nn.Module):
             dice.append(by_sample[1])
         entropy, overlap = union_mean(torch.cat(crossed)), union_mean(torch.cat(dice))
         return Loss(entropy + self.dice * overlap, {"cross_entropy": entropy.detach(), "dice_loss": overlap.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

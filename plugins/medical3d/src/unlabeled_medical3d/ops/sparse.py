@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.nn.distributed import BatchNorm, all_reduce
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full
 
 
 class Visible:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled.runs.encoder import load_encoder
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
@@ -62,9 +62,6 @@ class CLM(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         logits_HV, words_H = next_words(encoder, self.head, views[0])
         return Loss(union_mean(word_loss(logits_HV, words_H)), {"hits": hit_rate(logits_HV, words_H)})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""
 
 
 # ---------------------------------------------------------------------------------------------- SALT

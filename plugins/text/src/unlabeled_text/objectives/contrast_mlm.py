@@ -26,10 +26,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.errors import above, within
-from unlabeled.nn.heads import full, unit
+from unlabeled.errors import above, at_least
+from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full, full_precision
 from unlabeled_text.objectives.mlm import head_rows, mlm_rows
 from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
 from unlabeled_text.ops.vocabulary import (
@@ -48,7 +49,7 @@ def contrast_of(first_bD: Tensor, second_bD: Tensor, temperature: float, kind: s
     """``nt_xent``: all other vectors are negatives; ``one_way``: the second views of other texts are."""
     if kind == "one_way":
         return sentence_nce(first_bD, second_bD, temperature)
-    with torch.autocast(first_bD.device.type, enabled=False):
+    with full_precision(first_bD):
         return nt_xent(unit(first_bD), unit(second_bD), temperature)
 
 
@@ -75,11 +76,11 @@ class ContrastMLM(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        within(0, float("inf"), contrast=contrast)
+        at_least(0, contrast=contrast)
         self.needs = Needs(
             views={"global": 2},
             hidden=True,
-            ids=True,
+            vocabulary=1,
             encoder=frozenset({"tokens", "mask"}),
             batch=2,
             couples=True,
@@ -106,9 +107,6 @@ class ContrastMLM(nn.Module):
         contrast = contrast_of(self.project(vectors[0]), self.project(vectors[1]), self.temperature, self.kind)
         parts = {"words": words.detach(), "contrast": contrast.detach(), "hits": hit_rate(logits_HV, words_H)}
         return Loss(words + self.contrast * contrast, parts)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""
 
 
 # ---------------------------------------------------------------------------------------------- URLBERT
@@ -151,12 +149,12 @@ class URLBERT(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, radius=radius, probe=probe)
-        within(0, float("inf"), contrast=contrast, adversarial=adversarial)
+        at_least(0, contrast=contrast, adversarial=adversarial)
         for name in ("embed", "from_embeddings"):
             if not hasattr(encoder, name):
                 raise ValueError(f"urlbert disturbs word embeddings, and this encoder has no {name}()")
         self.needs = Needs(
-            views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens", "mask"}), batch=2, couples=True
+            views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "mask"}), batch=2, couples=True
         )
         self.contrast, self.adversarial, self.temperature = contrast, adversarial, temperature
         self.radius, self.probe = radius, probe

@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather
-from unlabeled.nn.heads import full, unit
+from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled.nn.precision import full, full_precision
 
 GREATEST = math.log(100.0)  # as in CLIP, https://arxiv.org/abs/2103.00020
 
@@ -66,10 +67,7 @@ class CT(nn.Module):
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         first, second = encoder(views[0]).pooled, self.second(views[-1]).pooled
-        with torch.autocast(first.device.type, enabled=False):
+        with full_precision(first):
             if self.log_scale is not None:
                 return Loss(in_batch_tension(first, second, self.log_scale.clamp(max=GREATEST).exp()))
             return Loss(tension(first, second, self.negatives))
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow: both encoders learn by gradient."""

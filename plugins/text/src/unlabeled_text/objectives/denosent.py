@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
 from unlabeled.draw import Draw
-from unlabeled.errors import UsageError, above, within
+from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.decoders.transformer import Transformer
@@ -103,13 +103,13 @@ class DenoSent(nn.Module):
         super().__init__()
         above(0, temperature=temperature, denoise=denoise, restore=restore)
         within(0, 1, restore=restore)
-        within(0, float("inf"), contrast=contrast)
+        at_least(0, contrast=contrast)
         if not 0 <= noise < 1:
             raise ValueError(f"noise is {noise}; it must be in [0, 1)")
         self.needs = Needs(
             views={"global": 2 if contrast else 1, "target": 1},
             uses=("global",),
-            ids=True,
+            vocabulary=1,
             batch=2 if contrast else 1,
             couples=contrast > 0,
         )
@@ -123,7 +123,7 @@ class DenoSent(nn.Module):
         pair = globals_of(views)[: 2 if self.contrast else 1]
         self.twins.check(pair)
         vectors = [encoder(view).pooled for view in pair]
-        target = next(view for view in views if view.role == "target")
+        target = next(view for view in role(views, "target"))
         view = replace(target, layout=layout_of(encoder, target))
         vector = vectors[0]
         if self.restore < 1:

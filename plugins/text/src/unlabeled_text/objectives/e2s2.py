@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.contract import Loss, Needs, View
+from unlabeled.errors import above, at_least
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.objectives.mlm import head_rows
 from unlabeled_text.objectives.seq2seq import decoder_for, pair_of, restore_rows
@@ -48,11 +48,11 @@ class E2S2(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        within(0, float("inf"), local=local, contrast=contrast)
+        at_least(0, local=local, contrast=contrast)
         self.needs = Needs(
             views={"source": 1, "target": 1},
             hidden=True,
-            ids=True,
+            vocabulary=1,
             encoder=frozenset({"tokens", "mask"}),
             batch=2,
             couples=True,
@@ -72,6 +72,3 @@ class E2S2(nn.Module):
         parts = {"restored": restored, "local": local, "contrast": contrast, "hits": hit_rate(logits, words)}
         total = restored + self.local * local + self.contrast * contrast
         return Loss(total, {name: part.detach() for name, part in parts.items()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, table_of, tokens_of, word_loss
 
@@ -37,13 +37,10 @@ class MLM(nn.Module):
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "mask"}))
         self.head = VocabularyHead(encoder.dim, table_of(encoder))
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         logits, words = zip(*(mlm_rows(encoder, self.head, view) for view in views), strict=True)
         logits_HV, words_H = torch.cat(logits), torch.cat(words)
         return Loss(union_mean(word_loss(logits_HV, words_H)), {"hits": hit_rate(logits_HV, words_H)})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

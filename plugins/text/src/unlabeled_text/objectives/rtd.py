@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.objectives.rts import ReplacedHead, found_rate, replaced_loss
@@ -78,10 +78,10 @@ class RTD(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        within(0, float("inf"), weight=weight)
+        at_least(0, weight=weight)
         above(0, temperature=temperature, share=share)
         within(0, 1, share=share)
-        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens"}))
         self.weight, self.temperature = weight, temperature
         width = max(32, round(encoder.dim * share / 32) * 32)
         self.generator = Generator(table_of(encoder), width, depth, dropout)

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.nn.heads import full
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.precision import full
 from unlabeled_text.ops.vocabulary import shown_of, tokens_of
 
 
@@ -52,7 +52,7 @@ class RTS(nn.Module):
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.needs = Needs(views={"global": 1}, hidden=True, ids=True, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens"}))
         self.head = ReplacedHead(encoder.dim)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -66,6 +66,3 @@ class RTS(nn.Module):
         index = target_rows(view)
         replaced_H = (shown_of(view) != tokens_of(view))[index]
         return self.head(encoder(view).tokens[index]), replaced_H
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to do: all state is trained by gradient."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.objectives.rts import ReplacedHead, replaced_loss
 
@@ -32,6 +32,3 @@ class SameSpan(nn.Module):
         same = torch.cat([view.params["same"].flatten() for view in views]).bool()
         accuracy = ((logits > 0) == same).float().mean()
         return Loss(union_mean(replaced_loss(logits, same)), {"accuracy": accuracy.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.heads import full
 from unlabeled.nn.masked import union_mean
+from unlabeled.nn.precision import full
 from unlabeled_text.ops.contrast import globals_of
 
 
@@ -46,6 +46,3 @@ class SciNCL(nn.Module):
         anchor, near, *far = (encoder(view).pooled for view in globals_of(views))
         losses = torch.cat([triplet_loss(anchor, near, other, self.margin) for other in far])
         return Loss(union_mean(losses), {"violated": (losses > 0).float().mean()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import mix64
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.ops.vocabulary import DROPPED, PAIRS, SAMPLE, layout_of, row_words, table_of, tokens_of, unit_of
@@ -82,7 +82,7 @@ class Sent2Vec(nn.Module):
     def __init__(self, encoder: Any, *, negatives: int = 10, threshold: float = 1e-3, drop: int = 2) -> None:
         super().__init__()
         above(0, negatives=negatives, threshold=threshold)
-        above(-1, drop=drop)
+        at_least(0, drop=drop)
         if not hasattr(encoder, "parts"):
             raise ValueError("sent2vec needs an encoder that is a bag of n-grams: choose --encoder bag")
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))

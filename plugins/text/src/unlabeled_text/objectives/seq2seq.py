@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Features, Layout, Loss, Needs, View, role
 from unlabeled.errors import UsageError
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.decoders.transformer import Transformer, shifted
@@ -69,8 +69,8 @@ class SequenceDecoder(nn.Module):
 
 def pair_of(views: Sequence[View]) -> tuple[View, View]:
     """The source and the target of each text."""
-    source = next(view for view in views if view.role == "source")
-    target = next(view for view in views if view.role == "target")
+    source = next(view for view in role(views, "source"))
+    target = next(view for view in role(views, "target"))
     return source, target
 
 
@@ -131,9 +131,6 @@ class Seq2Seq(nn.Module):
         logits, words = restore_rows(self.decoder, encoder, encoder(source), target)
         return Loss(union_mean(word_loss(logits, words)), {"hits": hit_rate(logits, words)})
 
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""
-
 
 class TSDAE(nn.Module):
     """Restore a text from one vector of what is left of it.
@@ -153,6 +150,3 @@ class TSDAE(nn.Module):
         source, target = pair_of(views)
         logits, words = restore_rows(self.decoder, encoder, encoder(source), target)
         return Loss(union_mean(word_loss(logits, words)), {"hits": hit_rate(logits, words)})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

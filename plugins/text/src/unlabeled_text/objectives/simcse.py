@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above
+from unlabeled.contract import Loss, Needs, View
+from unlabeled.errors import above, at_least
 from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
 
 
@@ -32,7 +32,7 @@ class SimCSE(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        above(-1, chunk=chunk)
+        at_least(0, chunk=chunk)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.temperature, self.chunk = temperature, chunk
         self.head = projector(head, encoder.dim)
@@ -43,6 +43,3 @@ class SimCSE(nn.Module):
         self.twins.check(pair)
         query, key = (self.head(encoder(view).pooled) for view in pair)
         return Loss(sentence_nce(query, key, self.temperature, chunk=self.chunk))
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Nothing to follow."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled_text.objectives.rtd import RTD
 from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
 
@@ -45,10 +45,10 @@ class Vega(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        within(0, float("inf"), contrast=contrast)
+        at_least(0, contrast=contrast)
         within(0, 1, first=first)
         self.needs = Needs(
-            views={"global": 2}, hidden=True, ids=True, encoder=frozenset({"tokens"}), batch=2, couples=True
+            views={"global": 2}, hidden=True, vocabulary=1, encoder=frozenset({"tokens"}), batch=2, couples=True
         )
         self.first, self.contrast, self.temperature = first, contrast, temperature
         self.rtd = RTD(encoder, share=share, depth=depth, weight=weight)

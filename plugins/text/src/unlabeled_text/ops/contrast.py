@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import View
+from unlabeled.contract import View, role
 from unlabeled.errors import UsageError
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled.nn.precision import full_precision
 from unlabeled_text.ops.vocabulary import shown_of
 
 
@@ -24,7 +24,7 @@ def sentence_nce(query_bD: Tensor, key_bD: Tensor, temperature: float, *, chunk:
 
     SimCSE's loss, equation 1 of https://arxiv.org/abs/2104.08821. First views are no negatives, unlike in NT-Xent.
     """
-    with torch.autocast(query_bD.device.type, enabled=False):
+    with full_precision(query_bD):
         query, key = unit(query_bD), unit(key_bD)
         return info_nce(query, gather(key), own_rows(key), temperature, chunk=chunk)
 
@@ -61,7 +61,7 @@ class Twins:
 
 def globals_of(views: Sequence[View]) -> list[View]:
     """The views that a contrast is between."""
-    return [view for view in views if view.role == "global"]
+    return role(views, "global")
 
 
 def projector(kind: str, dim: int) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw
-from unlabeled.nn.heads import full
+from unlabeled.nn.precision import full
 
 SAMPLE = 1200  # purposes of draws that objectives over words make
 PAIRS = 1201

@@ -1,0 +1,69 @@
+"""What an objective draws for itself: a function of (step, sample, place), so the same on any rank, or resumed.
+
+The step is a tensor on the device (:class:`unlabeled.nn.clock.Clock`) and is never read by the host.
+
+    # B samples, T packed rows, E edges
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unlabeled.contract import Layout, View
+from unlabeled.draw import Draw, mix64
+
+UNIT = 2.0**-24
+
+
+def draw_at(step: Tensor, ids: Tensor, number: int = 0) -> Draw:
+    """The draws of samples ``ids[B]`` at training step ``step[]``; ``number`` tells views, or turns, apart.
+
+    >>> draw_at(torch.tensor(3), torch.arange(2)).uniform(1, 1024).shape
+    torch.Size([2, 1])
+    """
+    return Draw(0, step, ids, number)
+
+
+def row_words(step: Tensor, view: View, layout: Layout, purpose: int, number: int = 0) -> Tensor:
+    """``int64[T]``: 64 random bits for each row of ``layout``, by its sample and its place in it.
+
+    Where samples are nodes of one graph, rows are addressed by their node, since every rank holds the whole graph.
+    """
+    if layout.seeds is None:
+        return draw_at(step, view.batch.ids, number).rows(purpose, layout.group, layout.within)
+    place = layout.address
+    if place is None:
+        place = torch.arange(layout.total, device=layout.position.device)
+    nothing = torch.zeros_like(place)
+    return draw_at(step, nothing[:1], number).rows(purpose, nothing, place)
+
+
+def more_words(words: Tensor, count: int) -> Tensor:
+    """``int64[..., count]``: further words, each a function of one of ``words[...]``."""
+    return mix64(words[..., None] + torch.arange(1, count + 1, device=words.device) * 0x632BE59BD9B4E019)
+
+
+def uniform(words: Tensor) -> Tensor:
+    """float32 in [0, 1), on a grid of 2**-24."""
+    return (words >> 8 & 0xFFFFFF).float() * UNIT
+
+
+def normal(words: Tensor, width: int) -> Tensor:
+    """``float32[..., width]`` standard normal, by Box-Muller, of ``words[...]``."""
+    both = more_words(words, width)
+    radius = torch.sqrt(-2.0 * torch.log((both & 0xFFFFFFFF).double().add(0.5) * 2.0**-32))
+    return (radius * torch.cos((both >> 32 & 0xFFFFFFFF).double() * (2.0 * math.pi * 2.0**-32))).float()
+
+
+def below(words: Tensor, count: Tensor | int) -> Tensor:
+    """Integers in [0, count), element by element; count < 2**31."""
+    return (words & 0xFFFFFFFF) * count >> 32
+
+
+def permute_rows(words_T: Tensor, layout: Layout) -> Tensor:
+    """``int64[T]``: a permutation of the rows that leaves each in its group."""
+    order = torch.argsort(words_T, stable=True)
+    return order[torch.argsort(layout.group[order], stable=True)]

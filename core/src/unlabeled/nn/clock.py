@@ -1,0 +1,43 @@
+"""Where training stands, on the device and in the state: for schedules and draws inside a forward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.contract import Progress
+
+
+class Clock(nn.Module):
+    """``step[]`` (int64) and ``fraction[]`` (float32, 0 to 1) of the steps that are done; both are buffers.
+
+    They stay on their device: an objective computes with them and never reads them, which would wait for an
+    accelerator at every step.
+
+    >>> clock = Clock()
+    >>> clock.advance(Progress(5, 20))
+    >>> clock.step, clock.fraction
+    (tensor(5), tensor(0.2500))
+    """
+
+    step: Tensor
+    fraction: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("fraction", torch.zeros(()))
+
+    def advance(self, progress: Progress) -> None:
+        """``progress.step`` steps are done."""
+        self.step.fill_(progress.step)
+        self.fraction.fill_(progress.fraction)
+
+    def ramp(self, start: float, end: float, share: float) -> Tensor:
+        """Linear from ``start`` to ``end`` over the first ``share`` of training, then constant: a tensor ``[]``."""
+        done = (self.fraction / share).clamp(max=1.0) if share else torch.ones_like(self.fraction)
+        return start + (end - start) * done
+
+    def since(self, share: float) -> Tensor:
+        """1 once ``share`` of training is done, 0 before: what multiplies a gradient or a term, ``float32[]``."""
+        return (self.fraction >= share).to(self.fraction.dtype)

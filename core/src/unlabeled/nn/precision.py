@@ -1,0 +1,20 @@
+"""Full precision under autocast: losses and their statistics are computed in float32, or float64 where inputs are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def full(x: Tensor) -> Tensor:
+    """``x`` in float32, or float64 where it is that.
+
+    >>> full(torch.ones(2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A context without autocast on the device of ``x``: ``with full_precision(z): ...``."""
+    return torch.autocast(x.device.type, enabled=False)
