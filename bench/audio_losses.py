@@ -54,7 +54,7 @@ def hubert(rounds: int) -> dict[str, Any]:
     import torch.nn.functional as F
     from torchaudio.models.wav2vec2.components import _compute_logits
 
-    from unlabeled_audio.objectives.hubert import hubert_loss
+    from unlabeled.objectives.hubert import hubert_loss
 
     frames, count, width = HUBERT
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def wav2vec2(rounds: int) -> dict[str, Any]:
     from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
     from unlabeled.contract import Layout
-    from unlabeled_audio.objectives.wav2vec2 import contrastive_loss, count_distractors
+    from unlabeled.objectives.wav2vec2 import contrastive_loss, count_distractors
 
     clips, frames, count, width = WAV2VEC2
     np.random.seed(0)

@@ -47,10 +47,10 @@ def ours_step(waves: Any, lengths: Any) -> Any:
 
     from unlabeled.contract import View
     from unlabeled.draw import Draw
+    from unlabeled.objectives.wav2vec2 import Wav2Vec2 as Objective
     from unlabeled_audio.batch import AudioBatch, AudioSpec
     from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
     from unlabeled_audio.masks.spans import SpanMask
-    from unlabeled_audio.objectives.wav2vec2 import Wav2Vec2 as Objective
 
     encoder = Wav2Vec2(AudioSpec(RATE, SECONDS[1]), **SIZES)
     objective, mask = Objective(encoder), SpanMask(ratio=0.49, length=10)

@@ -61,6 +61,9 @@ class Purpose(IntEnum):
     NODE = 97
     FEATURE = 98
     WALK = 99
+    NEGATIVE = 100
+    GUMBEL = 101
+    ENTRY = 102
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:

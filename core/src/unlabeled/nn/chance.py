@@ -27,7 +27,7 @@ def draw_at(step: Tensor, ids: Tensor, number: int = 0) -> Draw:
     return Draw(0, step, ids, number)
 
 
-def row_words(step: Tensor, view: View, layout: Layout, purpose: int, number: int = 0) -> Tensor:
+def row_words(view: View, layout: Layout, step: Tensor, purpose: int, number: int = 0) -> Tensor:
     """``int64[T]``: 64 random bits for each row of ``layout``, by its sample and its place in it.
 
     Where samples are nodes of one graph, rows are addressed by their node, since every rank holds the whole graph.
@@ -48,7 +48,7 @@ def more_words(words: Tensor, count: int) -> Tensor:
 
 def uniform(words: Tensor) -> Tensor:
     """float32 in [0, 1), on a grid of 2**-24."""
-    return (words >> 8 & 0xFFFFFF).float() * UNIT
+    return (words >> 40 & 0xFFFFFF).float() * UNIT
 
 
 def normal(words: Tensor, width: int) -> Tensor:

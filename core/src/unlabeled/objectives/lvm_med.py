@@ -25,8 +25,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View, role
-from unlabeled.draw import Draw, Purpose, gumbel, mix64
+from unlabeled.draw import Purpose, gumbel, mix64
 from unlabeled.errors import above, within
+from unlabeled.nn.chance import draw_at
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
@@ -161,7 +162,7 @@ class LVMMed(nn.Module):
 
     def _noise(self, ids_N: Tensor) -> Tensor:
         """Gumbel noise ``[N, N]`` that follows from each pair of samples and the step."""
-        first_N, second_N = Draw(0, int(self.step), ids_N).words(2, Purpose.NOISE).unbind(1)
+        first_N, second_N = draw_at(self.step, ids_N).words(2, Purpose.NOISE).unbind(1)
         return self.noise * gumbel(mix64(first_N[:, None] ^ second_N))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:

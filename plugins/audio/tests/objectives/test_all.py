@@ -7,23 +7,23 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Progress, after_step
+from unlabeled.objectives.cola import COLA
+from unlabeled.objectives.dinosr import DinoSR
+from unlabeled.objectives.eat import EAT
+from unlabeled.objectives.hubert import HuBERT, SoftUnits
+from unlabeled.objectives.hubertopic import HuBERTopic
+from unlabeled.objectives.mert import MERT
+from unlabeled.objectives.ssast import SSAST
+from unlabeled.objectives.vq_wav2vec import VQWav2Vec
+from unlabeled.objectives.wav2vec2 import Wav2Vec2
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 from unlabeled_audio.encoders.rows import AudioFeatures
 from unlabeled_audio.objectives.atst_frame import ATSTBoth, ATSTFrame
 from unlabeled_audio.objectives.beats import BEATs, BEATsTokenizer
-from unlabeled_audio.objectives.cola import COLA
-from unlabeled_audio.objectives.dinosr import DinoSR
-from unlabeled_audio.objectives.eat import EAT
-from unlabeled_audio.objectives.hubert import HuBERT, SoftUnits
-from unlabeled_audio.objectives.hubertopic import HuBERTopic
 from unlabeled_audio.objectives.invariant_units import InvariantUnits
-from unlabeled_audio.objectives.mert import MERT
-from unlabeled_audio.objectives.ssast import SSAST
 from unlabeled_audio.objectives.unfused import UnFuSeD
-from unlabeled_audio.objectives.vq_wav2vec import VQWav2Vec
-from unlabeled_audio.objectives.wav2vec2 import Wav2Vec2
 
 UNITS, BOOKS, FRAMES, CONTENT = 4, 2, 12, 6
 

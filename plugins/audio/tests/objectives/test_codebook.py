@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unlabeled_audio.objectives.codebook import OnlineKMeans, nearest
+from unlabeled.nn.codebooks import OnlineKMeans, nearest
 
 
 def keys(count, seed=0):

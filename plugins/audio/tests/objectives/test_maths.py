@@ -9,11 +9,13 @@ import torch.nn.functional as F
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
+from unlabeled.objectives.cola import bilinear_scores
+from unlabeled.objectives.dinosr import dinosr_loss
+from unlabeled.objectives.hubertopic import bags, topic_shares
+from unlabeled.objectives.ssast import discriminative_loss
+from unlabeled.objectives.vq_wav2vec import CausalContext, draw_negatives, future_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 from unlabeled_audio.objectives.atst_frame import cosine_distance
-from unlabeled_audio.objectives.cola import bilinear_scores
-from unlabeled_audio.objectives.dinosr import dinosr_loss
-from unlabeled_audio.objectives.hubertopic import bags, topic_shares
 from unlabeled_audio.objectives.invariant_units import (
     InvariantUnits,
     ctc_loss,
@@ -21,9 +23,7 @@ from unlabeled_audio.objectives.invariant_units import (
     unit_edit_distance,
     without_repeats,
 )
-from unlabeled_audio.objectives.ssast import discriminative_loss
 from unlabeled_audio.objectives.unfused import distillation_loss
-from unlabeled_audio.objectives.vq_wav2vec import CausalContext, draw_negatives, future_loss
 
 
 def ragged(*lengths):

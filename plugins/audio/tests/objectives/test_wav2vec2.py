@@ -10,15 +10,15 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQ
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
-from unlabeled.testing.toys import ToyEncoder
-from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
-from unlabeled_audio.objectives.wav2vec2 import (
+from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
+from unlabeled.objectives.wav2vec2 import (
     Wav2Vec2,
     contrastive_loss,
     count_distractors,
     diversity_loss,
     draw_distractors,
 )
+from unlabeled.testing.toys import ToyEncoder
 
 CONFIG = Wav2Vec2Config(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(16, 16, 16),

@@ -8,10 +8,10 @@ from unlabeled.api import pretrain
 from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
 from unlabeled.errors import UsageError
+from unlabeled.nn.codebooks import nearest
 from unlabeled.runs.folder import read_run
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.vit import ViT
-from unlabeled_audio.objectives.codebook import nearest
 from unlabeled_audio.tokenizers.codes import Codes
 from unlabeled_audio.views.standard import Clean
 

@@ -7,10 +7,10 @@ from sklearn.cluster import MiniBatchKMeans
 
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
+from unlabeled.nn.kmeans import lloyd, means, nearest, stream
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.vit import ViT
 from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
-from unlabeled_audio.ops.kmeans import lloyd, means, nearest, stream
 from unlabeled_audio.tokenizers.units import RandomProjection, ResidualQuantizer, Units, matching
 from unlabeled_audio.views.standard import Clean
 

@@ -46,15 +46,7 @@ ROWS = (
     _row(
         "encoder", "two_view", "encoders.two_view:TwoView", "a GCN for edges and one for their diffusion", "2006.05582"
     ),
-    _row("objective", "dgi", "objectives.dgi:DGI", "true nodes against those of a corrupted graph", "1809.10341"),
-    _row("objective", "infograph", "objectives.infograph:InfoGraph", "nodes with their own graph", "1908.01000"),
-    _row("objective", "grace", "objectives.grace:GRACE", "nodes between and within two views", "2006.04131"),
-    _row("objective", "bgrl", "objectives.bgrl:BGRL", "predict a momentum teacher's node", "2102.06514"),
-    _row("objective", "cca_ssg", "objectives.cca_ssg:CCASSG", "views agree, features decorrelate", "2106.12484"),
-    _row("objective", "graphcl", "objectives.graphcl:GraphCL", "two views of a graph among others", "2010.13902"),
     _row("objective", "mvgrl", "objectives.mvgrl:MVGRL", "nodes of one view, the graph of the other", "2006.05582"),
-    _row("objective", "graphmae", "objectives.graphmae:GraphMAE", "features of hidden nodes", "2205.10803"),
-    _row("objective", "graphmae2", "objectives.graphmae2:GraphMAE2", "and codes of hidden nodes", "2304.04779"),
     _row("objective", "d_sla", "objectives.d_sla:DSLA", "discrepancy by edit distance", "2202.02989"),
     _row("objective", "pareto_gnn", "objectives.pareto_gnn:ParetoGNN", "five tasks, one descent", "2210.02016"),
     _row("objective", "self_task", "objectives.self_task:SelfTask", "what a graph tells of itself", "2006.10141"),

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 
 from unlabeled.contract import Needs, Rows, View
 from unlabeled.errors import UsageError
+from unlabeled.nn.quantize import Quantizer, entrance
 from unlabeled_graph.commands import texts
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.encoders.table import Table
 from unlabeled_graph.encoders.two_view import TwoView
 from unlabeled_graph.ops.diffusion import diffuse
-from unlabeled_graph.ops.quantize import Quantizer, entrance
 from unlabeled_graph.tokenizers.codes import codebook_of, nearest_codes
 
 

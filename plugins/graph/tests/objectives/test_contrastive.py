@@ -16,12 +16,12 @@ from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.objectives.barlow_twins import standardize
 from unlabeled.objectives.byol import across
-from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
+from unlabeled.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
+from unlabeled.objectives.dgi import dgi_loss, scores
+from unlabeled.objectives.graphcl import graphcl_loss
+from unlabeled.objectives.infograph import local_global_loss
 from unlabeled_graph.objectives.d_sla import distances, edit_loss, margin_loss
-from unlabeled_graph.objectives.dgi import dgi_loss, scores
 from unlabeled_graph.objectives.graph_clip import clip_loss
-from unlabeled_graph.objectives.graphcl import graphcl_loss
-from unlabeled_graph.objectives.infograph import local_global_loss
 from unlabeled_graph.objectives.pareto_gnn import least_norm
 from unlabeled_graph.ops.pyg import nn as pyg
 

@@ -10,16 +10,17 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import shortest_path
 
 from unlabeled.contract import Layout
+from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
+from unlabeled.nn.quantize import Quantizer, entrance, perplexity
+from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.data.karate import Karate
-from unlabeled_graph.objectives.graphmae import scaled_cosine
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
 from unlabeled_graph.objectives.self_task import missing_edges
 from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
 from unlabeled_graph.ops.distances import centers, degrees, hops
-from unlabeled_graph.ops.draws import absent_edges, below, edge_words, more_words, normal, permute_rows, uniform
+from unlabeled_graph.ops.draws import absent_edges, edge_words
 from unlabeled_graph.ops.pyg import nn as pyg
-from unlabeled_graph.ops.quantize import Quantizer, entrance, perplexity
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import torch
 from unlabeled.contract import Progress, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.masks.random import RandomMask
+from unlabeled.objectives.alice import Alice
+from unlabeled.objectives.voco import VoCo
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.decoders.rows import TransformerDecoder
 from unlabeled_medical3d.encoders.cnn import ResUNet
 from unlabeled_medical3d.encoders.vit import ViT3D
-from unlabeled_medical3d.objectives.alice import Alice
 from unlabeled_medical3d.objectives.global_local import GlobalLocal
 from unlabeled_medical3d.objectives.joint_image_volume import JointImageVolume
 from unlabeled_medical3d.objectives.regions import Regions
@@ -24,7 +25,6 @@ from unlabeled_medical3d.objectives.restoration import ModelsGenesis
 from unlabeled_medical3d.objectives.spark import SparK
 from unlabeled_medical3d.objectives.swin_pretext import SwinPretext
 from unlabeled_medical3d.objectives.uni4eye import Uni4Eye
-from unlabeled_medical3d.objectives.voco import VoCo
 from unlabeled_medical3d.objectives.volume_fusion import VolumeFusion
 from unlabeled_medical3d.ops.grids import cubes
 

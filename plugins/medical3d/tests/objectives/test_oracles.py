@@ -12,14 +12,14 @@ from sklearn.cluster import KMeans
 
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled_medical3d.objectives.alice import matches
+from unlabeled.objectives.alice import matches
+from unlabeled.objectives.voco import discrepancy_loss, position_logits, prediction_loss
 from unlabeled_medical3d.objectives.global_local import region_loss, slab_loss
 from unlabeled_medical3d.objectives.joint_image_volume import agreement_loss, masked_slice_loss
 from unlabeled_medical3d.objectives.regions import k_means
 from unlabeled_medical3d.objectives.restoration import restoration_loss
 from unlabeled_medical3d.objectives.spark import densify
 from unlabeled_medical3d.objectives.swin_pretext import rotation_loss
-from unlabeled_medical3d.objectives.voco import discrepancy_loss, position_logits, prediction_loss
 from unlabeled_medical3d.objectives.volume_fusion import fusion_loss
 
 

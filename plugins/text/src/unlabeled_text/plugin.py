@@ -73,7 +73,6 @@ METHODS = (
     _row("objective", "clm", "objectives.clm:CLM", "predict the next word"),
     _row("objective", "salt", "objectives.clm:SALT", "predict the next word, taught by a small model first",
          "2410.18779"),
-    _row("objective", "ct", "objectives.ct:CT", "two encoders agree on texts"),
     _row("objective", "contrast_mlm", "objectives.contrast_mlm:ContrastMLM", "masked words and a contrast of two views",
          "2006.03659"),
     _row("objective", "urlbert", "objectives.contrast_mlm:URLBERT", "masked words, contrast, adversarial embeddings",

@@ -9,6 +9,7 @@ import torch
 from unlabeled.contract import Layout, Progress, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, gather_rows, keys
+from unlabeled.objectives.ct import CT
 from unlabeled.testing.conduct import assert_same, descend, reload, share
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.subject import still
@@ -17,7 +18,6 @@ from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.encoders.modern import Causal, Modern
 from unlabeled_text.objectives.clm import CLM, SALT
 from unlabeled_text.objectives.contrast_mlm import URLBERT, ContrastMLM
-from unlabeled_text.objectives.ct import CT
 from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.e2s2 import E2S2
 from unlabeled_text.objectives.mlm import MLM

@@ -15,11 +15,12 @@ from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForP
 from unlabeled.contract import Layout, Progress, Rows, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
+from unlabeled.objectives import ct
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
 from unlabeled_text.encoders.modern import Causal, Modern
-from unlabeled_text.objectives import clm, contrast_mlm, ct, rtd, sent2vec
+from unlabeled_text.objectives import clm, contrast_mlm, rtd, sent2vec
 from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.mlm import MLM
 from unlabeled_text.objectives.rts import RTS, ReplacedHead, replaced_loss

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
+from unlabeled.nn.gumbel import GumbelProduct
+from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.encoders.rows import AudioEncoder, drop, edit, finish, initialize, places, state, step_layout
 from unlabeled_audio.encoders.vit import through
 from unlabeled_audio.objectives.beats import frozen_encoder
-from unlabeled_audio.objectives.quantizer import GumbelProduct
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
-from unlabeled_audio.ops.kmeans import nearest, stream
 from unlabeled_audio.tokenizers.units import HELD, rows_of
 
 

@@ -23,9 +23,9 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.recorder import Recorder
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled_audio.objectives.beats import frozen_encoder
-from unlabeled_audio.objectives.steps import Recorder
 
 
 def cosine_distance(predicted_HD: Tensor, target_HD: Tensor) -> Tensor:

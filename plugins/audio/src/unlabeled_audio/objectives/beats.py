@@ -21,13 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.draw import Purpose
 from unlabeled.errors import UsageError, above, at_least
+from unlabeled.nn.chance import row_words
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled_audio.objectives.codebook import OnlineKMeans
-from unlabeled_audio.objectives.hubert import usage_perplexity
-from unlabeled_audio.objectives.steps import row_keys
+from unlabeled.objectives.hubert import usage_perplexity
 
 
 class BEATs(nn.Module):
@@ -114,7 +115,7 @@ class BEATsTokenizer(nn.Module):
         distances, commitments, codes = [], [], []
         for number, view in enumerate(views):
             features = encoder(view)
-            keys = row_keys(self.step, view.batch.ids, features.layout, number)
+            keys = row_words(view, features.layout, self.step, Purpose.ENTRY, number)
             z = unit(self.enter(features.tokens))
             ids = self.codebook(z, keys)
             code = self.codebook.entries[ids]

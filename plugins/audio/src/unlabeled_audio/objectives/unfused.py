@@ -18,15 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least, within
+from unlabeled.nn.chance import draw_at
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
+from unlabeled.objectives.hubert import usage_perplexity
 from unlabeled_audio.objectives.beats import frozen_encoder
-from unlabeled_audio.objectives.codebook import OnlineKMeans
-from unlabeled_audio.objectives.hubert import usage_perplexity
-from unlabeled_audio.objectives.steps import ENTRIES, draw_at
 
 
 def distillation_loss(student_BV: Tensor, teacher_BV: Tensor, temperature: float) -> Tensor:
@@ -83,7 +84,7 @@ class UnFuSeD(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         hard, soft, codes = [], [], []
         for number, view in enumerate(views):
-            keys = draw_at(self.step, view.batch.ids, number).words(1, ENTRIES)[:, 0]
+            keys = draw_at(self.step, view.batch.ids, number).words(1, Purpose.ENTRY)[:, 0]
             with torch.no_grad():
                 x = full(self.source(view).pooled)
                 x = x - self._center(x)

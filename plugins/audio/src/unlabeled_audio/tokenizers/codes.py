@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
 from unlabeled.errors import UsageError
+from unlabeled.nn.codebooks import OnlineKMeans, nearest
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.objectives.beats import frozen_encoder
-from unlabeled_audio.objectives.codebook import OnlineKMeans, nearest
 
 ENTRIES, WIDTH = 64, 16  # without a run
 

@@ -20,11 +20,11 @@ from torch import Tensor
 from unlabeled.contract import Data, Layout, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
+from unlabeled.nn.kmeans import lloyd, nearest, stream
 from unlabeled.runs.encoder import load_encoder
 from unlabeled.training.datamodule import order, trainable
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.ops.frontends import MEAN, STD, Spectrogram, deltas, mfcc
-from unlabeled_audio.ops.kmeans import lloyd, nearest, stream
 from unlabeled_audio.tokenizers.spectrograms import ConstantQ
 from unlabeled_audio.views.standard import Clean
 

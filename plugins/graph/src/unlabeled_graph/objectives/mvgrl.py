@@ -21,7 +21,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.precision import full, full_precision
-from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
+from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
 
 
 class MVGRL(nn.Module):

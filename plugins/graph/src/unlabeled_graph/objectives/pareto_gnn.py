@@ -22,16 +22,17 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
+from unlabeled.nn.chance import permute_rows, row_words
 from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.objectives.barlow_twins import standardize
-from unlabeled_graph.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
-from unlabeled_graph.objectives.dgi import dgi_loss, locals_of, scores
-from unlabeled_graph.objectives.graphmae import check, decode, scaled_cosine
-from unlabeled_graph.ops.draws import absent_edges, edge_words, permute_rows, row_words
+from unlabeled.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
+from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
+from unlabeled.objectives.graphmae import check, decode, scaled_cosine
+from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
+from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full
 from unlabeled_graph.ops.chance import exact
 from unlabeled_graph.ops.distances import centers, degrees, hops
-from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words, uniform
+from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 DEPTH = 3  # steps told apart
 OUTPUTS = {"degree": 1, "links": 1, "hops": DEPTH + 1, "similarity": 1}

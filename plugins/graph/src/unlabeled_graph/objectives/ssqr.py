@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
+from unlabeled.nn.chance import row_words
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.quantize import Quantizer, entrance, perplexity
 from unlabeled_graph.data.texts import read_texts
-from unlabeled_graph.ops.draws import absent_edges, edge_words, row_words
-from unlabeled_graph.ops.quantize import Quantizer, entrance, perplexity
+from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 
 def triple_scores(entity_TD: Tensor, edges_2E: Tensor, relation_ED: Tensor) -> Tensor:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
+from unlabeled.nn.chance import normal, row_words
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_graph.ops.draws import absent_edges, edge_words, normal, row_words
+from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 MOST = 10.0  # of the log deviation
 

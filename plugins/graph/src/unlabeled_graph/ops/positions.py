@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
+from unlabeled.nn.chance import normal
 from unlabeled.nn.heads import unit
 from unlabeled_graph.batch import GraphBatch
 from unlabeled_graph.ops.adjacency import adjacency_of
 from unlabeled_graph.ops.chance import row_words
-from unlabeled_graph.ops.draws import normal
 
 BLOCK = 1 << 23  # numbers of a block
 STEPS = 2  # of the walks that positions are averaged along

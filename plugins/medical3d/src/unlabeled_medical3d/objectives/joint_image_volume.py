@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View, role
-from unlabeled.draw import Draw, Purpose
+from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
+from unlabeled.nn.chance import draw_at
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.masked import sincos, union_mean
 from unlabeled.nn.precision import full, full_precision
@@ -124,7 +125,7 @@ class JointImageVolume(nn.Module):
         count = slices_BSD.shape[1]
         hidden = max(1, min(count - 1, round(self.share * count)))
         ids = view.batch.ids
-        order = Draw(0, int(self.step), ids, number).permutation(count, Purpose.MASK).to(slices_BSD.device)
+        order = draw_at(self.step, ids, number).permutation(count, Purpose.MASK).to(slices_BSD.device)
         masked_BS = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, :hidden], True)
         place = sincos(torch.arange(count, device=order.device)[:, None], slices_BSD.shape[2]).to(slices_BSD.dtype)
         inside = torch.where(masked_BS[..., None], self.token.to(slices_BSD.dtype), slices_BSD) + place

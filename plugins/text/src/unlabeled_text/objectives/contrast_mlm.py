@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least
+from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import target_rows, union_mean
@@ -38,9 +39,7 @@ from unlabeled_text.ops.vocabulary import (
     VocabularyHead,
     hit_rate,
     layout_of,
-    row_words,
     table_of,
-    unit_of,
     word_loss,
 )
 
@@ -184,8 +183,8 @@ class URLBERT(nn.Module):
         assert layout is not None
         x_TE = encoder.embed(view).detach()
         columns = torch.arange(x_TE.shape[1], device=x_TE.device)
-        words = row_words(view, layout, int(self.step), PERTURB)
-        noise = unit_of(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
+        words = row_words(view, layout, self.step, PERTURB)
+        noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
         noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
         with torch.enable_grad():
             moved = encoder.from_embeddings(x_TE + noise, layout).tokens[target_rows(view)]

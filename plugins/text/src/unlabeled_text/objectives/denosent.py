@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
-from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
+from unlabeled.nn.chance import draw_at, uniform
 from unlabeled.nn.masked import union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
@@ -32,7 +32,6 @@ from unlabeled_text.ops.vocabulary import (
     layout_of,
     table_of,
     tokens_of,
-    unit_of,
     word_loss,
 )
 
@@ -140,8 +139,8 @@ class DenoSent(nn.Module):
 
     def _chosen(self, view: View) -> Tensor:
         """``bool[B]``, True = the text is restored in this step."""
-        words = Draw(0, int(self.step), view.batch.ids).words(1, SAMPLE)[:, 0]
-        return unit_of(words) < self.restore
+        words = draw_at(self.step, view.batch.ids).words(1, SAMPLE)[:, 0]
+        return uniform(words) < self.restore
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step restores other texts."""

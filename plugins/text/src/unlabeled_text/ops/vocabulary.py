@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
-from unlabeled.draw import Draw
+from unlabeled.nn.chance import uniform
 from unlabeled.nn.precision import full
 
 SAMPLE = 1200  # purposes of draws that objectives over words make
@@ -83,20 +83,10 @@ def hit_rate(logits_HV: Tensor, words_H: Tensor) -> Tensor:
     return (logits_HV.argmax(-1) == words_H).float().sum() / max(1, len(words_H))
 
 
-def row_words(view: View, layout: Layout, step: int, purpose: int, number: int = 0) -> Tensor:
-    """``int64[T]``: 64 random bits for each row, from (step, sample, place) alone: alike on any number of ranks."""
-    return Draw(0, step, view.batch.ids, number).rows(purpose, layout.group, layout.within)
-
-
-def unit_of(words: Tensor) -> Tensor:
-    """Numbers in [0, 1) from 64 random bits."""
-    return ((words >> 40) & 0xFFFFFF).float() * 2.0**-24
-
-
 @torch.no_grad()
 def sample_words(logits_HV: Tensor, words_H: Tensor) -> Tensor:
     """One word of each row's softmax, by inversion at the random bits ``words_H``: ``int64[H]``."""
     heap_HV = full(logits_HV).softmax(-1).cumsum(-1)
     # float32: the last sum is not quite 1, and u = 0 must not take a word of probability 0
-    point_H1 = (unit_of(words_H)[:, None].clamp(2.0**-26, BELOW_ONE)) * heap_HV[:, -1:]
+    point_H1 = (uniform(words_H)[:, None].clamp(2.0**-26, BELOW_ONE)) * heap_HV[:, -1:]
     return torch.searchsorted(heap_HV, point_H1).flatten().clamp(max=heap_HV.shape[1] - 1)

@@ -13,16 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.draw import GOLDEN, Draw, gumbel, mix64
+from unlabeled.draw import GOLDEN, Draw, Purpose, gumbel, mix64
 from unlabeled.errors import above
 from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.precision import full
-from unlabeled_audio.objectives.steps import GUMBEL
 
 
 def gumbel_noise(draw: Draw, sample_H: Tensor, place_H: Tensor, count: int) -> Tensor:
     """``[H, count]`` standard Gumbel noise of frames at ``place_H`` of samples ``sample_H``."""
-    first = draw.rows(GUMBEL, sample_H, place_H)
+    first = draw.rows(Purpose.GUMBEL, sample_H, place_H)
     steps = torch.arange(1, count + 1, device=first.device) * GOLDEN
     return gumbel(mix64(first[:, None] + steps))
 

@@ -17,14 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.draw import Purpose
 from unlabeled.errors import UsageError, above, within
+from unlabeled.nn.chance import row_words
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.masked import deviation, target_rows, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import instance_norm
-from unlabeled_audio.objectives.codebook import OnlineKMeans
-from unlabeled_audio.objectives.hubert import usage_perplexity
-from unlabeled_audio.objectives.steps import row_keys
+from unlabeled.objectives.hubert import usage_perplexity
 
 
 def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:
@@ -85,7 +86,7 @@ class DinoSR(nn.Module):
         for number, view in enumerate(views):
             index = target_rows(view)
             assert view.layout is not None
-            keys = row_keys(self.step, view.batch.ids, view.layout, number)[index]
+            keys = row_words(view, view.layout, self.step, Purpose.ENTRY, number)[index]
             with torch.no_grad():
                 targets = [instance_norm(full(f.tokens), f.layout)[index] for f in self._teacher_layers(view)]
                 ids = [book(x, keys) for book, x in zip(self.codebooks, targets, strict=True)]

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.draw import Draw
+from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
+from unlabeled.nn.chance import draw_at
+from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
-from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
-from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
 
 
 def future_loss(
@@ -49,7 +49,7 @@ def draw_negatives(draw: Draw, layout: Layout, count: int) -> Tensor:
     """``int64[G, L, N]``: frames of the same clip, uniformly, for each frame."""
     longest = max(layout.lengths)
     sizes = torch.tensor(layout.lengths, device=draw.ids.device)[:, None]
-    return draw.integers(longest * count, NEGATIVES, sizes).unflatten(1, (longest, count))
+    return draw.integers(longest * count, Purpose.NEGATIVE, sizes).unflatten(1, (longest, count))
 
 
 class CausalContext(nn.Module):

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
+from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.teacher import Teacher
-from unlabeled_graph.objectives.graphmae import check, decode, scaled_cosine
-from unlabeled_graph.ops.draws import row_words, uniform
+from unlabeled.objectives.graphmae import check, decode, scaled_cosine
 
 
 class GraphMAE2(nn.Module):

@@ -22,8 +22,8 @@ from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_audio.objectives.hubert import HuBERT, usage_perplexity
-from unlabeled_audio.objectives.steps import Recorder
+from unlabeled.nn.recorder import Recorder
+from unlabeled.objectives.hubert import HuBERT, usage_perplexity
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:

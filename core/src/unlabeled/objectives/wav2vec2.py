@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.draw import Draw
+from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, at_least, within
+from unlabeled.nn.chance import draw_at
+from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
 from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full_precision
-from unlabeled_audio.objectives.hubert import local_deviation, local_penalty
-from unlabeled_audio.objectives.quantizer import GumbelProduct, gumbel_noise, union_perplexity
-from unlabeled_audio.objectives.steps import NEGATIVES, draw_at
+from unlabeled.objectives.hubert import local_deviation, local_penalty
 
 
 def draw_distractors(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
@@ -38,7 +38,7 @@ def draw_distractors(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
     """
     longest = max(lengths, default=0)
     sizes = torch.tensor(lengths, device=draw.ids.device)
-    place = draw.integers(longest * count, NEGATIVES, (sizes - 1).clamp(min=0)[:, None])
+    place = draw.integers(longest * count, Purpose.NEGATIVE, (sizes - 1).clamp(min=0)[:, None])
     place = place.unflatten(1, (longest, count))
     own = torch.arange(longest, device=place.device)[:, None]
     return place + (place >= own)

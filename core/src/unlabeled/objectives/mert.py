@@ -18,8 +18,8 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.masked import target_rows, union_mean
-from unlabeled_audio.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
-from unlabeled_audio.objectives.ssast import generative_loss
+from unlabeled.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
+from unlabeled.objectives.ssast import generative_loss
 
 
 class MERT(nn.Module):
