@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unlabeled.plugins.words import CONTRACT, Component, Domain, hookimpl
 
 _HOME = {
-    **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins.registry"),
+    **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins.words"),
     **dict.fromkeys(("PluginError", "UsageError"), "unlabeled.errors"),
     **dict.fromkeys(("embed", "export", "finetune", "load", "pretrain", "probe"), "unlabeled.api"),
 }

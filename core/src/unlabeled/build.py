@@ -151,7 +151,7 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
         component = registry().find(config.domain, "decoder", choice.name)
         decoder = functools.partial(resolve(component), **choice.settings)
     # where there is none, a stand-in: the objective is made all the same, so that its needs are all said at once
-    wired["decoder"] = decoder or torch.nn.Linear
+    wired["decoder"] = decoder or (lambda dim, width: torch.nn.Linear(dim, width))
     wired["content"] = (tokenizer.width if tokenizer else 0) or STAND_IN
     wired["vocabulary"] = (tokenizer.vocabulary if tokenizer else 0) or STAND_IN
     if run := config.parts["objective"].settings.get("run"):

@@ -177,7 +177,7 @@ def test_deep_images_make_a_float_batch(tmp_path):
 def test_images_are_decoded_once(tmp_path, monkeypatch):
     data = Images(str(_folder(tmp_path)), 0.0)
     first = data.__getitems__(range(6))
-    monkeypatch.setattr("unlabeled_vision.batch.decode", None)
+    monkeypatch.setattr("unlabeled_vision.data.images.decode", None)
     assert torch.equal(data.__getitems__(range(6)).images, first.images)
     assert torch.equal(data.__getitems__([4, 1]).images, first.images[[4, 1]])
     without = Images(str(tmp_path), 0.0, cache=0)
