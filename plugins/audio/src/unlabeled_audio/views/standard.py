@@ -85,7 +85,7 @@ class Wave:
         return views
 
 
-class Crops:
+class Plain:
     """One random crop of each clip, or several, with nothing else done: for masked objectives, COLA and CPC.
 
     Args:

@@ -234,7 +234,7 @@ class MultiCrop:
         return views
 
 
-class MAE:
+class Plain:
     """One crop, mirrored: for masked objectives, https://arxiv.org/abs/2111.06377.
 
     Args:
