@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
 from unlabeled_text.batch import TextSpec
+from unlabeled_text.encoders.modernbert import THETA_GLOBAL, THETA_LOCAL, modern_model
 from unlabeled_text.ops.attention import Buckets, allowed, attend, bucketed, rotary, rotate
 from unlabeled_text.ops.layouts import layout_of, pool_rows, words_of
 
-THETA_GLOBAL, THETA_LOCAL = 160_000.0, 10_000.0
 Pool = Literal["mean", "first", "last"]
 
 
@@ -184,8 +184,6 @@ class PackedTransformer(nn.Module):
 
     def library_model(self) -> Any:
         """The encoder as a model of transformers, with copies of its weights: what is exported."""
-        from unlabeled_text.encoders.modernbert import modern_model
-
         return modern_model(self)
 
 
