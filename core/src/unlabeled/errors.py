@@ -1,4 +1,4 @@
-"""What a user can do wrong: one clear line, exit code 2, no traceback."""
+"""Errors of users and of plugins: one clear line, exit code 2, no traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sample of text is: packed token ids, and the spec that views, masks and encoders are wired with.
+"""The spec that text parts are wired with, and batches of texts as packed token ids.
 
 Tokens are packed: the ids of sample after sample, no padding anywhere. The spec carries its tokenizer in itself, so an
 encoder folder reads new text with nothing but itself.

@@ -1,4 +1,4 @@
-"""From clips to the rows of an encoder: patches of the spectrogram, their layout, what is hidden, attention.
+"""Rows of an encoder of clips: patches of the spectrogram, their layout, hidden ones, and attention among them.
 
 Everything works on packed rows; only attention itself is laid out by the longest clip of a batch, so that norms and
 perceptrons spend nothing on padding, and a clip's features do not depend on its neighbors.
@@ -193,7 +193,7 @@ def places(layout: Layout, width: int) -> Tensor:
 def runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Neighboring groups that are laid out together: as many as keep padding below ``WASTE``; all, where that is slow.
 
-    Training's batches come sorted by length (``buckets.py``), so a few runs hold nearly no padding.
+    Training's batches come sorted by length (``data/batching.py``), so a few runs hold nearly no padding.
     """
     found, begin, longest, total = [], 0, 0, 0
     for number, length in enumerate(lengths):

@@ -1,8 +1,8 @@
 """AST-style Vision Transformer over patches of the spectrogram, https://arxiv.org/abs/2104.01778, of timm's blocks.
 
 A clip has as many rows as it has patches; two prefix tokens, class and distillation, come before them, as in AST.
-``exporting.py`` writes AST's own format. Differs: positions are sines and cosines of (time, mel band), so clips may be
-of any length; patches do not overlap unless they are frames; the weights of ImageNet are not used.
+``export/transformers.py`` writes AST's own format. Differs: positions are sines and cosines of (time, mel band), so
+clips may be of any length; patches do not overlap unless they are frames; the weights of ImageNet are not used.
 
     # T packed rows, G clips, D features, C numbers of a patch
 """

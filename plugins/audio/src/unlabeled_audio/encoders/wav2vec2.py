@@ -1,10 +1,10 @@
 """The wav2vec 2.0 / HuBERT encoder: convolutions over the waveform, then a Transformer with convolutional positions.
 
 wav2vec 2.0 https://arxiv.org/abs/2006.11477, HuBERT https://arxiv.org/abs/2106.07447. The model is transformers' own
-``Wav2Vec2Model``, so its weights, ``HubertModel``'s and torchaudio's load into it and leave it (``exporting.py``); what
-runs is its layers on packed rows. Convolutions see all clips end to end, each from a multiple of the stride on,
-and what reaches over a border is left out, so nothing is spent on padding; statistics of GroupNorm are those of each
-clip alone, where the libraries' move by 20 % with padding.
+``Wav2Vec2Model``, so its weights, ``HubertModel``'s and torchaudio's load into it and leave it
+(``export/transformers.py``); what runs is its layers on packed rows. Convolutions see all clips end to end, each from a
+multiple of the stride on, and what reaches over a border is left out, so nothing is spent on padding; statistics of
+GroupNorm are those of each clip alone, where the libraries' move by 20 % with padding.
 
 Hidden rows get the mask token after the convolutions, as in the papers. With ``norm`` group the mean and deviation of a
 clip's first features cover hidden rows too, as in the Base models; layer leaks nothing. Rows that are dropped are left

@@ -1,4 +1,4 @@
-"""What all graph encoders share: layers of one kind with norms, activations, skips, jumping knowledge and pooling.
+"""The network of all graph encoders: layers of one kind with norms, activations, skips, jumping knowledge and pooling.
 
 Jumping knowledge, https://arxiv.org/abs/1806.03536. Hidden rows show a learned token in place of their features,
 before the first layer (GraphMAE, https://arxiv.org/abs/2205.10803), or leave the graph with their edges (``drop``).

@@ -1,4 +1,4 @@
-"""From a timm model and a view to Features: one path for plain Vision Transformers, one for every other model.
+"""Features of a view by a timm model: one path for plain Vision Transformers, one for every other model.
 
 A ViT puts its mask token in place of the patch embeddings of hidden rows, before positions are added, or drops the
 rows after; in any other model the pixels of hidden rows become 0, the mean of normalized pixels.

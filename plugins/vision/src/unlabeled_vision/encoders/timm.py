@@ -5,7 +5,7 @@ register tokens go to ``prefix``. With nothing hidden the outputs are timm's own
 ``pooled`` of ``forward_head(pre_logits=True)``. ``layers`` are outputs of blocks, before the final norm.
 
 Hidden rows: a ViT puts its mask token in place of their patch embeddings, before positions are added, or drops them
-after; every other model gets 0, the mean of normalized pixels, at their pixels (``features.py``).
+after; every other model gets 0, the mean of normalized pixels, at their pixels (``rows.py``).
 """
 
 from __future__ import annotations
