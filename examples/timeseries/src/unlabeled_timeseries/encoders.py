@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import drop, edit, learn_mask_token
-from unlabeled_timeseries.data import Spec, WaveBatch
+from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
 class Transformer(nn.Module):
