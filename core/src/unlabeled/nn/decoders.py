@@ -17,7 +17,11 @@ from unlabeled.nn.init import sincos, xavier
 
 
 def narrow_block(width: int, heads: int) -> nn.Module:
-    """torch's pre-norm block of attention and a perceptron, without dropout, on ``[G, L, width]``."""
+    """torch's pre-norm block of attention and a perceptron, without dropout, on ``[G, L, width]``.
+
+    >>> narrow_block(8, 2)(torch.randn(2, 5, 8)).shape
+    torch.Size([2, 5, 8])
+    """
     return nn.TransformerEncoderLayer(
         width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )

@@ -19,8 +19,8 @@ from unlabeled.contract import Hide, Layout, Needs, Rows, View
 def target_rows(view: View) -> Tensor:
     """``int64[H]``: the rows where the loss applies, set after set.
 
-    >>> view = View(None, "global", targets=(Rows(torch.tensor([1]), (1,)), Rows(torch.tensor([0, 3]), (2,))))
-    >>> target_rows(view)
+    >>> sets = Rows(torch.tensor([1]), (1,)), Rows(torch.tensor([0, 3]), (2,))
+    >>> target_rows(View(None, "global", predict=sets))
     tensor([1, 0, 3])
     """
     assert view.targets, "the mask set no rows"
@@ -30,9 +30,7 @@ def target_rows(view: View) -> Tensor:
 def learn_mask_token(encoder: Any, needs: Needs) -> None:
     """An encoder's ``prepare``: its ``mask_token`` learns only where rows are masked, and has a gradient.
 
-    >>> encoder = torch.nn.Module()
-    >>> encoder.mask_token = torch.nn.Parameter(torch.zeros(4))
-    >>> learn_mask_token(encoder, Needs(encoder=("tokens",)))
+    >>> learn_mask_token(encoder, Needs(views={"global": 1}, encoder=("tokens",)))
     >>> encoder.mask_token.requires_grad
     False
     """
