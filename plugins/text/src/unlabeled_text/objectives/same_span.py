@@ -16,7 +16,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.masked import union_mean
-from unlabeled_text.objectives.rts import ReplacedHead, replaced_loss
+from unlabeled_text.ops.replaced import ReplacedHead, replaced_loss
 
 
 class SameSpan(nn.Module):

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above, at_least
-from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.contrast import Twins, projector, sentence_nce
 
 
 class SimCSE(nn.Module):
@@ -39,7 +39,7 @@ class SimCSE(nn.Module):
         self.twins = Twins(encoder)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        pair = globals_of(views)[:2]
+        pair = role(views, "global")[:2]
         self.twins.check(pair)
         query, key = (self.head(encoder(view).pooled) for view in pair)
         return Loss(sentence_nce(query, key, self.temperature, chunk=self.chunk))
