@@ -44,7 +44,7 @@ ROWS = (
     _row("views", "fusion", "views.pretext:FusionViews", "a crop fused into another in blocks", "2306.16925"),
     _row("views", "places", "views.places:PlaceViews", "a crop turned, stretched and changed, and where it lies"),
     _row("objective", "regions", "objectives.regions:Regions", "segment regions found by k-means", "1807.05520"),
-    _row("objective", "genesis", "objectives.restoration:ModelsGenesis", "restore a distorted volume", "1908.06912"),
+    _row("objective", "genesis", "objectives.genesis:ModelsGenesis", "restore a distorted volume", "1908.06912"),
     _row("objective", "swin_pretext", "objectives.swin_pretext:SwinPretext", "inpaint, turn, contrast", "2111.14791"),
     _row("objective", "spark", "objectives.spark:SparK", "masked modeling for sparse CNNs", "2301.03580"),
     _row("objective", "volume_fusion", "objectives.volume_fusion:VolumeFusion", "tell fused blocks", "2306.16925"),
