@@ -11,7 +11,7 @@ ends in a sigmoid; of an encoder of one resolution (a ViT), a decoder over rows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_medical3d.decoders.painter import Paint, Painter, pairs_of
+from unlabeled_medical3d.decoders.painter import Painter, pairs_of
 from unlabeled_medical3d.ops.grids import voxels_of
 
 
@@ -42,7 +42,7 @@ class ModelsGenesis(nn.Module):
         decoder: MakeDecoder,
         content: int,
         *,
-        paint: Paint = "auto",
+        paint: Literal["auto", "unet", "rows"] = "auto",
     ) -> None:
         super().__init__()
         self.painter = Painter(encoder, decoder, content, encoder.spec.channels, paint)

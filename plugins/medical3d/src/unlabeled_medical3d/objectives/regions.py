@@ -11,7 +11,7 @@ and stay. The loss is that of Volume Fusion. For volumes of one aligned region, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.precision import full_precision
-from unlabeled_medical3d.decoders.painter import Paint, Painter, painted_classes, pairs_of
+from unlabeled_medical3d.decoders.painter import Painter, painted_classes, pairs_of
 from unlabeled_medical3d.ops.grids import voxels_of
 from unlabeled_medical3d.views.augment import smooth_
 
@@ -72,7 +72,7 @@ class Regions(nn.Module):
         intensity: float = 6.0,
         blur: float = 1.0,
         dice: float = 1.0,
-        paint: Paint = "auto",
+        paint: Literal["auto", "unet", "rows"] = "auto",
     ) -> None:
         super().__init__()
         above(1, regions=regions)

@@ -13,13 +13,13 @@ each row's cube.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above, at_least
-from unlabeled_medical3d.decoders.painter import Paint, Painter, painted_classes, pairs_of
+from unlabeled_medical3d.decoders.painter import Painter, painted_classes, pairs_of
 from unlabeled_medical3d.ops.grids import voxels_of
 
 
@@ -41,7 +41,7 @@ class VolumeFusion(nn.Module):
         *,
         levels: int = 4,
         dice: float = 1.0,
-        paint: Paint = "auto",
+        paint: Literal["auto", "unet", "rows"] = "auto",
     ) -> None:
         super().__init__()
         above(0, levels=levels)
