@@ -21,7 +21,7 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import at_least
 from unlabeled.nn.chance import normal, row_words
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_graph.ops.links import absent_edges, link_scores
 

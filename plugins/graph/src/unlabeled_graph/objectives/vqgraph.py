@@ -22,8 +22,9 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.masked import union_mean
-from unlabeled.nn.quantize import Quantizer, entrance, perplexity
+from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.ops.links import absent_edges, link_scores
 
@@ -79,7 +80,7 @@ class VQGraph(nn.Module):
         parts = {"features": features, "links": links, "quantization": quantization}
         total = features + self.links * links + quantization
         found = {name: part.detach() for name, part in parts.items()}
-        return Loss(total, found | {"perplexity": perplexity(ids, self.codes)})
+        return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step draws anew."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Loss, MakeDecoder, View, role
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_medical3d.decoders.upward import Upward, climbs, maps_of
 from unlabeled_medical3d.ops.grids import uncubes, voxels_of

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, next_words, refuse_two_sided, table_of, word_loss
 
 

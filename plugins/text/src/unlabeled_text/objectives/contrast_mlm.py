@@ -21,7 +21,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above, at_least
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.ops.contrast import Twins, contrast_of, projector
 from unlabeled_text.ops.vocabulary import VocabularyHead, head_rows, hit_rate, mlm_rows, table_of, word_loss
 

@@ -22,7 +22,7 @@ from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.contrast import Twins, sentence_nce
 from unlabeled_text.ops.vocabulary import (

@@ -16,7 +16,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above, at_least
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.sequence import decoder_for, pair_of, restore_rows
 from unlabeled_text.ops.contrast import sentence_nce
 from unlabeled_text.ops.vocabulary import VocabularyHead, head_rows, hit_rate, table_of, word_loss

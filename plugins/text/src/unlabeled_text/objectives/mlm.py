@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, mlm_rows, table_of, word_loss
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.ops.replaced import ReplacedHead, found_rate, replaced_loss
 from unlabeled_text.ops.vocabulary import shown_of, tokens_of
 

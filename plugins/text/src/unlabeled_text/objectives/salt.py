@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, within
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Frozen
 from unlabeled_text.decoders.transformer import Transformer, narrower

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.sequence import decoder_for, pair_of, restore_rows
 from unlabeled_text.ops.vocabulary import hit_rate, word_loss
 

@@ -21,8 +21,9 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.ops.contrast import contrast_of
 from unlabeled_text.ops.vocabulary import PERTURB, VocabularyHead, layout_of, mlm_rows, table_of, word_loss
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, View
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.decoders.transformer import Transformer, narrower
 from unlabeled_text.ops.vocabulary import (
     SAMPLE,

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, View
 from unlabeled.errors import UsageError
 from unlabeled.nn.chance import uniform
-from unlabeled.nn.masked import target_rows
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 
 SAMPLE = 1200  # purposes of draws that objectives over words make
 PAIRS = 1201
