@@ -25,8 +25,8 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.contrast import Twins, sentence_nce
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    SAMPLE,
     VocabularyHead,
     hit_rate,
     layout_of,
@@ -138,7 +138,7 @@ class DenoSent(nn.Module):
 
     def _chosen(self, view: View) -> Tensor:
         """``bool[B]``, True = the text is restored in this step."""
-        words = draw_at(self.clock.step, view.batch.ids).words(1, SAMPLE)[:, 0]
+        words = draw_at(self.clock.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
         return uniform(words) < self.restore
 
     def after_step(self, encoder: Any, progress: Progress) -> None:

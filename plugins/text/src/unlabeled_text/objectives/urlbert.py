@@ -25,7 +25,8 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled_text.ops.contrast import contrast_of
-from unlabeled_text.ops.vocabulary import PERTURB, VocabularyHead, layout_of, mlm_rows, table_of, word_loss
+from unlabeled_text.ops.purposes import Use
+from unlabeled_text.ops.vocabulary import VocabularyHead, layout_of, mlm_rows, table_of, word_loss
 
 
 def unit_groups(x_TE: Tensor, layout: Layout) -> Tensor:
@@ -99,7 +100,7 @@ class URLBERT(nn.Module):
         assert layout is not None
         x_TE = encoder.embed(view).detach()
         columns = torch.arange(x_TE.shape[1], device=x_TE.device)
-        words = row_words(view, layout, self.clock.step, PERTURB)
+        words = row_words(view, layout, self.clock.step, Use.PERTURB)
         noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
         noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
         with torch.enable_grad():

@@ -21,8 +21,8 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled_text.decoders.transformer import Transformer, narrower
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    SAMPLE,
     VocabularyHead,
     layout_of,
     sample_words,
@@ -84,7 +84,7 @@ def fill(
 ) -> View:
     """The view with a draw from the generator's softmax at each chosen row, and nothing hidden."""
     assert view.layout is not None
-    words = row_words(view, view.layout, step, SAMPLE, number)[index_H]
+    words = row_words(view, view.layout, step, Use.SAMPLE, number)[index_H]
     made_H = sample_words(logits_HV.detach() / temperature, words)
     tokens_T = tokens_of(view)
     return replace(view, hidden=None, ids=tokens_T, shown=tokens_T.index_copy(0, index_H, made_H))
