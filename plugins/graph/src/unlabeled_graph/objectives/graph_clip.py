@@ -46,6 +46,7 @@ class GraphCLIP(nn.Module):
         radius: change of each node feature a step, at least 0, in units of the features.
     """
 
+    cause = "texts that are nearly all the same, too high a temperature, or too high a learning rate"
     texts: Tensor
 
     def __init__(

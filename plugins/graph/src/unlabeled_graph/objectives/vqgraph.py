@@ -40,6 +40,8 @@ class VQGraph(nn.Module):
         power: of the scaled cosine error of features, at least 1.
     """
 
+    cause = "codes that are chosen alike (see perplexity): fewer codes, a higher commitment, or a lower learning rate"
+
     def __init__(
         self,
         encoder: Any,

@@ -66,6 +66,8 @@ class GlobalLocal(nn.Module):
         local: weight of the local loss beside the global one.
     """
 
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+
     def __init__(
         self,
         encoder: Any,

@@ -65,6 +65,8 @@ class JointImageVolume(nn.Module):
         prediction: weight of the masked slices.
     """
 
+    cause = "an epsilon or a temperature that lets one prototype win, or too high a learning rate"
+
     def __init__(
         self,
         encoder: Any,

@@ -27,6 +27,8 @@ class SimCSE(nn.Module):
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
 
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+
     def __init__(
         self, encoder: Any, *, temperature: float = 0.05, head: Literal["tanh", "none"] = "tanh", chunk: int = 0
     ) -> None:
