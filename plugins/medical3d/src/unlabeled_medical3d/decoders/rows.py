@@ -1,4 +1,4 @@
-"""What predicts the content of hidden rows of a volume: core's Transformer, or one linear map."""
+"""Decoders of the rows of a volume: core's Transformer, or one linear map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segment regions of one place and one intensity, found by k-means over the voxels of all volumes.
+"""Regions of one place and one intensity, found by k-means over the voxels of all volumes, and segmented.
 
 Pseudo-labels by k-means as in DeepCluster, https://arxiv.org/abs/1807.05520, for a segmentation network as with
 superpixels, https://arxiv.org/abs/2007.09886. Differs: a voxel is described by its mm from the middle of its volume and

@@ -121,7 +121,7 @@ class DenoSent(nn.Module):
         pair = role(views, "global")[: 2 if self.contrast else 1]
         self.twins.check(pair)
         vectors = [encoder(view).pooled for view in pair]
-        target = next(view for view in role(views, "target"))
+        target = role(views, "target")[0]
         view = replace(target, layout=layout_of(encoder, target))
         vector = vectors[0]
         if self.restore < 1:

@@ -1,4 +1,4 @@
-"""Do two spans come from the same paragraph, or document? Structural objectives, https://arxiv.org/abs/2309.08272.
+"""Structural objectives, https://arxiv.org/abs/2309.08272: do two spans come from the same paragraph, or document?
 
 The encoder reads both spans with a separator between them, and a binary head on its pooled vector answers. Which spans
 are paired is for the views to say, and whether they belong together is their parameter ``same``.
