@@ -84,6 +84,10 @@ class Frozen(nn.Module):
     Args:
         trained: what a run trained, or None.
         start: what is copied in its place.
+
+    >>> frozen = Frozen(None, nn.Linear(4, 2))
+    >>> frozen(torch.ones(3, 4)).requires_grad
+    False
     """
 
     def __init__(self, trained: Any, start: Any = None) -> None:
