@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from unlabeled.contract import Features, Layout, Progress, after_step
-from unlabeled.objectives.data2vec import Data2Vec, average_layers, data2vec_loss, instance_norm
+from unlabeled.nn.layers import average_layers, instance_norm
+from unlabeled.objectives.data2vec import Data2Vec, data2vec_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 
 

@@ -9,7 +9,7 @@ token passes through it.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -61,3 +61,10 @@ class TransformerDecoder(nn.Module):
         for block in self.blocks:
             x_GLD = block(x_GLD, src_key_padding_mask=pad_GL)
         return self.leave(self.norm(layout.pack(x_GLD)))
+
+
+def decode(decoder: Any, tokens_TD: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
+    """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``)."""
+    if getattr(decoder, "partial", False):
+        return decoder(tokens_TD, layout, rows=index_H)
+    return decoder(tokens_TD, layout)[index_H]

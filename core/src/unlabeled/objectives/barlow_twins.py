@@ -3,7 +3,7 @@
 Differs: statistics and correlation are those of the whole batch on all ranks, with exact gradients (the official code
 all-reduces without a gradient factor); takes any number of global views and averages over their pairs.
 
-    # B samples of all ranks, b samples of this rank, D features
+    # B samples, D features
 """
 
 from __future__ import annotations
@@ -16,20 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
-from unlabeled.nn.distributed import all_reduce, union_moments, world
+from unlabeled.errors import at_least
+from unlabeled.nn.correlation import cross_correlation, standardize
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-
-
-def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:
-    """Each feature at mean 0 and biased deviation 1 over the whole batch: BatchNorm without parameters."""
-    mean, variance, _ = union_moments(z_bD)
-    return (z_bD - mean) * torch.rsqrt(variance + eps)
-
-
-def cross_correlation(a_bD: Tensor, b_bD: Tensor) -> Tensor:
-    """``[D, D]``: the mean over all B samples of products of standardized features."""
-    return all_reduce(a_bD.T @ b_bD) / (len(a_bD) * world())
+from unlabeled.nn.shown import settings
 
 
 def barlow_twins_loss(correlation_DD: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,10 +37,12 @@ class BarlowTwins(nn.Module):
         redundancy: weight of the off-diagonal term, at least 0; lambda in the paper.
     """
 
+    cause = "too low a weight on the term against collapse, or too small a batch for it"
+    extra_repr = settings
+
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), redundancy: float = 5e-3) -> None:
         super().__init__()
-        if redundancy < 0:
-            raise ValueError(f"redundancy is {redundancy}; it must be at least 0")
+        at_least(0, redundancy=redundancy)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.redundancy = redundancy
         self.projector = mlp((encoder.dim, *projector), bias=False)

@@ -21,7 +21,8 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
 from unlabeled.nn.masked import TokenPredictor, deviation, target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled.nn.teacher import Teacher
+from unlabeled.nn.shown import settings
+from unlabeled.nn.teacher import Teacher, linear_momentum
 
 
 def i_jepa_loss(predicted_HD: Tensor, teacher_HD: Tensor) -> Tensor:
@@ -39,6 +40,9 @@ class IJEPA(nn.Module):
         heads: attention heads of the predictor; must divide its width; 0 = one for each 32 features.
         momentum: of the teacher at the start; it rises linearly to 1.
     """
+
+    cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, width: int = 0, depth: int = 6, heads: int = 0, momentum: float = 0.996
@@ -68,4 +72,4 @@ class IJEPA(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum + (1.0 - self.momentum) * progress.fraction, encoder=encoder)
+        self.teacher.update(linear_momentum(self.momentum, 1.0, progress), encoder=encoder)

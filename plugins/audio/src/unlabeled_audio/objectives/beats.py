@@ -28,7 +28,7 @@ from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.heads import unit
 from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled.objectives.hubert import usage_perplexity
+from unlabeled.nn.units import usage_perplexity
 
 
 class BEATs(nn.Module):

@@ -26,7 +26,7 @@ from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Teacher
-from unlabeled.objectives.hubert import usage_perplexity
+from unlabeled.nn.units import usage_perplexity
 from unlabeled_audio.objectives.beats import frozen_encoder
 
 

@@ -19,19 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
+from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
+from unlabeled.nn.correlation import EPS, decorrelation_loss, invariance_loss, standardize
+from unlabeled.nn.cosine import scaled_cosine
+from unlabeled.nn.decoders import decode
+from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
 from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled.objectives.barlow_twins import standardize
-from unlabeled.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
-from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
-from unlabeled.objectives.graphmae import check, decode, scaled_cosine
 from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
@@ -83,8 +83,8 @@ class ParetoGNN(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         power: float = 3.0,
         temperature: float = 0.5,
@@ -93,11 +93,9 @@ class ParetoGNN(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, decorrelation=decorrelation, projection=projection)
-        check("pareto_gnn", decoder, content, power)
-        assert decoder is not None
-        self.needs = Needs(
-            views={"global": 2}, hidden=True, content=1, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
-        )
+        at_least(1, power=power)
+        can: frozenset[Capability] = frozenset({"tokens", "mask", "swap"})
+        self.needs = Needs(views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2)
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
         self.decoder = decoder(dim=encoder.dim, width=content)

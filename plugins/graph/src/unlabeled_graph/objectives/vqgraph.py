@@ -21,9 +21,9 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.quantize import Quantizer, entrance, perplexity
-from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.objectives.vgae import link_scores
 from unlabeled_graph.ops.draws import absent_edges, edge_words
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Capability, Features, Loss, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.masked import target_rows, union_mean
-from unlabeled.objectives.mae import mae_loss
+from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.probes.embedding import evaluating
 from unlabeled_medical3d.batch import VolumeBatch
 from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.nn.masked import restore, target_rows, union_mean
-from unlabeled.objectives.mae import mae_loss
+from unlabeled.nn.reconstruction import mae_loss
 from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
 
 
