@@ -7,7 +7,9 @@ from lightly.loss import SwaVLoss
 from lightly.loss.swav_loss import sinkhorn as lightly_sinkhorn
 
 from unlabeled.contract import Progress, after_step
-from unlabeled.objectives.swav import SwAV, perplexity, sinkhorn, swapped_prediction
+from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
+from unlabeled.nn.spread import information_perplexity
+from unlabeled.objectives.swav import SwAV
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 
@@ -45,9 +47,10 @@ def test_codes_share_the_prototypes_equally(scores):
 
 
 def test_perplexity_counts_what_codes_tell_apart():
-    assert perplexity([torch.full((6, 4), 0.25)]) == 1  # each sample with the same code, though all prototypes are used
-    torch.testing.assert_close(perplexity([torch.eye(4), torch.eye(4)]), torch.tensor(4.0))
-    torch.testing.assert_close(perplexity([torch.eye(4)[[0, 0, 1, 1]]]), torch.tensor(2.0))
+    # each sample with the same code, though all prototypes are used
+    assert information_perplexity([torch.full((6, 4), 0.25)]) == 1
+    torch.testing.assert_close(information_perplexity([torch.eye(4), torch.eye(4)]), torch.tensor(4.0))
+    torch.testing.assert_close(information_perplexity([torch.eye(4)[[0, 0, 1, 1]]]), torch.tensor(2.0))
 
 
 def test_codes_ignore_order_and_a_common_shift(scores):

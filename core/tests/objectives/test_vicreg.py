@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from lightly.loss import VICRegLoss
 from pytorch_metric_learning.losses import VICRegLoss as MetricLearningVICReg
 
-from unlabeled.objectives.vicreg import VICReg, variance_and_covariance
+from unlabeled.nn.whitening import variance_and_covariance
+from unlabeled.objectives.vicreg import VICReg
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 

@@ -15,15 +15,19 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from unlabeled.nn.precision import full, full_precision
+
 ROUNDS = 12  # of Lloyd's algorithm on the first part
 CHUNK = 8192  # rows whose distances are held at once
 
 
+@torch.no_grad()
 def nearest(x_NF: Tensor, centers_KF: Tensor) -> Tensor:
     """``int64[N]``: the nearest center of each row, by Euclidean distance."""
-    half = centers_KF.square().sum(1) / 2
-    found = [(half - part @ centers_KF.T).argmin(1) for part in x_NF.split(CHUNK)]
-    return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64, device=x_NF.device)
+    with full_precision(x_NF):
+        half = centers_KF.square().sum(1) / 2
+        found = [(half - full(part) @ centers_KF.T).argmin(1) for part in x_NF.split(CHUNK)]
+    return torch.cat(found)
 
 
 def plus_plus(x_NF: Tensor, count: int, generator: torch.Generator) -> Tensor:

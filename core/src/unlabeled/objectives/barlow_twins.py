@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import at_least
-from unlabeled.nn.correlation import cross_correlation, standardize
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.shown import settings
+from unlabeled.nn.whitening import cross_correlation, standardize
 
 
 def barlow_twins_loss(correlation_DD: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,9 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
-from unlabeled.nn.correlation import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.shown import settings
+from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 
 
 class CCASSG(nn.Module):

@@ -21,13 +21,14 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.codebooks import OnlineKMeans
+from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.layers import instance_norm, last_layers
-from unlabeled.nn.masked import deviation, target_rows, union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 from unlabeled.nn.shown import settings
+from unlabeled.nn.spread import deviation, usage_perplexity
 from unlabeled.nn.teacher import Teacher, linear_momentum
-from unlabeled.nn.units import usage_perplexity
 
 
 def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Layout, Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.layers import average_layers, last_layers
-from unlabeled.nn.masked import deviation, restore, target_rows, union_mean
 from unlabeled.nn.reconstruction import squared_error
+from unlabeled.nn.rows import restore, target_rows
 from unlabeled.nn.shown import settings
+from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher, linear_momentum
 
 

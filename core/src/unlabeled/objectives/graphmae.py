@@ -19,7 +19,8 @@ from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled.nn.shown import settings
 
 

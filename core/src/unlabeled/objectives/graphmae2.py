@@ -22,7 +22,8 @@ from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher
 

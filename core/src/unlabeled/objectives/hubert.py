@@ -21,9 +21,10 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import at_least
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.shown import settings
-from unlabeled.nn.units import UnitHead, masked_units, usage_perplexity
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.nn.units import UnitHead, masked_units
 
 
 class HuBERT(nn.Module):

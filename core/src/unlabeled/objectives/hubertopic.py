@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.recorder import Recorder
 from unlabeled.nn.shown import settings
-from unlabeled.nn.units import UnitHead, masked_units, usage_perplexity
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.nn.units import UnitHead, masked_units
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:

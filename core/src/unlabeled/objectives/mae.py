@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View
-from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import mae_loss
+from unlabeled.nn.rows import restore, target_rows
 from unlabeled.nn.shown import settings
 
 

@@ -17,10 +17,12 @@ from torch import nn
 
 from unlabeled.contract import Capability, Loss, Needs, View
 from unlabeled.errors import at_least
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import squared_error
+from unlabeled.nn.rows import target_rows
 from unlabeled.nn.shown import settings
-from unlabeled.nn.units import UnitHead, local_deviation, local_penalty, usage_perplexity
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.nn.units import UnitHead, local_deviation, local_penalty
 
 
 class MERT(nn.Module):

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import at_least, within
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher

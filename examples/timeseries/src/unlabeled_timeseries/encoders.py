@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Needs, View
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_timeseries.data import Spec, WaveBatch
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from unlabeled.nn.codebooks import OnlineKMeans, nearest
+from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.kmeans import nearest
 
 
 def keys(count, seed=0):

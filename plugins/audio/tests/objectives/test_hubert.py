@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torchaudio.models.wav2vec2.components import LogitGenerator
 
-from unlabeled.objectives.hubert import HuBERT, UnitHead, hubert_loss, usage_perplexity
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.objectives.hubert import HuBERT, UnitHead, hubert_loss
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQ
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
-from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
+from unlabeled.nn.codebooks.gumbel import GumbelProduct, gumbel_noise
+from unlabeled.nn.spread import union_perplexity
 from unlabeled.objectives.wav2vec2 import (
     Wav2Vec2,
     contrastive_loss,

@@ -8,7 +8,7 @@ from unlabeled.api import pretrain
 from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
 from unlabeled.errors import UsageError
-from unlabeled.nn.codebooks import nearest
+from unlabeled.nn.kmeans import nearest
 from unlabeled.runs.folder import read_run
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.vit import ViT

@@ -14,9 +14,8 @@ from torch import nn
 
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.objectives.barlow_twins import standardize
+from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled.objectives.byol import across
-from unlabeled.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
 from unlabeled.objectives.dgi import dgi_loss, scores
 from unlabeled.objectives.graphcl import graphcl_loss
 from unlabeled.objectives.infograph import local_global_loss

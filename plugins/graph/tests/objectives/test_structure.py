@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import shortest_path
 
 from unlabeled.contract import Layout
 from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
-from unlabeled.nn.quantize import Quantizer, entrance, perplexity
+from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
@@ -159,8 +160,8 @@ def test_codes_are_the_nearest_and_pass_the_gradient_on() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     apart = (F.normalize(x, dim=1) - codes[ids]).square().sum(1).mean()
     torch.testing.assert_close(loss, 1.25 * apart)
-    assert perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
-    assert perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
+    assert usage_perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
+    assert usage_perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
 
 
 def test_codes_and_losses_are_those_of_vector_quantize_pytorch() -> None:
@@ -191,8 +192,8 @@ def test_nodes_that_share_a_mean_have_codes_of_their_own() -> None:
     enter = entrance(16, 8)
     _, alike, _ = quantizer(enter[0](x))
     _, apart, _ = quantizer(enter(x))
-    assert perplexity(alike, 64).item() < 2
-    assert perplexity(apart, 64).item() > 30
+    assert usage_perplexity(alike, 64).item() < 2
+    assert usage_perplexity(apart, 64).item() > 30
 
 
 def test_triples_are_scored_by_distmult() -> None:

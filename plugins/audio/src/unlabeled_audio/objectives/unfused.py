@@ -21,12 +21,11 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
-from unlabeled.nn.codebooks import OnlineKMeans
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.teacher import Teacher
-from unlabeled.nn.units import usage_perplexity
 from unlabeled_audio.objectives.beats import frozen_encoder
 
 

@@ -23,15 +23,15 @@ from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, V
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
-from unlabeled.nn.correlation import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
 from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
-from unlabeled.nn.distributed import mean_over_ranks
+from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled_graph.ops.draws import absent_edges, edge_words
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.distributed import gather
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import gather, union_mean
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 from unlabeled_medical3d.objectives.volume_fusion import fusion_loss

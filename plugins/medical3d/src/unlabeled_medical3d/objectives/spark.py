@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import mae_loss
+from unlabeled.nn.rows import target_rows
 from unlabeled.probes.embedding import evaluating
 from unlabeled_medical3d.batch import VolumeBatch
 from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes

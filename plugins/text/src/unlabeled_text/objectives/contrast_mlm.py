@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.objectives.mlm import head_rows, mlm_rows
 from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
 from unlabeled_text.ops.vocabulary import (

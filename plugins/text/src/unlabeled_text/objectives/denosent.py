@@ -22,7 +22,7 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
 from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
 from unlabeled_text.ops.vocabulary import (

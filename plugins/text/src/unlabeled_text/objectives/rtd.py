@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.objectives.rts import ReplacedHead, found_rate, replaced_loss
 from unlabeled_text.ops.vocabulary import (

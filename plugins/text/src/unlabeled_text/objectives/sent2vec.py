@@ -20,8 +20,7 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import mix64
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled_text.ops.vocabulary import DROPPED, PAIRS, SAMPLE, layout_of, table_of, tokens_of
 
 

@@ -1,6 +1,7 @@
-"""Correlation of the features of two views, over the batch of all ranks: what Barlow Twins and CCA-SSG are made of.
+"""Moments and correlations of features over the batch of all ranks: what keeps features apart without negatives.
 
-https://arxiv.org/abs/2103.03230, https://arxiv.org/abs/2106.12484.
+Barlow Twins, https://arxiv.org/abs/2103.03230; VICReg, https://arxiv.org/abs/2105.04906; CCA-SSG,
+https://arxiv.org/abs/2106.12484. Gradients averaged over ranks are those of the whole batch.
 
     # B samples of all ranks, b samples of this rank, D features
 """
@@ -8,12 +9,12 @@ https://arxiv.org/abs/2103.03230, https://arxiv.org/abs/2106.12484.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.nn.distributed import all_reduce, union_moments, world
 
-# added to CCA-SSG's variances. BatchNorm's 1e-5 is what features have that come from rows of sum 1: with it CCA-SSG has
-# 82.6 on Cora instead of 84
+# BatchNorm's 1e-5 is what features have that come from rows of sum 1: with it CCA-SSG has 82.6 on Cora instead of 84
 EPS = 1e-12
 
 
@@ -37,3 +38,13 @@ def decorrelation_loss(z_bD: Tensor) -> Tensor:
     """Squared distance of a standardized view's correlation from the identity."""
     correlation = cross_correlation(z_bD, z_bD)
     return (correlation - torch.eye(len(correlation), dtype=z_bD.dtype, device=z_bD.device)).square().sum()
+
+
+def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
+    """The hinge of each deviation below 1, averaged; and the squared covariances off the diagonal, summed over D."""
+    mean, biased, count = union_moments(z_bD)
+    deviation_D = torch.sqrt(biased * count / (count - 1) + eps)
+    centered = z_bD - mean
+    covariance_DD = all_reduce(centered.T @ centered) / (count - 1)
+    off = covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()
+    return F.relu(1.0 - deviation_D).mean(), off / z_bD.shape[1]
