@@ -169,12 +169,12 @@ def test_parts_are_detached_scalars(name):
     assert not any(part.requires_grad or part.dim() for part in parts.values())
 
 
-@pytest.mark.parametrize("name", ["genesis", "swin_pretext", "volume_fusion", "regions", "uni4eye", "alice"])
+@pytest.mark.parametrize("name", ["genesis", "swin_pretext", "volume_fusion", "regions", "uni4eye"])
 def test_a_missing_decoder_is_named(name):
     encoder, _ = make(name)
     kinds = {
         "genesis": ModelsGenesis, "swin_pretext": SwinPretext, "volume_fusion": VolumeFusion, "uni4eye": Uni4Eye,
-        "alice": Alice, "regions": Regions,
+        "regions": Regions,
     }  # fmt: skip
     with pytest.raises(ValueError, match="needs a decoder"):
         kinds[name](encoder)

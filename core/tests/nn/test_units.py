@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torchaudio.models.wav2vec2.components import LogitGenerator
 
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.objectives.hubert import HuBERT, UnitHead, hubert_loss
+from unlabeled.nn.units import UnitHead, hubert_loss
 
 
 @pytest.fixture
@@ -51,13 +51,7 @@ def test_perplexity_counts_units_in_use():
     torch.testing.assert_close(usage_perplexity(torch.tensor([[0, 0], [0, 1]]), 5), torch.tensor(1.5))
 
 
-def test_wrong_numbers_of_books_and_units_say_what_to_set():
+def test_a_wrong_number_of_books_says_what_to_set():
     head = UnitHead(4, 4, 6, 2, 0.1, "cosine")
     with pytest.raises(ValueError, match=r"gives 3 units a frame; set --objective\.books 3"):
         head.books_of(torch.zeros(5, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="has 0 units"):
-        HuBERT(_Encoder(), 0)
-
-
-class _Encoder:
-    dim = 4

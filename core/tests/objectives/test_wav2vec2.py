@@ -167,6 +167,5 @@ def test_temperature_falls_to_its_floor():
     assert found == pytest.approx([2.0, 1.8, 0.5])
 
 
-def test_an_encoder_without_convolutions_is_refused():
-    with pytest.raises(ValueError, match="no convolutional features to quantize: choose --encoder wav2vec2"):
-        Wav2Vec2(ToyEncoder())
+def test_an_encoder_without_convolutions_is_told_by_its_needs():
+    assert Wav2Vec2(ToyEncoder()).needs.encoder - ToyEncoder().can == {"local"}
