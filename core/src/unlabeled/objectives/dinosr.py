@@ -21,7 +21,7 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.layers import instance_norm, last_layers
 from unlabeled.nn.precision import full

@@ -25,7 +25,7 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.codebooks.gumbel import GumbelProduct, gumbel_noise
+from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full_precision

@@ -23,7 +23,7 @@ SHORT = {"steps": 2, "batch_size": 8, "tensorboard": False}
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tokenizer"
     objective = {"name": "beats_tokenizer", "entries": 16, "width": 8}
-    views = {"name": "crops"}
+    views = {"name": "plain"}
     pretrain(
         "audio", out=out, say=str, objective=objective, encoder=ENCODER, data="syllables", views=views, **SHORT,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import UsageError, above, at_least
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full

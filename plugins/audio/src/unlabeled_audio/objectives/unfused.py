@@ -21,7 +21,7 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
-from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.spread import usage_perplexity

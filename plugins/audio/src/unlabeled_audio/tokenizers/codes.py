@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
 from unlabeled.errors import UsageError
-from unlabeled.nn.codebooks.ema import OnlineKMeans
+from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.kmeans import nearest
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec

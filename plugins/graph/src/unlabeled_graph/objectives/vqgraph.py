@@ -21,7 +21,7 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.codebooks.cosine import Quantizer, entrance
+from unlabeled.nn.codebooks import Quantizer, entrance
 from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.spread import usage_perplexity

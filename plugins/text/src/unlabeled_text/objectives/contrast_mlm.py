@@ -35,8 +35,8 @@ from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.rows import target_rows
 from unlabeled_text.objectives.mlm import head_rows, mlm_rows
 from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    PERTURB,
     VocabularyHead,
     hit_rate,
     layout_of,
@@ -184,7 +184,7 @@ class URLBERT(nn.Module):
         assert layout is not None
         x_TE = encoder.embed(view).detach()
         columns = torch.arange(x_TE.shape[1], device=x_TE.device)
-        words = row_words(view, layout, self.step, PERTURB)
+        words = row_words(view, layout, self.step, Use.PERTURB)
         noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
         noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
         with torch.enable_grad():
