@@ -28,7 +28,7 @@ from unlabeled.layout import computed_once as computed_once
 if TYPE_CHECKING:
     from unlabeled.draw import Draw
 
-Capability = Literal["tokens", "mask", "drop", "swap", "layers"]
+Capability = Literal["tokens", "mask", "drop", "swap", "layers", "local"]
 Hide = Literal["mask", "drop"]
 
 
