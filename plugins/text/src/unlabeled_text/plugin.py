@@ -64,14 +64,6 @@ ROWS = (
         gives=("tokens", "mask", "swap", "layers")),
     row("encoder", "transformers/*", "transformers:Transformers", "any text model of transformers, by name or folder",
         gives=("tokens", "mask", "swap", "layers")),
-    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
-    row("preview", "views", "preview_views", "the views of a few samples as text"),
-)  # fmt: skip
-
-
-METHODS = (
-    row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
-    row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     row("objective", "mlm", "mlm:MLM", "predict the words that the mask chose", "1810.04805"),
     row("objective", "rts", "rts:RTS", "tell replaced words from originals", "2309.08272"),
     row("objective", "rtd", "rtd:RTD", "ELECTRA: find the words that a generator made", "2003.10555"),
