@@ -60,7 +60,7 @@ def test_version(unlabeled):
         (["--jsn"], "unknown flag --jsn: the command comes first"),
         (["list", "toi"], "unknown domain 'toi'. Perhaps you meant toy"),
         (["list", "--jsn"], "unknown flag --jsn. Perhaps you meant --json"),
-        (["list", "toy", "toy"], "at most one domain"),
+        (["list", "toy", "toy"], "unexpected 'toy': unlabeled list [DOMAIN]"),
         (["recipes", "toi"], "unknown domain 'toi'"),
         (["--plugin"], "--plugin needs a value"),
         (["--plugin", "nowhere.py", "list"], "--plugin nowhere.py: no such file"),
@@ -69,7 +69,7 @@ def test_version(unlabeled):
         (["toy", "probe", "nowhere"], "nowhere: no such folder"),
         (["plugin", "nw", "x"], "unknown command 'nw' of plugin. Perhaps you meant new"),
         (["plugin", "check", "toi"], "unknown domain 'toi'"),
-        (["plugin", "new"], "one name is needed, found 0"),
+        (["plugin", "new"], "a name is missing: unlabeled plugin ACTION NAME"),
         (["report"], "a run folder is missing"),
         (["report", "nowhere"], "nowhere is no run folder: it does not exist"),
     ],
@@ -84,7 +84,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(unlabeled, words, message):
 
 
 def raising(error: BaseException):
-    def command(words):
+    def command(**settings):
         raise error
 
     return command
@@ -99,7 +99,7 @@ def raising(error: BaseException):
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, message):
-    monkeypatch.setattr("unlabeled.cli.listing.list_command", raising(error))
+    monkeypatch.setattr("unlabeled.cli.list.show", raising(error))
     assert main(["list"]) == code
     assert capsys.readouterr().err.startswith(message)
 

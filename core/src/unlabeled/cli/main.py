@@ -8,26 +8,40 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import NamedTuple
 
 from unlabeled.errors import RunError, UsageError, near
-from unlabeled.plugins.registry import registry, resolve, use_files
+from unlabeled.plugins.registry import registry, use_files
+from unlabeled.plugins.words import Component
 
-# command: (module, function, arguments, summary)
+
+class Verb(NamedTuple):
+    """A command of core: where it is written, what follows it, what it does, and what gives further flags of it."""
+
+    target: str
+    arguments: str
+    summary: str
+    more: str = ""
+
+
 GLOBAL = {
-    "list": ("listing", "list_command", "[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
-    "recipes": ("listing", "recipes_command", "[DOMAIN] [--json]", "known-good compositions, one per paper"),
-    "report": ("after", "report_command", "RUN [RUN ...]", "one HTML page over one run or several"),
-    "plugin": ("author", "plugin_command", "new NAME | check NAME", "write a plugin, or check one"),
+    "list": Verb("list:show", "[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
+    "recipes": Verb("recipes:recipes", "[DOMAIN] [--json]", "known-good compositions, one per paper"),
+    "matrix": Verb("matrix:matrix", "[--json]", "which objectives run in which domain, and what others lack"),
+    "report": Verb("report:report", "RUN [RUN ...]", "one HTML page over one run or several"),
+    "plugin": Verb("plugin:plugin", "new NAME | check NAME", "write a plugin, or check one"),
 }
 IN_DOMAIN = {
-    "pretrain": ("pretrain", "pretrain_command", "[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
-    "probe": ("after", "probe_command", "RUN --data PATH", "frozen-feature numbers beside their baselines"),
-    "finetune": ("after", "finetune_command", "RUN --data PATH", "train all weights on labels, beside from-scratch"),
-    "embed": ("after", "embed_command", "RUN --data PATH --out FILE", "features as .npz or .parquet"),
-    "export": ("after", "export_command", "RUN --to native|onnx", "weights that load without this project"),
-    "preview": ("after", "preview_command", "[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),
+    "pretrain": Verb("pretrain:pretrain", "[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
+    "probe": Verb("probe:probe", "RUN --data PATH", "frozen-feature numbers beside their baselines"),
+    "finetune": Verb("finetune:finetune", "RUN --data PATH", "train all weights on labels, beside from-scratch"),
+    "embed": Verb("embed:embed", "RUN --data PATH --out FILE", "features as .npz or .parquet"),
+    "export": Verb("export:export", "RUN --to native|onnx", "weights that load without this project", "formats"),
+    "preview": Verb(
+        "preview:preview", "[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks", "settings"
+    ),
 }
 EXAMPLES = """\
 unlabeled vision pretrain simclr --data photos/ --out runs/first
@@ -71,26 +85,38 @@ def dispatch(words: list[str]) -> int:
         return 0
     first, *rest = words
     if first in GLOBAL:
-        return _call(GLOBAL[first], [], rest)
+        return _call(first, GLOBAL[first], "", rest)
     if first.startswith("-"):
         raise UsageError(f"unknown flag {first}: the command comes first. See unlabeled --help")
     if first not in registry().domains and first not in registry().broken:
         raise UsageError(f"unknown command or domain {first!r}.{near(first, (*GLOBAL, *registry().domains))}")
-    registry().domain(first)
-    if not rest or rest[0] in ("-h", "--help", "help"):
-        print(domain_help(first))
+    return in_domain(first, rest)
+
+
+def in_domain(domain: str, words: Sequence[str]) -> int:
+    """Call a command of ``domain``."""
+    registry().domain(domain)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(domain_help(domain))
         return 0
-    own = {row.name: row for row in registry().components(first, "command")}
-    if rest[0] in own:
-        return resolve(own[rest[0]])(first, rest[1:])
-    if rest[0] not in IN_DOMAIN:
-        raise UsageError(f"unknown command {rest[0]!r} of {first}.{near(rest[0], (*IN_DOMAIN, *own))}")
-    return _call(IN_DOMAIN[rest[0]], [first], rest[1:])
+    name, *rest = words
+    own = {row.name: row for row in registry().components(domain, "command")}
+    if name in own:
+        from unlabeled.cli.command import run
+
+        return run(own[name], domain, rest)
+    if name not in IN_DOMAIN:
+        raise UsageError(f"unknown command {name!r} of {domain}.{near(name, (*IN_DOMAIN, *own))}")
+    return _call(name, IN_DOMAIN[name], domain, rest)
 
 
-def _call(entry: tuple[str, str, str, str], before: list[str], words: list[str]) -> int:
-    command: Callable[..., int] = getattr(import_module(f"unlabeled.cli.{entry[0]}"), entry[1])
-    return command(*before, words)
+def _call(name: str, verb: Verb, domain: str, words: Sequence[str]) -> int:
+    from unlabeled.cli.command import run
+
+    target = f"unlabeled.cli.{verb.target}"
+    row = Component(kind="command", name=name, target=target, summary=verb.summary)
+    more = getattr(import_module(target.partition(":")[0]), verb.more)(domain) if verb.more else ()
+    return run(row, domain, words, more)
 
 
 def take_plugins(words: list[str]) -> tuple[list[str], list[str]]:
@@ -125,9 +151,9 @@ def help_text() -> str:
     parts = [
         "usage: unlabeled COMMAND ...  or  unlabeled DOMAIN COMMAND ...",
         "Self-supervised pre-training in every modality, with honest numbers.",
-        _table("commands", [(f"{name} {e[2]}", e[3]) for name, e in GLOBAL.items()]),
+        _table("commands", _rows(GLOBAL)),
         _table("domains", domains + broken) if domains or broken else "domains: none; pip install unlabeled-vision",
-        _table("commands of a domain", [(f"{name} {e[2]}", e[3]) for name, e in IN_DOMAIN.items()]),
+        _table("commands of a domain", _rows(IN_DOMAIN)),
         "everywhere:\n  --plugin FILE   load a plugin from a Python file\n  --version   --help",
         "examples:\n" + "\n".join("  " + line for line in EXAMPLES.splitlines()),
     ]
@@ -137,7 +163,7 @@ def help_text() -> str:
 def domain_help(domain: str) -> str:
     """What ``unlabeled vision --help`` prints."""
     row = registry().domain(domain)
-    rows = [(f"{name} {e[2]}", e[3]) for name, e in IN_DOMAIN.items()]
+    rows = _rows(IN_DOMAIN)
     rows += [(command.name, command.summary) for command in registry().components(domain, "command")]
     return "\n\n".join(
         [
@@ -148,6 +174,10 @@ def domain_help(domain: str) -> str:
             f"unlabeled {domain} pretrain [RECIPE] --help",
         ]
     )
+
+
+def _rows(verbs: Mapping[str, Verb]) -> list[tuple[str, str]]:
+    return [(f"{name} {verb.arguments}", verb.summary) for name, verb in verbs.items()]
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

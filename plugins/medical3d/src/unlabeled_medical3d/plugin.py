@@ -59,9 +59,9 @@ ROWS = (
     _row("baseline", "intensity_histogram", "baselines:IntensityHistogram", "shares of voxels by intensity"),
     _row("baseline", "raw_patches", "baselines:RawPatches", "the voxels themselves, averaged to a small grid"),
     _row("select", "near_duplicates", "select:NearDuplicates", "slices that differ from those before", "2410.14524"),
-    _row("command", "segment", "commands.segment:segment_command",
+    _row("command", "segment", "commands.segment:segment",
          "voxel labels of k volumes, pre-trained beside scratch"),
-    _row("command", "select", "commands.select:select_command", "leave out near-duplicate slices", "2410.14524"),
+    _row("command", "select", "commands.select:select", "leave out near-duplicate slices", "2410.14524"),
 )  # fmt: skip
 
 
