@@ -96,7 +96,7 @@ def _composed(
     if data is not None:
         part = over.get("data", {})
         over["data"] = data_choice(domain, str(data), raw.get("data")) | (part if isinstance(part, dict) else {})
-    found, wrong = examine(merge(raw, over), domain)
+    found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
     return found, frozenset(over)
