@@ -35,7 +35,7 @@ class Embed:
         check_target(self.out)
 
 
-def embed(run: Pretrained, data: Data, settings: Embed) -> str:
+def embed_command(run: Pretrained, data: Data, settings: Embed) -> str:
     """Frozen features, one row a sample, with labels and ids."""
     from unlabeled import api
 

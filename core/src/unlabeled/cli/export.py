@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from unlabeled.api import Pretrained
 
 
-def formats(domain: str) -> list[Flag]:
+def flags(domain: str) -> list[Flag]:
     """``--to``, with the formats of the domain."""
     names = sorted({row.name for row in registry().components(domain, "export")} | {"onnx"})
     return [Flag("to", str, ", ".join(names), "native")]
 
 
-def export(run: Pretrained, *, to: str = "native", out: Path | None = None) -> str:
+def export_command(run: Pretrained, *, to: str = "native", out: Path | None = None) -> str:
     """Weights that load without this project, and the lines that load them.
 
     Args:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from unlabeled.runs.launch import Say
 
 
-def finetune(run: Pretrained, data: Data, say: Say, settings: Finetune) -> Outcome:
+def finetune_command(run: Pretrained, data: Data, say: Say, settings: Finetune) -> Outcome:
     """All weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json."""
     from unlabeled import api
 

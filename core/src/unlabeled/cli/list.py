@@ -38,7 +38,7 @@ class Listing:
         return "\n\n".join([*map(_plain, self.domains), *self.notes, *broken, *missing])
 
 
-def show(domain: str = "", *, markdown: bool = False) -> Listing:
+def list_command(domain: str = "", *, markdown: bool = False) -> Listing:
     """What is installed, by kind; * marks a default. Objectives are those that parts of the domain can serve.
 
     Args:
@@ -47,7 +47,7 @@ def show(domain: str = "", *, markdown: bool = False) -> Listing:
     if domain:  # shown with core's own components; in the list of all, those stand once, at the end
         found = section(domain, whole=True)
         others = len(registry().components(domain)) - len(found["components"])
-        notes = [f"and {others} objectives that ask for what no part of {domain} gives: unlabeled matrix"]
+        notes = [f"objectives that ask for what no part of {domain} gives: {others}; unlabeled matrix names them"]
         return Listing([found], [], notes * (others > 0), markdown)
     domains = [section(name, whole=False) for name in [*sorted(registry().domains), EVERY]]
     return Listing(domains, [_broken(name) for name in sorted(registry().broken)], [], markdown)

@@ -10,38 +10,26 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NamedTuple
 
 from unlabeled.errors import RunError, UsageError, near
 from unlabeled.plugins.registry import registry, use_files
 from unlabeled.plugins.words import Component
 
-
-class Verb(NamedTuple):
-    """A command of core: where it is written, what follows it, what it does, and what gives further flags of it."""
-
-    target: str
-    arguments: str
-    summary: str
-    more: str = ""
-
-
+# command: (arguments, summary); its function is NAME_command of the file of its name, which may have flags(domain) too
 GLOBAL = {
-    "list": Verb("list:show", "[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
-    "recipes": Verb("recipes:recipes", "[DOMAIN] [--json]", "known-good compositions, one per paper"),
-    "matrix": Verb("matrix:matrix", "[--json]", "which objectives run in which domain, and what others lack"),
-    "report": Verb("report:report", "RUN [RUN ...]", "one HTML page over one run or several"),
-    "plugin": Verb("plugin:plugin", "new NAME | check NAME", "write a plugin, or check one"),
+    "list": ("[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
+    "recipes": ("[DOMAIN] [--json]", "known-good compositions, one per paper"),
+    "matrix": ("[--json]", "which objectives run in which domain, and what others lack"),
+    "report": ("RUN [RUN ...]", "one HTML page over one run or several"),
+    "plugin": ("new NAME | check NAME", "write a plugin, or check one"),
 }
 IN_DOMAIN = {
-    "pretrain": Verb("pretrain:pretrain", "[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
-    "probe": Verb("probe:probe", "RUN --data PATH", "frozen-feature numbers beside their baselines"),
-    "finetune": Verb("finetune:finetune", "RUN --data PATH", "train all weights on labels, beside from-scratch"),
-    "embed": Verb("embed:embed", "RUN --data PATH --out FILE", "features as .npz or .parquet"),
-    "export": Verb("export:export", "RUN --to native|onnx", "weights that load without this project", "formats"),
-    "preview": Verb(
-        "preview:preview", "[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks", "settings"
-    ),
+    "pretrain": ("[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
+    "probe": ("RUN --data PATH", "frozen-feature numbers beside their baselines"),
+    "finetune": ("RUN --data PATH", "train all weights on labels, beside from-scratch"),
+    "embed": ("RUN --data PATH --out FILE", "features as .npz or .parquet"),
+    "export": ("RUN --to native|onnx", "weights that load without this project"),
+    "preview": ("[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),
 }
 EXAMPLES = """\
 unlabeled vision pretrain simclr --data photos/ --out runs/first
@@ -85,7 +73,7 @@ def dispatch(words: list[str]) -> int:
         return 0
     first, *rest = words
     if first in GLOBAL:
-        return _call(first, GLOBAL[first], "", rest)
+        return _call(first, "", rest)
     if first.startswith("-"):
         raise UsageError(f"unknown flag {first}: the command comes first. See unlabeled --help")
     if first not in registry().domains and first not in registry().broken:
@@ -107,16 +95,15 @@ def in_domain(domain: str, words: Sequence[str]) -> int:
         return run(own[name], domain, rest)
     if name not in IN_DOMAIN:
         raise UsageError(f"unknown command {name!r} of {domain}.{near(name, (*IN_DOMAIN, *own))}")
-    return _call(name, IN_DOMAIN[name], domain, rest)
+    return _call(name, domain, rest)
 
 
-def _call(name: str, verb: Verb, domain: str, words: Sequence[str]) -> int:
+def _call(name: str, domain: str, words: Sequence[str]) -> int:
     from unlabeled.cli.command import run
 
-    target = f"unlabeled.cli.{verb.target}"
-    row = Component(kind="command", name=name, target=target, summary=verb.summary)
-    more = getattr(import_module(target.partition(":")[0]), verb.more)(domain) if verb.more else ()
-    return run(row, domain, words, more)
+    module = import_module(f"unlabeled.cli.{name}")
+    row = Component(kind="command", name=name, target=f"{module.__name__}:{name}_command", summary="")
+    return run(row, domain, words, module.flags(domain) if hasattr(module, "flags") else ())
 
 
 def take_plugins(words: list[str]) -> tuple[list[str], list[str]]:
@@ -163,21 +150,20 @@ def help_text() -> str:
 def domain_help(domain: str) -> str:
     """What ``unlabeled vision --help`` prints."""
     row = registry().domain(domain)
-    rows = _rows(IN_DOMAIN)
-    rows += [(command.name, command.summary) for command in registry().components(domain, "command")]
+    own = [(command.name, command.summary) for command in registry().components(domain, "command")]
     return "\n\n".join(
         [
             f"usage: unlabeled {domain} COMMAND ...",
             f"{row.summary}; one sample: {row.sample}",
-            _table("commands", rows),
+            _table("commands", _rows(IN_DOMAIN) + own),
             f"see also: unlabeled list {domain}, unlabeled recipes {domain}, "
             f"unlabeled {domain} pretrain [RECIPE] --help",
         ]
     )
 
 
-def _rows(verbs: Mapping[str, Verb]) -> list[tuple[str, str]]:
-    return [(f"{name} {verb.arguments}", verb.summary) for name, verb in verbs.items()]
+def _rows(commands: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(f"{name} {arguments}", summary) for name, (arguments, summary) in commands.items()]
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -31,7 +31,7 @@ class Matrix:
         return "\n".join([table, "", "-  an objective of other domains", *(f"{marks[line]}  {line}" for line in said)])
 
 
-def matrix() -> Matrix:
+def matrix_command() -> Matrix:
     """Which objectives run in which domain, and what the parts of the others lack."""
     cells: dict[str, dict[str, str]] = {}
     for domain in sorted(registry().domains):

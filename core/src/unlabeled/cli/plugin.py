@@ -8,7 +8,7 @@ from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
 
 
-def plugin(action: str, name: str, *, out: Path | None = None) -> int:
+def plugin_command(action: str, name: str, *, out: Path | None = None) -> int:
     """Write a plugin that works before any edit, or check one that is installed: new NAME, check NAME.
 
     Args:

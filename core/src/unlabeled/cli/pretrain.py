@@ -9,7 +9,7 @@ from unlabeled.cli.compose import Composed
 from unlabeled.errors import UsageError
 
 
-def pretrain(
+def pretrain_command(
     composed: Composed,
     *,
     out: Path | None = None,

@@ -11,13 +11,13 @@ from unlabeled.config.settings import signature
 from unlabeled.runs.preview import draw, preview_of
 
 
-def settings(domain: str) -> list[Flag]:
+def flags(domain: str) -> list[Flag]:
     """The flags of the domain's preview, but for ``--seed``, which is the run's."""
     found = signature(preview_of(domain)).settings
     return [Flag(normal(s.name), s.type, s.help, s.default) for s in found if s.name != "seed"]
 
 
-def preview(composed: Composed, *, out: Path | None = None, **given: Any) -> str:
+def preview_command(composed: Composed, *, out: Path | None = None, **given: Any) -> str:
     """A picture of what the objective will see.
 
     Args:

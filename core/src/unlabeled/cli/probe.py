@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from unlabeled.runs.launch import Say
 
 
-def probe(
+def probe_command(
     run: Pretrained,
     data: Data,
     say: Say,

@@ -29,7 +29,7 @@ class Recipes:
         return "\n".join([table, *(f"not readable: {line}" for line in self.broken)])
 
 
-def recipes(domain: str = "") -> Recipes:
+def recipes_command(domain: str = "") -> Recipes:
     """Every recipe: what it composes, and its paper."""
     found = Recipes([], [])
     for each in [domain] if domain else sorted(registry().domains):

@@ -8,7 +8,7 @@ from pathlib import Path
 from unlabeled.runs.folder import read_config
 
 
-def report(runs: Sequence[Path], *, out: Path | None = None) -> str:
+def report_command(runs: Sequence[Path], *, out: Path | None = None) -> str:
     """One self-contained HTML page over one run or several.
 
     Args:
