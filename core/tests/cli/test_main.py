@@ -133,7 +133,8 @@ class TestList:
         found = unlabeled("list", "toy").out
         assert "barlow_twins" in found
         assert "byol" not in found
-        assert found.splitlines()[-1] == "objectives that ask for what no part of toy gives: 2; unlabeled matrix names them"
+        last = found.splitlines()[-1]
+        assert last == "objectives that ask for what no part of toy gives: 2; unlabeled matrix names them"
         lines = unlabeled("matrix").out.splitlines()
         assert lines[0].split() == ["objective", "toy"]
         assert [line.split()[1] for line in lines if line.startswith(("mae ", "byol ", "simclr "))] == [

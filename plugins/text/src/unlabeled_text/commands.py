@@ -22,8 +22,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.errors import UsageError, above, within
 from unlabeled.probes.embedding import batches, evaluating
-from unlabeled_text.objectives.clm import next_rows, refuse_two_sided
-from unlabeled_text.ops.vocabulary import table_of, word_loss
+from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
 
 if TYPE_CHECKING:
     from unlabeled.api import Pretrained
