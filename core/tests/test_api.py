@@ -48,6 +48,15 @@ def test_pretrain_is_the_command(capsys):
     assert Path("a/encoder/model.safetensors").read_bytes() == Path("b/encoder/model.safetensors").read_bytes()
 
 
+def test_preview_of_a_domain_and_of_a_run():
+    assert unlabeled.preview("toy", out="a.png", n=3, batch_size=16).read_text() == "2 views of 3"
+    run = unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
+    assert unlabeled.preview("run", out="b.png", n=2) == Path("b.png")
+    assert unlabeled.preview(run, out="c.png", n=2).read_text() == Path("b.png").read_text() == "2 views of 2"
+    with pytest.raises(unlabeled.UsageError, match=r"preview\.n is 'many'; it must be int"):
+        unlabeled.preview("toy", n="many", batch_size=16)
+
+
 def test_every_mistake_at_once():
     with pytest.raises(unlabeled.UsageError) as caught:
         unlabeled.pretrain("toy", epoch=3, encoder={"wdith": 3}, objective="simcrl", batch_size="many")

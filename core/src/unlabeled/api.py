@@ -1,4 +1,6 @@
-"""The Python face of the command line: pretrain, load, probe, finetune, embed, export. Torch is imported on first use.
+"""The Python face of the command line: pretrain, preview, load, probe, finetune, embed, export.
+
+Torch is imported on first use.
 
 >>> run = unlabeled.pretrain("vision", recipe="simclr", data="photos/", out="runs/first", epochs=50)
 >>> features, labels = run.embed("labeled/")
@@ -24,7 +26,7 @@ from unlabeled.config.run import (
 from unlabeled.config.settings import check, convert, signature
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
-from unlabeled.runs.folder import CONFIG, PROBES, base, read_run
+from unlabeled.runs.folder import CONFIG, PROBES, base, is_run, read_config, read_run
 from unlabeled.runs.launch import Request, Say, quiet, start
 
 if TYPE_CHECKING:
@@ -55,8 +57,41 @@ def pretrain(
     """
     if resume and out is None:
         raise UsageError("resume=True needs out, the run to go on with")
-    registry().domain(domain)
     raw = base(domain, recipe, config, Path(str(out)) if resume else None)
+    found, chosen = _composed(domain, raw, data, settings)
+    return load(start(Request(found, None if out is None else Path(out), resume, overwrite, chosen), say).out)
+
+
+def preview(
+    run: str | Path | Pretrained,
+    *,
+    recipe: str | None = None,
+    data: str | Path | None = None,
+    out: str | Path = "preview.png",
+    config: str | Path | None = None,
+    **settings: Any,
+) -> Path:
+    """Draw what an objective will see, as ``unlabeled <domain> preview`` does; the path of the picture.
+
+    ``run`` is a domain, or a run, which is then drawn as it was trained. ``settings`` are those of :func:`pretrain`,
+    and those of the domain's preview (``n=8``).
+    """
+    from unlabeled.runs.preview import draw, preview_of
+
+    folder, domain = run.folder if isinstance(run, Pretrained) else Path(run), str(run)
+    if is_run(folder):
+        domain, config = str(read_config(folder)["domain"]), folder / CONFIG
+    known = signature(preview_of(domain)).names
+    own = {name: settings.pop(name) for name in known if name in settings and name != "seed"}
+    found, _ = _composed(domain, base(domain, recipe, config), data, settings)
+    return draw(found, Path(out), own)
+
+
+def _composed(
+    domain: str, raw: Mapping[str, Any], data: str | Path | None, settings: Mapping[str, Any]
+) -> tuple[RunConfig, frozenset[str]]:
+    """``settings`` on top of ``raw``, and the kinds that they name."""
+    registry().domain(domain)
     over, errors = _nested(settings)
     if data is not None:
         part = over.get("data", {})
@@ -64,8 +99,7 @@ def pretrain(
     found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
-    request = Request(found, None if out is None else Path(out), resume, overwrite, frozenset(over))
-    return load(start(request, say).out)
+    return found, frozenset(over)
 
 
 def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
