@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from unlabeled.build import build_data, build_encoder
-from unlabeled.runs.encoder import initialize, load_encoder, load_weights, restore, save_encoder
 from unlabeled.config.run import RunConfig, resolve
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
+from unlabeled.runs.encoder import initialize, load_encoder, load_weights, restore, save_encoder
 
 
 def write(folder: Path, **encoder: Any) -> tuple[Any, RunConfig]:

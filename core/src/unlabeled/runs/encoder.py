@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 import unlabeled
 from unlabeled.build import construct
-from unlabeled.runs.card import card
 from unlabeled.config.run import Choice, RunConfig
-from unlabeled.errors import PluginError, UsageError
-from unlabeled.plugins.words import Component, Domain
-from unlabeled.plugins.registry import registry, resolve
-from unlabeled.runs.folder import ENCODER
 from unlabeled.config.settings import REQUIRED, check, signature
+from unlabeled.errors import PluginError, UsageError
+from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.words import Component, Domain
+from unlabeled.runs.card import card
+from unlabeled.runs.folder import ENCODER
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.build import build_untrained, construct
-from unlabeled.runs.encoder import write_json
 from unlabeled.contract import Batch, Data, View, Views
 from unlabeled.draw import Draw
 from unlabeled.errors import RunError, UsageError, above
 from unlabeled.plugins.registry import registry
 from unlabeled.probes.embedding import batches, evaluating, take
 from unlabeled.probes.splits import shuffled, split
+from unlabeled.runs.encoder import write_json
 
 if TYPE_CHECKING:
     from unlabeled.api import Pretrained

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, read_yaml, resolve
 from unlabeled.errors import UsageError
-from unlabeled.config.recipes import load_recipe
 
 CONFIG = "config.yaml"
 ENCODER = "encoder"

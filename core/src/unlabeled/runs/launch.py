@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlabeled.config.run import RunConfig
-from unlabeled.errors import UsageError
-from unlabeled.runs.folder import ENCODER, LAST, MEASURED, check_out, check_resume, clear, is_run, next_folder, read_run, write_config
 from unlabeled.config.settings import signature
+from unlabeled.errors import UsageError
+from unlabeled.runs.folder import (
+    ENCODER,
+    LAST,
+    MEASURED,
+    check_out,
+    check_resume,
+    clear,
+    is_run,
+    next_folder,
+    read_run,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from unlabeled.build import Parts
