@@ -27,21 +27,21 @@ class RunError(RuntimeError):
     """A run that cannot go on, though nothing is wrong with the command: one clear line, exit code 1."""
 
 
-def above(least: float, **settings: float) -> None:
+def above(least: float, /, **settings: float) -> None:
     """``ValueError`` for a setting that is not above ``least``: for constructors."""
     for name, value in settings.items():
         if not value > least:
             raise ValueError(f"{name} is {value}; it must be above {least}")
 
 
-def at_least(least: float, **settings: float) -> None:
+def at_least(least: float, /, **settings: float) -> None:
     """``ValueError`` for a setting below ``least``: for constructors."""
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
-def within(low: float, high: float, **settings: float) -> None:
+def within(low: float, high: float, /, **settings: float) -> None:
     """``ValueError`` for a setting outside [low, high]: for constructors."""
     for name, value in settings.items():
         if not low <= value <= high:

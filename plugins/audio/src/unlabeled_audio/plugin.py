@@ -47,13 +47,13 @@ ROWS = (
     _row("tokenizer", "heard", "tokenizers.heard:Heard", "the units that encoder units reads", "1910.05453"),
     _row("mask", "span", "masks.spans:SpanMask", "spans of time until a share is hidden", "2006.11477"),
     _row("mask", "equal_span", "masks.spans:EqualSpanMask", "whole spans that do not overlap, as many a clip"),
-    _row("mask", "block", "masks.spans:BlockMask", "blocks of time and mel bands", "2102.08098"),
-    _row("mask", "inverse_block", "masks.spans:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
+    _row("mask", "block", "masks.grid:BlockMask", "blocks of time and mel bands", "2102.08098"),
+    _row("mask", "inverse_block", "masks.grid:InverseBlockMask", "everything hidden but blocks", "2212.07525"),
     _row("mask", "chunk", "masks.spans:ChunkMask", "chunks of time, all or none of each", "2110.09784"),
     _row(
         "mask", "scheduled", "masks.scheduled:ScheduledMask", "a share drawn anew each time, by a cosine", "2502.03128"
     ),
-    _row("mask", "span_sets", "masks.span_sets:SpanSetsMask", "several spans to predict from the rest", "2301.08243"),
+    _row("mask", "span_sets", "masks.multi_block:SpanSetsMask", "several spans to predict from the rest", "2301.08243"),
     _row(
         "encoder",
         "wav2vec2",

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks.rows import choose, keys, share, touchable
+from unlabeled.masks.rows import check_share, choose, keys, share, touchable
 
 
 class ScheduledMask:
@@ -29,8 +29,7 @@ class ScheduledMask:
     exact = False  # and as many of them as the cosine says this time
 
     def __init__(self, *, least: float = 0.05) -> None:
-        if not 0 < least < 1:
-            raise ValueError(f"least is {least}; it must lie between 0 and 1, both excluded")
+        check_share(least=least)
         self.least = least
 
     def __call__(self, view: View, draw: Draw) -> View:

@@ -4,31 +4,22 @@ I-JEPA, https://arxiv.org/abs/2301.08243; in audio, A-JEPA, https://arxiv.org/ab
 of its own; spans may overlap, so their union, which the encoder does not see, varies. Differs: time alone is cut, with
 all mel bands; the context is all that is left; in a clip with no more steps than spans, all spans are the first.
 
-    # G clips, T packed rows
+    # G clips, R spans, L steps of the longest clip
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from unlabeled.contract import Layout, Rows, View
+from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
+from unlabeled.masks.grid import inside, to_predict
 from unlabeled_audio.masks.spans import bands_of
-
-
-def span_rows(layout: Layout, bands: int, spans: Sequence[Sequence[tuple[int, int]]]) -> Rows:
-    """The rows of steps ``first`` to ``last`` of each clip's spans, each row once."""
-    parts, lengths = [], []
-    for start, clip in zip(layout.offsets, spans, strict=False):
-        steps = sorted({step for first, last in clip for step in range(first, last)})
-        parts += [start + step * bands + band for step in steps for band in range(bands)]
-        lengths.append(len(steps) * bands)
-    return Rows(torch.tensor(parts, dtype=torch.int64, device=layout.position.device), tuple(lengths))
 
 
 class SpanSetsMask:
@@ -51,20 +42,18 @@ class SpanSetsMask:
 
     def __call__(self, view: View, draw: Draw) -> View:
         layout = view.layout
-        assert layout is not None
+        assert layout is not None, "a mask needs the view's layout"
         if layout.maskable is not None:
             raise ValueError("span sets need clips of which every row may be hidden; take mask span")
-        steps, bands = [n // self.bands for n in layout.lengths], self.bands
-        place = draw.to("cpu").uniform(self.spans, Purpose.MASK_PLACE).tolist()
-        cut = [self._spans(n, row) for n, row in zip(steps, place, strict=True)]
-        predict = tuple(span_rows(layout, bands, [[clip[k]] for clip in cut]) for k in range(self.spans))
-        return replace(view, hidden=span_rows(layout, bands, cut), predict=predict)
+        steps = [n // self.bands for n in layout.lengths]
+        blocks_GRL = self._spans(steps, draw.to("cpu")).repeat_interleave(self.bands, 2)
+        return to_predict(view, blocks_GRL, blocks_GRL.any(1))
 
-    def _spans(self, steps: int, place: Sequence[float]) -> list[tuple[int, int]]:
-        """First step and end of each span in a clip of ``steps``; nothing of a clip of one, which must be seen."""
-        if steps < 2:
-            return [(0, 0)] * self.spans
-        size = max(1, min(round(self.share * steps), (steps - 1) // self.spans))
-        if steps <= self.spans:
-            place = [place[0]] * self.spans
-        return [(int(at * (steps - size + 1)), int(at * (steps - size + 1)) + size) for at in place]
+    def _spans(self, steps: Sequence[int], draw: Draw) -> Tensor:
+        """``bool[G, R, L]``, True in each span of clips of ``steps``; nowhere in a clip of one, which must be seen."""
+        size = [max(1, min(round(self.share * n), (n - 1) // self.spans)) if n > 1 else 0 for n in steps]
+        steps_G1, size_G1 = torch.tensor([steps, size])[..., None]
+        place_GR = draw.uniform(self.spans, Purpose.MASK_PLACE).double()
+        place_GR = torch.where(steps_G1 > self.spans, place_GR, place_GR[:, :1])
+        start_GR = (place_GR * (steps_G1 - size_G1 + 1)).long()
+        return inside(start_GR[..., None], size_G1.expand_as(start_GR)[..., None], (max(steps, default=0),))
