@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
+from unlabeled.data.sources import Folder
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.data.sources import Entry, Folder, stem
+from unlabeled_medical3d.data.sources import LIMITS, Entry, stem
 from unlabeled_medical3d.ops.intensity import Modality
 
 SPLITS = {"train": False, "val": False, "valid": False, "validation": False, "test": True, "": None}
@@ -54,7 +55,7 @@ def from_manifest(path: Path) -> tuple[Folder, list[Entry]]:
     rows = read_rows(path)
     if "image" not in rows[0]:
         raise UsageError(f"{path} has columns {', '.join(rows[0])}; it must have one named image, with paths")
-    source, entries = Folder(path.parent), []
+    source, entries = Folder(path.parent, limits=LIMITS), []
     inside = set(source.names)
     for row in rows:
         files = tuple(_relative(part) for part in row["image"].split(";") if part.strip())

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from unlabeled_medical3d.batch import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
 
-# ---------------------------------------------------------------------------------------------- phantoms
-
 EXTENT = np.array((92.0, 84.0, 92.0))  # mm of the scanned box
 ORGANS = {  # center in mm from the middle of the box, half axes in mm, Hounsfield units
     "liver": ((16, 4, 8), (13, 14, 12), 110),
@@ -80,10 +78,6 @@ class Phantoms(Partners):
     def masks(self, indices: Sequence[int]) -> list[Tensor]:
         """Voxel labels ``int64[X, Y, Z]`` of each."""
         return [m.long() for n in indices if (m := self._volume(int(n)).mask) is not None]
-
-    def report(self, batch: VolumeBatch) -> list[str]:
-        """Nothing here can be unreadable."""
-        return []
 
     def describe(self) -> str:
         return (

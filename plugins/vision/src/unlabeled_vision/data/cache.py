@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from unlabeled.data.cache import shared_memory
 from unlabeled_vision.data.reading import Header
 
 
@@ -32,9 +32,7 @@ class Cache:
         (height, width), count = sizes.pop(), len(headers)
         if count * channels * height * width > most << 20:
             return None
-        # an anonymous map, not torch's shared memory: a container's /dev/shm may hold 64 MB, and a fault there kills
-        room = mmap.mmap(-1, count * (channels * height * width + 1))
-        flat = torch.frombuffer(room, dtype=torch.uint8)
+        flat = shared_memory(count * (channels * height * width + 1))
         return cls(flat[count:].view(count, channels, height, width), flat[:count].view(torch.bool))
 
     def get(self, ids: Tensor) -> Tensor | None:
