@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks.rows import gather_rows
+from unlabeled.masks.rows import gather_rows, layout_of
 
 PLACES = (1 << 21) - 1  # low bits of a key that give way to a row's place in its group
 
@@ -72,8 +72,7 @@ def by_place(keys_GN: Tensor) -> Tensor:
 
 def to_predict(view: View, blocks_GRN: Tensor, hidden_GN: Tensor) -> View:
     """The view with hidden rows, and each block as a predict set; flags on the host, padded to the longest group."""
-    layout = view.layout
-    assert layout is not None, "a mask needs the view's layout"
+    layout = layout_of(view)
 
     def rows(flags_GN: Tensor) -> Rows:
         flags_T = layout.pack(flags_GN.to(layout.position.device))

@@ -21,6 +21,12 @@ from unlabeled.draw import Draw, Purpose
 _LAST = torch.iinfo(torch.int64).max
 
 
+def layout_of(view: View) -> Layout:
+    """The layout, which an encoder gives a view before it is masked."""
+    assert view.layout is not None, "a mask needs the view's layout"
+    return view.layout
+
+
 def touchable(layout: Layout) -> tuple[int, ...]:
     """How many rows of each group a mask may touch."""
     return layout.lengths if layout.maskable is None else layout.maskable.lengths
@@ -118,7 +124,6 @@ class ShareMask:
         raise NotImplementedError
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         keys_T = self.order(layout, draw).to(layout.position.device)
         return replace(view, hidden=choose(keys_T, layout, share(self.ratio, touchable(layout))))

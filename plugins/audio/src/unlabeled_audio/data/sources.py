@@ -80,7 +80,7 @@ def open_source(path: Path, label: str = "") -> tuple[Source, list[Entry]]:
         hint = _manifests_in(path)
         raise UsageError(f"{path} has no audio files ({', '.join(s[1:] for s in SUFFIXES)}){hint}")
     classes, test = by_folder(source.names, HELD_OUT)
-    sides = test or [None] * len(classes)
+    sides: Sequence[bool | None] = test or [None] * len(classes)
     return source, [Entry(n, label=c, test=t) for n, c, t in zip(source.names, classes, sides, strict=True)]
 
 

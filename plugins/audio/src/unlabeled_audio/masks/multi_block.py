@@ -19,6 +19,7 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.masks.grid import inside, to_predict
+from unlabeled.masks.rows import layout_of
 from unlabeled_audio.masks.spans import bands_of
 
 
@@ -41,8 +42,7 @@ class SpanSetsMask:
         self.targets, self.spans, self.share = spans, spans, ratio
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         if layout.maskable is not None:
             raise ValueError("span sets need clips of which every row may be hidden; take mask span")
         steps = [n // self.bands for n in layout.lengths]

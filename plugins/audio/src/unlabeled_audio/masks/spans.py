@@ -23,7 +23,7 @@ from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.masks.grid import by_place, turns
-from unlabeled.masks.rows import ShareMask, check_share, gather_rows, smallest
+from unlabeled.masks.rows import ShareMask, check_share, gather_rows, layout_of, smallest
 
 
 def bands_of(encoder: Any) -> int:
@@ -109,8 +109,7 @@ class EqualSpanMask:
         return max(0, min(max(1, round(self.share * steps / length)), (steps - 1) // length)), length
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         if layout.maskable is not None:
             raise ValueError("equal spans need clips of which every row may be hidden; take mask span")
         steps, bands = tuple(n // self.bands for n in layout.lengths), self.bands

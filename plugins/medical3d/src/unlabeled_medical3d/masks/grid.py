@@ -19,7 +19,7 @@ from torch import Tensor
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.masks.grid import inside, whole_grid
-from unlabeled.masks.rows import ShareMask
+from unlabeled.masks.rows import ShareMask, layout_of
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.rows import Grid, triple
 
@@ -61,8 +61,7 @@ class GridMask(ShareMask):
         return self.keys(grid, len(layout.lengths) // max(1, len(draw)), draw.to("cpu")).flatten() << 1
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         if layout.grid is None or len(layout.grid) != 4:
             return super().__call__(view, draw)
         channels, *grid = layout.grid

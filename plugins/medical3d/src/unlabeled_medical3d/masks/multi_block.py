@@ -16,7 +16,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.masks.grid import inside, to_predict, whole_grid
-from unlabeled.masks.rows import smallest
+from unlabeled.masks.rows import layout_of, smallest
 from unlabeled_medical3d.encoders.rows import Grid, triple
 
 
@@ -41,8 +41,7 @@ class MultiBlock:
         return triple([max(1, min(g, round(g * self.scale ** (1 / 3)))) for g in grid])
 
     def __call__(self, view: View, draw: Draw) -> View:
-        assert view.layout is not None, "a mask needs the view's layout"
-        grid, draw = triple(whole_grid(view.layout, 3)), draw.to("cpu")
+        grid, draw = triple(whole_grid(layout_of(view), 3)), draw.to("cpu")
         side, rows = self.sides(grid), math.prod(grid)
         count = math.prod(side) * self.blocks
         if count >= rows:

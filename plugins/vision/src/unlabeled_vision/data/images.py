@@ -92,9 +92,11 @@ class Images(Readable):
         return ImageBatch(ids, collate([image for _, image in found]), tuple(bad.items()))
 
     def _title(self, number: int) -> str:
+        assert isinstance(self._reader, _Files), "arrays are always at hand"
         return self._reader.names[number]
 
     def _load(self, number: int) -> Tensor:
+        assert isinstance(self._reader, _Files), "arrays are always at hand"
         return self._reader.image(number)
 
     def describe(self) -> str:
@@ -174,7 +176,6 @@ class _Arrays:
         self._x, self.labels, self.classes = read_arrays(path, channels)
         self.channels = self._x.shape[1]
         self._white = white if self._x.dtype == np.uint16 else 1
-        self.names: list[str] = []
         self.bad: dict[str, str] = {}
         self.least = 0
         self.test: Tensor | None = None

@@ -16,7 +16,7 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import at_least
 from unlabeled.masks.grid import inside, to_predict, whole_grid
-from unlabeled.masks.rows import smallest
+from unlabeled.masks.rows import layout_of, smallest
 from unlabeled_vision.masks.grid import PHANTOM, corner, sides
 
 
@@ -69,8 +69,7 @@ class MultiBlockMask:
         return target, block, max(rows // 4, int(block.prod() - self.targets * target.prod()), 1)
 
     def __call__(self, view: View, draw: Draw) -> View:
-        assert view.layout is not None, "a mask needs the view's layout"
-        grid, draw = whole_grid(view.layout, 2), draw.to("cpu")
+        grid, draw = whole_grid(layout_of(view), 2), draw.to("cpu")
         target, context, seen = self.sizes(draw, grid)
         side = torch.stack((target,) * self.targets + (context,))
         place = draw.uniform(2 * len(side), Purpose.MASK_PLACE).unflatten(1, (-1, 2))
