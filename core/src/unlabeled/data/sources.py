@@ -1,4 +1,4 @@
-"""Where files come from: a folder or a zip archive; and what the names of their folders say.
+"""Files in a folder or a zip archive, and what the names of their folders say.
 
 Nothing is decoded here, and nothing is ever written to disk, so a member's path cannot do harm. Files are in natural
 order (``2`` before ``10``). Hidden files and ``__MACOSX`` are passed over; symbolic links are followed.

@@ -1,4 +1,4 @@
-"""What a sample of text is: packed token ids, and the spec that views, masks and encoders are wired with.
+"""The spec of text that every part is wired with, and batches of packed token ids.
 
 Tokens are packed: the ids of sample after sample, no padding anywhere. The spec carries its tokenizer in itself, so an
 encoder folder reads new text with nothing but itself.
@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from unlabeled.data.batch import MovableBatch
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class TextSpec:
 
 
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(MovableBatch):
     """``tokens`` int64[T] of all samples, prefix and suffix included; ``lengths`` of each, on the host.
 
     Args:
@@ -150,22 +152,4 @@ class TextBatch:
             near=partners(self.near),
             far=partners(self.far),
             hard=partners(self.hard),
-        )
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
-
-    def _each(self, move: Any) -> Self:
-        return replace(
-            self,
-            ids=move(self.ids),
-            tokens=move(self.tokens),
-            starts=None if self.starts is None else move(self.starts),
-            near=None if self.near is None else self.near._each(move),
-            far=None if self.far is None else self.far._each(move),
-            hard=None if self.hard is None else self.hard._each(move),
         )

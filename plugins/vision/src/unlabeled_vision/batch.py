@@ -1,11 +1,6 @@
-"""Image data sets, and what they yield: the spec that every vision part is wired with, and batches of images.
+"""The spec of images that every part is wired with, and batches of images, of one size or of many.
 
-``Digits`` needs no download; ``Images`` reads a folder, a zip of one, an ``.npz``, or a text file of paths. Samples are
-numbered in natural order of their names. A file that cannot be read never stops a run by itself: it is found by its
-header when the data set is opened, or when it is decoded, named once with the reason, and counted; only a share above
-``max_bad`` stops.
-
-    # N samples of the data set, B of a batch, C channels, H height, W width
+# B images of a batch, C channels, H height, W width
 """
 
 from __future__ import annotations
@@ -15,6 +10,8 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from unlabeled.data.batch import MovableBatch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -51,7 +48,7 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class ImageBatch(MovableBatch):
     """``ids[B]`` and ``images``: ``[B, C, H, W]`` where all are of one size, else a list of ``[C, H, W]``.
 
     uint8, or float32 in [0, 1] (16-bit and float sources); after views, normalized floats. ``bad`` names samples that
@@ -67,13 +64,6 @@ class ImageBatch:
 
     def __getitem__(self, samples: slice) -> Self:
         return replace(self, ids=self.ids[samples], images=self.images[samples], bad=())
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
 
     def _each(self, move: Any) -> Self:
         """``move`` applied to the tensors, a list of images as one flat tensor."""

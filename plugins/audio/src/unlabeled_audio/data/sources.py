@@ -1,4 +1,4 @@
-"""Where clips come from: a folder, a zip archive, or a manifest CSV; their order, labels, speakers and stretches.
+"""Files of sound in a folder, a zip archive or a manifest CSV: their order, labels, speakers and stretches.
 
 Nothing is decoded here. Files are in natural order (``2.wav`` before ``10.wav``), a manifest's in its own. A manifest
 names ``path`` (or file), and where it has them ``start`` and ``end`` in seconds, ``label``, ``speaker`` and ``split``;

@@ -1,4 +1,4 @@
-"""A CSV that says what samples there are, or what is known of those in a folder.
+"""Samples named by a CSV, or what a CSV knows of those in a folder.
 
 Columns: ``image`` (a path relative to the CSV, several channels joined by ``;``, or a folder of one DICOM series), or
 ``id`` (the name of a file without folder and suffix); and, each as wanted, ``mask``, ``label``, ``split`` (train, val,

@@ -1,4 +1,4 @@
-"""The samples of a path, with headers known from the start and voxels read when they are asked for.
+"""Samples of a path, with headers known from the start and voxels read when they are asked for.
 
 # N samples, C channels, X, Y, Z voxels
 """

@@ -1,4 +1,4 @@
-"""Where volumes come from: a folder or a zip archive, read as bytes; and which files make one sample.
+"""Files of volumes in a folder or a zip archive, read as bytes, and the samples that they make.
 
 NIfTI files are a sample each; files of nnU-Net's channels (``case_0000``, ``case_0001``) make one together. DICOM files
 are grouped by series. Label volumes lie in a folder named for them (``labels``, ``labelsTr``, ``masks``) beside one of

@@ -23,8 +23,8 @@ from torch import Tensor
 from unlabeled.data.readable import Readable, SampleError
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.batch import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
-from unlabeled_medical3d.data.cache import Cache, default_folder, digest
+from unlabeled_medical3d.batch import Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
+from unlabeled_medical3d.data.cache import Cache, Memory, default_folder, digest
 from unlabeled_medical3d.data.nifti import Header
 from unlabeled_medical3d.data.reading import ArrayReader, FileReader, Raw, Reader, open_reader
 from unlabeled_medical3d.ops.intensity import Modality, guess_modality

@@ -1,4 +1,4 @@
-"""Where image files come from: a folder, a zip archive, or a text file of paths, which keeps its own order."""
+"""Files of images in a folder, a zip archive or a text file of paths, which keeps its own order."""
 
 from __future__ import annotations
 
