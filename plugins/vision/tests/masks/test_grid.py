@@ -1,4 +1,4 @@
-"""Masks on a grid of patches: exact counts on any grid, and the laws of their papers."""
+"""Masks on a grid of patches: the laws of their papers."""
 
 from __future__ import annotations
 
@@ -13,29 +13,17 @@ from unlabeled_vision.batch import ImageBatch
 from unlabeled_vision.encoders.rows import grid_layout
 from unlabeled_vision.masks.grid import BlockMask, GridMask, InverseBlockMask
 
-ALL: list[Any] = [BlockMask(), InverseBlockMask(), GridMask()]
-GRIDS = [(4, 4), (7, 7), (8, 8), (14, 14), (6, 10)]
 
-
-def masked(mask: Any, ids: torch.Tensor, grid: tuple[int, int] = (8, 8), epoch: int = 0) -> View:
+def masked(mask: Any, ids: torch.Tensor, grid: tuple[int, int] = (8, 8)) -> View:
     images = torch.zeros(len(ids), 1, grid[0], grid[1])
     view = View(ImageBatch(ids, images), "global", grid_layout(len(ids), grid, torch.device("cpu")))
-    return mask(view, Draw(0, epoch, ids))
+    return mask(view, Draw(0, 0, ids))
 
 
 def flags(view: View) -> torch.Tensor:
     assert view.hidden is not None
     assert view.layout is not None
     return view.hidden.flags(view.layout.total).reshape(len(view), -1)
-
-
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-@pytest.mark.parametrize("mask", ALL, ids=lambda m: type(m).__name__)
-def test_counts_are_exact_and_equal(mask: Any, grid: tuple[int, int]) -> None:
-    view = masked(mask, torch.arange(64), grid)
-    hidden = flags(view).sum(1)
-    assert hidden.unique().numel() == 1
-    assert int(hidden[0]) == round(mask.ratio * grid[0] * grid[1])
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.6, 0.75])

@@ -24,7 +24,6 @@ from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sources import Folder
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.data.cache import fit
 from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, resampled
 from unlabeled_audio.data.sources import Entry, open_source
 from unlabeled_audio.data.waves import Waves
@@ -109,7 +108,7 @@ class Clips(Waves, Readable):
     def _wave(self, number: int) -> Tensor:
         part = self._parts[number]
         with self._source.open(part.entry.name) as file:
-            return fit(decode(file, self.spec.rate, part.first, part.count), part.length)
+            return decode(file, self.spec.rate, part.first, part.count)
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
         """Clips ``indices``. One that cannot be read is replaced by the next that can, whose id it takes."""

@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from unlabeled.data.cache import Cache
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.batching import Batching, bucketed, by_seconds
-from unlabeled_audio.data.cache import Cache
 
 
 class Waves:
@@ -28,7 +28,7 @@ class Waves:
         if cache < 0:
             raise ValueError(f"cache is {cache} MiB; it must be at least 0")
         self._lengths, self._partners, self._batching = tuple(lengths), False, batching
-        self._cache = Cache.fitting(self._lengths, cache)
+        self._cache = Cache.fitting(self._lengths, torch.float32, cache)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -65,7 +65,7 @@ class Waves:
 
     def _load(self, number: int) -> Tensor:
         def load() -> Tensor:
-            return self._wave(number)
+            return fit(self._wave(number), self._lengths[number])
 
         return load() if self._cache is None else self._cache.one(number, load)
 
@@ -87,3 +87,8 @@ class Waves:
         turn = (mix64(mix64(ids + 1) + epoch) & 0xFFFFFFFF) % (len(pool) - 1)
         chosen = pool[turn]
         return torch.where(chosen == ids, pool[-1], chosen)
+
+
+def fit(wave: Tensor, length: int) -> Tensor:
+    """A wave of just ``length`` samples: resamplers differ by one at the end."""
+    return wave[:length] if len(wave) >= length else torch.nn.functional.pad(wave, (0, length - len(wave)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.cache import Cache
 from unlabeled.data.readable import Readable, scan
 from unlabeled.data.sources import by_folder, read
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
-from unlabeled_vision.data.cache import Cache
 from unlabeled_vision.data.reading import MODES, Header, decode, quiet, read_header
 from unlabeled_vision.data.sources import HELD_OUT, open_source
 
@@ -129,7 +130,9 @@ class _Files:
         self.labels = torch.tensor([number.get(f or "", -1) for f in folders]) if self.classes else None
         self.test = None if test is None else torch.tensor(test)
         self.side, self.extent = _extent(Counter((h.height, h.width) for h in headers.values()))
-        self._cache = Cache.fitting(list(headers.values()), self.channels, cache)
+        sizes = {(self.channels, h.height, h.width) for h in headers.values()}
+        self._shape = sizes.pop() if len(sizes) == 1 and not any(h.deep for h in headers.values()) else (0, 0, 0)
+        self._cache = Cache.fitting([math.prod(self._shape)] * len(self), torch.uint8, cache)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -141,8 +144,9 @@ class _Files:
     def ready(self, indices: Sequence[int]) -> ImageBatch | None:
         """The batch, where all of it is in the cache."""
         ids = torch.as_tensor(indices, dtype=torch.int64)
-        images = None if self._cache is None else self._cache.get(ids)
-        return None if images is None else ImageBatch(ids, images)
+        if self._cache is None or not bool(self._cache.ready[ids].all()):
+            return None
+        return ImageBatch(ids, self._cache.values.view(-1, *self._shape)[ids])
 
     def image(self, number: int) -> Tensor:
         """``[C, H, W]``, decoded unless the cache has it."""
@@ -150,7 +154,10 @@ class _Files:
         def load() -> Tensor:
             return decode(read(self._source, self.names[number]), self.channels, least=self.least, white=self._white)
 
-        return load() if self._cache is None else self._cache.one(number, load)
+        if self._cache is None:
+            return load()
+        found = self._cache.one(number, load)
+        return found.view(self._shape) if found.dim() == 1 else found  # smaller where its file was reduced
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a spawned worker cannot share this memory, so it decodes
