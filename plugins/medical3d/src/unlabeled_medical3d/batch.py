@@ -1,10 +1,11 @@
-"""The spec of volumes that every part is wired with, one prepared volume, and batches of them.
+"""The spec that parts for volumes are wired with, prepared volumes, batches of them, and partners.
 
 Every volume that leaves a data set has RAS axes, the spec's spacing and the scale of its modality
-(``ops/intensity.py``); views cut it to the spec's size. Beside what the contract asks for, data sets here have
-``patients`` (the patient of each sample: splits never take one to both sides), ``regions`` (names of voxel labels,
-background first; empty without any) and ``masks(indices)`` (``int64[X, Y, Z]`` voxel labels, on the very grid of the
-images that ``__getitems__`` gives).
+(``ops/intensity.py``); views cut it to the spec's size.
+
+Beside what the contract asks for, data sets here have ``patients`` (the patient of each sample: splits never take one
+to both sides), ``regions`` (names of voxel labels, background first; empty without any) and ``masks(indices)``
+(``int64[X, Y, Z]`` voxel labels, on the very grid of the images that ``__getitems__`` gives).
 
     # N samples of the data set, B of a batch, C channels, X, Y, Z voxels, K foreground points of a volume
 """

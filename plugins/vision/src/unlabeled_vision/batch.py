@@ -1,6 +1,6 @@
-"""The spec of images that every part is wired with, and batches of images, of one size or of many.
+"""The spec that vision parts are wired with, and batches of images.
 
-# B images of a batch, C channels, H height, W width
+# B samples of a batch, C channels, H height, W width
 """
 
 from __future__ import annotations
