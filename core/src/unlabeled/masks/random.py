@@ -24,8 +24,5 @@ class RandomMask(ShareMask):
     def __init__(self, *, ratio: float = 0.75) -> None:
         super().__init__(ratio)
 
-    def __repr__(self) -> str:
-        return f"RandomMask(ratio={self.ratio})"
-
     def order(self, layout: Layout, draw: Draw) -> Tensor:
         return keys(layout, draw)
