@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,27 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
     return found
+
+
+def module(path: Path, folder: Path) -> str:
+    """The dotted name of a source file."""
+    return ".".join(path.relative_to(folder / "src").with_suffix("").parts).removesuffix(".__init__")
+
+
+def run_time_imports(path: Path, known: AbstractSet[str]) -> set[str]:
+    """The modules of ours that a file imports when it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & known) or {str(node.module)}
+    return found & known
 
 
 def sources(folder: Path) -> list[Path]:
@@ -49,6 +71,18 @@ def test_distribution_is_complete(folder: Path) -> None:
 def test_core_imports_no_plugin(path: Path) -> None:
     wrong = {name for name in imports(path) if name.startswith("unlabeled_")}
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_no_import_circles() -> None:
+    """Imports inside functions count; those for type checkers alone do not."""
+    files = {module(path, folder): path for folder in DISTRIBUTIONS for path in sources(folder)}
+    left = {name: run_time_imports(path, files.keys()) - {name} for name, path in files.items()}
+    while free := {name for name, needed in left.items() if not needed & left.keys()}:
+        left = {name: needed for name, needed in left.items() if name not in free}
+    # what is left imports a circle, or stands in one
+    while outer := left.keys() - set().union(*left.values()):
+        left = {name: needed for name, needed in left.items() if name not in outer}
+    assert not left, {name: sorted(needed & left.keys()) for name, needed in left.items()}
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("contract", {"unlabeled.layout"}), ("layout", set())])

@@ -376,15 +376,46 @@ class Embedded:
 
 @runtime_checkable
 class Baseline(Protocol):
-    """Features without a model, ``[B, D]``: raw pixels, mel statistics. Constructed as ``(spec, *, settings)``."""
+    """Features without a model, ``[B, D]``: raw pixels, mel statistics. Constructed as ``(spec, *, settings)``.
+
+    Optional: ``applies(data)``, as of a probe. ``fit(data, ids[N])`` is called with the ids of train, and never with
+    labels.
+    """
 
     def __call__(self, view: View) -> Tensor: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asks:
+    """What a probe asks for.
+
+    Args:
+        reads: ``features`` of train and test, or the frozen ``encoder`` with its data (``unlabeled.probes.frozen``).
+        labels: whether it is asked only where the data has labels, of every row; else of the encoders alone.
+        fractions: whether it is asked with 10 labels per class, 1 %, 10 % and all.
+        views: of each sample, by the run's views, which it reads as ``train.x[N, V, D]``; 0 = the clean one.
+        samples: the most samples of train that it reads; 0 = all.
+        kinds: the rows that it can score where it reads the encoder; empty = all.
+        draws: whether it draws something itself (labels, negatives), so that it is asked with every seed.
+    """
+
+    reads: Literal["features", "encoder"] = "features"
+    labels: bool = False
+    fractions: bool = False
+    views: int = 0
+    samples: int = 0
+    kinds: tuple[str, ...] = ()
+    draws: bool = False
+
+
 @runtime_checkable
 class Probe(Protocol):
-    """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number."""
+    """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number.
+
+    Optional: ``applies(data) -> bool``, whether it has anything to measure on this data.
+    """
 
     spec: str
+    asks: Asks
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]: ...

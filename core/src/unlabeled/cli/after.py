@@ -14,7 +14,7 @@ from unlabeled.config.run import together
 from unlabeled.config.settings import read_signature, signature
 from unlabeled.errors import UsageError
 from unlabeled.plugins.registry import registry
-from unlabeled.runs.folder import read_config
+from unlabeled.runs.folder import RunFolder
 
 DATA = Flag("data", str, "a path or a data set's name; the run's own data if not given", metavar="PATH|NAME")
 JSON = Flag("json", bool, "print JSON instead of the table", False)
@@ -143,7 +143,7 @@ def report_command(words: Sequence[str]) -> int:
         return 0
     runs = [Path(word) for word in typed.words]
     for run in runs:
-        read_config(run)
+        assert RunFolder(run).raw
     target = Path(typed["out"] or (runs[0] / "report.html" if len(runs) == 1 else "report.html"))
     from unlabeled.report import write
 
@@ -171,7 +171,7 @@ def preview_command(domain: str, words: Sequence[str]) -> int:
         print(render(usage, "A picture of what the objective will see.", [asked.flags[0], *own, *asked.flags[1:]]))
         return 0
     config = asked.checked()
-    from unlabeled.build import build, construct
+    from unlabeled.build import build, make
 
     parts = build(config)
     given = {flag.name: asked.typed[flag.name] for flag in settings if asked.typed[flag.name] is not None}
@@ -181,5 +181,5 @@ def preview_command(domain: str, words: Sequence[str]) -> int:
         "out_png": Path(asked.typed["out"] or "preview.png"),
         "parts": parts,
     }
-    print(f"saved {construct(component, given, wired, name=name)}")
+    print(f"saved {make(domain, 'preview', name, given, wired)}")
     return 0

@@ -31,26 +31,26 @@ def pretrain_command(domain: str, words: Sequence[str]) -> int:
     if asked.typed["print-config"]:
         print(config.to_yaml(), end="")
         return 0
-    from unlabeled.runs.launch import Request, start
+    from unlabeled.runs.launch import start
 
     typed = asked.typed
     if typed["resume"] and typed["out"] is None:
         raise UsageError("--resume needs --out RUN, the run to go on with")
-    request = Request(
-        config=config,
-        out=None if typed["out"] is None else Path(typed["out"]),
+    result = start(
+        config,
+        None if typed["out"] is None else Path(typed["out"]),
         resume=bool(typed["resume"]),
         overwrite=bool(typed["overwrite"]),
         chosen=asked.chosen,
+        say=_say,
     )
-    done = start(request, say=_say)
-    if done.result.rank:
+    if result.rank:
         return 0
-    if done.result.interrupted:
-        again = f"unlabeled {domain} pretrain --resume --out {done.out}"
-        print(f"stopped at step {done.result.steps}; the state is saved: {again}", file=sys.stderr)
+    if result.interrupted:
+        again = f"unlabeled {domain} pretrain --resume --out {result.out}"
+        print(f"stopped at step {result.steps}; the state is saved: {again}", file=sys.stderr)
         return 130
-    _say(_after(domain, done.out))
+    _say(_after(domain, result.out))
     return 0
 
 

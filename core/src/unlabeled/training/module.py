@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,14 +18,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts
 from unlabeled.contract import Batch, Loss, Progress, after_step
 from unlabeled.errors import RunError
 from unlabeled.nn.distributed import convert_batchnorm
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.former import renamed
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.optimizers import set_rate
 from unlabeled.training.session import position, reseed
 
 
@@ -105,21 +106,13 @@ class Pretraining(LightningModule):
         parts: of the run.
         plan: how an epoch is cut.
         steps: optimizer steps of the whole run.
-        schedule: step -> factor on the learning rate.
         spent: the share of a time budget that is spent, 0 without one; see :meth:`progress`.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        plan: Plan,
-        steps: int,
-        schedule: Callable[[float], float],
-        spent: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, parts: Parts, plan: Plan, steps: int, spent: Callable[[], float] = lambda: 0.0) -> None:
         super().__init__()
         self.encoder, self.objective = parts.encoder, parts.objective
-        self.parts, self.plan, self.steps, self.schedule, self.spent = parts, plan, steps, schedule, spent
+        self.parts, self.plan, self.steps, self.spent = parts, plan, steps, spent
         self.training_settings = parts.config.training
         self.meter = Meter()
         self._replay: Callable[[], None] | None = None
@@ -132,13 +125,13 @@ class Pretraining(LightningModule):
             convert_batchnorm(self)
 
     def configure_optimizers(self) -> Optimizer:
-        choice = self.parts.config.parts["optimizer"]
-        groups = parameter_groups(self.encoder, self.objective)
-        component = self.parts.config.component("optimizer")
-        optimizer: Optimizer = construct(component, choice.settings, {"groups": groups}, name=choice.name)
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
+        optimizer, self.schedule = self.wrapped.optimizer(self.steps)
         return optimizer
+
+    @property
+    def wrapped(self) -> Parts:
+        """The parts of the run, with the modules as a strategy has wrapped them."""
+        return replace(self.parts, encoder=self.encoder, objective=self.objective)
 
     def on_train_start(self) -> None:
         if self.training_settings.micro_batch and self.trainer.world_size > 1:
@@ -162,12 +155,11 @@ class Pretraining(LightningModule):
         epoch, micro = done // self.plan.micro_steps, done % self.plan.accumulate
         seed = step_seed(settings.seed, step, micro, self.global_rank)
         reseed(seed, self.device)
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            views = self.parts.prepare(batch, settings.seed, epoch)
         if settings.micro_batch:
+            views = self.parts.step_views(batch, epoch)
             loss, self._replay = forward_cached(self.objective, self.encoder, views, settings.micro_batch, seed)
         else:
-            loss = self.objective(self.encoder, views)
+            loss = self.wrapped.loss(batch, epoch)
         self.meter.add(step + 1, loss)
         return loss.total
 
@@ -182,9 +174,7 @@ class Pretraining(LightningModule):
             sync_gradients(self.parameters())
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        factor = self.factor()
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * factor
+        set_rate(optimizer, self.factor())
         optimizer.step(closure=optimizer_closure)
         # Lightning counts this step when the hook has returned
         after_step(self.objective, self.encoder, self.progress(self.trainer.global_step + 1))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unlabeled.cli.pretrain import pretrain_command
 from unlabeled.errors import UsageError
-from unlabeled.runs.folder import ENCODER, is_run
+from unlabeled.runs.folder import RunFolder
 
 OWN = ("out", "iterations", "units", "layer")  # flags of these commands, each with a value
 
@@ -104,10 +104,10 @@ def _number(name: str, value: str) -> int:
 def _run(domain: str, recipe: str, out: Path, flags: Sequence[str], rest: Sequence[str]) -> int:
     """One run; with ``--resume`` a finished one is kept, and one that was never begun is begun."""
     words = [w for w in rest if w != "--resume"]
-    if "--resume" in rest and (out / ENCODER).is_dir():
+    if "--resume" in rest and RunFolder(out).encoder.is_dir():
         print(f"{out} is finished, and kept", flush=True)
         return 0
-    again = ["--resume"] if "--resume" in rest and is_run(out) else []
+    again = ["--resume"] if "--resume" in rest and RunFolder(out).is_run else []
     chosen = [] if again else [recipe, *flags]  # on a resume, they come from the run's own config
     print(f"== {recipe}: {out}", flush=True)
     return pretrain_command(domain, [*chosen, "--out", str(out), *again, *words])

@@ -20,12 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.api import open_data
 from unlabeled.contract import View
 from unlabeled.errors import UsageError
 from unlabeled.probes.embedding import batches, evaluating
-from unlabeled.runs.encoder import load_encoder
-from unlabeled.runs.folder import is_run, read_run
+from unlabeled.runs.folder import RunFolder
+from unlabeled.runs.pretrained import load
 from unlabeled_text.objectives.clm import next_rows, refuse_two_sided
 from unlabeled_text.ops.vocabulary import table_of, word_loss
 
@@ -59,14 +58,14 @@ def choose(domain: str, words: Sequence[str]) -> int:
     """``unlabeled text choose RUN --data PATH --out FILE``: the texts that a small causal model scores highest."""
     args = _arguments(domain, words)
     run = Path(args.run)
-    if not is_run(run):
+    if not RunFolder(run).is_run:
         raise UsageError(f"{run} is no run folder; train a small model first: unlabeled {domain} pretrain clm")
-    saved = load_encoder(run)
+    saved = load(run)
     try:
         refuse_two_sided(saved.encoder, "choose")
     except ValueError as error:
         raise UsageError(str(error)) from error
-    data = open_data(domain, args.data, read_run(run), saved.spec)
+    data = saved.data(args.data)
     score = score_texts(saved.encoder, data, args.likely)
     count = max(1, round(args.share * len(data)))
     chosen = score.topk(count).indices.sort().values

@@ -143,9 +143,9 @@ class BEATsTokenizer(nn.Module):
 def frozen_encoder(run: str, encoder: Any) -> Any:
     """The encoder of a run folder, or a copy of ``encoder`` for ``run = ""``; frozen, in evaluation mode."""
     if run:
-        from unlabeled.runs.encoder import load_encoder
+        from unlabeled.runs.pretrained import load
 
-        saved = load_encoder(run)
+        saved = load(run)
         if saved.info.get("domain") != "audio":
             raise UsageError(f"{run} is a run of domain {saved.info.get('domain')!r}; an audio run is needed")
         found = saved.encoder

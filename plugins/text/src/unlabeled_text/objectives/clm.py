@@ -21,7 +21,7 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
 from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
-from unlabeled.runs.encoder import load_encoder
+from unlabeled.runs.pretrained import load
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
 
@@ -93,7 +93,7 @@ class SmallModel(nn.Module):
 
 def saved_model(folder: str) -> Any:
     """The encoder of a run of clm: with tied word embeddings it is the whole language model."""
-    encoder = load_encoder(folder).encoder
+    encoder = load(folder).encoder
     refuse_two_sided(encoder, "salt's teacher")
     if encoder.dim != table_of(encoder).shape[1]:
         raise ValueError(f"teacher {folder} has word embeddings of another width than its features")
