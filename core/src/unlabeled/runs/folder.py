@@ -126,7 +126,7 @@ def base(
     if recipe and config:
         raise UsageError("a recipe and --config exclude each other: a run's config.yaml holds its recipe in full")
     raw = load_recipe(domain, recipe) if recipe else read_yaml(config) if config else {}
-    return raw if resume is None else merge(RunFolder(resume).raw, raw)
+    return raw if resume is None else merge(RunFolder(resume).raw, raw, domain)
 
 
 def check_resume(old: RunConfig, new: RunConfig) -> None:

@@ -127,7 +127,8 @@ def _saved(row: Domain, kind: str, saved: Mapping[str, Any], spec: Any, folder: 
 def open_data(domain: str, source: str | Path | None, config: RunConfig | None, spec: Any) -> Any:
     """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it."""
     own = {} if config is None else config.to_dict()["data"]
-    part = merge({"data": own}, {"data": data_choice(domain, str(source), own)})["data"] if source is not None else own
+    over = {} if source is None else {"data": data_choice(domain, str(source), own)}
+    part = merge({"data": own}, over, domain)["data"]
     name = part.get("name") or default_name(registry().domain(domain), "data", part.get("path"))
     sig = signature(registry().find(domain, "data", name))
     good, wrong = check("data", {k: v for k, v in part.items() if k not in ("name", "path")}, sig)
