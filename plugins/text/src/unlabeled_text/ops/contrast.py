@@ -1,4 +1,4 @@
-"""What contrastive objectives over sentences share: InfoNCE of one view against the other, and views that must differ.
+"""InfoNCE of one view of sentences against the other, and views that must differ.
 
 # B samples of all ranks, b of this rank, D features
 """

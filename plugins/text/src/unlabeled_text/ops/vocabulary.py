@@ -1,4 +1,4 @@
-"""What objectives over words share: tokens of a view, heads tied to the encoder's word embeddings, mean cross-entropy.
+"""Tokens of a view, heads tied to the encoder's word embeddings, and the mean cross-entropy of words.
 
 A head never sees a row that is not predicted: at a vocabulary of 30,000 it costs more than the encoder otherwise.
 
