@@ -10,6 +10,7 @@ from dataclasses import replace
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, keys, share, touchable
+from unlabeled.nn.shown import shown
 
 
 class RandomMask:
@@ -28,8 +29,7 @@ class RandomMask:
             raise ValueError(f"ratio is {ratio}; it must lie between 0 and 1, both excluded")
         self.ratio = ratio
 
-    def __repr__(self) -> str:
-        return f"RandomMask(ratio={self.ratio})"
+    __repr__ = shown
 
     def __call__(self, view: View, draw: Draw) -> View:
         layout = view.layout

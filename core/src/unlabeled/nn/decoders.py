@@ -76,3 +76,10 @@ class TransformerDecoder(nn.Module):
         x_TD = self.enter(tokens)
         x_TD = x_TD + sincos(layout.position, self.inner).to(x_TD.dtype)
         return self.leave(self.norm(self.mix(x_TD, layout)))
+
+
+def decode(decoder: Any, tokens_TD: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
+    """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``)."""
+    if getattr(decoder, "partial", False):
+        return decoder(tokens_TD, layout, rows=index_H)
+    return decoder(tokens_TD, layout)[index_H]

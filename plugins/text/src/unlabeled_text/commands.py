@@ -25,8 +25,7 @@ from unlabeled.errors import UsageError
 from unlabeled.probes.embedding import batches, evaluating
 from unlabeled.runs.folder import RunFolder
 from unlabeled.runs.pretrained import load
-from unlabeled_text.objectives.clm import next_rows, refuse_two_sided
-from unlabeled_text.ops.vocabulary import table_of, word_loss
+from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
 
 BATCH = 64
 

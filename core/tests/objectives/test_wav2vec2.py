@@ -136,6 +136,5 @@ def test_the_quantizer_equals_transformers_in_evaluation():
     assert codes.shape == (18, 2)
 
 
-def test_an_encoder_without_convolutions_is_refused():
-    with pytest.raises(ValueError, match="no convolutional features to quantize: choose --encoder wav2vec2"):
-        Wav2Vec2(ToyEncoder())
+def test_an_encoder_without_convolutions_is_told_by_its_needs():
+    assert Wav2Vec2(ToyEncoder()).needs.encoder - ToyEncoder().can == {"local"}

@@ -1,0 +1,38 @@
+"""A bilinear discriminator of true and corrupted nodes, each against the summary of its graph.
+
+Deep Graph Infomax, https://arxiv.org/abs/1809.10341. Where samples are nodes of one graph, its summary is the mean of
+the samples of all ranks; where they are graphs, each graph has its own. Differs: the loss is binary cross-entropy of
+logits, so a sure discriminator still has a gradient (``log(sigmoid + 1e-15)`` has none).
+
+    # T packed rows, G graphs, D features
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.contract import Features
+from unlabeled.nn.distributed import mean_over_ranks, union_mean
+from unlabeled.nn.precision import full
+
+
+def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:
+    """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary."""
+    towards_GD = summary_GD @ weight_DD.T
+    if group_T is None:
+        return local_TD @ towards_GD[0]
+    return (local_TD * towards_GD[group_T]).sum(1)
+
+
+def dgi_loss(positive_T: Tensor, negative_T: Tensor) -> Tensor:
+    """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks."""
+    return union_mean(torch.cat((F.softplus(-full(positive_T)), F.softplus(full(negative_T)))))
+
+
+def locals_of(features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Node features, the mean of each graph's, and each node's graph (None = one graph)."""
+    if features.layout.seeds is not None:
+        return features.pooled, mean_over_ranks(features.pooled.mean(0, keepdim=True)), None
+    return features.tokens, features.layout.mean(features.tokens), features.layout.group
