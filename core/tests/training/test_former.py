@@ -45,9 +45,12 @@ def test_an_encoder_that_stays_is_left_to_its_run_folder():
     assert check(found, teacher=Frozen(None, nn.Linear(2, 2))).keys() == found.keys()
 
 
-def test_what_vega_held_inside_it_holds_itself():
+def test_a_module_says_what_its_parts_were_called():
     former = {"objective.rtd.head.weight": torch.ones(1, 2), "objective.rtd.head.bias": torch.ones(1)}
     former |= {"objective.rtd.step": torch.tensor(3), "objective.done": torch.tensor(0.1)}
-    found = check(former, head=nn.Linear(2, 1), clock=Clock())
+    model = Run(head=nn.Linear(2, 1), clock=Clock())
+    model.objective.former = {"rtd.": ""}
+    found = renamed(former, model)
+    model.load_state_dict(found)
     assert found["objective.clock.step"] == 3
     assert found["objective.clock.fraction"] == torch.tensor(0.1)
