@@ -19,7 +19,12 @@ from unlabeled.nn.precision import full
 
 
 def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:
-    """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary."""
+    """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary.
+
+    >>> nodes, summary = torch.eye(2), torch.tensor([[2.0, 0.0]])
+    >>> scores(nodes, summary, torch.eye(2), None)
+    tensor([2., 0.])
+    """
     towards_GD = summary_GD @ weight_DD.T
     if group_T is None:
         return local_TD @ towards_GD[0]
@@ -27,12 +32,21 @@ def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Ten
 
 
 def dgi_loss(positive_T: Tensor, negative_T: Tensor) -> Tensor:
-    """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks."""
+    """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks.
+
+    >>> dgi_loss(torch.zeros(3), torch.zeros(3))  # ln 2: it cannot tell
+    tensor(0.6931)
+    """
     return union_mean(torch.cat((F.softplus(-full(positive_T)), F.softplus(full(negative_T)))))
 
 
 def locals_of(features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Node features, the mean of each graph's, and each node's graph (None = one graph)."""
+    """Node features, the mean of each graph's, and each node's graph (None = one graph).
+
+    >>> local, mean, group = locals_of(encoder(views[0]))
+    >>> local.shape, mean.shape, group.shape
+    (torch.Size([64, 8]), torch.Size([4, 8]), torch.Size([64]))
+    """
     if features.layout.seeds is not None:
         return features.pooled, mean_over_ranks(features.pooled.mean(0, keepdim=True)), None
     return features.tokens, features.layout.mean(features.tokens), features.layout.group
