@@ -57,7 +57,7 @@ ROWS = (
     row("decoder", "transformer", "rows:TransformerDecoder", "a narrow Transformer over all rows", "2111.06377"),
     row("decoder", "linear", "rows:LinearDecoder", "one linear map of each row"),
     row("objective", "regions", "regions:Regions", "segment regions found by k-means", "1807.05520"),
-    row("objective", "genesis", "restoration:ModelsGenesis", "restore a distorted volume", "1908.06912"),
+    row("objective", "genesis", "genesis:ModelsGenesis", "restore a distorted volume", "1908.06912"),
     row("objective", "swin_pretext", "swin_pretext:SwinPretext", "inpaint, turn, contrast", "2111.14791"),
     row("objective", "spark", "spark:SparK", "masked modeling for sparse CNNs", "2301.03580"),
     row("objective", "volume_fusion", "volume_fusion:VolumeFusion", "tell fused blocks", "2306.16925"),

@@ -16,18 +16,21 @@ from unlabeled.testing.subject import still
 from unlabeled.training.gradient_cache import cached_backward
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.encoders.modern import Causal, Modern
-from unlabeled_text.objectives.clm import CLM, SALT
-from unlabeled_text.objectives.contrast_mlm import URLBERT, ContrastMLM
+from unlabeled_text.objectives.clm import CLM
+from unlabeled_text.objectives.contrast_mlm import ContrastMLM
 from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.e2s2 import E2S2
 from unlabeled_text.objectives.mlm import MLM
 from unlabeled_text.objectives.rtd import RTD
 from unlabeled_text.objectives.rts import RTS
+from unlabeled_text.objectives.salt import SALT
 from unlabeled_text.objectives.same_span import SameSpan
 from unlabeled_text.objectives.scincl import SciNCL
 from unlabeled_text.objectives.sent2vec import Sent2Vec
-from unlabeled_text.objectives.seq2seq import TSDAE, Seq2Seq
+from unlabeled_text.objectives.seq2seq import Seq2Seq
 from unlabeled_text.objectives.simcse import SimCSE
+from unlabeled_text.objectives.tsdae import TSDAE
+from unlabeled_text.objectives.urlbert import URLBERT
 from unlabeled_text.objectives.vega import Vega
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)

@@ -21,6 +21,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import GumbelProduct
@@ -31,7 +32,6 @@ from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.encoders.rows import AudioEncoder, finish, places, state, step_layout
 from unlabeled_audio.encoders.vit import through
-from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 from unlabeled_audio.tokenizers.units import HELD, rows_of
 
@@ -67,7 +67,7 @@ class UnitTransformer(AudioEncoder):
         if min(width, depth, heads) < 1 or width % heads:
             raise ValueError(f"width {width}, depth {depth}, heads {heads}: from 1 on, heads a divisor of the width")
         self.spec, self.run, self.layer, self.dim, self.cell = spec, run, layer, width, spec.mels
-        self.source = frozen_encoder(run, self) if run else None
+        self.source = frozen("audio", run) if run else None
         self.quantizer = codebooks_of(Path(run)) if run else None
         self.window, self.stride = spec.window_samples + spec.hop_samples, 2 * spec.hop_samples
         if self.source is not None:

@@ -23,6 +23,7 @@ from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, V
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
 from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
@@ -32,7 +33,7 @@ from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 
@@ -42,7 +43,8 @@ def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
 
     Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2).
     """
-    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype, device=products_KK.device)
+    products_KK, device = products_KK.cpu(), products_KK.device  # one wait for an accelerator, not one a branch
+    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype)
     for _ in range(steps):
         towards = products_KK @ weights
         best = int(towards.argmin())
@@ -53,7 +55,7 @@ def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
             break
         weights = weights * (1 - share)
         weights[best] += share
-    return weights
+    return weights.to(device)
 
 
 def task_products(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -78,8 +80,6 @@ class ParetoGNN(nn.Module):
         projection: width of the hidden layers of the heads of the link and the contrast task.
     """
 
-    step: Tensor
-
     def __init__(
         self,
         encoder: Any,
@@ -102,7 +102,7 @@ class ParetoGNN(nn.Module):
         self.link, self.linked = nn.Linear(encoder.dim, projection), nn.Linear(projection, 1)
         self.contrast = mlp((encoder.dim, projection, encoder.dim), norm="none")
         self.bilinear = nn.Parameter(torch.randn(encoder.dim, encoder.dim) / encoder.dim)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses = self._losses(encoder, role(views, "global"))
@@ -135,7 +135,7 @@ class ParetoGNN(nn.Module):
 
     def _links(self, features: Any, view: View) -> Tensor:
         layout, z = features.layout, torch.relu(self.link(unit(features.tokens)))
-        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         true, false = (
             full(self.linked(z[ends[0]] * z[ends[1]])[:, 0])
             for ends in (layout.edges, absent_edges(words, layout.edges, layout))
@@ -143,7 +143,7 @@ class ParetoGNN(nn.Module):
         return union_mean(torch.cat((F.softplus(-true), F.softplus(false))))
 
     def _infomax(self, encoder: Any, features: Any, view: View) -> Tensor:
-        words = row_words(view, features.layout, self.step, Purpose.SWAP)
+        words = row_words(view, features.layout, self.clock.step, Purpose.SWAP)
         corrupt = encoder(replace(view.clean(), swap=permute_rows(words, features.layout)))
         local, mean, group = locals_of(features)
         weight, summary = full(self.bilinear), torch.sigmoid(full(mean))
@@ -152,4 +152,5 @@ class ParetoGNN(nn.Module):
         )
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

@@ -1,4 +1,4 @@
-"""Names of PyG, imported without the warning about ``torch.jit.script`` that they bring on recent torch."""
+"""PyG, imported without the warning about ``torch.jit.script`` that it brings on recent torch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Decoders of the rows and the voxels of volumes."""
+"""Decoders of rows and of voxels."""

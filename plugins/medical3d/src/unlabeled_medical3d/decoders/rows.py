@@ -1,4 +1,4 @@
-"""Decoders of the hidden rows of a volume: core's Transformer, or one linear map."""
+"""Decoders of the rows of a volume: core's Transformer, or one linear map."""
 
 from __future__ import annotations
 
