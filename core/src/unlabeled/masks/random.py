@@ -10,7 +10,6 @@ from dataclasses import replace
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, keys, share, touchable
-from unlabeled.nn.shown import shown
 
 
 class RandomMask:
@@ -28,8 +27,6 @@ class RandomMask:
         if not 0 < ratio < 1:
             raise ValueError(f"ratio is {ratio}; it must lie between 0 and 1, both excluded")
         self.ratio = ratio
-
-    __repr__ = shown
 
     def __call__(self, view: View, draw: Draw) -> View:
         layout = view.layout
