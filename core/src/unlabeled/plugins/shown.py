@@ -25,9 +25,8 @@ def shown(part: object) -> str:
 
 def with_settings(target: Any) -> Any:
     """A component's class, which from now on prints its settings where it said nothing of them."""
-    if inspect.isclass(target):
-        if target.__repr__ is object.__repr__:
-            target.__repr__ = shown  # type: ignore[assignment]
-        elif getattr(getattr(target, "extra_repr", None), "__qualname__", "") == "Module.extra_repr":  # torch's, empty
-            target.extra_repr = settings
+    if inspect.isclass(target) and target.__repr__ is object.__repr__:
+        setattr(target, "__repr__", shown)  # noqa: B010 - a class of anyone's, which a type checker will not assign to
+    elif getattr(getattr(target, "extra_repr", None), "__qualname__", "") == "Module.extra_repr":  # torch's, empty
+        target.extra_repr = settings
     return target
