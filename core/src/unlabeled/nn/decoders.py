@@ -81,8 +81,8 @@ class TransformerDecoder(nn.Module):
 def decode(decoder: Any, tokens_TD: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
     """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``).
 
-    >>> decoder, layout = TransformerDecoder(8, 4), views[0].layout
-    >>> decode(decoder, torch.randn(64, 8), layout, torch.tensor([0, 5])).shape
+    >>> layout = Layout((5,), torch.arange(5)[:, None])
+    >>> decode(TransformerDecoder(8, 4), torch.randn(5, 8), layout, torch.tensor([1, 3])).shape
     torch.Size([2, 4])
     """
     if getattr(decoder, "partial", False):

@@ -21,9 +21,8 @@ from unlabeled.nn.precision import full
 def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:
     """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary.
 
-    >>> nodes, summary = torch.eye(2), torch.tensor([[2.0, 0.0]])
-    >>> scores(nodes, summary, torch.eye(2), None)
-    tensor([2., 0.])
+    >>> scores(torch.ones(3, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.eye(2), torch.tensor([0, 0, 1]))
+    tensor([2., 2., 4.])
     """
     towards_GD = summary_GD @ weight_DD.T
     if group_T is None:
@@ -34,8 +33,8 @@ def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Ten
 def dgi_loss(positive_T: Tensor, negative_T: Tensor) -> Tensor:
     """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks.
 
-    >>> dgi_loss(torch.zeros(3), torch.zeros(3))  # ln 2: it cannot tell
-    tensor(0.6931)
+    >>> dgi_loss(torch.tensor([0.0, 9.0]), torch.tensor([-9.0, 0.0]))
+    tensor(0.3466)
     """
     return union_mean(torch.cat((F.softplus(-full(positive_T)), F.softplus(full(negative_T)))))
 
@@ -43,8 +42,8 @@ def dgi_loss(positive_T: Tensor, negative_T: Tensor) -> Tensor:
 def locals_of(features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
     """Node features, the mean of each graph's, and each node's graph (None = one graph).
 
-    >>> local, mean, group = locals_of(encoder(views[0]))
-    >>> local.shape, mean.shape, group.shape
+    >>> local, summary, group = locals_of(encoder(views[0]))
+    >>> local.shape, summary.shape, group.shape
     (torch.Size([64, 8]), torch.Size([4, 8]), torch.Size([64]))
     """
     if features.layout.seeds is not None:

@@ -13,8 +13,8 @@ from unlabeled.nn.precision import full
 def squared_error(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:
     """Mean squared difference of each row: ``[H]``.
 
-    >>> squared_error(torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
-    tensor([5.])
+    >>> squared_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))
+    tensor([2.])
     """
     return (full(predicted_HC) - full(content_HC)).square().mean(-1)
 
@@ -34,8 +34,8 @@ def normalize_rows(content_HC: Tensor, eps: float = 1e-6) -> Tensor:
 def mae_loss(predicted_HC: Tensor, content_HC: Tensor, *, norm_pix: bool = True) -> Tensor:
     """Squared error of each hidden row, against its content or its normalized content: ``[H]``.
 
-    >>> mae_loss(torch.zeros(1, 3), torch.tensor([[1.0, 2.0, 3.0]]))
-    tensor([0.6667])
+    >>> mae_loss(torch.tensor([[-1.0, 0.0, 1.0]]), torch.tensor([[10.0, 20.0, 30.0]]))
+    tensor([0.])
     """
     target = full(content_HC)
     return squared_error(predicted_HC, normalize_rows(target) if norm_pix else target)

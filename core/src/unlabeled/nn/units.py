@@ -51,7 +51,7 @@ def hubert_loss(x_HP: Tensor, units_CP: Tensor, ids_H: Tensor, temperature: floa
 def local_penalty(features: Features, like: Tensor) -> Tensor:
     """Mean square of the convolutional features ``[T]``, where the encoder gives them; empty where it does not.
 
-    >>> local_penalty(encoder(views[0]), torch.zeros(1))  # this encoder has none
+    >>> local_penalty(encoder(views[0]), like=torch.zeros(()))
     tensor([])
     """
     local = getattr(features, "local", None)
@@ -74,10 +74,10 @@ def local_deviation(features: Features) -> dict[str, Tensor]:
 class UnitHead(nn.Module):
     """Frames ``[H, D]`` -> loss ``[H]`` and whether each unit was the best: ``K`` codebooks of ``C`` units.
 
-    >>> head = UnitHead(8, 4, vocabulary=5, books=1, temperature=0.1, scores="cosine")
-    >>> loss, right = head(torch.randn(3, 8), torch.tensor([[0], [4], [2]]))
+    >>> head = UnitHead(dim=8, width=4, vocabulary=10, books=2, temperature=0.1, scores="cosine")
+    >>> loss, right = head(torch.randn(5, 8), torch.zeros(5, 2, dtype=torch.int64))
     >>> loss.shape, right.shape
-    (torch.Size([3]), torch.Size([3]))
+    (torch.Size([5]), torch.Size([5]))
     """
 
     def __init__(self, dim: int, width: int, vocabulary: int, books: int, temperature: float, scores: str) -> None:
@@ -118,11 +118,8 @@ class UnitHead(nn.Module):
 def masked_units(head: UnitHead, encoder: Any, views: Sequence[View], *, visible: float, penalty: float) -> Loss:
     """HuBERT's loss of all views: units of hidden frames, of visible ones by weight, and the local penalty.
 
-    >>> from dataclasses import replace
-    >>> from unlabeled.testing.toys import toy_hide
-    >>> view = replace(toy_hide(views[0], 4), ids=torch.arange(64) % 5)
-    >>> head = UnitHead(8, 4, vocabulary=5, books=1, temperature=0.1, scores="cosine")
-    >>> sorted(masked_units(head, encoder, [view], visible=0.0, penalty=0.0).parts)
+    >>> head = UnitHead(dim=8, width=4, vocabulary=10, books=1, temperature=0.1, scores="cosine")
+    >>> sorted(masked_units(head, encoder, [masked], visible=0.0, penalty=0.0).parts)
     ['accuracy', 'code_perplexity', 'masked']
     """
     hidden, seen, right, squares, codes = [], [], [], [], []
