@@ -46,7 +46,7 @@ def hubert_loss(x_HP: Tensor, units_CP: Tensor, ids_H: Tensor, temperature: floa
 @torch.no_grad()
 def usage_perplexity(ids_H: Tensor, vocabulary: int) -> Tensor:
     """exp of the entropy of how often each unit occurs, 1 (all frames alike) to C; mean over codebooks."""
-    columns = ids_H.reshape(len(ids_H), -1)
+    columns = ids_H.reshape(len(ids_H), ids_H.shape[1:].numel())
     counts = torch.stack([torch.bincount(c, minlength=vocabulary) for c in columns.T]).float()
     p = counts / counts.sum(1, keepdim=True).clamp(min=1)
     return torch.exp(-torch.special.xlogy(p, p).sum(1)).mean()
