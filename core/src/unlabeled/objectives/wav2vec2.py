@@ -67,7 +67,9 @@ def contrastive_loss(
     with full_precision(context):
         scores = context @ target.mT / temperature
     same = codes[:, :, None] == codes[:, None, :]
-    weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(counts_GMM.new_ones(counts_GMM.shape[:2]), dim1=1, dim2=2)
+    weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(
+        counts_GMM.new_ones(counts_GMM.shape[:2]), dim1=1, dim2=2
+    )
     loss = torch.logsumexp(scores + weight.log(), dim=2) - scores.diagonal(dim1=1, dim2=2)
     return layout.pack(loss)
 

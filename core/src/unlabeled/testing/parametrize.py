@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from unlabeled.testing.checks import CHECKS, known
+from unlabeled.testing.subject import NotApplicable
 
 
 class Row(NamedTuple):
@@ -26,6 +26,8 @@ def parametrize_checks(domain: str, expected_failures: Mapping[str, str] | None 
 
     An expected failure that passes fails the suite. A check that does not apply is skipped with its reason.
     """
+    from unlabeled.testing.checks import CHECKS, known  # imports Lightning, which ranks of the conduct suite do without
+
     expected = dict(expected_failures or {})
     known(expected)
     rows = [Row(domain, each, each.__name__, expected.get(each.__name__)) for each in CHECKS]
@@ -35,8 +37,6 @@ def parametrize_checks(domain: str, expected_failures: Mapping[str, str] | None 
 def parametrize(subject: str, check: str, rows: Iterable[Row]) -> Any:
     """``pytest.mark.parametrize`` of a test that takes a subject and a check of it, by these names."""
     import pytest
-
-    from unlabeled.testing.subject import NotApplicable
 
     def runs(each: Callable[[Any], None]) -> Any:
         def checked(it: Any) -> None:
