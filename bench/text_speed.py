@@ -83,11 +83,11 @@ def collation(rounds: int) -> list[dict[str, Any]]:
     from unlabeled_text.masks.words import Bert, WholeWord
     from unlabeled_text.ops.layouts import layout_of
     from unlabeled_text.views.corruptions import T5
-    from unlabeled_text.views.standard import One
+    from unlabeled_text.views.standard import Plain
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.full(BATCH * 8, LENGTH - 2))
-        one, spec = One(data.spec), data.spec
+        one, spec = Plain(data.spec), data.spec
         names = {i: f"w{i}" for i in range(WORDS)} | {0: "[PAD]", 103: "[MASK]", 101: "[CLS]", 102: "[SEP]"}
         inner = Tokenizer(WordLevel({word: i for i, word in names.items()}, unk_token="w100"))
         theirs = PreTrainedTokenizerFast(
@@ -152,13 +152,13 @@ def words(rounds: int) -> list[dict[str, Any]]:
     from unlabeled_text.objectives.mlm import MLM
     from unlabeled_text.objectives.rts import RTS
     from unlabeled_text.ops.layouts import layout_of
-    from unlabeled_text.views.standard import One
+    from unlabeled_text.views.standard import Plain
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.full(TEXTS, 62))
         batch = data.__getitems__(range(TEXTS))
         draw = Draw(0, 0, batch.ids)
-        (view,) = One(data.spec)(batch, draw)
+        (view,) = Plain(data.spec)(batch, draw)
         view = replace(view, layout=layout_of(batch, data.spec), ids=batch.tokens)
         steps = {}
         for name, objective, mask in (("rts", RTS, swaps.RTS), ("mlm", MLM, Bert)):
@@ -171,7 +171,7 @@ def words(rounds: int) -> list[dict[str, Any]]:
 def packing(rounds: int, lengths: np.ndarray) -> list[dict[str, Any]]:
     """Packed batches beside transformers' ModernBert on batches padded to the longest, on real lengths."""
     from unlabeled_text.ops.layouts import layout_of
-    from unlabeled_text.views.standard import One
+    from unlabeled_text.views.standard import Plain
 
     with tempfile.TemporaryDirectory() as folder:
         data = corpus(Path(folder), np.minimum(lengths, LENGTH - 2))
@@ -179,7 +179,7 @@ def packing(rounds: int, lengths: np.ndarray) -> list[dict[str, Any]]:
         encoder = Modern(data.spec, width=256, depth=4, dropout=0.0).eval()
         bare = encoder.library_model().eval()
         batches = [data.__getitems__(range(i, i + 64)) for i in range(0, len(data) - 63, 64)]
-        views = [replace(One(data.spec)(b, Draw(0, 0, b.ids))[0], layout=layout_of(b, data.spec)) for b in batches]
+        views = [replace(Plain(data.spec)(b, Draw(0, 0, b.ids))[0], layout=layout_of(b, data.spec)) for b in batches]
         padded = []
         for batch, view in zip(batches, views, strict=True):
             ids, pad = view.layout.dense(batch.tokens)

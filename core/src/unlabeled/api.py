@@ -61,7 +61,7 @@ def pretrain(
     if data is not None:
         part = over.get("data", {})
         over["data"] = data_choice(domain, str(data), raw.get("data")) | (part if isinstance(part, dict) else {})
-    found, wrong = examine(merge(raw, over), domain)
+    found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
     request = Request(found, None if out is None else Path(out), resume, overwrite, frozenset(over))

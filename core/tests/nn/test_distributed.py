@@ -14,6 +14,7 @@ from unlabeled.nn.distributed import (
     gather,
     mean_over_ranks,
     rank,
+    union_mean,
     union_moments,
     world,
 )
@@ -244,3 +245,13 @@ def test_a_norm_with_a_forward_of_its_own_is_refused():
 
     with pytest.raises(UsageError, match="1 is a Strange, a BatchNorm with a forward of its own"):
         convert_batchnorm(nn.Sequential(nn.Identity(), Strange(3)))
+
+
+def test_union_mean_is_the_mean_and_zero_without_rows():
+    values = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
+    assert union_mean(values) == 3
+    empty = values[:0]
+    union_mean(empty).backward()
+    assert union_mean(empty) == 0
+    assert (values.grad == 0).all()
+    assert union_mean(values.bfloat16()).dtype == torch.float32

@@ -4,7 +4,8 @@ import pytest
 import torch
 from lightly.loss import BarlowTwinsLoss
 
-from unlabeled.objectives.barlow_twins import BarlowTwins, barlow_twins_loss, cross_correlation, standardize
+from unlabeled.nn.whitening import cross_correlation, standardize
+from unlabeled.objectives.barlow_twins import BarlowTwins, barlow_twins_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 

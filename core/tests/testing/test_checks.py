@@ -24,11 +24,20 @@ BARE = """    def bare(self, view):
         return None, torch.zeros(len(view), self.dim)
 
 """
+USE = """import enum
+
+
+class Use(enum.IntEnum):
+    SPEED = 1024
+    LENGTH = {}
+
+
+"""
 # a check, words of its message, and edits (file, what is replaced, by what) that break what it watches
 MUTATIONS = [
-    ("check_plugin_imports_nothing_heavy", "torch", ("plugin", "from unlabeled import", "import torch\nfrom unlabeled import")),
+    ("check_plugin_imports_nothing_heavy", "torch", ("plugin", "from functools import", "import torch\nfrom functools import")),
     ("check_plugin_imports_nothing_heavy", "numpy", ("__init__", '"""', 'import numpy\n"""')),
-    ("check_every_row_resolves", "has no Claen", ("plugin", ".views:Clean", ".views:Claen")),
+    ("check_every_row_resolves", "has no Claen", ("plugin", '"Clean"', '"Claen"')),
     ("check_every_row_resolves", "summary of one line", ("plugin", "over frames", "over frames " * 9)),
     ("check_defaults_are_complete", "no clean", ("plugin", '"clean": "clean",', "")),
     ("check_settings_are_documented", "'noise' .* has an Args: line", ("views", "        noise: dev", "        nois: dev")),
@@ -37,9 +46,11 @@ MUTATIONS = [
     ("check_settings_are_documented", "'noise' .* has a default", ("views", "noise: float = 0.2", "noise: float")),
     ("check_settings_are_documented", "has a type", ("views", "noise: float = 0.2", "noise=0.2")),
     ("check_wired_names_are_known", "specs", ("views", "spec: Spec, *, noise", "specs: Spec, *, noise")),
+    ("check_purposes_are_unique", "number of its own", ("views", "class Noisy", USE.format(1024) + "class Noisy")),
+    ("check_purposes_are_unique", "between 1024 and 65535", ("views", "class Noisy", USE.format(99) + "class Noisy")),
     ("check_data_gives_batches", "are the indices", ("data", "SeriesBatch(ids, self.x[ids])", "SeriesBatch(ids + 1, self.x[ids])")),
     ("check_data_gives_batches", "reads the same twice", ("data", "(ids, self.x[ids])", "(ids, self.x[ids] + torch.rand(1))")),
-    ("check_data_gives_batches", "that sample loaded alone", ("data", "self.x[samples])", "self.x[samples] + 1)")),
+    ("check_data_gives_batches", "that sample loaded alone", ("batch", "self.x[samples])", "self.x[samples] + 1)")),
     ("check_bad_input_is_named", "names missing_path", ("data", 'f"{path} is no file;', 'f"no such file;')),
     ("check_bad_input_is_named", "garbage.bin is a UsageError", ("data", "raise UsageError(f\"{path} cannot", "raise KeyError(f\"{path} cannot")),
     ("check_views_keep_the_contract", "parameters that it names", ("views", 'params={"scale"', 'params={"gain"')),

@@ -21,6 +21,7 @@ README.md
 pyproject.toml
 src/unlabeled_toy_new/__init__.py
 src/unlabeled_toy_new/baselines.py
+src/unlabeled_toy_new/batch.py
 src/unlabeled_toy_new/data.py
 src/unlabeled_toy_new/encoders.py
 src/unlabeled_toy_new/masks.py

@@ -7,33 +7,27 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Features, Layout
-from unlabeled.training.collapse import PATIENCE, Watch, deviation, effective_rank, likely_cause
+from unlabeled.training.collapse import PATIENCE, Watch, likely_cause, rank_of
 
 
-def test_effective_rank_of_equal_directions_is_their_number() -> None:
+def test_rank_of_equal_directions_is_their_number() -> None:
     x = torch.cat([torch.eye(8), -torch.eye(8)])  # centered, eight equal singular values
-    assert effective_rank(x) == pytest.approx(8, rel=1e-6)
-    assert effective_rank(x @ torch.randn(8, 40)) <= 8.001
-    assert effective_rank(x.T) == pytest.approx(8, abs=1)  # fewer rows than columns
+    assert rank_of(x) == pytest.approx(8, rel=1e-6)
+    assert rank_of(x @ torch.randn(8, 40)) <= 8.001
+    assert rank_of(x.T) == pytest.approx(8, abs=1)  # fewer rows than columns
 
 
-def test_effective_rank_equals_its_definition() -> None:
+def test_rank_equals_its_definition() -> None:
     torch.manual_seed(0)
     x = torch.randn(30, 12).double()
     sigma = torch.linalg.svdvals(x - x.mean(0))
     p = sigma / sigma.sum()
-    assert effective_rank(x) == pytest.approx(math.exp(-(p * p.log()).sum()), rel=1e-6)
+    assert rank_of(x) == pytest.approx(math.exp(-(p * p.log()).sum()), rel=1e-6)
 
 
 def test_points_and_lines_have_rank_near_0_and_1() -> None:
-    assert effective_rank(torch.ones(20, 5)) == 0
-    assert effective_rank(torch.randn(20, 1) * torch.randn(1, 5)) == pytest.approx(1, abs=1e-3)
-
-
-def test_deviation_is_1_on_a_sphere_and_0_at_a_point() -> None:
-    torch.manual_seed(0)
-    assert deviation(torch.randn(4000, 32)) == pytest.approx(1, abs=0.02)
-    assert deviation(torch.ones(10, 8) + 1e-6 * torch.randn(10, 8)) < 1e-4
+    assert rank_of(torch.ones(20, 5)) == 0
+    assert rank_of(torch.randn(20, 1) * torch.randn(1, 5)) == pytest.approx(1, abs=1e-3)
 
 
 class Encoder(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlabeled.training.optimizers import LAMB, LARS, adamw, parameter_groups, sgd
+from unlabeled.training.optimizers import LAMB, LARS, adam, adamw, parameter_groups, sgd
 
 
 class Model(nn.Module):
@@ -142,7 +142,7 @@ def test_a_layer_of_zeros_takes_a_finite_step(optimizer: Callable) -> None:
     assert p.isfinite().all()
 
 
-@pytest.mark.parametrize("optimizer", [adamw, sgd, LARS, LAMB])
+@pytest.mark.parametrize("optimizer", [adam, adamw, sgd, LARS, LAMB])
 def test_state_saved_and_loaded_gives_the_same_next_step(optimizer: Callable) -> None:
     torch.manual_seed(0)
     model = Model()

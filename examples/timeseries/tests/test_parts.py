@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unlabeled_timeseries.data import Files, Spec, WaveBatch, Waves
+from unlabeled_timeseries.batch import Spec, WaveBatch
+from unlabeled_timeseries.data import Files, Waves
 from unlabeled_timeseries.encoders import Transformer
 from unlabeled_timeseries.tokenizers import Patches
 from unlabeled_timeseries.views import Crops

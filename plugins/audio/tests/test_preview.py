@@ -24,7 +24,7 @@ def test_hidden_rows_are_dark():
     config = resolve(
         {
             "data": {"name": "syllables", "count": 60},
-            "views": "crops",
+            "views": "plain",
             "objective": "simmim",
             "encoder": {"name": "vit", "width": 24, "depth": 1, "heads": 2},
             "mask": {"name": "span", "ratio": 0.5, "length": 4},

@@ -26,7 +26,7 @@ def test_a_line_a_view_under_its_sample(tmp_path: Path) -> None:
 def test_masks_of_a_run_are_shown(tmp_path: Path) -> None:
     parts = build(
         resolve(
-            {"views": {"name": "one"}, "objective": {"name": "mlm"}, "mask": {"name": "bert", "ratio": 0.5}}, "text"
+            {"views": {"name": "plain"}, "objective": {"name": "mlm"}, "mask": {"name": "bert", "ratio": 0.5}}, "text"
         )
     )
     text = preview_views(parts.data, parts.views, tmp_path / "a.txt", parts, n=8).read_text()  # type: ignore[arg-type]

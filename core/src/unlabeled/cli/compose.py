@@ -76,7 +76,7 @@ def compose(domain: str, words: Sequence[str], own: Sequence[Flag]) -> Composed:
             over["data"] = data_choice(domain, data, raw.get("data"))
         except UsageError as error:
             errors.append(str(error))
-    raw = merge(raw, over)
+    raw = merge(raw, over, domain)
     flags, unknown = flags_of(domain, raw)
     typed = read(words, [*own, *flags], skip=[f"{kind}." for kind in unknown])
     if typed.words:
@@ -89,7 +89,7 @@ def compose(domain: str, words: Sequence[str], own: Sequence[Flag]) -> Composed:
             over.setdefault(kind, {})
             if isinstance(over[kind], dict):
                 over[kind][setting] = value
-    raw = merge(raw, over)
+    raw = merge(raw, over, domain)
     config, wrong = examine(raw, domain)
     return Composed(raw, config, flags, typed, errors + typed.errors + wrong, frozenset(over))
 

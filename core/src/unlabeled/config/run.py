@@ -148,10 +148,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` on top of ``base``; a part that names another component drops the settings of the old one."""
-    out = {k: _part_of(k, v) for k, v in base.items()}
-    for key, value in ((k, _part_of(k, v)) for k, v in over.items()):
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], domain: str | None = None) -> dict[str, Any]:
+    """``over`` on top of ``base``; a part that names another component drops the settings of the old one.
+
+    With a ``domain`` components get the names that they have there today, so that an alias is no other component.
+    """
+    out = {k: _part_of(k, v, domain) for k, v in base.items()}
+    for key, value in ((k, _part_of(k, v, domain)) for k, v in over.items()):
         old = out.get(key)
         if not isinstance(value, Mapping):
             out[key] = value
@@ -162,11 +165,23 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _part_of(key: str, value: Any) -> Any:
+def _part_of(key: str, value: Any, domain: str | None = None) -> Any:
     """A part written as a bare name, as a mapping."""
     if isinstance(value, str) and key in PARTS:
-        return {"name": value}
-    return dict(value) if isinstance(value, Mapping) else value
+        value = {"name": value}
+    if not isinstance(value, Mapping):
+        return value
+    if domain is None or key not in PARTS or not isinstance(value.get("name"), str):
+        return dict(value)
+    return {**value, "name": _today(domain, key, value["name"])}
+
+
+def _today(domain: str, kind: str, name: str) -> str:
+    """The name of the component that an alias stands for; any other word as it is."""
+    for row in registry().components(domain, kind):
+        if name in row.aliases:
+            return row.name
+    return name
 
 
 def resolve(raw: Mapping[str, Any], domain: str | None = None) -> RunConfig:
@@ -231,8 +246,7 @@ def _choose(row: Domain, kind: str, given: Mapping[str, Any], data_path: str | N
         return None, [str(error)]
     sig = signature(component)
     good, wrong = check(kind, settings, sig)
-    name = component.name if chosen in component.aliases else str(chosen)
-    return Choice(name, _complete(sig, good)), wrong
+    return Choice(_today(row.name, kind, str(chosen)), _complete(sig, good)), wrong
 
 
 def _training(row: Domain, given: Any) -> tuple[Training | None, list[str]]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 
 
 class TransformerDecoder(nn.Module):

@@ -4,7 +4,7 @@ A gather's backward sums the gradients of all ranks and keeps its own slice. Wit
 rank's own rows, the gradient averaged over ranks (as DDP does) is then that of the whole batch, with no further
 factor; the same holds for a loss of all-reduced statistics that every rank computes in full.
 
-    # N samples of all dimensions but C, C channels, W ranks
+    # N samples of all dimensions but C, C channels, W ranks, H values of a rank, any number
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from unlabeled.errors import UsageError
+from unlabeled.nn.precision import full
 
 
 def world() -> int:
@@ -120,6 +121,13 @@ def union_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean = (n_W * mean_W).sum(0) / count
     variance = (scatter_W + n_W * (mean_W - mean).square()).sum(0) / count
     return mean, variance, count[0]
+
+
+def union_mean(values_H: Tensor) -> Tensor:
+    """The mean of the values of all ranks; 0 where there are none. Gradients averaged over ranks are those of one."""
+    values = full(values_H)
+    total, count = all_reduce(torch.stack((values.sum(), values.new_tensor(float(len(values)))))).unbind()
+    return total / count.clamp(min=1)
 
 
 class _BatchNormAct(BatchNorm):

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.errors import above, within
-from unlabeled.nn.distributed import gather
+from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, own_rows
-from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.rows import restore, target_rows
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled.objectives.mae import mae_loss
 

@@ -16,20 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
-from unlabeled.nn.distributed import all_reduce, union_moments, world
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-
-
-def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:
-    """Each feature at mean 0 and biased deviation 1 over the whole batch: BatchNorm without parameters."""
-    mean, variance, _ = union_moments(z_bD)
-    return (z_bD - mean) * torch.rsqrt(variance + eps)
-
-
-def cross_correlation(a_bD: Tensor, b_bD: Tensor) -> Tensor:
-    """``[D, D]``: the mean over all B samples of products of standardized features."""
-    return all_reduce(a_bD.T @ b_bD) / (len(a_bD) * world())
+from unlabeled.nn.whitening import cross_correlation, standardize
 
 
 def barlow_twins_loss(correlation_DD: Tensor) -> tuple[Tensor, Tensor]:

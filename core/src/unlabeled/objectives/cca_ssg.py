@@ -14,26 +14,12 @@ from itertools import combinations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.objectives.barlow_twins import cross_correlation, standardize
-
-# BatchNorm's 1e-5 is what features have that come from rows of sum 1: with it CCA-SSG has 82.6 on Cora instead of 84
-EPS = 1e-12
-
-
-def invariance_loss(a_bD: Tensor, b_bD: Tensor) -> Tensor:
-    """Minus the trace of the correlation of two standardized views."""
-    return -cross_correlation(a_bD, b_bD).diagonal().sum()
-
-
-def decorrelation_loss(z_bD: Tensor) -> Tensor:
-    """Squared distance of a standardized view's correlation from the identity."""
-    correlation = cross_correlation(z_bD, z_bD)
-    return (correlation - torch.eye(len(correlation), dtype=z_bD.dtype, device=z_bD.device)).square().sum()
+from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 
 
 class CCASSG(nn.Module):

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, at_least, within
-from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher
 
 

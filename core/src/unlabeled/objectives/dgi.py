@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, View
-from unlabeled.nn.distributed import mean_over_ranks
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.precision import full, full_precision
 
 

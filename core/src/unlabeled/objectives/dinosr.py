@@ -21,11 +21,12 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import UsageError, above, within
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.codebooks import OnlineKMeans
-from unlabeled.nn.masked import deviation, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import deviation, usage_perplexity
 from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.data2vec import instance_norm
-from unlabeled.objectives.hubert import usage_perplexity
 
 
 def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, MakeDecoder, Needs, View
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 
 
 def scaled_cosine(predicted_HC: Tensor, content_HC: Tensor, power: float) -> Tensor:

@@ -19,7 +19,8 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import row_words, uniform
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled.nn.teacher import Teacher
 from unlabeled.objectives.graphmae import check, decode, scaled_cosine
 

@@ -27,9 +27,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Rows, View
 from unlabeled.errors import above, at_least
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
-from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import usage_perplexity
 
 
 def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:
@@ -41,15 +43,6 @@ def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> T
 def hubert_loss(x_HP: Tensor, units_CP: Tensor, ids_H: Tensor, temperature: float = 0.1) -> Tensor:
     """Cross-entropy of each frame against its unit: ``[H]``."""
     return F.cross_entropy(cosine_scores(x_HP, units_CP, temperature), ids_H, reduction="none")
-
-
-@torch.no_grad()
-def usage_perplexity(ids_H: Tensor, vocabulary: int) -> Tensor:
-    """exp of the entropy of how often each unit occurs, 1 (all frames alike) to C; mean over codebooks."""
-    columns = ids_H.reshape(len(ids_H), ids_H.shape[1:].numel())
-    counts = torch.stack([torch.bincount(c, minlength=vocabulary) for c in columns.T]).float()
-    p = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    return torch.exp(-torch.special.xlogy(p, p).sum(1)).mean()
 
 
 def local_penalty(features: Features, like: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Progress, View
 from unlabeled.errors import above, at_least, within
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.recorder import Recorder
-from unlabeled.objectives.hubert import HuBERT, usage_perplexity
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.objectives.hubert import HuBERT
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:

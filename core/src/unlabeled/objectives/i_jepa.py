@@ -19,8 +19,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import within
-from unlabeled.nn.masked import TokenPredictor, deviation, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.predictor import TokenPredictor
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher
 
 

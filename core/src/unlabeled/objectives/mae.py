@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
-from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import restore, target_rows
 
 
 def normalize_rows(content_HC: Tensor, eps: float = 1e-6) -> Tensor:

@@ -17,8 +17,10 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import at_least
-from unlabeled.nn.masked import target_rows, union_mean
-from unlabeled.objectives.hubert import UnitHead, local_deviation, local_penalty, usage_perplexity
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import usage_perplexity
+from unlabeled.objectives.hubert import UnitHead, local_deviation, local_penalty
 from unlabeled.objectives.ssast import generative_loss
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 
 
 def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:

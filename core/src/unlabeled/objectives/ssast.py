@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, View
 from unlabeled.errors import at_least
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 
 

@@ -19,52 +19,14 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.errors import above, at_least, within
-from unlabeled.nn.distributed import all_reduce, gather, rank, world
+from unlabeled.nn.distributed import rank, world
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
 from unlabeled.nn.queue import Queue
+from unlabeled.nn.spread import information_perplexity
 
 QUEUES = 2  # the paper's: one for each of the two views that are assigned
-
-
-@torch.no_grad()
-def sinkhorn(
-    scores_NK: Tensor, *, epsilon: float = 0.05, iterations: int = 3, weight_N: Tensor | None = None
-) -> Tensor:
-    """Soft codes ``[N, K]``, each row summing to 1, with the prototypes used equally by the rows of all ranks.
-
-    ``weight_N`` is how much a row counts in the prototypes' shares (default 1). Entries more than e^60 below the
-    greatest of all are raised to that, so no row or column is empty.
-    """
-    scores = full(scores_NK)
-    top = gather(scores.amax()[None]).amax()
-    codes = torch.exp(((scores - top) / epsilon).clamp(min=-60.0))
-    for _ in range(iterations):
-        counted = codes if weight_N is None else codes * weight_N[:, None]
-        codes = codes / all_reduce(counted.sum(0))
-        codes = codes / codes.sum(1, keepdim=True)
-    return codes
-
-
-def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
-    """Cross-entropy of each view's ``scores[B, K]`` against the ``codes[B, K]`` of every other assigned view.
-
-    ``codes[i]`` belongs to the view of ``scores[i]``: the assigned (global) views come first.
-    """
-    logs = [F.log_softmax(s / temperature, dim=1) for s in scores]
-    terms = [-(q * log).sum(1).mean() for i, q in enumerate(codes) for v, log in enumerate(logs) if v != i]
-    return torch.stack(terms).mean()
-
-
-def perplexity(codes: Sequence[Tensor]) -> Tensor:
-    """How many groups of samples the codes tell apart: 1 (all samples alike: the loss rests at ln K) to K.
-
-    exp of the information of a code about its sample. The entropy of the mean code, which is often shown, says
-    nothing here: Sinkhorn holds it at ln K.
-    """
-    rows = torch.cat(list(codes))
-    mean = rows.mean(0)
-    return torch.exp(torch.special.xlogy(rows, rows).sum(1).mean() - torch.special.xlogy(mean, mean).sum())
 
 
 class SwAV(nn.Module):
@@ -128,7 +90,7 @@ class SwAV(nn.Module):
             scores = [z @ prototypes.T for z in projections]
             codes = [self._codes(s, i) for i, s in enumerate(scores[:assigned])]
             total = swapped_prediction(scores, codes, self.temperature)
-        return Loss(total, {"code_perplexity": perplexity(codes)})
+        return Loss(total, {"code_perplexity": information_perplexity(codes)})
 
     def _prototypes(self) -> Tensor:
         # a factor of 0 rather than no gradient: DDP fails on parameters that a step leaves out

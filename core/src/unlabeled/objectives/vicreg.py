@@ -15,23 +15,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import at_least
-from unlabeled.nn.distributed import all_reduce, union_moments
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-
-
-def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
-    """The hinge of each deviation below 1, averaged; and the squared covariances off the diagonal, summed over D."""
-    mean, biased, count = union_moments(z_bD)
-    deviation_D = torch.sqrt(biased * count / (count - 1) + eps)
-    centered = z_bD - mean
-    covariance_DD = all_reduce(centered.T @ centered) / (count - 1)
-    off = covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()
-    return F.relu(1.0 - deviation_D).mean(), off / z_bD.shape[1]
+from unlabeled.nn.whitening import variance_and_covariance
 
 
 class VICReg(nn.Module):

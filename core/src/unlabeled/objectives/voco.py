@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import within
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.teacher import Teacher
 

@@ -22,9 +22,10 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at
-from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.spread import union_perplexity
 
 
 def future_loss(

@@ -24,10 +24,11 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
-from unlabeled.nn.gumbel import GumbelProduct, gumbel_noise, union_perplexity
+from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.spread import union_perplexity
 from unlabeled.objectives.hubert import local_deviation, local_penalty
 
 

@@ -32,6 +32,25 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 ROLES = {"files": "data", "clean": "views"}  # defaults of a domain that are no kind of their own
+# where the components of a kind live in their package: a folder, or one file while it has one
+ROOMS: Mapping[Kind, str] = {
+    "data": "data",
+    "views": "views",
+    "tokenizer": "tokenizers",
+    "mask": "masks",
+    "encoder": "encoders",
+    "decoder": "decoders",
+    "objective": "objectives",
+    "probe": "probes",
+    "baseline": "baselines",
+    "export": "export",
+    "preview": "preview",
+    "logger": "training.loggers",
+    "schedule": "training.schedules",
+    "optimizer": "training.optimizers",
+    "select": "select",
+    "command": "commands",
+}
 
 hookspec = pluggy.HookspecMarker("unlabeled")
 hookimpl = pluggy.HookimplMarker("unlabeled")
@@ -72,6 +91,20 @@ class Component:
             raise PluginError(f"component {self.name!r} has unknown kind {self.kind!r}.{near(self.kind, KINDS)}")
         if self.target.count(":") != 1:
             raise PluginError(f"component {self.name!r} has target {self.target!r}; it must read 'package.module:Name'")
+
+
+def row(
+    package: str, kind: Kind, name: str, place: str, summary: str, paper: str = "", extra: str = "", **words: Any
+) -> Component:
+    """A :class:`Component` that lives in its kind's room; a table calls it as ``partial(row, "unlabeled_seismic")``.
+
+    Args:
+        place: within the room: ``Name`` in a room of one file, ``module:Name`` in a folder.
+        words: ``aliases``, ``asks`` and ``gives``.
+    """
+    module, _, attribute = place.rpartition(":")
+    target = f"{'.'.join(filter(None, (package, ROOMS[kind], module)))}:{attribute}"
+    return Component(kind=kind, name=name, target=target, summary=summary, paper=paper, extra=extra, **words)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Embedded
+from unlabeled.nn.spread import sphere_deviation
 
 CHUNK = 1 << 24  # distances held at once
 
@@ -43,12 +44,6 @@ def uniformity(z: Tensor, t: float = 2.0) -> float:
         distance[torch.arange(len(distance)), torch.arange(start, start + len(distance))] = 0
         total += (-t * distance).exp().sum().item()
     return math.log((total - count) / (count * (count - 1)))  # each sample met itself once, at distance 0
-
-
-def deviation(z: Tensor) -> float:
-    """Standard deviation of normalized ``z[N, D]``, mean over dimensions, times sqrt(D): 0 is collapse, 1 even."""
-    z = F.normalize(z.float(), dim=1)
-    return (z.std(dim=0, correction=0).mean() * math.sqrt(z.shape[1])).item()
 
 
 class Alignment:
@@ -92,4 +87,4 @@ class Deviation:
         pass
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
-        return {"deviation": deviation(train.x)}
+        return {"deviation": sphere_deviation(train.x.float()).item()}

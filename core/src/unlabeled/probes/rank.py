@@ -15,12 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Embedded
-
-
-def effective_rank(spectrum: Tensor, eps: float) -> Tensor:
-    """exp of the entropy of ``spectrum[K] >= 0``, normalized to sum 1, plus eps. 1 where all of it is zero."""
-    p = spectrum / spectrum.sum().clamp(min=torch.finfo(spectrum.dtype).tiny) + eps
-    return (-(p * p.log()).sum()).exp()
+from unlabeled.nn.spread import effective_rank
 
 
 def rankme(z: Tensor, eps: float = 1e-7) -> float:

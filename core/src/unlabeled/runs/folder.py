@@ -35,7 +35,8 @@ def base(
         raise UsageError("a recipe and --config exclude each other: a run's config.yaml holds its recipe in full")
     if resume is not None:
         if recipe or config:
-            return merge(read_config(resume), load_recipe(domain, recipe) if recipe else read_yaml(str(config)))
+            over = load_recipe(domain, recipe) if recipe else read_yaml(str(config))
+            return merge(read_config(resume), over, domain)
         return read_config(resume)
     if config:
         return read_yaml(config)

@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     checks_table.check_defaults_are_complete,
     checks_table.check_settings_are_documented,
     checks_table.check_wired_names_are_known,
+    checks_table.check_purposes_are_unique,
     checks_flow.check_data_gives_batches,
     checks_flow.check_bad_input_is_named,
     checks_flow.check_views_keep_the_contract,

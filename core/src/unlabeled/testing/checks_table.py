@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import subprocess
 import sys
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Optional, Union
@@ -124,6 +126,29 @@ def check_wired_names_are_known(domain: str) -> None:
         strange = set(wired) - set(WIRED[component.kind]) - read.optional
         who = f"{component.kind} {component.name!r}"
         ensure(not strange, f"{who} takes of positional parameters {', '.join(WIRED[component.kind])} alone", strange)
+
+
+def check_purposes_are_unique(domain: str) -> None:
+    """Ensure that no two purposes of the package's own draws are one number, and all lie between 1024 and 65535.
+
+    Troubleshooting: write them as one ``IntEnum`` named ``Use``; two draws for one purpose are the same numbers.
+    """
+    taken: dict[int, str] = {}
+    for name, value in [member for enum in _uses(domain) for member in enum.__members__.items()]:
+        ensure(1024 <= value <= 65535, f"purpose {name} lies between 1024 and 65535", int(value))
+        ensure(value not in taken, f"purpose {name} has a number of its own", f"that of {taken.get(value)}")
+        taken[int(value)] = name
+
+
+def _uses(domain: str) -> list[type[IntEnum]]:
+    """Every ``Use`` that a module of the domain's packages defines, once all of its components are imported."""
+    for component in subject(domain).row.components:
+        with contextlib.suppress(PluginError):  # check_every_row_resolves says why
+            resolve(component)
+    packages = {component.target.partition(":")[0].partition(".")[0] for component in subject(domain).row.components}
+    modules = [module for name, module in sorted(sys.modules.items()) if name.partition(".")[0] in packages]
+    enums = {id(enum): enum for module in modules if isinstance(enum := vars(module).get("Use"), type)}
+    return [enum for enum in enums.values() if issubclass(enum, IntEnum)]
 
 
 def _same_reading(who: str, read: Any, target: Any) -> None:

@@ -1,4 +1,4 @@
-"""The smallest things that fulfil the contract: a batch, views of it, an encoder and a decoder, for tests of objectives.
+"""The smallest things that fulfil the contract: a batch, views of it, an encoder, a decoder. For tests of objectives.
 
 Everything about a sample follows from its id, so a batch cut over ranks holds what the whole one holds.
 
@@ -127,7 +127,7 @@ def patches(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LocalFeatures(Features):
-    """Features of an encoder with a convolutional front end: ``local[T, C]`` of every row, and the same after a norm."""
+    """Features of an encoder with a convolutional front end: ``local[T, C]`` of each row, and the same after a norm."""
 
     local: Tensor | None = None
     normed: Tensor | None = None

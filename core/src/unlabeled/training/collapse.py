@@ -15,7 +15,6 @@ crosses them: they find features that are nearly a point or a line, and say noth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Features
+from unlabeled.nn.spread import effective_rank, singular_values, sphere_deviation
 
 ROWS = 256  # at most: 256 x 256 eigenvalues take 5 ms
 RANK_SHARE, RANK_LEAST, DEVIATION = 0.015, 1.5, 0.02
@@ -50,22 +50,10 @@ CAUSES = {
 }
 
 
-def effective_rank(x_BD: Tensor) -> float:
-    """exp of the entropy of the singular values of centered ``x_BD``: 1 = a line, 0 = a point."""
-    x = x_BD.double() - x_BD.double().mean(0)
-    gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
-    sigma = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    total = sigma.sum()
-    if total <= 0:
-        return 0.0
-    p = sigma / total
-    return math.exp(-torch.special.xlogy(p, p).sum().item())
-
-
-def deviation(x_BD: Tensor) -> float:
-    """Mean over dimensions of the deviation of L2-normalized ``x_BD``, times sqrt(D)."""
-    z = nn.functional.normalize(x_BD.double(), dim=1)
-    return z.std(0, correction=0).mean().item() * math.sqrt(x_BD.shape[1])
+def rank_of(x_BD: Tensor) -> float:
+    """Effective rank of centered ``x_BD``: 1 = a line, 0 = a point."""
+    spectrum = singular_values(x_BD.double() - x_BD.double().mean(0))
+    return effective_rank(spectrum).item() if spectrum.any() else 0.0
 
 
 def likely_cause(objective: str) -> str:
@@ -139,7 +127,7 @@ class Watch:
             x = tap.take()
             if x is None or not x.isfinite().all():
                 continue
-            rank, spread = effective_rank(x), deviation(x)
+            rank, spread = rank_of(x), sphere_deviation(x.double()).item()
             row |= {f"{prefix}rank": rank, f"{prefix}deviation": spread}
             where = "projector" if prefix else "encoder"
             least = max(RANK_LEAST, RANK_SHARE * min(x.shape))

@@ -1,7 +1,7 @@
-"""AdamW, SGD, LARS and LAMB, and which parameters they decay and adapt.
+"""AdamW, Adam, SGD, LARS and LAMB, and which parameters they decay and adapt.
 
-AdamW, https://arxiv.org/abs/1711.05101, and SGD with momentum are torch's own. LARS is
-https://arxiv.org/abs/1708.03888, LAMB is https://arxiv.org/abs/1904.00962 (Algorithm 2), both with foreach
+AdamW, https://arxiv.org/abs/1711.05101, Adam, https://arxiv.org/abs/1412.6980, and SGD with momentum are torch's own.
+LARS is https://arxiv.org/abs/1708.03888, LAMB is https://arxiv.org/abs/1904.00962 (Algorithm 2), both with foreach
 operations. Departures: LARS applies the learning rate to the momentum buffer (as torch's SGD does), not inside it;
 in both, parameters that are excluded from decay are also excluded from the layer-wise adaptation, as SimCLR, BYOL and
 Barlow Twins train; LAMB's phi is the identity.
@@ -70,6 +70,16 @@ def _tensors(groups: Groups) -> Iterable[Tensor]:
     return (parameter for group in groups for parameter in group["params"])
 
 
+def _own(groups: Groups) -> Groups:
+    """The groups without what torch's optimizers do not know."""
+    return [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
+
+
+def _fused(groups: Groups) -> bool | None:
+    """True on a CPU, where torch's default is a loop over single tensors, three times slower than its fused kernel."""
+    return True if all(p.device.type == "cpu" for p in _tensors(groups)) else None
+
+
 def adamw(
     groups: Groups,
     *,
@@ -89,10 +99,32 @@ def adamw(
         eps: added to the denominator, above 0.
     """
     _check(lr, weight_decay, beta1=beta1, beta2=beta2)
-    # torch's default on a CPU is a loop over single tensors, three times slower than its fused kernel
-    fused = True if all(p.device.type == "cpu" for p in _tensors(groups)) else None
-    plain = [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
-    return torch.optim.AdamW(plain, lr=lr, weight_decay=weight_decay, betas=(beta1, beta2), eps=eps, fused=fused)
+    betas = (beta1, beta2)
+    return torch.optim.AdamW(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=_fused(groups))
+
+
+def adam(
+    groups: Groups,
+    *,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+) -> Optimizer:
+    """Adam with L2 decay in the gradient, https://arxiv.org/abs/1412.6980, as graph papers train.
+
+    An L2 term of 2e-4 in the gradient moves weights of small gradients, where AdamW's of the same size does next to
+    nothing.
+
+    Args:
+        lr: learning rate at the schedule's factor 1, at least 0.
+        weight_decay: L2 decay added to the gradient, at least 0.
+        beta1: decay of the mean of gradients, in [0, 1).
+        beta2: decay of the mean of squared gradients, in [0, 1).
+    """
+    _check(lr, weight_decay, beta1=beta1, beta2=beta2)
+    betas = (beta1, beta2)
+    return torch.optim.Adam(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, fused=_fused(groups))
 
 
 def sgd(
@@ -109,8 +141,9 @@ def sgd(
     _check(lr, weight_decay, momentum=momentum)
     if nesterov and not momentum:
         raise ValueError("nesterov needs momentum above 0")
-    plain = [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
-    return torch.optim.SGD(plain, lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov, foreach=True)
+    return torch.optim.SGD(
+        _own(groups), lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov, foreach=True
+    )
 
 
 # ---------------------------------------------------------------------------------------------- layer-wise rates

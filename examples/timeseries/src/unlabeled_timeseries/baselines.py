@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import View
-from unlabeled_timeseries.data import Spec
+from unlabeled_timeseries.batch import Spec
 
 BINS = 16
 

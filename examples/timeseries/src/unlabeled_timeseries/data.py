@@ -1,13 +1,12 @@
 """Waveforms of different lengths, generated or from a file.
 
-# N samples of the data set, B of a batch, L values of the longest sample of a batch
+# N samples of the data set, L values of the longest
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +14,9 @@ import torch
 from torch import Tensor
 
 from unlabeled import UsageError
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What views, tokenizer and encoder are wired with.
-
-    Args:
-        step: every length is cut to a multiple of it, so that patches of 2, 4 or 8 values fill a sample.
-        shortest: values of the shortest sample; crops have as many, so that all of a batch are equal.
-    """
-
-    step: int = 8  # a spec's defaults are literals, like those of settings
-    shortest: int = 48
-
+from unlabeled_timeseries.batch import Spec, WaveBatch
 
 STEP, SHORTEST = Spec().step, Spec().shortest
-
-
-@dataclass
-class WaveBatch:
-    """``x[B, L]`` float32, zeros after the ``lengths[b]`` values of each; ``ids[B]`` are indices of the data set."""
-
-    ids: Tensor
-    x: Tensor
-    lengths: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def to(self, device: torch.device | str) -> WaveBatch:
-        return WaveBatch(self.ids.to(device), self.x.to(device), self.lengths)
-
-    def __getitem__(self, samples: slice) -> WaveBatch:
-        lengths = self.lengths[samples]  # cut to the longest that is left: as if they had been loaded alone
-        return WaveBatch(self.ids[samples], self.x[samples, : max(lengths, default=0)], lengths)
 
 
 class Waveforms:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_timeseries.encoders import Block
 
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Needs, View
-from unlabeled.nn.masked import sincos
-from unlabeled_timeseries.data import Spec, WaveBatch
+from unlabeled.nn.init import sincos
+from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
 class Transformer(nn.Module):

@@ -1,17 +1,20 @@
 """Every component of timeseries in one table. Rows are strings, imported on first use; nothing here imports torch."""
 
-from unlabeled import Component, Domain, hookimpl
+from functools import partial
 
-PACKAGE = "unlabeled_timeseries"
+from unlabeled.plugins import words
+from unlabeled.plugins.words import Domain, hookimpl
+
+row = partial(words.row, "unlabeled_timeseries")
 ROWS = (
-    Component(kind="data", name="waves", target=f"{PACKAGE}.data:Waves", summary="generated waves of four shapes"),
-    Component(kind="data", name="files", target=f"{PACKAGE}.data:Files", summary="an .npz file: x[N, L], lengths, y"),
-    Component(kind="views", name="crops", target=f"{PACKAGE}.views:Crops", summary="crops, scaled and jittered"),
-    Component(kind="views", name="clean", target=f"{PACKAGE}.views:Clean", summary="the whole waveform as it is"),
-    Component(kind="tokenizer", name="patches", target=f"{PACKAGE}.tokenizers:Patches", summary="values of each patch"),
-    Component(kind="encoder", name="transformer", target=f"{PACKAGE}.encoders:Transformer", summary="over patches"),
-    Component(kind="decoder", name="block", target=f"{PACKAGE}.decoders:BlockDecoder", summary="one block over rows"),
-    Component(kind="baseline", name="spectrum", target=f"{PACKAGE}.baselines:Spectrum", summary="power in 16 bands"),
+    row("data", "waves", "Waves", "generated waves of four shapes"),
+    row("data", "files", "Files", "an .npz file: x[N, L], lengths, y"),
+    row("views", "crops", "Crops", "crops, scaled and jittered"),
+    row("views", "clean", "Clean", "the whole waveform as it is"),
+    row("tokenizer", "patches", "Patches", "values of each patch"),
+    row("encoder", "transformer", "Transformer", "over patches"),
+    row("decoder", "block", "BlockDecoder", "one block over rows"),
+    row("baseline", "spectrum", "Spectrum", "power in 16 bands"),
 )
 
 
@@ -22,7 +25,7 @@ def unlabeled_domain() -> Domain:
         summary="waveforms of different lengths",
         contract=1,
         sample="float waveform [L], 48 values or more, zero mean and unit variance",
-        spec=f"{PACKAGE}.data:Spec",
+        spec="unlabeled_timeseries.batch:Spec",
         components=ROWS,
         defaults={
             "data": "waves",

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from unlabeled.contract import Layout
-from unlabeled_timeseries.data import Spec, WaveBatch
+from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
 class Patches:

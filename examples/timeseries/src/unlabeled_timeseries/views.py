@@ -9,7 +9,7 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled_timeseries.data import Spec, WaveBatch
+from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
 class Crops:

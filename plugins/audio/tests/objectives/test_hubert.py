@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torchaudio.models.wav2vec2.components import LogitGenerator
 
-from unlabeled.objectives.hubert import HuBERT, UnitHead, hubert_loss, usage_perplexity
+from unlabeled.objectives.hubert import HuBERT, UnitHead, hubert_loss
 
 
 @pytest.fixture
@@ -42,12 +42,6 @@ def test_equals_the_formula_written_out(frames):
         losses.append(-cosines[truth] + cosines.exp().sum().log())
     found = hubert_loss(x.flatten(0, 1), units, ids.flatten(), 0.2)
     torch.testing.assert_close(found, torch.stack(losses), rtol=1e-5, atol=1e-5)
-
-
-def test_perplexity_counts_units_in_use():
-    assert usage_perplexity(torch.tensor([3, 3, 3]), 5) == 1
-    torch.testing.assert_close(usage_perplexity(torch.arange(5), 5), torch.tensor(5.0))
-    torch.testing.assert_close(usage_perplexity(torch.tensor([[0, 0], [0, 1]]), 5), torch.tensor(1.5))
 
 
 def test_wrong_numbers_of_books_and_units_say_what_to_set():

@@ -8,7 +8,7 @@ from unlabeled.api import pretrain
 from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
 from unlabeled.errors import UsageError
-from unlabeled.nn.codebooks import nearest
+from unlabeled.nn.kmeans import nearest
 from unlabeled.runs.folder import read_run
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.vit import ViT
@@ -23,7 +23,7 @@ SHORT = {"steps": 2, "batch_size": 8, "tensorboard": False}
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tokenizer"
     objective = {"name": "beats_tokenizer", "entries": 16, "width": 8}
-    views = {"name": "crops"}
+    views = {"name": "plain"}
     pretrain(
         "audio", out=out, say=str, objective=objective, encoder=ENCODER, data="syllables", views=views, **SHORT,
     )  # fmt: skip

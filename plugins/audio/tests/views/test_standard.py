@@ -12,7 +12,7 @@ from unlabeled_audio.ops.frontends import spectrogram
 from unlabeled_audio.views import augment
 from unlabeled_audio.views.augment import colored, crop, in_room, mixed, move_pitch, noise, shifted
 from unlabeled_audio.views.spectral import ATST, Aligned, Clones, MelAugment, log_mix, resize, stripes
-from unlabeled_audio.views.standard import Clean, Crops, Mixed, Paired, Wave
+from unlabeled_audio.views.standard import Clean, Mixed, Paired, Plain, Wave
 
 RATE = 8000
 
@@ -113,7 +113,7 @@ def test_gain_and_polarity_are_as_the_parameters_say(batch):
 def test_a_mixture_keeps_its_clean_target(batch):
     view = Mixed(AudioSpec(RATE, seconds=0.64, mels=40), p=1.0, most=0.5)(batch, drawn(batch))[0]
     assert view.params["mixed"].all()
-    clean = Crops(AudioSpec(RATE, seconds=0.64, mels=40))(batch, drawn(batch))[0].batch
+    clean = Plain(AudioSpec(RATE, seconds=0.64, mels=40))(batch, drawn(batch))[0].batch
     torch.testing.assert_close(view.batch.target, clean.wave, rtol=2e-3, atol=1e-3)
     assert view.batch.source is view.batch.target
     changed = [

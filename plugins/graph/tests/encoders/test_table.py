@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from unlabeled.contract import Needs, Rows, View
 from unlabeled.errors import UsageError
-from unlabeled.nn.quantize import Quantizer, entrance
+from unlabeled.nn.codebooks import Quantizer, entrance
 from unlabeled_graph.commands import texts
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.data.motifs import Motifs

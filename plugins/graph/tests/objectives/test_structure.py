@@ -11,7 +11,6 @@ from scipy.sparse.csgraph import shortest_path
 
 from unlabeled.contract import Layout
 from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
-from unlabeled.nn.quantize import Quantizer, entrance, perplexity
 from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
@@ -143,56 +142,6 @@ def test_walks_follow_edges_and_stay_where_there_are_none(edges: torch.Tensor) -
 def test_contexts_are_the_window() -> None:
     pairs = context_pairs(torch.tensor([[3, 5, 8]]), 2)
     assert sorted(map(tuple, pairs.T.tolist())) == [(3, 5), (3, 8), (5, 3), (5, 8), (8, 3), (8, 5)]
-
-
-def test_codes_are_the_nearest_and_pass_the_gradient_on() -> None:
-    torch.manual_seed(0)
-    quantizer = Quantizer(6, 4)
-    x = torch.randn(9, 4, requires_grad=True)
-    code, ids, loss = quantizer(x)
-    codes = F.normalize(quantizer.codebook, dim=1)
-    assert torch.equal(ids, (F.normalize(x, dim=1) @ codes.T).argmax(1))
-    torch.testing.assert_close(code, codes[ids])
-    weight = torch.randn(9, 4)
-    (found,) = torch.autograd.grad((code * weight).sum(), x, retain_graph=True)
-    (expected,) = torch.autograd.grad((F.normalize(x, dim=1) * weight).sum(), x)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    apart = (F.normalize(x, dim=1) - codes[ids]).square().sum(1).mean()
-    torch.testing.assert_close(loss, 1.25 * apart)
-    assert perplexity(torch.zeros(8, dtype=torch.int64), 4).item() == pytest.approx(1.0)
-    assert perplexity(torch.arange(4), 4).item() == pytest.approx(4.0)
-
-
-def test_codes_and_losses_are_those_of_vector_quantize_pytorch() -> None:
-    from vector_quantize_pytorch import VectorQuantize
-
-    torch.manual_seed(0)
-    oracle = VectorQuantize(8, codebook_size=20, use_cosine_sim=True, commitment_weight=0.25, rotation_trick=False)
-    quantizer, x = Quantizer(20, 8), torch.randn(50, 8)
-    oracle._codebook.embed.copy_(F.normalize(quantizer.codebook.detach(), dim=1)[None])
-    first, second = F.normalize(x, dim=1).requires_grad_(), x.clone().requires_grad_()
-    expected, expected_ids, expected_loss = oracle(first[None], freeze_codebook=True)
-    code, ids, loss = quantizer(second)
-    assert torch.equal(ids, expected_ids[0])
-    torch.testing.assert_close(code, expected[0])
-    # theirs is commitment alone, averaged over features; ours sums them, and draws the codes as well, at weight 1
-    torch.testing.assert_close(loss, 8 * (1 + 0.25) / 0.25 * expected_loss.squeeze())
-    weight = torch.randn(50, 8)
-    (wanted,) = torch.autograd.grad((expected[0] * weight).sum() + 8 * expected_loss.sum(), first)
-    assert bool(wanted.abs().sum() > 0)
-    (found,) = torch.autograd.grad((code * weight).sum() + loss, second)
-    (through,) = torch.autograd.grad(F.normalize(second, dim=1), second, wanted)
-    torch.testing.assert_close(found, through, rtol=1e-4, atol=1e-6)
-
-
-def test_nodes_that_share_a_mean_have_codes_of_their_own() -> None:
-    torch.manual_seed(0)
-    x, quantizer = 1.0 + 1e-3 * torch.randn(200, 16), Quantizer(64, 8)
-    enter = entrance(16, 8)
-    _, alike, _ = quantizer(enter[0](x))
-    _, apart, _ = quantizer(enter(x))
-    assert perplexity(alike, 64).item() < 2
-    assert perplexity(apart, 64).item() > 30
 
 
 def test_triples_are_scored_by_distmult() -> None:

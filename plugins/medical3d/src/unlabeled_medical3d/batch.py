@@ -24,9 +24,9 @@ from torch import Tensor
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.ops.intensity import Modality, foreground_points, scale
+from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.ops.spatial import resample, resampled_affine, to_ras
 
-PARTNER = 1110  # purpose of a draw
 CT_WINDOW = (-160.0, 240.0)  # Hounsfield units: soft tissue
 PERCENTILES = (0.5, 99.5)
 
@@ -181,7 +181,7 @@ class Partners:
         pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]  # type: ignore[arg-type]
         if len(pool) < 2:
             return ids
-        chosen = pool[Draw(0, epoch, ids).integers(1, PARTNER, len(pool) - 1)[:, 0]]
+        chosen = pool[Draw(0, epoch, ids).integers(1, Use.PARTNER, len(pool) - 1)[:, 0]]
         return torch.where(chosen == ids, pool[-1], chosen)
 
 

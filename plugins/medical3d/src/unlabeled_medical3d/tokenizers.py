@@ -1,4 +1,4 @@
-"""Cubes: the voxels of each row, as masked volume modeling reconstructs them.
+"""Patches: the voxels of each row, as masked volume modeling reconstructs them.
 
 MAE, https://arxiv.org/abs/2111.06377, in three dimensions. They are the scaled voxels that the encoder reads, channel
 slowest, then x, y, z. An encoder with rows for each channel gets the cubes of that channel alone.
@@ -18,7 +18,7 @@ from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.grids import cubes
 
 
-class Cubes:
+class Patches:
     """Voxels of each row of the encoder; no discrete ids."""
 
     def __init__(self, spec: VolumeSpec, encoder: Encoder) -> None:

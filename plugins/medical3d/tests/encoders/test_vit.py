@@ -14,7 +14,7 @@ from unlabeled.draw import Draw
 from unlabeled.masks.random import RandomMask
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders.vit import ViT3D, cube_side
-from unlabeled_medical3d.tokenizers import Cubes
+from unlabeled_medical3d.tokenizers import Patches
 
 SPEC = VolumeSpec(2, (16, 16, 8))
 
@@ -92,7 +92,7 @@ def test_rows_for_each_channel_hide_cubes_of_one_channel_alone():
     encoder = ViT3D(SPEC, patch=(4,), width=24, depth=2, heads=2, per_channel=True)
     view = view_of(encoder)
     assert view.layout.grid == (2, 4, 4, 2)
-    tokenizer = Cubes(SPEC, encoder)
+    tokenizer = Patches(SPEC, encoder)
     content, _ = tokenizer(view.batch, view.layout)
     assert content.shape == (3 * 64, tokenizer.width) == (192, 64)
     torch.testing.assert_close(content[32], view.batch.images[0, 1, :4, :4, :4].flatten())

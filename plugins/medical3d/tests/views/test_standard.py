@@ -11,7 +11,7 @@ from unlabeled.draw import Draw
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.views.crops import overlap
 from unlabeled_medical3d.views.restoring import Genesis, SwinPretext
-from unlabeled_medical3d.views.standard import MAE, Clean, MultiCrop, SimCLR
+from unlabeled_medical3d.views.standard import Clean, MultiCrop, Plain, SimCLR
 
 SPEC = VolumeSpec(3, (8, 8, 8), (1.0, 1.0, 2.0))
 COUNT = 12
@@ -81,11 +81,11 @@ def test_tilted_views_say_how_far_and_where_they_lie(batch, draw):
 
 
 def test_extent_in_mm_is_resized_to_the_view(batch, draw):
-    (view,) = MAE(SPEC, extent=(12.0,), flip=0.0)(batch, draw)
+    (view,) = Plain(SPEC, extent=(12.0,), flip=0.0)(batch, draw)
     assert view.params["box"][:, 3:].unique(dim=0).tolist() == [[12, 12, 6]]
     sides = view.batch.affine[:, :3, :3].diagonal(dim1=1, dim2=2)[0] * 8
     assert sides.tolist() == pytest.approx([12.0] * 3)  # a cube of 12 mm, whatever the voxels
-    scaled = MAE(SPEC, scale=(0.5, 1.0))(batch, draw)[0].params["box"][:, 3]
+    scaled = Plain(SPEC, scale=(0.5, 1.0))(batch, draw)[0].params["box"][:, 3]
     assert scaled.min() >= 4
     assert len(scaled.unique()) > 2
 
@@ -98,7 +98,7 @@ def test_multicrop_makes_smaller_local_views(batch, draw):
 
 
 def test_a_slice_is_repeated_as_a_volume(batch, draw):
-    (view,) = MAE(SPEC, slices=0.5)(batch, draw)
+    (view,) = Plain(SPEC, slices=0.5)(batch, draw)
     flat = (view.batch.images == view.batch.images[..., :1]).flatten(1).all(1)
     assert torch.equal(flat, view.params["slice"] >= 0)
     assert 0 < int(flat.sum()) < COUNT
@@ -157,7 +157,7 @@ def test_rotation_labels_are_uniform():
     [
         (lambda: SimCLR(SPEC, overlap=1.5), "overlap is 1.5"),
         (lambda: SimCLR(SPEC, extent=(1.0, 2.0)), "one or three numbers of mm"),
-        (lambda: MAE(SPEC, scale=(2.0, 1.0)), "two rising factors"),
+        (lambda: Plain(SPEC, scale=(2.0, 1.0)), "two rising factors"),
         (lambda: MultiCrop(SPEC, share=1.0), "between 0 and 1"),
         (lambda: Genesis(SPEC, density=0.0), "density is 0"),
         (lambda: SwinPretext(VolumeSpec(1, (8, 6, 4))), "no two equal sides"),

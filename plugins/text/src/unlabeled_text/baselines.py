@@ -16,9 +16,9 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled_text.ops.purposes import Use
 
 WORDS = r"(?u)\b\w+\b"
-RANDOM = 1210  # purpose of the random vectors
 
 
 def texts_of(view: View, spec: Any) -> list[str]:
@@ -85,7 +85,7 @@ class RandomVectors:
     def __init__(self, spec: Any, *, width: int = 384, seed: int = 0) -> None:
         if width < 1:
             raise ValueError(f"width is {width}; it must be at least 1")
-        self.table = Draw(seed, 0, torch.arange(spec.vocabulary)).normal(width, RANDOM)
+        self.table = Draw(seed, 0, torch.arange(spec.vocabulary)).normal(width, Use.VECTOR)
         self.table[torch.tensor(spec.specials, dtype=torch.int64)] = 0.0
 
     def __call__(self, view: View) -> Tensor:

@@ -11,7 +11,7 @@ from unlabeled.draw import Draw
 from unlabeled_text import testing
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.sentences import Sentences
-from unlabeled_text.views.standard import Clean, Neighbors, One, Pairs, Spans, Twice
+from unlabeled_text.views.standard import Clean, Neighbors, Pairs, Plain, Spans, Twice
 
 SPEC = testing.spec_for_tests()
 
@@ -22,7 +22,7 @@ def bodies(view: Any) -> list[list[int]]:
 
 def test_whole_texts_are_left_alone() -> None:
     batch = testing.batch_for_tests(SPEC, (3, 9))
-    for views in (One(SPEC), Twice(SPEC), Clean(SPEC)):
+    for views in (Plain(SPEC), Twice(SPEC), Clean(SPEC)):
         for view in views(batch, Draw(0, 0, batch.ids)):
             assert view.batch is batch
 

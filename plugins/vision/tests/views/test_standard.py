@@ -9,9 +9,9 @@ from torchvision.transforms.v2 import functional as reference
 from unlabeled.draw import Draw
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.views.color import denormalize
-from unlabeled_vision.views.standard import BYOL, MAE, Clean, MultiCrop, SimCLR, Weak
+from unlabeled_vision.views.standard import BYOL, Clean, MultiCrop, Plain, SimCLR, Weak
 
-ALL = [SimCLR, BYOL, MultiCrop, Weak, MAE, Clean]
+ALL = [SimCLR, BYOL, MultiCrop, Weak, Plain, Clean]
 BLURRED = (SimCLR, BYOL, MultiCrop)
 SPEC = ImageSpec(3, 16)
 
@@ -62,7 +62,7 @@ def test_a_sample_is_the_same_in_any_batch(kind):
             torch.testing.assert_close(view.batch.images[rows], part.batch.images, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [SimCLR, BYOL, MultiCrop, Weak, MAE])
+@pytest.mark.parametrize("kind", [SimCLR, BYOL, MultiCrop, Weak, Plain])
 def test_seed_epoch_and_view_change_the_crop(kind):
     batch = _batch()
     first = _views(kind, batch)
@@ -156,7 +156,7 @@ def test_multicrop_has_its_locals():
     assert all(0.27 <= float(s.min()) <= float(s.max()) <= 0.63 for s in share[2:])
 
 
-@pytest.mark.parametrize("kind", [SimCLR, BYOL, MultiCrop, Weak, MAE])
+@pytest.mark.parametrize("kind", [SimCLR, BYOL, MultiCrop, Weak, Plain])
 def test_what_is_not_set_is_sized_to_the_image(kind):
     """Papers' values for photos; larger crops, no blur and no mirror where those would make another sample."""
     photo, small, digit = (kind(ImageSpec(1, side, mirror=side > 16)).augments for side in (224, 32, 16))
@@ -212,7 +212,7 @@ def test_the_batch_is_left_as_it_was(kind):
         (BYOL, {"blur": (0.1, -1.0)}, "blur is -1.0"),
         (Weak, {"ratio": (0.0, 1.0)}, "ratio is 0.0, 1.0"),
         (MultiCrop, {"locals": -1}, "locals is -1"),
-        (MAE, {"scale": (0.2, 1.2)}, "scale is 0.2, 1.2"),
+        (Plain, {"scale": (0.2, 1.2)}, "scale is 0.2, 1.2"),
         (SimCLR, {"kernel": 0.0}, "kernel is 0.0"),
         (Clean, {"enlarge": 0.9}, "enlarge is 0.9"),
     ],

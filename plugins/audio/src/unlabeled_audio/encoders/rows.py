@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 

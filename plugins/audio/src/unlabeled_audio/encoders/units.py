@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
-from unlabeled.nn.gumbel import GumbelProduct
+from unlabeled.nn.codebooks import GumbelProduct
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from unlabeled.errors import UsageError
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.rows import step_layout

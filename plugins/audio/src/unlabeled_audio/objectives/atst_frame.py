@@ -21,9 +21,11 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.masked import deviation, target_rows, union_mean
 from unlabeled.nn.recorder import Recorder
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 from unlabeled_audio.objectives.beats import frozen_encoder
 

@@ -25,10 +25,11 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import UsageError, above, at_least
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.codebooks import OnlineKMeans
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
-from unlabeled.nn.masked import restore, target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled.objectives.hubert import usage_perplexity
+from unlabeled.nn.rows import restore, target_rows
+from unlabeled.nn.spread import usage_perplexity
 
 
 class BEATs(nn.Module):

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, View, role
 from unlabeled.errors import above
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 
 

@@ -22,11 +22,10 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
 from unlabeled.nn.codebooks import OnlineKMeans
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.teacher import Teacher
-from unlabeled.objectives.hubert import usage_perplexity
 from unlabeled_audio.objectives.beats import frozen_encoder
 
 

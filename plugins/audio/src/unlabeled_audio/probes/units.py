@@ -21,7 +21,7 @@ from torch import Tensor
 from unlabeled.contract import Data, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
-from unlabeled.nn.codebooks import nearest
+from unlabeled.nn.kmeans import nearest
 from unlabeled.probes.frozen import Frozen
 from unlabeled_audio.probes.frames import ENCODERS, frames_of
 from unlabeled_audio.views.augment import Augment

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
 from unlabeled.errors import UsageError
-from unlabeled.nn.codebooks import OnlineKMeans, nearest
+from unlabeled.nn.codebooks import OnlineKMeans
+from unlabeled.nn.kmeans import nearest
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.objectives.beats import frozen_encoder

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Data, Layout, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
-from unlabeled.nn.kmeans import lloyd, nearest, stream
+from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, residual_codes
+from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.runs.encoder import load_encoder
 from unlabeled.training.datamodule import order, trainable
 from unlabeled_audio.batch import AudioBatch, AudioSpec
@@ -139,12 +139,7 @@ class RandomProjection:
         self._draw(0)
 
     def _draw(self, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        cell = self.encoder.cell
-        bound = (6.0 / (cell + self.dim)) ** 0.5  # Xavier's
-        self.project = (torch.rand(self.books, cell, self.dim, generator=generator) * 2 - 1) * bound
-        made = torch.randn(self.books, self.vocabulary, self.dim, generator=generator)
-        self.entries = F.normalize(made, dim=2)
+        self.project, self.entries = random_books(self.encoder.cell, self.dim, self.vocabulary, self.books, seed)
 
     def fit(self, data: Data, seed: int) -> None:
         """Draw by the run's seed; content is standardized, since a mean would give all rows the same label."""
@@ -155,8 +150,7 @@ class RandomProjection:
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[None, Tensor]:
         x = self.encoder.cells(batch, layout)
         x = (x - self.mean.to(x.device)) / self.scale.to(x.device)
-        z = F.normalize(torch.einsum("tc,bcd->btd", x, self.project.to(x.device)), dim=2)
-        codes = torch.stack([nearest(a, b) for a, b in zip(z, self.entries.to(x.device), strict=True)], dim=1)
+        codes = random_codes(x, self.project.to(x.device), self.entries.to(x.device))
         return None, codes[:, 0] if self.books == 1 else codes
 
 
@@ -194,22 +188,16 @@ class ResidualQuantizer:
         left = torch.cat(list(rows_of(data, self.spec, self.encoder, self.rows, seed, self.frames)))
         if len(left) < self.vocabulary:
             raise UsageError(f"tokenizer rvq: {len(left)} rows make no {self.vocabulary} entries (--tokenizer.entries)")
-        self.books = []
-        for number in range(self.number):
-            self.books.append(lloyd(left, self.vocabulary, seed + number))
-            left = left - self.books[-1][nearest(left, self.books[-1])]
+        self.books = fit_residual(left, self.number, self.vocabulary, seed)
 
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[Tensor, Tensor]:
         assert self.books, "books are fitted before they are used"
-        left, codes = self.rows(batch, layout), []
-        for book in self.books:
-            entries = book.to(left.device)
-            codes.append(nearest(left, entries))
-            left = left - entries[codes[-1]]
+        left = self.rows(batch, layout)
+        codes = residual_codes(left, [book.to(left.device) for book in self.books])
         content = self.encoder.cells(batch, layout)
         if self.constant_q is not None:
             content = self.constant_q(batch, layout)[0]
-        return content, torch.stack(codes, dim=1) if len(codes) > 1 else codes[0]
+        return content, codes if self.number > 1 else codes[:, 0]
 
 
 # ---------------------------------------------------------------------------------------------- rows of a data set

@@ -21,8 +21,8 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, dense, pack, spread, standardize, windows
 from unlabeled_audio.ops.frontends import next_power
+from unlabeled_audio.ops.purposes import Use
 
-COLOR, ROOM, ROOM_APPLY, PITCH_APPLY, NOISE_APPLY, SNR, POLARITY, MIX_PLACE, MIX_LEVEL, MIX_NOISE = range(2048, 2058)
 PARAMS = ("crop", "gain", "polarity", "shift", "snr", "pitch", "reverb")
 QUIET = 120.0  # dB, the signal-to-noise ratio of a clip without noise
 
@@ -72,21 +72,21 @@ class Augment:
         return replace(batch, wave=wave, partner=None, partner_lengths=()), params
 
     def _pitch(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, PITCH_APPLY, self.pitch)
+        chosen = _apply(draw, Use.PITCH_APPLY, self.pitch)
         factor = 2.0 ** (draw.uniform(1, Purpose.PITCH, *_open((-self.semitones, self.semitones)))[:, 0] / 12)
         wave = _some(wave, lengths, chosen, size, lambda x, b: move_pitch(x, factor[b]))
         return wave, torch.where(chosen, factor, torch.ones_like(factor))
 
     def _reverb(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, ROOM_APPLY, self.reverb)
+        chosen = _apply(draw, Use.ROOM_APPLY, self.reverb)
         seconds = draw.uniform(1, Purpose.REVERB, *_open(self.decay))[:, 0]
         n = round(self.decay[1] * self.rate)
         wave = _some(wave, lengths, chosen, size, lambda x, b: in_room(x, room(_of(draw, b), seconds[b], n, self.rate)))
         return wave, seconds * chosen
 
     def _noise(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, NOISE_APPLY, self.noise)
-        snr = draw.uniform(1, SNR, *_open(self.snr))[:, 0]
+        chosen = _apply(draw, Use.NOISE_APPLY, self.noise)
+        snr = draw.uniform(1, Use.SNR, *_open(self.snr))[:, 0]
         loud = 10 ** (-snr / 20)
         wave = _some(wave, lengths, chosen, size, lambda x, b: x + colored(_of(draw, b), size) * loud[b, None])
         return wave, torch.where(chosen, snr, torch.full_like(snr, QUIET))
@@ -156,7 +156,7 @@ def shifted(wave: Tensor, lengths: tuple[int, ...], draw: Draw, most: float) -> 
 
 def signed(wave: Tensor, lengths: tuple[int, ...], draw: Draw, p: float) -> tuple[Tensor, Tensor]:
     """Polarity turned with probability ``p``: the same to the ear."""
-    sign = 1.0 - 2.0 * _apply(draw, POLARITY, p).float()
+    sign = 1.0 - 2.0 * _apply(draw, Use.POLARITY, p).float()
     return wave * spread(sign, lengths), sign
 
 
@@ -173,7 +173,7 @@ def noise(draw: Draw, purpose: int, n: int) -> Tensor:
 
 def colored(draw: Draw, n: int) -> Tensor:
     """``[B, n]`` noise of deviation 1 whose power falls by 0 (white) to 6 dB (brown) an octave."""
-    tilt = draw.uniform(1, COLOR, 0.0, 1.0)
+    tilt = draw.uniform(1, Use.COLOR, 0.0, 1.0)
     spectrum = torch.fft.rfft(noise(draw, Purpose.NOISE, n))
     place = torch.arange(spectrum.shape[1], device=tilt.device).clamp(min=max(1, n // 400))  # flat below 20 to 40 Hz
     x = torch.fft.irfft(spectrum * place.pow(-tilt), n)
@@ -183,7 +183,7 @@ def colored(draw: Draw, n: int) -> Tensor:
 def room(draw: Draw, decay_B: Tensor, n: int, rate: int) -> Tensor:
     """``[B, n]`` impulse responses: the direct sound, then noise that falls by 60 dB in ``decay_B`` seconds."""
     time = torch.arange(n, device=decay_B.device) / rate
-    tail = noise(draw, ROOM, n) * torch.exp(-6.9 * time / decay_B[:, None])
+    tail = noise(draw, Use.ROOM, n) * torch.exp(-6.9 * time / decay_B[:, None])
     tail = 0.5 * tail / tail.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return torch.cat((torch.ones_like(tail[:, :1]), tail[:, 1:]), dim=1)
 
@@ -245,12 +245,12 @@ def mixed(batch: AudioBatch, draw: Draw, p: float, level_B2: Tensor, most: float
     other = standardize(batch.partner, batch.partner_lengths)
     size = torch.tensor(batch.lengths, device=clip.device)
     theirs = torch.tensor(batch.partner_lengths, device=clip.device)
-    place = draw.uniform(3, MIX_PLACE)
+    place = draw.uniform(3, Use.MIX_PLACE)
     stretch_B = torch.minimum((size * most * place[:, 0]).long() + 1, theirs)
     here = ((size - stretch_B).clamp(min=0) * place[:, 1]).long()
     there = ((theirs - stretch_B) * place[:, 2]).long()
     chosen = _apply(draw, Purpose.MIX, p)
-    loud = level_B2[:, 0] + draw.uniform(1, MIX_LEVEL)[:, 0] * (level_B2[:, 1] - level_B2[:, 0])
+    loud = level_B2[:, 0] + draw.uniform(1, Use.MIX_LEVEL)[:, 0] * (level_B2[:, 1] - level_B2[:, 0])
     gain = chosen * 10 ** (-loud / 20)
     begin = torch.tensor([0, *batch.lengths[:-1]], device=clip.device).cumsum(0)
     first = torch.tensor([0, *batch.partner_lengths[:-1]], device=clip.device).cumsum(0)

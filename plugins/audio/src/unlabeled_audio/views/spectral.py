@@ -22,10 +22,10 @@ from unlabeled.draw import Draw
 from unlabeled.errors import above, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, standardize, starts
 from unlabeled_audio.ops.frontends import FBANK_MEAN, MEAN, STD, Spectrogram
+from unlabeled_audio.ops.purposes import Use
 from unlabeled_audio.views.augment import PARAMS, Augment
 from unlabeled_audio.views.standard import least
 
-MIX, TIME, FREQUENCY, STRIPE_TIME, STRIPE_BAND = range(2064, 2069)
 MEL_PARAMS = (*PARAMS, "mix", "resize")
 
 
@@ -83,7 +83,7 @@ def stripes(mel_FM: Tensor, frames: tuple[int, ...], draw: Draw, count: int, mos
     """``count`` stripes of frames, or of bands, at 0, each up to ``most`` of the whole."""
     if not count or not most:
         return mel_FM
-    purpose = STRIPE_TIME if time else STRIPE_BAND
+    purpose = Use.STRIPE_TIME if time else Use.STRIPE_BAND
     size = torch.tensor(frames, device=mel_FM.device)[:, None] if time else mel_FM.shape[1]
     width, place = draw.uniform(2 * count, purpose).chunk(2, dim=1)
     width = (width * most * size).floor()
@@ -124,7 +124,7 @@ class MelAugment:
         front = front.to(batch.wave.device)
         frames = tuple(self.spec.frames(n) for n in batch.lengths)
         mel = front(batch.wave, batch.lengths)
-        share = draw.uniform(1, MIX, 0.0, max(self.mix, 1e-9))[:, 0] * (self.mix > 0)
+        share = draw.uniform(1, Use.LOG_MIX, 0.0, max(self.mix, 1e-9))[:, 0] * (self.mix > 0)
         if partner is not None and self.mix:
             mel = self._mixed(mel, frames, partner, share, front)
         box = self._box(frames, draw, draw if place is None else place)
@@ -151,9 +151,9 @@ class MelAugment:
         """(first frame, frames, first band, bands) that each clip is read through."""
         size = torch.tensor(frames, device=draw.ids.device)
         high = self.spec.mels
-        unit = place.uniform(2, TIME)
+        unit = place.uniform(2, Use.TIME)
         long = size * (self.time[0] + unit[:, 0] * (self.time[1] - self.time[0]))
-        other = draw.uniform(2, FREQUENCY)
+        other = draw.uniform(2, Use.FREQUENCY)
         tall = high * (self.bands[0] + other[:, 0] * (self.bands[1] - self.bands[0]))
         first, low = unit[:, 1] * (size - long), other[:, 1] * (high - tall)
         return torch.stack((first, long, low, tall), dim=1)

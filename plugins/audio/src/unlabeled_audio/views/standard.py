@@ -16,7 +16,8 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
-from unlabeled_audio.views.augment import MIX_NOISE, PARAMS, Augment, colored, mixed, take
+from unlabeled_audio.ops.purposes import Use
+from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, take
 
 
 def least(spec: AudioSpec) -> int:
@@ -85,7 +86,7 @@ class Wave:
         return views
 
 
-class Crops:
+class Plain:
     """One random crop of each clip, or several, with nothing else done: for masked objectives, COLA and CPC.
 
     Args:
@@ -189,7 +190,7 @@ class Mixed:
 
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         changed, params = self.augment(batch, draw)
-        noisy = draw.bernoulli(1, MIX_NOISE, self.noise)
+        noisy = draw.bernoulli(1, Use.MIX_NOISE, self.noise)
         level = torch.where(noisy, torch.tensor(self.snr).to(noisy.device), torch.tensor(self.level).to(noisy.device))
         both = self._beside(batch, draw, noisy[:, 0].tolist())
         both = replace(changed, target=None, partner=both.partner, partner_lengths=both.partner_lengths)

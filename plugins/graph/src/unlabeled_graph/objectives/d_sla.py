@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
-from unlabeled.nn.distributed import gather
+from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.infonce import own_rows
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 
 

@@ -22,7 +22,7 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose, mix64
 from unlabeled.errors import above
 from unlabeled.nn.chance import below, more_words, row_words, uniform
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 
 

@@ -23,13 +23,12 @@ from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import permute_rows, row_words
-from unlabeled.nn.distributed import mean_over_ranks
+from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full
-from unlabeled.objectives.barlow_twins import standardize
-from unlabeled.objectives.cca_ssg import EPS, decorrelation_loss, invariance_loss
+from unlabeled.nn.rows import target_rows
+from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
 from unlabeled.objectives.graphmae import check, decode, scaled_cosine
 from unlabeled_graph.ops.draws import absent_edges, edge_words

@@ -26,9 +26,9 @@ from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View, 
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words, uniform
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 from unlabeled_graph.ops.chance import exact
 from unlabeled_graph.ops.distances import centers, degrees, hops
 from unlabeled_graph.ops.draws import absent_edges, edge_words

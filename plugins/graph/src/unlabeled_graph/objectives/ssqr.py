@@ -21,10 +21,11 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full
-from unlabeled.nn.quantize import Quantizer, entrance, perplexity
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled_graph.data.texts import read_texts
 from unlabeled_graph.ops.draws import absent_edges, edge_words
 
@@ -96,7 +97,7 @@ class SSQR(nn.Module):
             cosine = (unit(self.align(whole)) * unit(self.texts[view.batch.ids])).sum(1)
             text = union_mean(1 - cosine)
             total, found["text"] = total + self.text_weight * text, text.detach()
-        return Loss(total, found | {"perplexity": perplexity(ids, self.codes)})
+        return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
 
     def _kinds(self, view: View, edges_2E: Tensor) -> Tensor:
         """``int64[E]``, the relation of each edge."""

@@ -20,7 +20,7 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import normal, row_words
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_graph.ops.draws import absent_edges, edge_words
 

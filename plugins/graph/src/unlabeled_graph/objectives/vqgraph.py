@@ -21,8 +21,9 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.masked import union_mean
-from unlabeled.nn.quantize import Quantizer, entrance, perplexity
+from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.spread import usage_perplexity
 from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.objectives.vgae import link_scores
 from unlabeled_graph.ops.draws import absent_edges, edge_words
@@ -82,7 +83,7 @@ class VQGraph(nn.Module):
         parts = {"features": features, "links": links, "quantization": quantization}
         total = features + self.links * links + quantization
         found = {name: part.detach() for name, part in parts.items()}
-        return Loss(total, found | {"perplexity": perplexity(ids, self.codes)})
+        return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         self.step.fill_(progress.step)

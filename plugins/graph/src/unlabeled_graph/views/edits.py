@@ -18,10 +18,9 @@ from torch import Tensor
 from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled_graph.batch import GraphBatch, sort_edges
 from unlabeled_graph.ops.chance import exact, graph_draw, link_words, pair_words, row_words
+from unlabeled_graph.ops.purposes import Use
 from unlabeled_graph.ops.sparse import Pattern, Rows, SparseRows, dense, offsets_of, scale_columns, scale_rows, take
 
-PATH = 1024  # purposes of this module
-ADD = 1025
 Share = float | Sequence[float]  # of all graphs of a batch, or of each
 LOWEST = torch.iinfo(torch.int64).min
 WALKER = 64  # nodes that a walker is sent for
@@ -176,7 +175,7 @@ def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> G
         return batch
     # some pairs are taken, or drawn twice
     pairs, group = _new_pairs(batch, draw, [4 * count + 64 for count in counts], taken)
-    pairs = pairs[:, exact(pair_words(row_words(batch, draw, ADD), pairs, batch.symmetric), group, counts)]
+    pairs = pairs[:, exact(pair_words(row_words(batch, draw, Use.ADD), pairs, batch.symmetric), group, counts)]
     if batch.symmetric:
         pairs = torch.cat((pairs, pairs.flip(0)), dim=1)
     edges, order = sort_edges(torch.cat((batch.edges, pairs), dim=1), batch.total)
@@ -195,7 +194,7 @@ def _new_pairs(batch: GraphBatch, draw: Draw, tries: Sequence[int], taken: Tenso
     """Pairs of nodes of a group that have no edge, each once, the lower row first, and the group of each."""
     lengths = torch.tensor(batch.lengths, device=batch.device)[:, None]
     each = graph_draw(batch, draw)
-    ends = torch.stack([each.at(draw.view + (n << 16)).integers(max(tries), ADD, lengths) for n in (1, 2)])
+    ends = torch.stack([each.at(draw.view + (n << 16)).integers(max(tries), Use.ADD, lengths) for n in (1, 2)])
     starts = torch.tensor(batch.layout.offsets[:-1], device=batch.device)[:, None]
     # as many tries as a graph needs itself, so that its links do not depend on the greatest graph of the batch
     asked = torch.arange(max(tries), device=batch.device) < torch.tensor(tries, device=batch.device)[:, None]
@@ -267,7 +266,7 @@ def drop_paths(batch: GraphBatch, draw: Draw, share: Share, length: int) -> Grap
     if max(counts, default=0) == 0:
         return batch
     sent = [-(-2 * count // length) + 1 for count in counts]
-    start, words = _walkers(batch, draw, sent, length, PATH)
+    start, words = _walkers(batch, draw, sent, length, Use.PATH)
     _, taken = walk(pattern_of(batch), start, words)
     # whole paths first: walker after walker, step after step
     turn = torch.arange(taken.numel(), device=batch.device).reshape(len(start), length).T

@@ -20,7 +20,7 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Needs, Rows, View
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.rows import Grid, equal_counts, grid_layout, triple
 

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, MakeDecoder, Needs, View, role
 from unlabeled.errors import above
-from unlabeled.nn.distributed import gather
+from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import own_rows
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full_precision
 from unlabeled_medical3d.ops.grids import dense_map
 

@@ -22,10 +22,12 @@ from unlabeled.contract import Features, Loss, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.masked import sincos, union_mean
+from unlabeled.nn.init import sincos
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.objectives.swav import perplexity, sinkhorn, swapped_prediction
+from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
+from unlabeled.nn.spread import information_perplexity
 from unlabeled_medical3d.ops.grids import dense_map
 
 
@@ -118,7 +120,7 @@ class JointImageVolume(nn.Module):
             prediction = union_mean(torch.cat([loss for _, loss in mixed]))
         total = image + self.agreement * agreement + self.prediction * prediction
         parts = {"image": image.detach(), "agreement": agreement.detach(), "masked_slices": prediction.detach()}
-        return Loss(total, parts | {"code_perplexity": perplexity(codes)})
+        return Loss(total, parts | {"code_perplexity": information_perplexity(codes)})
 
     def _mix(self, view: View, slices_BSD: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """The volume's summary ``[B, D]`` from its visible slices, and the loss ``[H]`` at the masked ones."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.distributed import gather
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import gather, union_mean
+from unlabeled.nn.kmeans import lloyd
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
 from unlabeled_medical3d.objectives.volume_fusion import fusion_loss
@@ -39,13 +39,8 @@ def places(from_center_B44: Tensor, size: Sequence[int]) -> Tensor:
 
 def k_means(points_ND: Tensor, count: int) -> Tensor:
     """``[K, D]``: centers, from ``count`` points evenly spaced among those given; one that loses all points stays."""
-    centers = points_ND[torch.linspace(0, len(points_ND) - 1, count, device=points_ND.device).long()].clone()
-    for _ in range(ROUNDS):
-        nearest = torch.cdist(points_ND, centers).argmin(1)
-        sums = torch.zeros_like(centers).index_add_(0, nearest, points_ND)
-        counts = torch.bincount(nearest, minlength=count)[:, None]
-        centers = torch.where(counts > 0, sums / counts.clamp(min=1), centers)
-    return centers
+    start = points_ND[torch.linspace(0, len(points_ND) - 1, count, device=points_ND.device).long()]
+    return lloyd(points_ND, start, rounds=ROUNDS)
 
 
 class Regions(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View, role
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.ops.grids import cubes

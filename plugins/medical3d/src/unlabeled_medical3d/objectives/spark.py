@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled.objectives.mae import mae_loss
 from unlabeled.probes.embedding import evaluating
 from unlabeled_medical3d.batch import VolumeBatch

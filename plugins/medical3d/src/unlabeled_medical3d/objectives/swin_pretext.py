@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.nn.masked import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled_medical3d.objectives.restoration import pairs_of, restoration_loss, target_cubes
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
-from unlabeled.nn.masked import restore, target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import restore, target_rows
 from unlabeled.objectives.mae import mae_loss
 from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_medical3d.decoders.painter import Painter
 from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of

@@ -12,42 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
+from unlabeled_medical3d.ops.purposes import Use
 
 REACH = 4  # sigmas at which a blur is cut
 ORDER = 3  # degree of the bias field's polynomial
 TERMS = tuple((i, j, k) for i in range(ORDER + 1) for j in range(ORDER + 1 - i) for k in range(ORDER + 1 - i - j))[1:]
-
-
-class Use(IntEnum):
-    """Purposes of this plugin's own draws."""
-
-    BRIGHTNESS = 1024
-    CONTRAST = 1025
-    RESOLUTION = 1026
-    GAMMA = 1027
-    BIAS = 1028
-    APPLY = 1029
-    CURVE = 1030
-    SHUFFLE_PLACE = 1031
-    SHUFFLE_ORDER = 1032
-    PAINT = 1033
-    TURN = 1034
-    SLICE = 1036
-    SHIFT = 1037
-    SHUFFLE_APPLY = 1038
-    PAINT_APPLY = 1039
-    PAINT_SMALL = 1040
-    PAINT_LARGE = 1041
-    CUT = 1044
-    CUT_BUDGET = 1045
-    TILT = 1046
 
 
 NAMES = ("noise", "blur", "brightness", "contrast", "lowres", "gamma", "bias")

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw
-from unlabeled_medical3d.views.augment import Use, extent, per_sample
+from unlabeled_medical3d.ops.purposes import Use
+from unlabeled_medical3d.views.augment import extent, per_sample
 
 TABLE = 512
 POINTS = 1000  # of a curve, before it becomes a table

@@ -18,11 +18,11 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.views.augment import NAMES, Augment, Use
+from unlabeled_medical3d.ops.purposes import Use
+from unlabeled_medical3d.views.augment import NAMES, Augment
 from unlabeled_medical3d.views.crops import volume_sizes
 from unlabeled_medical3d.views.standard import view_of
 
-PLACE, STRETCH = 1110, 1111  # purposes
 CHANCES = {"noise": 0.3, "brightness": 0.3, "contrast": 0.3, "lowres": 0.2, "gamma": 0.4, "bias": 0.3}
 
 
@@ -99,9 +99,9 @@ class PlaceViews:
         """``float64[B, 4, 4]``: voxels of a random crop to voxels of its volume, whose middle is ``middle[B, 3]``."""
         half = (torch.tensor(self.size, dtype=torch.float64) - 1) / 2
         turn = rotation(draw.uniform(3, Use.TILT, -self.tilt, self.tilt))
-        turn = turn * (1 + draw.uniform(3, STRETCH, -self.stretch, self.stretch).double())[:, None]
+        turn = turn * (1 + draw.uniform(3, Use.STRETCH, -self.stretch, self.stretch).double())[:, None]
         room = (middle_B3 - (1 - self.stretch) * half).clamp(min=0) * self.reach
-        center = middle_B3 + draw.uniform(3, PLACE, -1, 1).double() * room
+        center = middle_B3 + draw.uniform(3, Use.CENTER, -1, 1).double() * room
         out = torch.eye(4, dtype=torch.float64).repeat(len(turn), 1, 1)
         out[:, :3, :3] = turn
         out[:, :3, 3] = center - turn @ half

@@ -14,9 +14,8 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
+from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.crops import box_affine, cut, mirror_, overlap, random_boxes, volume_sizes
-
-PLACE, COUNT, SIDE, LEVEL, FLIP = range(1100, 1105)  # purposes
 
 
 def base_boxes(sizes_B3: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -61,7 +60,7 @@ class VoCoViews:
         views = [self._view(batch, bases[:, n], bases, "base") for n in range(bases.shape[1])]
         room = extent * (torch.tensor((*self.grid, 1)) - 1)  # within what the base crops cover
         for number in range(self.crops):
-            start = draw.at(number).integers(3, PLACE, room + 1)
+            start = draw.at(number).integers(3, Use.PLACE, room + 1)
             views.append(self._view(batch, torch.cat((start, extent), 1), bases, "global"))
         return views
 
@@ -124,17 +123,17 @@ class FusionViews:
         boxes = random_boxes(draw, sizes, sizes.new_tensor(self.spec.size).expand_as(sizes), points, 0.5)
         images = cut(batch.images, boxes, self.spec.size)
         affine = box_affine(batch.affine, boxes, self.spec.size)
-        return images, mirror_(images, affine, draw.bernoulli(3, FLIP, 0.5 if self.spec.mirror else 0.0)), boxes
+        return images, mirror_(images, affine, draw.bernoulli(3, Use.FLIP, 0.5 if self.spec.mirror else 0.0)), boxes
 
     def coefficients(self, draw: Draw) -> Tensor:
         """``float32[B, 1, X, Y, Z]``: later blocks cover earlier ones; 0 where no block is."""
         most = self.blocks[1]
-        count = draw.integers(1, COUNT, most + 1, self.blocks[0])[:, 0].tolist()
+        count = draw.integers(1, Use.COUNT, most + 1, self.blocks[0])[:, 0].tolist()
         size = torch.tensor(self.spec.size)
         longest = (size * self.most).long().clamp(min=self.least)
-        sides = draw.integers(3 * most, SIDE, longest.repeat(most) + 1, self.least).unflatten(1, (most, 3))
-        start = (draw.uniform(3 * most, PLACE).unflatten(1, (most, 3)) * (size - sides + 1)).long()
-        level = draw.integers(most, LEVEL, self.levels + 1, 1)
+        sides = draw.integers(3 * most, Use.SIDE, longest.repeat(most) + 1, self.least).unflatten(1, (most, 3))
+        start = (draw.uniform(3 * most, Use.PLACE).unflatten(1, (most, 3)) * (size - sides + 1)).long()
+        level = draw.integers(most, Use.LEVEL, self.levels + 1, 1)
         out = torch.zeros(len(count), 1, *self.spec.size)
         for n, blocks in enumerate(count):
             stop = (start[n] + sides[n]).tolist()

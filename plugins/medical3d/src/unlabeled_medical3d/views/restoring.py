@@ -12,7 +12,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.views.augment import Use
+from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.crops import overlapping, random_boxes, turn_
 from unlabeled_medical3d.views.crops import volume_sizes as sizes_of
 from unlabeled_medical3d.views.distort import curve, cutout, paint, shuffle

@@ -20,7 +20,8 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
-from unlabeled_medical3d.views.augment import NAMES, Augment, Use
+from unlabeled_medical3d.ops.purposes import Use
+from unlabeled_medical3d.views.augment import NAMES, Augment
 from unlabeled_medical3d.views.crops import (
     around,
     box_affine,
@@ -234,7 +235,7 @@ class MultiCrop:
         return views
 
 
-class MAE:
+class Plain:
     """One crop, mirrored: for masked objectives, https://arxiv.org/abs/2111.06377.
 
     Args:

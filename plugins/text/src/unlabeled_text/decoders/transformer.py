@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 
 Memory = Literal["none", "vector", "rows"]
 

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.nn.kmeans import lloyd, nearest
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.masks.words import at_rows, chosen_rows, random_words
 
 _LOW = 0xFFFFFFFF
 SEEN = 1 << 20  # tokens that contexts are counted over
-STEPS = 10  # of k-means
+ROUNDS = 10  # of k-means
 
 
 def everywhere(layout: Layout) -> Rows:
@@ -154,10 +155,5 @@ def contexts_of(tokens_T: Tensor, spec: TextSpec, seed: int, width: int = 32, re
 def kmeans(x_VD: Tensor, clusters: int, seed: int) -> Tensor:
     """``int64[V]``: the cluster of each row by cosine; centers start at rows chosen by ``seed``."""
     order = Draw(seed, 0, torch.arange(len(x_VD))).words(1, Purpose.SPLIT)[:, 0].argsort(stable=True)
-    centers = x_VD[order[:clusters]]
-    for _ in range(STEPS):
-        cluster = (x_VD @ centers.T).argmax(1)
-        sums = torch.zeros_like(centers).index_add_(0, cluster, x_VD)
-        empty = torch.bincount(cluster, minlength=clusters) == 0
-        centers = torch.where(empty[:, None], centers, torch.nn.functional.normalize(sums, dim=1))
-    return (x_VD @ centers.T).argmax(1)
+    centers = lloyd(x_VD, x_VD[order[:clusters]], rounds=ROUNDS, cosine=True)
+    return nearest(x_VD, centers, cosine=True)

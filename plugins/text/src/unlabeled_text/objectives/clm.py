@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import UsageError, above, within
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.runs.encoder import load_encoder
 from unlabeled_text.decoders.transformer import Transformer

@@ -28,14 +28,15 @@ from torch import Tensor, nn
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.nn.masked import target_rows, union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.objectives.mlm import head_rows, mlm_rows
 from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    PERTURB,
     VocabularyHead,
     hit_rate,
     layout_of,
@@ -183,7 +184,7 @@ class URLBERT(nn.Module):
         assert layout is not None
         x_TE = encoder.embed(view).detach()
         columns = torch.arange(x_TE.shape[1], device=x_TE.device)
-        words = row_words(view, layout, self.step, PERTURB)
+        words = row_words(view, layout, self.step, Use.PERTURB)
         noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
         noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
         with torch.enable_grad():

@@ -22,11 +22,11 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
 from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    SAMPLE,
     VocabularyHead,
     hit_rate,
     layout_of,
@@ -139,7 +139,7 @@ class DenoSent(nn.Module):
 
     def _chosen(self, view: View) -> Tensor:
         """``bool[B]``, True = the text is restored in this step."""
-        words = draw_at(self.step, view.batch.ids).words(1, SAMPLE)[:, 0]
+        words = draw_at(self.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
         return uniform(words) < self.restore
 
     def after_step(self, encoder: Any, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above, at_least
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.objectives.mlm import head_rows
 from unlabeled_text.objectives.seq2seq import decoder_for, pair_of, restore_rows
 from unlabeled_text.ops.contrast import sentence_nce

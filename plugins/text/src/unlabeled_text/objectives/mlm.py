@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, table_of, tokens_of, word_loss
 
 

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import row_words
-from unlabeled.nn.masked import target_rows, union_mean
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.rows import target_rows
 from unlabeled_text.decoders.transformer import Transformer
 from unlabeled_text.objectives.rts import ReplacedHead, found_rate, replaced_loss
+from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
-    SAMPLE,
     VocabularyHead,
     layout_of,
     sample_words,
@@ -115,7 +116,7 @@ class RTD(nn.Module):
     def fill(self, logits_HV: Tensor, view: View, index_H: Tensor, number: int = 0) -> View:
         """The view with a draw from the generator at each chosen row, and nothing hidden."""
         assert view.layout is not None
-        words = row_words(view, view.layout, self.step, SAMPLE, number)[index_H]
+        words = row_words(view, view.layout, self.step, Use.SAMPLE, number)[index_H]
         made_H = sample_words(logits_HV.detach() / self.temperature, words)
         tokens_T = tokens_of(view)
         return replace(view, hidden=None, ids=tokens_T, shown=tokens_T.index_copy(0, index_H, made_H))

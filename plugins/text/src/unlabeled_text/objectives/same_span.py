@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.objectives.rts import ReplacedHead, replaced_loss
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled_text.ops.contrast import globals_of
 

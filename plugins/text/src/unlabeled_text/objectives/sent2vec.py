@@ -20,9 +20,9 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import mix64
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.masked import union_mean
-from unlabeled_text.ops.vocabulary import DROPPED, PAIRS, SAMPLE, layout_of, table_of, tokens_of
+from unlabeled.nn.distributed import all_reduce, union_mean
+from unlabeled_text.ops.purposes import Use
+from unlabeled_text.ops.vocabulary import layout_of, table_of, tokens_of
 
 
 def whole_grams(layout: Layout, longest: int) -> Tensor:
@@ -114,19 +114,21 @@ class Sent2Vec(nn.Module):
         real = whole_grams(layout, longest)
         if not self.training:
             return real
-        keys = mix64(row_words(view, layout, self.step, DROPPED)[:, None] + torch.arange(longest, device=real.device))
+        keys = mix64(
+            row_words(view, layout, self.step, Use.DROPPED)[:, None] + torch.arange(longest, device=real.device)
+        )
         return dropped(keys, real, layout, self.drop)
 
     def _kept(self, view: View, layout: Layout, words_T: Tensor) -> Tensor:
         """``bool[T]``: rare words always, frequent ones as often as the threshold allows."""
         ratio = self.threshold * self.counts.sum() / self.counts
         keep = (ratio.sqrt() + ratio).clamp(max=1.0).float()
-        return uniform(row_words(view, layout, self.step, SAMPLE)) < keep[words_T]
+        return uniform(row_words(view, layout, self.step, Use.SAMPLE)) < keep[words_T]
 
     def _wrong(self, view: View, layout: Layout) -> Tensor:
         """``int64[T, K]``: words drawn by the root of their frequency."""
         heap = self.counts.sqrt().cumsum(0).float()
-        word_T1 = row_words(view, layout, self.step, PAIRS)[:, None]
+        word_T1 = row_words(view, layout, self.step, Use.PAIRS)[:, None]
         point = uniform(mix64(word_T1 + torch.arange(self.negatives, device=word_T1.device))) * heap[-1]
         return torch.searchsorted(heap, point).clamp(max=len(heap) - 1)
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, View, role
 from unlabeled.errors import UsageError
-from unlabeled.nn.masked import union_mean
+from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer, shifted
 from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, layout_of, table_of, tokens_of, word_loss
 

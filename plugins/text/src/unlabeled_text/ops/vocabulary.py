@@ -17,10 +17,6 @@ from unlabeled.contract import Layout, View
 from unlabeled.nn.chance import uniform
 from unlabeled.nn.precision import full
 
-SAMPLE = 1200  # purposes of draws that objectives over words make
-PAIRS = 1201
-PERTURB = 1202
-DROPPED = 1203
 BELOW_ONE = 1.0 - 2.0**-24
 
 

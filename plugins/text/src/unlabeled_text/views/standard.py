@@ -29,7 +29,7 @@ def alone(batch: TextBatch) -> TextBatch:
     return replace(batch, near=None, far=None, hard=None)
 
 
-class One:
+class Plain:
     """The text as it is."""
 
     roles = ("global",)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Needs, View
 from unlabeled.errors import near
-from unlabeled.nn.masked import sincos
+from unlabeled.nn.init import sincos
 from unlabeled_vision.batch import ImageSpec
 from unlabeled_vision.encoders.rows import (
     LARGE,

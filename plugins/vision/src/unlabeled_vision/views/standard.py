@@ -269,7 +269,7 @@ class Weak:
         return _views(self.augments, self.roles, self.spec, batch, draw)
 
 
-class MAE:
+class Plain:
     """One view by crop and mirror alone, as masked reconstruction has it, https://arxiv.org/abs/2111.06377.
 
     Args:

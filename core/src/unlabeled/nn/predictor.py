@@ -1,65 +1,19 @@
-"""What masked prediction is made of, whatever the target: MAE, SimMIM, I-JEPA and data2vec choose theirs.
+"""A narrow transformer that predicts features at positions, from visible tokens: I-JEPA's predictor.
 
-An objective hides rows from the encoder, predicts something for them, and averages over all predicted rows of all
-ranks: a rank with more hidden rows weighs more, as it would in one batch.
+https://arxiv.org/abs/2301.08243, section 3.
 
-    # B samples, G groups, T packed rows, H predicted rows, D features, W width of the predictor, P coordinates,
-    # L rows of the longest sequence
+    # T packed rows, H predicted rows, D features, W width of the predictor, L rows of the longest sequence
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Rows, View
-from unlabeled.nn.distributed import all_reduce
-from unlabeled.nn.precision import full
-
-
-def target_rows(view: View) -> Tensor:
-    """``int64[H]``: the rows where the loss applies, set after set."""
-    assert view.targets, "the mask set no rows"
-    return torch.cat([rows.index for rows in view.targets])
-
-
-def union_mean(values_H: Tensor) -> Tensor:
-    """The mean of the values of all ranks; 0 where there are none. Gradients averaged over ranks are those of one."""
-    values = full(values_H)
-    total, count = all_reduce(torch.stack((values.sum(), values.new_tensor(float(len(values)))))).unbind()
-    return total / count.clamp(min=1)
-
-
-@torch.no_grad()
-def deviation(x_HD: Tensor) -> Tensor:
-    """Mean over features of their standard deviation over rows, 0 without rows: near 0, targets have collapsed."""
-    # spelled out, since torch's own warns about no rows
-    x, rows = full(x_HD), max(1, len(x_HD))
-    return ((x - x.sum(0) / rows).square().sum(0) / rows).sqrt().mean()
-
-
-def restore(tokens: Tensor, kept: Rows | None, token_D: Tensor, total: int) -> Tensor:
-    """The whole sequence ``[T, D]``: ``tokens`` at the rows that were kept, ``token_D`` at those that were dropped."""
-    if kept is None:
-        return tokens
-    whole = token_D.to(tokens.dtype).expand(total, -1)
-    return whole.index_copy(0, kept.index, tokens)
-
-
-def sincos(position_TP: Tensor, width: int) -> Tensor:
-    """Sine-cosine embedding ``[T, width]``, an equal part for each coordinate; 0 where rows have no position."""
-    coordinates = position_TP.shape[1]
-    if coordinates == 0:
-        return torch.zeros(len(position_TP), width, device=position_TP.device)
-    count = width // (2 * coordinates)
-    frequency = torch.exp(torch.arange(count, device=position_TP.device) * (-math.log(10000.0) / max(count, 1)))
-    angle_TPF = full(position_TP)[..., None] * frequency
-    parts = torch.cat((angle_TPF.sin(), angle_TPF.cos()), dim=-1).flatten(1)
-    return F.pad(parts, (0, width - parts.shape[1]))
+from unlabeled.contract import Layout
+from unlabeled.nn.init import sincos
 
 
 class TokenPredictor(nn.Module):

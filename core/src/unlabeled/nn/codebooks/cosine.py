@@ -12,9 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unlabeled.nn.distributed import BatchNorm, all_reduce
+from unlabeled.nn.distributed import BatchNorm, union_mean
 from unlabeled.nn.heads import unit
-from unlabeled.nn.masked import union_mean
 
 
 def entrance(dim: int, width: int) -> nn.Sequential:
@@ -48,11 +47,3 @@ class Quantizer(nn.Module):
         pull = union_mean((chosen - x.detach()).square().sum(1))
         push = union_mean((x - chosen.detach()).square().sum(1))
         return x + (chosen - x).detach(), ids, pull + self.commitment * push
-
-
-@torch.no_grad()
-def perplexity(ids_N: Tensor, codes: int) -> Tensor:
-    """How many codes are in even use, over all ranks; 1 = all vectors share one."""
-    share = all_reduce(torch.bincount(ids_N, minlength=codes).float())
-    share = share / share.sum().clamp(min=1)
-    return torch.exp(-(share * share.clamp(min=1e-12).log()).sum())

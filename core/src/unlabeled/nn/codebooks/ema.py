@@ -16,16 +16,10 @@ from torch import Tensor, nn
 
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import all_reduce, gather
-from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.kmeans import nearest
+from unlabeled.nn.precision import full
 
 _LAST = torch.iinfo(torch.int64).max  # the key of no row
-
-
-@torch.no_grad()
-def nearest(x_ND: Tensor, entries_VD: Tensor) -> Tensor:
-    """``int64[N]``: the entry at the least Euclidean distance."""
-    with full_precision(x_ND):
-        return (full(x_ND) @ entries_VD.T - entries_VD.square().sum(1) / 2).argmax(1)
 
 
 class OnlineKMeans(nn.Module):

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from unlabeled.draw import GOLDEN, Draw, Purpose, gumbel, mix64
 from unlabeled.errors import above
-from unlabeled.nn.distributed import all_reduce
 from unlabeled.nn.precision import full
 
 
@@ -24,13 +23,6 @@ def gumbel_noise(draw: Draw, sample_H: Tensor, place_H: Tensor, count: int) -> T
     first = draw.rows(Purpose.GUMBEL, sample_H, place_H)
     steps = torch.arange(1, count + 1, device=first.device) * GOLDEN
     return gumbel(mix64(first[:, None] + steps))
-
-
-def union_perplexity(p_HGV: Tensor) -> Tensor:
-    """exp of the entropy of the mean over the frames of all ranks, summed over codebooks: G (collapsed) to G V."""
-    total, count = p_HGV.sum(0), p_HGV.new_tensor(float(len(p_HGV)))
-    mean = all_reduce(total) / all_reduce(count).clamp(min=1)
-    return torch.exp(-torch.special.xlogy(mean, mean).sum(-1)).sum()
 
 
 class GumbelProduct(nn.Module):

@@ -3,17 +3,11 @@
 import pytest
 import torch
 
-from unlabeled.nn.codebooks import OnlineKMeans, nearest
+from unlabeled.nn.codebooks import OnlineKMeans
 
 
 def keys(count, seed=0):
     return torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
-
-
-def test_nearest_is_the_least_euclidean_distance():
-    torch.manual_seed(0)
-    x, entries = torch.randn(50, 4), torch.randn(9, 4)
-    assert torch.equal(nearest(x, entries), torch.cdist(x, entries).argmin(1))
 
 
 def test_the_first_batch_gives_the_entries():
