@@ -61,7 +61,7 @@ MAKE = {
     "bgrl": lambda e: BGRL(e, predictor=12),
     "cca_ssg": CCASSG,
     "graphcl": lambda e: GraphCL(e, **HEAD, chunk=4),
-    "ct": lambda e: CT(e, negatives=2),
+    "ct": lambda e: CT(e, negatives=1),
     "ct_in_batch": lambda e: CT(e, in_batch=True),
     "voco": lambda e: VoCo(e, **HEAD),
     "voco_2025": lambda e: VoCo(e, **HEAD, variant="repo2025"),

@@ -3,9 +3,11 @@
 import pytest
 
 from unlabeled.objectives.barlow_twins import BarlowTwins
+from unlabeled.objectives.bgrl import BGRL
 from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.objectives.data2vec import Data2Vec
 from unlabeled.objectives.dino import DINO
+from unlabeled.objectives.grace import GRACE
 from unlabeled.objectives.i_jepa import IJEPA
 from unlabeled.objectives.lejepa import LeJEPA
 from unlabeled.objectives.mae import MAE
@@ -51,6 +53,8 @@ from unlabeled.testing.toys import ToyDecoder, ToyEncoder
         (Data2Vec, {"layers": 0}, "layers is 0"),
         (Data2Vec, {"beta": -1.0}, "beta is -1.0"),
         (Data2Vec, {"ramp": 1.1}, "ramp is 1.1"),
+        (GRACE, {"temperature": 0.0}, "temperature is 0.0"),
+        (BGRL, {"momentum": 1.5}, "momentum is 1.5"),
     ],
 )
 def test_a_wrong_setting_is_named(kind, settings, message):

@@ -95,7 +95,12 @@ class ParetoGNN(nn.Module):
         check("pareto_gnn", decoder, content, power)
         assert decoder is not None
         self.needs = Needs(
-            views={"global": 2}, hidden=True, content=1, encoder=frozenset({"tokens", "mask", "swap"}), batch=2
+            views={"global": 2},
+            hidden=True,
+            content=1,
+            encoder=frozenset({"tokens", "mask", "swap"}),
+            batch=2,
+            couples=True,
         )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)

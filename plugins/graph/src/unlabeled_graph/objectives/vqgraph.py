@@ -59,7 +59,7 @@ class VQGraph(nn.Module):
         above(-1e-12, links=links, code_dim=code_dim)
         if power < 1:
             raise ValueError(f"power is {power}; it must be at least 1")
-        self.needs = Needs(views={"global": 1}, content=1, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, content=1, encoder=frozenset({"tokens"}), couples=True)
         self.codes, self.links, self.power = codes, links, power
         dim = code_dim or encoder.dim
         self.enter = entrance(encoder.dim, dim)
