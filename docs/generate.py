@@ -1,9 +1,15 @@
-"""Write the pages that are made from the code: tables of components and recipes, and the API reference's stubs."""
+"""Write the pages that are made from the code: components and recipes, the toolbox, and the API reference's stubs."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+import re
 from pathlib import Path
+from typing import Any
 
+from unlabeled import nn
 from unlabeled.config.recipes import describe_recipe, recipe_files
 from unlabeled.plugins.registry import registry
 
@@ -38,8 +44,60 @@ def components() -> str:
     return "\n".join(lines)
 
 
+INTRO = """# Toolbox
+
+What methods are built of, each thing once: `unlabeled.nn`. Made from the docstrings by `make docs`; a test runs the
+examples. Letters after an underscore are the dimensions of a tensor, as each heading says. `encoder`, `views` (two of
+four samples) and `objective` are those of `unlabeled.testing.toys`.
+"""
+
+
+def toolbox() -> str:
+    names = sorted(it.name for it in pkgutil.walk_packages(nn.__path__, "unlabeled.nn."))
+    modules = {name: importlib.import_module(name) for name in names}
+    rows = ["| module | holds |", "|---|---|"]
+    rows += [f"| [`{name}`](#{anchor(name)}) | {_summary(module)} |" for name, module in modules.items()]
+    return "\n".join([INTRO, *rows, "", *(_module(name, module) for name, module in modules.items())])
+
+
+def anchor(name: str) -> str:
+    return name.replace(".", "").lower()
+
+
+def _summary(module: Any) -> str:
+    return inspect.cleandoc(module.__doc__).split("\n\n")[0].replace("\n", " ")
+
+
+def _module(name: str, module: Any) -> str:
+    lines = [f"## {name}", "", _page(module)]
+    for piece, value in vars(module).items():
+        if getattr(value, "__module__", "") == name and not piece.startswith("_"):
+            lines += [f"### {piece}", "", "```python", f"{piece}{_signature(value)}", "```", "", _page(value)]
+    return "\n".join(lines)
+
+
+def _signature(value: Any) -> str:
+    text = str(inspect.signature(value)).removesuffix(" -> None").removesuffix(" -> 'None'")
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+
+
+def _page(value: Any) -> str:
+    """A docstring as Markdown: the legend of shapes as code, settings as a list, the example as code."""
+    text, _, example = (inspect.getdoc(value) or "").partition("\n>>> ")
+    text = re.sub(r"(?m)^    # .*(\n    # .*)*", lambda found: f"```text\n{inspect.cleandoc(found[0])}\n```", text)
+    text = re.sub(r"(?m)^Args:\n((?:    .*\n?)+)", lambda found: _settings(found[1]), text)
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+    return text.strip() + (f"\n\n```python\n>>> {example.strip()}\n```\n" if example else "\n")
+
+
+def _settings(block: str) -> str:
+    joined = re.sub(r"\n     +", " ", inspect.cleandoc(block))
+    return re.sub(r"(?m)^(\w+): ", r"- `\1`: ", re.sub(r"\n {4,}", " ", joined)) + "\n"
+
+
 def main() -> None:
     (DOCS / "components.md").write_text(components(), encoding="utf-8")
+    (DOCS / "toolbox.md").write_text(toolbox(), encoding="utf-8")
     folder = DOCS / "reference"
     folder.mkdir(exist_ok=True)
     rows = registry().components("*", "objective")

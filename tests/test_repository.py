@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from unlabeled.plugins.registry import registry
+from unlabeled.plugins.words import ROOMS
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = sorted(p.parent for p in [ROOT / "core" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")])
@@ -47,6 +52,55 @@ def test_distribution_is_complete(folder: Path) -> None:
 def test_core_imports_no_plugin(path: Path) -> None:
     wrong = {name for name in imports(path) if name.startswith("unlabeled_")}
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+PACKAGES = [*ROOT.glob("plugins/*/src/*"), *ROOT.glob("examples/*/src/*"), *ROOT.glob("core/src/*/template/src/*")]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_rooms(package: Path) -> None:
+    """Beside the rooms of the kinds stand only the domain's words and its maths."""
+    files = [p.relative_to(package) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    found = {path.parts[0].partition(".")[0] for path in files}
+    kinds = {room.partition(".")[0] for room in ROOMS.values()}
+    assert found <= kinds | {"__init__", "py", "plugin", "cli", "batch", "ops", "recipes"}
+
+
+@pytest.mark.parametrize("domain", sorted(registry().domains))
+def test_a_component_lives_in_the_room_of_its_kind(domain: str) -> None:
+    for row in registry().components(domain):
+        module = row.target.partition(":")[0]
+        rooms = [f"{module.partition('.')[0]}.{ROOMS[row.kind]}", "unlabeled.nn.decoders"]  # core's serves several
+        assert any(f"{module}.".startswith(f"{room}.") for room in rooms), f"{row.kind} {row.name}: {row.target}"
+
+
+def run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below ``node`` but those for type checkers alone."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from run_time(child)
+
+
+@pytest.mark.parametrize("folder", DISTRIBUTIONS, ids=lambda p: p.name)
+def test_no_import_circle(folder: Path) -> None:
+    """Imports inside functions count: a circle that is put off is one all the same."""
+    names = {}
+    for path in sources(folder):
+        parts = path.relative_to(folder / "src").with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = path
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        taken = [(n.module or "", a.name) for n in run_time(tree) if isinstance(n, ast.ImportFrom) for a in n.names]
+        graph[name] = {f"{m}.{a}" if f"{m}.{a}" in names else m for m, a in taken} & names.keys() - {name}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_no_objective_imports_another() -> None:
+    paths = [p for d in DISTRIBUTIONS for p in sources(d) if p.parent.name == "objectives"]
+    wrong = {p.name: {name for name in imports(p) if ".objectives" in name} for p in paths}
+    assert not {name: found for name, found in wrong.items() if found}
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("contract", {"unlabeled.layout"}), ("layout", set())])

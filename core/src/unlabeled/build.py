@@ -154,7 +154,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     wired["decoder"] = decoder or (lambda dim, width: torch.nn.Linear(dim, width))
     wired["content"] = (tokenizer.width if tokenizer else 0) or STAND_IN
     wired["vocabulary"] = (tokenizer.vocabulary if tokenizer else 0) or STAND_IN
-    if run := config.parts["objective"].settings.get("run"):
+    settings = config.parts["objective"].settings
+    if run := settings.get("run") or settings.get("teacher"):
         wired["frozen"] = frozen(config.domain, run)
     with _seeded(config.training.seed + 1):
         objective: Objective = part(config, "objective", wired)

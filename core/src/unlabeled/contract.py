@@ -329,8 +329,8 @@ class Objective(Protocol):
 
     Constructed as ``(encoder, *, settings)``; further positional parameters are wired by name: ``decoder`` (a
     :class:`MakeDecoder`), ``content`` (C of the tokenizer), ``vocabulary``, ``samples`` (size of the data set),
-    ``frozen`` (the encoder of the run that the setting ``run`` names, frozen; None where it is empty). What ``needs``
-    asks for is there: a run without it ends before step one, with what to choose.
+    ``frozen`` (the encoder of the run that the setting ``run`` or ``teacher`` names, None where it is empty). What
+    ``needs`` asks for is there: a run without it ends before step one, with what to choose.
 
     Optional: ``after_step(encoder, progress) -> None`` is called after each optimizer step, once its weights have moved
     (teachers, queues, clocks). ``cause``, a string: what usually makes it collapse, said by the collapse watch.

@@ -1,4 +1,4 @@
-"""What a user can do wrong: one clear line, exit code 2, no traceback."""
+"""Errors of users and of plugins: one clear line, exit code 2, no traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ class PluginError(UsageError):
 
 
 def near(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """``" Perhaps you meant a, b."``, or the known names where none is near."""
+    """``" Perhaps you meant a, b."``, or the known names where none is near.
+
+    >>> near("simcrl", ["simclr", "moco_v2"])
+    ' Perhaps you meant simclr.'
+    """
     known = sorted(set(known))
     close = get_close_matches(name, known, n=most, cutoff=0.5)
     if close:
@@ -28,21 +32,36 @@ class RunError(RuntimeError):
 
 
 def above(least: float, **settings: float) -> None:
-    """``ValueError`` for a setting that is not above ``least``: for constructors."""
+    """``ValueError`` for a setting that is not above ``least``: for constructors.
+
+    >>> above(0, temperature=0.0)
+    Traceback (most recent call last):
+    ValueError: temperature is 0.0; it must be above 0
+    """
     for name, value in settings.items():
         if not value > least:
             raise ValueError(f"{name} is {value}; it must be above {least}")
 
 
 def at_least(least: float, **settings: float) -> None:
-    """``ValueError`` for a setting below ``least``: for constructors."""
+    """``ValueError`` for a setting below ``least``: for constructors.
+
+    >>> at_least(0, weight=-1.0)
+    Traceback (most recent call last):
+    ValueError: weight is -1.0; it must be at least 0
+    """
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
 def within(low: float, high: float, **settings: float) -> None:
-    """``ValueError`` for a setting outside [low, high]: for constructors."""
+    """``ValueError`` for a setting outside [low, high]: for constructors.
+
+    >>> within(0, 1, share=1.5)
+    Traceback (most recent call last):
+    ValueError: share is 1.5; it must be in [0, 1]
+    """
     for name, value in settings.items():
         if not low <= value <= high:
             raise ValueError(f"{name} is {value}; it must be in [{low}, {high}]")

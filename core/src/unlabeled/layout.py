@@ -34,7 +34,12 @@ class computed_once(Generic[Value]):
 
 @dataclass(frozen=True)
 class Rows:
-    """A subset of the T rows: sorted ``index[H]``, and on the host how many fall in each group."""
+    """A subset of the T rows: sorted ``index[H]``, and on the host how many fall in each group.
+
+    >>> rows = Rows(torch.tensor([0, 3]), (1, 1))
+    >>> rows.flags(5)
+    tensor([ True, False, False,  True, False])
+    """
 
     index: Tensor
     lengths: tuple[int, ...]
@@ -76,6 +81,10 @@ class Layout:
         maskable: rows that a mask may touch; None means all.
         address: ``int64[T]`` id that each row draws by, where rows and not groups are the samples: the row's node in
             the data set, so that a node draws the same whichever nodes are the samples of a batch.
+
+    >>> layout = Layout((2, 3), torch.arange(5)[:, None])
+    >>> layout.total, layout.group
+    (5, tensor([0, 0, 1, 1, 1]))
     """
 
     lengths: tuple[int, ...]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Progress
-from unlabeled.nn.teacher import Teacher, cosine_momentum
+from unlabeled.nn.teacher import Frozen, Teacher, cosine_momentum
 
 
 def make():
@@ -91,3 +91,23 @@ def test_momentum_ramps_along_a_cosine():
     assert cosine_momentum(0.99, 1.0, Progress(50, 100)) == pytest.approx(0.995)
     assert cosine_momentum(0.996, 1.0, Progress(25, 100)) == pytest.approx(1 - 0.004 * (math.cos(math.pi / 4) + 1) / 2)
     assert cosine_momentum(0.99, 1.0, Progress(300, 100)) == 1.0
+
+
+def test_what_a_run_trained_follows_the_device_and_is_no_part_of_the_state():
+    trained = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+    frozen = Frozen(trained).train().to(torch.float64)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    assert torch.equal(frozen(x), trained[0](x))
+    assert not frozen(x).requires_grad
+    assert not frozen.state_dict()
+    assert not list(frozen.parameters())
+
+
+def test_without_a_run_the_start_stays_as_it_was():
+    start = nn.Linear(3, 2)
+    frozen, before = Frozen(None, start), start.weight.detach().clone()
+    with torch.no_grad():
+        start.weight.zero_()
+    assert torch.equal(frozen.state_dict()["start.weight"], before)
+    assert start.weight.requires_grad
+    assert not frozen.encoder.weight.requires_grad

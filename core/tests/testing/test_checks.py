@@ -77,11 +77,11 @@ MUTATIONS = [
     ("check_encoder_shapes", "pooled .* is", ("encoders", "return replace(last, ", "return replace(last, pooled=x_TD, ")),
     ("check_encoder_shapes", "says which rows", ("encoders", "return replace(last, ", "return replace(last, kept=None, ")),
     ("check_encoder_refuses_what_it_cannot", "refuses to swap", ("encoders", "if view.swap is not None", "if False")),
-    ("check_encoder_equals_the_bare_model", "equals the bare", ("encoders", "    def prepare", BARE + "    def prepare")),
-    ("check_hidden_content_does_not_leak", "nothing of hidden content", ("encoders", 'hide == "mask":', "False:")),
+    ("check_encoder_equals_the_bare_model", "equals the bare", ("encoders", "    prepare =", BARE + "    prepare =")),
+    ("check_hidden_content_does_not_leak", "nothing of hidden content", ("encoders", "x_TD = edit(x_TD, view, hide, self.mask_token)", "")),
     (
         "check_hidden_content_does_not_leak", "nothing of hidden content",
-        ("encoders", "        if view.hidden is not None and hide ==", "        whole = x_TD.mean()\n        if view.hidden is not None and hide =="),
+        ("encoders", "x_TD = edit(", "whole = x_TD.mean()\n        x_TD = edit("),
         ("encoders", "x_TD = self.norm(x_TD)", "x_TD = self.norm(x_TD) + whole"),
     ),
     ("check_padding_changes_nothing", "alone and in a batch", ("encoders", "x_TD = self.norm(x_TD)", "x_TD = self.norm(x_TD) + x_TD.mean()")),
@@ -91,7 +91,7 @@ MUTATIONS = [
         ("encoders", "x_TD = self.norm(x_TD)", "x_TD = self.norm(x_TD) + self.shift"),
     ),
     ("check_encoder_compiles", "graph break", ("encoders", "states = []", "states = []\n        torch._dynamo.graph_break()")),
-    ("check_every_parameter_gets_a_gradient", "mask_token", ("encoders", '("mask" in needs.encoder)', "(True)")),
+    ("check_every_parameter_gets_a_gradient", "mask_token", ("encoders", "    prepare = learn_mask_token\n", "")),
     ("check_probe_is_above_chance", "kNN is above", ("encoders", "self.embed(batch", "0 * self.embed(batch")),
 ]  # fmt: skip
 

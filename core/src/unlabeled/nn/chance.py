@@ -31,6 +31,9 @@ def row_words(view: View, layout: Layout, step: Tensor, purpose: int, number: in
     """``int64[T]``: 64 random bits for each row of ``layout``, by its sample and its place in it.
 
     Where samples are nodes of one graph, rows are addressed by their node, since every rank holds the whole graph.
+
+    >>> row_words(views[0], views[0].layout, torch.tensor(3), purpose=1024).shape  # 4 samples of 16 rows
+    torch.Size([64])
     """
     if layout.seeds is None:
         return draw_at(step, view.batch.ids, number).rows(purpose, layout.group, layout.within)
@@ -42,28 +45,49 @@ def row_words(view: View, layout: Layout, step: Tensor, purpose: int, number: in
 
 
 def more_words(words: Tensor, count: int) -> Tensor:
-    """``int64[..., count]``: further words, each a function of one of ``words[...]``."""
+    """``int64[..., count]``: further words, each a function of one of ``words[...]``.
+
+    >>> more_words(torch.arange(3), 4).shape
+    torch.Size([3, 4])
+    """
     return mix64(words[..., None] + torch.arange(1, count + 1, device=words.device) * 0x632BE59BD9B4E019)
 
 
 def uniform(words: Tensor) -> Tensor:
-    """float32 in [0, 1), on a grid of 2**-24."""
+    """float32 in [0, 1), on a grid of 2**-24.
+
+    >>> uniform(torch.tensor([0, -1]))
+    tensor([0.0000, 1.0000])
+    """
     return (words >> 40 & 0xFFFFFF).float() * UNIT
 
 
 def normal(words: Tensor, width: int) -> Tensor:
-    """``float32[..., width]`` standard normal, by Box-Muller, of ``words[...]``."""
+    """``float32[..., width]`` standard normal, by Box-Muller, of ``words[...]``.
+
+    >>> normal(torch.arange(3), 4).shape
+    torch.Size([3, 4])
+    """
     both = more_words(words, width)
     radius = torch.sqrt(-2.0 * torch.log((both & 0xFFFFFFFF).double().add(0.5) * 2.0**-32))
     return (radius * torch.cos((both >> 32 & 0xFFFFFFFF).double() * (2.0 * math.pi * 2.0**-32))).float()
 
 
 def below(words: Tensor, count: Tensor | int) -> Tensor:
-    """Integers in [0, count), element by element; count < 2**31."""
+    """Integers in [0, count), element by element; count < 2**31.
+
+    >>> below(torch.tensor([0, -1]), 10)
+    tensor([0, 9])
+    """
     return (words & 0xFFFFFFFF) * count >> 32
 
 
 def permute_rows(words_T: Tensor, layout: Layout) -> Tensor:
-    """``int64[T]``: a permutation of the rows that leaves each in its group."""
+    """``int64[T]``: a permutation of the rows that leaves each in its group.
+
+    >>> layout = Layout((2, 3), torch.zeros(5, 0))
+    >>> permute_rows(torch.tensor([7, 3, 9, 4, 5]), layout)
+    tensor([1, 0, 3, 4, 2])
+    """
     order = torch.argsort(words_T, stable=True)
     return order[torch.argsort(layout.group[order], stable=True)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -27,11 +30,21 @@ class Clock(nn.Module):
         super().__init__()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("fraction", torch.zeros(()))
+        self._done = 0.0  # the fraction once more, on the host
 
     def advance(self, progress: Progress) -> None:
         """``progress.step`` steps are done."""
         self.step.fill_(progress.step)
         self.fraction.fill_(progress.fraction)
+        self._done = torch.tensor(progress.fraction).item()  # rounded as the buffer is, which a resumed run starts from
+
+    def past(self, share: float) -> bool:
+        """Whether ``share`` of training is done, known to the host: for a branch that leaves work out."""
+        return self._done >= share
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._done = self.fraction.item()
 
     def ramp(self, start: float, end: float, share: float) -> Tensor:
         """Linear from ``start`` to ``end`` over the first ``share`` of training, then constant: a tensor ``[]``."""

@@ -20,12 +20,20 @@ from unlabeled.nn.precision import full
 
 
 def world() -> int:
-    """W, the number of ranks; 1 where no process group is initialized."""
+    """W, the number of ranks; 1 where no process group is initialized.
+
+    >>> world()
+    1
+    """
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this rank, 0 where no process group is initialized."""
+    """The number of this rank, 0 where no process group is initialized.
+
+    >>> rank()
+    0
+    """
     return dist.get_rank() if world() > 1 else 0
 
 
@@ -56,17 +64,29 @@ class _AllReduce(torch.autograd.Function):
 
 
 def gather(x: Tensor) -> Tensor:
-    """``x[B/W, ...]`` of every rank in rank order: ``[B, ...]``. All ranks must hold the same shape."""
+    """``x[B/W, ...]`` of every rank in rank order: ``[B, ...]``. All ranks must hold the same shape.
+
+    >>> gather(torch.zeros(4, 8)).shape  # of one rank; with W ranks [4 W, 8]
+    torch.Size([4, 8])
+    """
     return _Gather.apply(x) if world() > 1 else x
 
 
 def all_reduce(x: Tensor) -> Tensor:
-    """The sum of ``x`` over ranks."""
+    """The sum of ``x`` over ranks.
+
+    >>> all_reduce(torch.tensor(2.0))
+    tensor(2.)
+    """
     return _AllReduce.apply(x) if world() > 1 else x
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean of ``x`` over ranks."""
+    """The mean of ``x`` over ranks.
+
+    >>> mean_over_ranks(torch.tensor(2.0))
+    tensor(2.)
+    """
     return all_reduce(x) / world() if world() > 1 else x
 
 
@@ -74,6 +94,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm over ``x[N, C, ...]`` of all ranks; torch's own with one rank.
 
     Works on any device, where SyncBatchNorm refuses the CPU. State keys are torch's. Ranks may hold different N.
+
+    >>> BatchNorm(8)(torch.randn(4, 8)).shape
+    torch.Size([4, 8])
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -110,6 +133,9 @@ def union_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean ``[C]``, biased variance ``[C]`` and N of ``x[N, C, ...]`` over all ranks.
 
     From the mean and scatter of each rank (Chan et al. 1979): sums of squares cancel where |mean| >> std.
+
+    >>> union_moments(torch.tensor([[1.0], [3.0]]))
+    (tensor([2.]), tensor([1.]), tensor(2.))
     """
     channels = x.shape[1]
     rows = x.transpose(0, 1).flatten(1)
@@ -124,7 +150,11 @@ def union_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def union_mean(values_H: Tensor) -> Tensor:
-    """The mean of the values of all ranks; 0 where there are none. Gradients averaged over ranks are those of one."""
+    """The mean of the values of all ranks; 0 where there are none. Gradients averaged over ranks are those of one.
+
+    >>> union_mean(torch.tensor([1.0, 2.0, 6.0])), union_mean(torch.zeros(0))
+    (tensor(3.), tensor(0.))
+    """
     values = full(values_H)
     total, count = all_reduce(torch.stack((values.sum(), values.new_tensor(float(len(values)))))).unbind()
     return total / count.clamp(min=1)
@@ -144,6 +174,9 @@ def convert_batchnorm(module: nn.Module) -> nn.Module:
     """Make every torch BatchNorm in ``module`` one over all ranks, in place; with one rank nothing changes.
 
     The class of each is changed, not the module, so parameters, state keys, hooks and references stay.
+
+    >>> type(convert_batchnorm(nn.Sequential(nn.BatchNorm2d(8)))[0]).__name__
+    'BatchNorm'
     """
     plain = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     for name, child in module.named_modules():

@@ -38,6 +38,9 @@ def mlp(
         last_affine: whether that last norm has a scale and shift.
         activation: between layers.
         bias: of every Linear; None = where no norm follows, which would take it away or bring its own.
+
+    >>> mlp((64, 128, 32))(torch.randn(8, 64)).shape
+    torch.Size([8, 32])
     """
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths are {tuple(widths)}; a head has an input and an output width, each at least 1")
@@ -60,7 +63,12 @@ def _norm(kind: Norm, width: int, *, affine: bool) -> nn.Module:
 
 
 def unit(x_BD: Tensor) -> Tensor:
-    """Rows of ``x[B, D]`` at length 1, in full precision; a zero row stays zero."""
+    """Rows of ``x[B, D]`` at length 1, in full precision; a zero row stays zero.
+
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     x_BD = full(x_BD)
     # a factor that cancels in value and gradient, so that the squares of large numbers do not overflow
     scale = x_BD.detach().abs().amax(dim=1, keepdim=True).clamp(min=1.0)

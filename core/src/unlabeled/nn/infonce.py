@@ -22,7 +22,12 @@ from unlabeled.nn.distributed import gather, rank
 
 
 def nt_xent(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
-    """SimCLR's loss of two views' unit vectors: all 2B - 2 vectors of other samples are negatives."""
+    """SimCLR's loss of two views' unit vectors: all 2B - 2 vectors of other samples are negatives.
+
+    >>> a, b = torch.eye(4), torch.eye(4)
+    >>> nt_xent(a, b, temperature=0.1)
+    tensor(0.0003)
+    """
     keys_a, keys_b = gather(a_bD), gather(b_bD)
     ours = own_rows(a_bD)
     theirs = ours + len(keys_a)
@@ -37,7 +42,11 @@ def nt_xent(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -
 
 
 def own_rows(x_bD: Tensor) -> Tensor:
-    """int64[b], where this rank's rows stand after :func:`unlabeled.nn.distributed.gather`."""
+    """int64[b], where this rank's rows stand after :func:`unlabeled.nn.distributed.gather`.
+
+    >>> own_rows(torch.zeros(3, 8))
+    tensor([0, 1, 2])
+    """
     return torch.arange(len(x_bD), device=x_bD.device) + rank() * len(x_bD)
 
 
@@ -50,7 +59,11 @@ def info_nce(
     exclude_R: Tensor | None = None,
     chunk: int = 0,
 ) -> Tensor:
-    """Mean cross-entropy of each query's positive key against all keys but ``exclude_R``."""
+    """Mean cross-entropy of each query's positive key against all keys but ``exclude_R``.
+
+    >>> info_nce(torch.eye(2), torch.eye(2), torch.tensor([0, 1]), temperature=0.5)
+    tensor(0.1269)
+    """
     positive = (query_RD * keys_KD[positive_R]).sum(1) / temperature
     return mean_logsumexp(query_RD, keys_KD, temperature, exclude_R=exclude_R, chunk=chunk) - positive.mean()
 
@@ -58,7 +71,11 @@ def info_nce(
 def info_nce_queue(
     query_RD: Tensor, positive_RD: Tensor, queue_KD: Tensor, temperature: float, *, chunk: int = 0
 ) -> Tensor:
-    """Mean cross-entropy of each query's own positive against a queue of negatives."""
+    """Mean cross-entropy of each query's own positive against a queue of negatives.
+
+    >>> info_nce_queue(torch.eye(2), torch.eye(2), torch.eye(2).flip(0), temperature=0.5)
+    tensor(0.7586)
+    """
     positive_R = (query_RD * positive_RD).sum(1) / temperature
     return mean_logsumexp(query_RD, queue_KD, temperature, extra_R=positive_R, chunk=chunk) - positive_R.mean()
 
@@ -81,6 +98,9 @@ def mean_logsumexp(
         exclude_R: one key a query that is left out (itself).
         extra_R: one further logit a query.
         chunk: queries at a time; 0 = all, through autograd.
+
+    >>> mean_logsumexp(torch.eye(2), torch.eye(2), 1.0, exclude_R=torch.tensor([0, 1]))
+    tensor(0.)
     """
     if chunk > 0:
         return _MeanLogSumExp.apply(query_RD, keys_KD, extra_R, exclude_R, temperature, chunk)

@@ -16,5 +16,10 @@ def full(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """A context without autocast on the device of ``x``: ``with full_precision(z): ...``."""
+    """A context without autocast on the device of ``x``: ``with full_precision(z): ...``.
+
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16), full_precision(torch.ones(2, 2)):
+    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    torch.float32
+    """
     return torch.autocast(x.device.type, enabled=False)

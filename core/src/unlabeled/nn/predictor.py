@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
+from unlabeled.nn.decoders import narrow_block
 from unlabeled.nn.init import sincos
 
 
@@ -20,6 +21,11 @@ class TokenPredictor(nn.Module):
     """A narrow transformer that predicts features at positions, from visible tokens (I-JEPA, section 3).
 
     Each set of positions is predicted on its own: rows of different sets do not attend to each other.
+
+    >>> predictor = TokenPredictor(8, width=12, depth=1, heads=2)
+    >>> context, asked = Layout((2,), torch.tensor([[0], [1]])), Layout((1,), torch.tensor([[2]]))
+    >>> predictor(torch.randn(2, 8), context, [asked]).shape
+    torch.Size([1, 8])
     """
 
     def __init__(self, dim: int, *, width: int, depth: int, heads: int) -> None:
@@ -31,7 +37,7 @@ class TokenPredictor(nn.Module):
             )
         self.embed = nn.Linear(dim, width)
         self.token = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.ModuleList(_block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(narrow_block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, dim)
 
@@ -62,9 +68,3 @@ class TokenPredictor(nn.Module):
         for block in self.blocks:
             x = block(x, src_key_padding_mask=pad)
         return x.flatten(0, 1)[slot]
-
-
-def _block(width: int, heads: int) -> nn.Module:
-    return nn.TransformerEncoderLayer(
-        width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-    )

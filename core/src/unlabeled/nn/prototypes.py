@@ -26,6 +26,9 @@ def sinkhorn(
 
     ``weight_N`` is how much a row counts in the prototypes' shares (default 1). Entries more than e^60 below the
     greatest of all are raised to that, so no row or column is empty.
+
+    >>> sinkhorn(torch.tensor([[0.2, 0.0], [0.2, 0.1]])).argmax(1)  # both prefer the first: the second sample yields
+    tensor([0, 1])
     """
     scores = full(scores_NK)
     top = gather(scores.amax()[None]).amax()
@@ -41,6 +44,10 @@ def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temper
     """Cross-entropy of each view's ``scores[B, K]`` against the ``codes[B, K]`` of every other assigned view.
 
     ``codes[i]`` belongs to the view of ``scores[i]``: the assigned (global) views come first.
+
+    >>> scores = [torch.eye(3), torch.eye(3)]
+    >>> swapped_prediction(scores, [sinkhorn(s) for s in scores])
+    tensor(9.0875e-05)
     """
     logs = [F.log_softmax(s / temperature, dim=1) for s in scores]
     terms = [-(q * log).sum(1).mean() for i, q in enumerate(codes) for v, log in enumerate(logs) if v != i]

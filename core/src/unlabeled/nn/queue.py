@@ -17,6 +17,11 @@ class Queue(nn.Module):
 
     It starts with random directions, as the paper's does. Enqueuing writes in place: do it after the backward pass of
     whatever read :attr:`contents`.
+
+    >>> queue = Queue(size=4, dim=2)
+    >>> queue.enqueue(torch.ones(3, 2))
+    >>> queue.contents[:3].tolist(), queue.pointer
+    ([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]], tensor(3))
     """
 
     contents: Tensor

@@ -10,7 +10,13 @@ from unlabeled.contract import View
 
 
 class Recorder:
-    """Stands in for an encoder, and keeps the pooled features ``[B, D]`` of each call in ``pooled``."""
+    """Stands in for an encoder, and keeps the pooled features ``[B, D]`` of each call in ``pooled``.
+
+    >>> recorder = Recorder(encoder)
+    >>> loss = objective(recorder, views)
+    >>> [pooled.shape for pooled in recorder.pooled]
+    [torch.Size([4, 8]), torch.Size([4, 8])]
+    """
 
     def __init__(self, encoder: Any) -> None:
         self._encoder = encoder

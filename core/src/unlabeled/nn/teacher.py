@@ -1,4 +1,4 @@
-"""A momentum teacher: copies of modules that follow them as an exponential moving average, and momentum ramps.
+"""A momentum teacher: copies of modules that follow them as an exponential moving average; ramps; a frozen encoder.
 
 Mean teacher, https://arxiv.org/abs/1703.01780; as MoCo, BYOL and DINO use it. Buffers are copied, not averaged. The
 copies follow ``train()`` and ``eval()`` like any submodule, so in training they normalize with statistics of the batch;
@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Progress, View
+from unlabeled.contract import Features, Progress, View
 
 
 class Teacher(nn.Module):
@@ -27,6 +27,12 @@ class Teacher(nn.Module):
     Args:
         train: whether the copies follow ``train()``; False keeps them in evaluation mode.
         modules: what is copied, by name.
+
+    >>> head = nn.Linear(4, 2)
+    >>> teacher = Teacher(head=head)
+    >>> teacher.update(0.99, head=head)  # after each step
+    >>> teacher.head(torch.ones(3, 4)).requires_grad
+    False
     """
 
     def __init__(self, *, train: bool = True, **modules: nn.Module) -> None:
@@ -70,6 +76,47 @@ class Teacher(nn.Module):
             torch._foreach_copy_(mine, source)
 
 
+class Frozen(nn.Module):
+    """An encoder beside an objective that stays as it is: in evaluation mode, without gradients.
+
+    One that a run trained is no part of the state, since its run folder has it; without one, a copy of ``start`` is.
+
+    Args:
+        trained: what a run trained, or None.
+        start: what is copied in its place.
+
+    >>> frozen = Frozen(None, nn.Linear(4, 2))
+    >>> frozen(torch.ones(3, 4)).requires_grad
+    False
+    """
+
+    def __init__(self, trained: Any, start: Any = None) -> None:
+        super().__init__()
+        self._trained = [] if trained is None else [trained]  # in a list: no submodule, so no part of the state
+        self.start = copy.deepcopy(start) if trained is None else None
+        self.encoder.requires_grad_(False).eval()
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder itself."""
+        return self._trained[0] if self._trained else self.start
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing changes: no dropout in what is learned from."""
+        return super().train(False)
+
+    def _apply(self, *args: Any, **options: Any) -> Self:
+        for module in self._trained:
+            module._apply(*args, **options)
+        return super()._apply(*args, **options)
+
+    @torch.no_grad()
+    def forward(self, view: View) -> Features:
+        """The features of ``view``."""
+        found: Features = self.encoder(view)
+        return found
+
+
 def cosine_momentum(base: float, final: float, progress: Progress) -> float:
     """The cosine ramp of BYOL, from ``base`` at the start of training to ``final`` at its end.
 
@@ -80,6 +127,10 @@ def cosine_momentum(base: float, final: float, progress: Progress) -> float:
 
 
 def linear_momentum(base: float, final: float, progress: Progress, share: float = 1.0) -> float:
-    """Linear from ``base`` to ``final`` over the first ``share`` of training, then constant."""
+    """Linear from ``base`` to ``final`` over the first ``share`` of training, then constant.
+
+    >>> linear_momentum(0.9, 1.0, Progress(5, 20), share=0.5)
+    0.95
+    """
     done = min(1.0, progress.fraction / share) if share else 1.0
     return base + (final - base) * done

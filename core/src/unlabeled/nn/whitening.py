@@ -19,29 +19,53 @@ EPS = 1e-12
 
 
 def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:
-    """Each feature at mean 0 and biased deviation 1 over the whole batch: BatchNorm without parameters."""
+    """Each feature at mean 0 and biased deviation 1 over the whole batch: BatchNorm without parameters.
+
+    >>> standardize(torch.tensor([[1.0], [3.0]]))
+    tensor([[-1.0000],
+            [ 1.0000]])
+    """
     mean, variance, _ = union_moments(z_bD)
     return (z_bD - mean) * torch.rsqrt(variance + eps)
 
 
 def cross_correlation(a_bD: Tensor, b_bD: Tensor) -> Tensor:
-    """``[D, D]``: the mean over all B samples of products of standardized features."""
+    """``[D, D]``: the mean over all B samples of products of standardized features.
+
+    >>> z = standardize(torch.tensor([[1.0, 5.0], [3.0, 1.0]]))
+    >>> cross_correlation(z, z)
+    tensor([[ 1.0000, -1.0000],
+            [-1.0000,  1.0000]])
+    """
     return all_reduce(a_bD.T @ b_bD) / (len(a_bD) * world())
 
 
 def invariance_loss(a_bD: Tensor, b_bD: Tensor) -> Tensor:
-    """Minus the trace of the correlation of two standardized views."""
+    """Minus the trace of the correlation of two standardized views.
+
+    >>> z = standardize(torch.tensor([[1.0, 5.0], [3.0, 1.0]]))
+    >>> invariance_loss(z, z)
+    tensor(-2.0000)
+    """
     return -cross_correlation(a_bD, b_bD).diagonal().sum()
 
 
 def decorrelation_loss(z_bD: Tensor) -> Tensor:
-    """Squared distance of a standardized view's correlation from the identity."""
+    """Squared distance of a standardized view's correlation from the identity.
+
+    >>> decorrelation_loss(standardize(torch.tensor([[1.0, 5.0], [3.0, 1.0]])))
+    tensor(2.0000)
+    """
     correlation = cross_correlation(z_bD, z_bD)
     return (correlation - torch.eye(len(correlation), dtype=z_bD.dtype, device=z_bD.device)).square().sum()
 
 
 def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
-    """The hinge of each deviation below 1, averaged; and the squared covariances off the diagonal, summed over D."""
+    """The hinge of each deviation below 1, averaged; and the squared covariances off the diagonal, summed over D.
+
+    >>> variance_and_covariance(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    (tensor(0.4950), tensor(0.))
+    """
     mean, biased, count = union_moments(z_bD)
     deviation_D = torch.sqrt(biased * count / (count - 1) + eps)
     centered = z_bD - mean

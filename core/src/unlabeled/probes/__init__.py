@@ -1,0 +1,1 @@
+"""Probes of frozen features, and the table that they fill."""

@@ -1,4 +1,4 @@
-"""What a run folder says about its run: config, log rows, probe table. Missing parts are None; broken ones an error."""
+"""The record of a run in its folder: config, log rows, probe table. Missing parts are None; broken ones an error."""
 
 from __future__ import annotations
 

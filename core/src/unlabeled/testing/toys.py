@@ -19,6 +19,7 @@ from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, keys
 from unlabeled.nn.chance import permute_rows
 from unlabeled.nn.distributed import BatchNorm
+from unlabeled.nn.rows import drop, edit
 
 IMAGE = (1, 8, 8)  # C, H, W
 PATCH = 2
@@ -193,16 +194,10 @@ class ToyEncoder(nn.Module):
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         layout = view.layout or self.layout(view.batch)
         batch: Any = view.batch
-        x_TD, kept = self.embed(patches(batch.x).flatten(0, 1)), None
-        if view.swap is not None:
-            x_TD = x_TD[view.swap]
-        if view.hidden is not None and hide == "mask":
-            x_TD = torch.where(view.hidden.flags(layout.total)[:, None], self.mask_token.to(x_TD.dtype), x_TD)
+        x_TD = edit(self.embed(patches(batch.x).flatten(0, 1)), view, hide, self.mask_token)
         position = layout.position.to(x_TD.dtype)
         x_TD = x_TD + self.place(position.expand(-1, 2) if position.shape[1] == 1 else position)
-        if view.hidden is not None and hide == "drop":
-            kept = view.hidden.complement(layout)
-            x_TD, layout = x_TD[kept.index], layout.select(kept.index, kept.lengths)
+        x_TD, layout, kept = drop(x_TD, view, layout, hide)
         features = self._blocks(x_TD, layout, kept, layers)
         if self.local is None:
             return features

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.teacher import Teacher
+from unlabeled.nn.teacher import Frozen, Teacher
 
 CLOCKS = {"step": "step", "fraction": "fraction", "done": "fraction"}  # buffers that an objective once held itself
 
@@ -15,11 +15,14 @@ CLOCKS = {"step": "step", "fraction": "fraction", "done": "fraction"}  # buffers
 def renamed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """``state`` with the keys that ``model`` has: a teacher's copies by name, an objective's steps in its clock."""
     found = dict(state)
+    _move(found, "objective.rtd.", "objective.")  # vega held an objective of replaced tokens
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         if isinstance(module, Teacher):
             for number, copy in enumerate(module.names):
                 _move(found, f"{prefix}copies.{number}.", f"{prefix}{copy}.")
+        if isinstance(module, Frozen):
+            _frozen(found, prefix, module)
         if isinstance(module, Clock):
             _clock(found, prefix, name.rpartition(".")[0], module)
     return found
@@ -28,6 +31,14 @@ def renamed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
 def _move(state: dict[str, Tensor], old: str, new: str) -> None:
     for key in [key for key in state if key.startswith(old)]:
         state[new + key.removeprefix(old)] = state.pop(key)
+
+
+def _frozen(state: dict[str, Tensor], prefix: str, frozen: Frozen) -> None:
+    if not any(key.startswith(f"{prefix}start.") for key in state):
+        _move(state, prefix, f"{prefix}start.")
+    if frozen.start is None:  # its run folder has it
+        for key in [key for key in state if key.startswith(prefix)]:
+            del state[key]
 
 
 def _clock(state: dict[str, Tensor], prefix: str, owner: str, clock: Clock) -> None:

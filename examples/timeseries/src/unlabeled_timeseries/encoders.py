@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Hide, Layout, Needs, View
+from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos
+from unlabeled.nn.rows import drop, edit, learn_mask_token
 from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
@@ -43,9 +44,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def prepare(self, needs: Needs) -> None:
-        """The mask token learns only where rows are masked: a parameter without a gradient fails a test."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def layout(self, batch: WaveBatch) -> Layout:
         lengths = tuple(n // self.patch for n in batch.lengths)
@@ -55,16 +54,11 @@ class Transformer(nn.Module):
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
-        layout, kept = view.layout or self.layout(batch), None
+        layout = view.layout or self.layout(batch)
         x_TD = self.embed(layout.pack(batch.x.unflatten(1, (-1, self.patch))))
-        if view.swap is not None:
-            x_TD = x_TD[view.swap]
-        if view.hidden is not None and hide == "mask":
-            x_TD = torch.where(view.hidden.flags(layout.total)[:, None], self.mask_token.to(x_TD.dtype), x_TD)
+        x_TD = edit(x_TD, view, hide, self.mask_token)
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
-        if view.hidden is not None and hide == "drop":
-            kept = view.hidden.complement(layout)
-            x_TD, layout = x_TD[kept.index], layout.select(kept.index, kept.lengths)
+        x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []
         for block in self.blocks:
             x_TD = block(x_TD, layout)

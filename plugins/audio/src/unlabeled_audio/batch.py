@@ -1,4 +1,4 @@
-"""What audio is to every part: the spec that parts are wired with, and batches of clips, packed without padding.
+"""The spec that audio parts are wired with, and batches of clips, packed without padding.
 
 # B clips of a batch, S samples of all of them, F frames of all of them
 """

@@ -1,7 +1,7 @@
 """A Transformer over all rows, with fixed sine and cosine positions: the decoder of Audio-MAE.
 
-https://arxiv.org/abs/2207.06405. Rows may be any of a clip's, in any number: positions come from the layout, and
-rows of one clip attend to each other alone. Differs: attention is global, where the paper's decoder has local windows.
+https://arxiv.org/abs/2207.06405. Core's, with timm's blocks and attention that spends little on padding. Differs:
+attention is global, where the paper's decoder has local windows.
 
     # T packed rows, D features in, W numbers out
 """
@@ -12,11 +12,11 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled_audio.encoders.rows import initialize, places
+from unlabeled.nn import decoders
 from unlabeled_audio.encoders.vit import through
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(decoders.TransformerDecoder):
     """Rows ``[T, D] -> [T, W]``, mixed by attention within a clip.
 
     Args:
@@ -25,24 +25,15 @@ class TransformerDecoder(nn.Module):
         heads: attention heads; 0 = one for each 32 features.
     """
 
-    def __init__(self, dim: int, width: int, *, decoder_width: int = 0, depth: int = 2, heads: int = 0) -> None:
-        super().__init__()
-        if min(decoder_width, heads) < 0 or depth < 1:
-            raise ValueError(f"decoder_width {decoder_width}, depth {depth}, heads {heads}: sizes, and depth from 1 on")
-        inner = decoder_width or max(64, dim // 2 // 32 * 32)
-        heads = heads or max(1, inner // 32)
-        if inner % heads:
-            raise ValueError(f"decoder_width {inner} is not a multiple of heads {heads}")
-        self.inner = inner
-        self.enter = nn.Linear(dim, inner)
-        self.blocks = nn.ModuleList(Block(inner, heads, qkv_bias=True) for _ in range(depth))
-        self.norm = nn.LayerNorm(inner)
-        self.leave = nn.Linear(inner, width)
-        initialize(self)
+    multiple = 32
 
-    def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
-        x_TD = self.enter(tokens)
-        x_TD = x_TD + places(layout, self.inner).to(x_TD.dtype)
+    def __init__(self, dim: int, width: int, *, decoder_width: int = 0, depth: int = 2, heads: int = 0) -> None:
+        super().__init__(dim, width, decoder_width=decoder_width, depth=depth, heads=heads)
+
+    def block(self, width: int, heads: int) -> nn.Module:
+        return Block(width, heads, qkv_bias=True)
+
+    def mix(self, x_TD: Tensor, layout: Layout) -> Tensor:
         for block in self.blocks:
             x_TD = through(block, x_TD, layout)
-        return self.leave(self.norm(x_TD))
+        return x_TD

@@ -1,4 +1,4 @@
-"""What the model sees: log-mel spectrograms of the views of a few clips as a PNG, a row each; hidden rows are dark.
+"""Log-mel spectrograms of the views of a few clips as a PNG, a row for each clip; hidden rows are dark.
 
 # n clips, F frames, M mel bands
 """

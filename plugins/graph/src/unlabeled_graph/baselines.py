@@ -1,4 +1,4 @@
-"""What a probe finds without any model: raw features, A^2 X, counts, and Weisfeiler-Lehman labels.
+"""Features without a model: raw ones, A^2 X, counts, and Weisfeiler-Lehman labels.
 
 A^2 X smooths the features twice over the graph (SGC, https://arxiv.org/abs/1902.07153); of Cora's labels a linear probe
 reads most of what any method gains from them. Counts are the sum of node features with the numbers of nodes and edges:

@@ -1,4 +1,4 @@
-"""What every graph part is wired with and called with: the spec of a data set, and a batch of graphs or of nodes.
+"""The spec that graph parts are wired with, and batches of graphs or of nodes.
 
 Two levels. Where graphs are the samples, a batch holds B graphs, one group of rows each. Where nodes are the samples,
 a batch holds one graph, the whole one or a part, and ``seeds`` names the B rows that are its samples; or it holds

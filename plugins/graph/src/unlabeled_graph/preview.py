@@ -1,4 +1,4 @@
-"""What the model sees: graphs drawn as a PNG, a row for each sample, the clean graph first.
+"""Graphs of views drawn as a PNG, a row for each sample, the clean graph first.
 
 Nodes are placed once for each sample, by a few rounds of springs, so that views can be compared; of a large graph the
 surroundings of the sample are drawn. A node's color is its group of features, the sample itself is ringed.

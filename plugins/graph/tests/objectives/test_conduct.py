@@ -42,7 +42,7 @@ EXPECTED = {
     (
         "graph_clip",
         "chunks_equal_the_batch",
-    ): "features are changed by the gradient of a pass, which chunks do not keep",
+    ): "features move by the gradient of a pass, which chunks do not keep",
     ("mvgrl", "couples_as_it_says"): "nodes of one graph share a summary; here each graph has its own",
     ("pareto_gnn", "chunks_equal_the_batch"): "weighs tasks by the encoder's gradients, which chunks do not keep",
 }

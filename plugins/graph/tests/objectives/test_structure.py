@@ -18,7 +18,7 @@ from unlabeled_graph.objectives.self_task import missing_edges
 from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
 from unlabeled_graph.ops.distances import centers, degrees, hops
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges
 from unlabeled_graph.ops.pyg import nn as pyg
 
 
@@ -83,7 +83,7 @@ def test_absent_edges_keep_their_source_and_their_graph(edges: torch.Tensor) -> 
     both = layout(torch.cat((edges, edges + 34), 1), (34, 34))
     words = more_words(torch.arange(68), 1)[:, 0]
     assert both.edges is not None
-    found = absent_edges(edge_words(words, both.edges, both), both.edges, both)
+    found = absent_edges(words, both.edges, both)
     assert torch.equal(found[0], both.edges[0])
     assert torch.equal(both.group[found[0]], both.group[found[1]])
     assert len(found[1].unique()) > 50

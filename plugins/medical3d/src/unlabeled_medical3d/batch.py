@@ -1,7 +1,7 @@
-"""What volume data sets yield: the spec that every part is wired with, batches of volumes, and the generated default.
+"""The spec that parts for volumes are wired with, batches of volumes, and the partners and the memory of data sets.
 
-``Phantoms`` needs no download. A user's own files are read by ``volumes.py``. Every volume that leaves a data set has
-RAS axes, the spec's spacing and the scale of its modality (``intensity.py``); views cut it to the spec's size.
+Every volume that leaves a data set has RAS axes, the spec's spacing and the scale of its modality
+(``ops/intensity.py``); views cut it to the spec's size.
 
 Beside what the contract asks for, data sets here have ``patients`` (the patient of each sample: splits never take one
 to both sides), ``regions`` (names of voxel labels, background first; empty without any) and ``masks(indices)``

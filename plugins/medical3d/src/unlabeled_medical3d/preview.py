@@ -1,4 +1,4 @@
-"""What the model sees: middle slices of views as a PNG, a row for each sample, the clean volume first.
+"""Middle slices of views as a PNG, a row for each sample, the clean volume first.
 
 A cell holds the axial, coronal and sagittal slice through the middle, seen as radiologists do: the patient's right is
 on the left, head and front are up, and a face looks to the left. The gray scale is the view's own.

@@ -9,6 +9,7 @@ from monai.networks import nets
 from unlabeled.contract import View
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.decoders.painter import Painter
+from unlabeled_medical3d.decoders.rows import LinearDecoder
 from unlabeled_medical3d.decoders.upward import Upward, climbs, maps_of, widths_of
 from unlabeled_medical3d.encoders.cnn import ResNet3D, ResUNet, SegResNet, UNet
 from unlabeled_medical3d.encoders.cswin import CSwinUNet
@@ -57,5 +58,5 @@ def test_a_vit_has_one_resolution_and_paints_by_rows():
     assert not climbs(encoder)
     with pytest.raises(ValueError, match="falling resolution"):
         Upward(encoder, 1)
-    with pytest.raises(ValueError, match="needs a decoder"):
-        Painter(encoder, None, 0, 1, "auto")
+    painter = Painter(encoder, LinearDecoder, 64, 1, "auto")
+    assert painter.asks == {"encoder": frozenset({"tokens"}), "decoder": True, "content": 1}

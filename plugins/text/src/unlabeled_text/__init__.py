@@ -1,1 +1,1 @@
-"""Text for `unlabeled`: see `unlabeled_text.plugin` for every component."""
+"""Text for `unlabeled`."""

@@ -1,4 +1,4 @@
-"""What a sample of text is: packed token ids, and the spec that views, masks and encoders are wired with.
+"""The spec that text parts are wired with, and batches of texts as packed token ids.
 
 Tokens are packed: the ids of sample after sample, no padding anywhere. The spec carries its tokenizer in itself, so an
 encoder folder reads new text with nothing but itself.
@@ -17,6 +17,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from unlabeled_text.ops.codecs import Codec, codec_of
+
 
 @dataclass(frozen=True)
 class TextSpec:
@@ -32,7 +34,7 @@ class TextSpec:
         unknown: id of the unknown token; None without one.
         sentinels: ids that stand for spans (T5), first span first.
         modes: ids that announce UL2's R, S and X denoisers; empty without.
-        tokenizer: a tokenizer.json, compressed by ``tokenizing.pack_json``; or "bytes".
+        tokenizer: a tokenizer.json, compressed by ``ops.codecs.pack_json``; or "bytes".
     """
 
     vocabulary: int
@@ -77,10 +79,8 @@ class TextSpec:
         return self.plain.nonzero()[:, 0]
 
     @cached_property
-    def codec(self) -> Any:
+    def codec(self) -> Codec:
         """The live tokenizer: ``encode(texts)`` and ``decode(ids)``."""
-        from unlabeled_text.ops.tokenizing import codec_of
-
         return codec_of(self.tokenizer)
 
     def text(self, ids: Sequence[int]) -> str:

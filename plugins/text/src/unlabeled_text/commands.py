@@ -26,8 +26,7 @@ from unlabeled.errors import UsageError
 from unlabeled.probes.embedding import batches, evaluating
 from unlabeled.runs.encoder import load_encoder
 from unlabeled.runs.folder import is_run, read_run
-from unlabeled_text.objectives.clm import next_rows, refuse_two_sided
-from unlabeled_text.ops.vocabulary import table_of, word_loss
+from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
 
 BATCH = 64
 

@@ -13,7 +13,7 @@ from typing import Any
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.transformers import quiet
-from unlabeled_text.ops.tokenizing import BYTES, unpack_json
+from unlabeled_text.ops.codecs import BYTES, unpack_json
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"))
 

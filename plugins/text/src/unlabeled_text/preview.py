@@ -1,4 +1,4 @@
-"""What the model sees, as text: the views of a few samples, the clean text first; what is hidden stands in brackets.
+"""Views of a few samples as text, the clean text first; what is hidden stands in brackets.
 
 # n samples
 """

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from unlabeled.contract import Rows, View
-from unlabeled_text import testing
 from unlabeled_text.encoders.bag import Bag
+from unlabeled_text.ops import laws
 
-SPEC = testing.spec_for_tests()
+SPEC = laws.spec_for_tests()
 
 
 def view(*lengths: int) -> View:
-    return View(testing.batch_for_tests(SPEC, lengths), "clean")
+    return View(laws.batch_for_tests(SPEC, lengths), "clean")
 
 
 @torch.no_grad()

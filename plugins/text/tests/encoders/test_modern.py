@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from unlabeled.contract import Layout, Rows, View
-from unlabeled_text import testing
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.modern import Causal, Modern
+from unlabeled_text.ops import laws
 from unlabeled_text.ops.attention import (
     ALIKE,
     SMALL,
@@ -26,7 +26,7 @@ from unlabeled_text.ops.attention import (
     spread,
 )
 
-SPEC = testing.spec_for_tests(200, 300)
+SPEC = laws.spec_for_tests(200, 300)
 LENGTHS = (3, 290, 40, 41, 1, 120, 60)
 
 
@@ -36,7 +36,7 @@ def made(cls: Any, **settings: Any) -> Any:
 
 
 def view(lengths: tuple[int, ...] = LENGTHS, first: int = 0) -> View:
-    return View(testing.batch_for_tests(SPEC, lengths, first=first), "clean")
+    return View(laws.batch_for_tests(SPEC, lengths, first=first), "clean")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_rows_are_those_of_the_flattening_collator() -> None:
     """DataCollatorWithFlattening packs the same tokens, with positions that begin anew and the same text ends."""
     from transformers import DataCollatorWithFlattening
 
-    batch = testing.batch_for_tests(SPEC, (4, 3, 1))
+    batch = laws.batch_for_tests(SPEC, (4, 3, 1))
     layout = made(Modern).layout(batch)
     texts = [{"input_ids": part.tolist()} for part in batch.tokens.split(list(batch.lengths))]
     theirs = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(texts)
@@ -163,7 +163,7 @@ def test_hidden_rows_read_as_the_mask_token_and_dropped_rows_keep_their_places()
 def test_without_a_mask_token_rows_are_not_hidden_by_one() -> None:
     encoder = Modern(TextSpec(50, 20), width=16, depth=1)
     assert "mask" not in encoder.can
-    batch = testing.batch_for_tests(TextSpec(50, 20), (4,))
+    batch = laws.batch_for_tests(TextSpec(50, 20), (4,))
     with pytest.raises(ValueError, match="no mask token"):
         encoder(View(batch, "global", hidden=Rows(torch.tensor([1]), (1,))))
 

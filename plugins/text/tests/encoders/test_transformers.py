@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from unlabeled.contract import Needs, Rows, View
-from unlabeled_text import testing
 from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.encoders.transformers import Seq2Seq, Transformers
 from unlabeled_text.export import native
+from unlabeled_text.ops import laws
 
-SPEC = testing.spec_for_tests(200, 100)
+SPEC = laws.spec_for_tests(200, 100)
 SMALL: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2}
 
 
@@ -24,7 +24,7 @@ def made(name: str, **settings: Any) -> Any:
 
 
 def view(lengths: tuple[int, ...] = (3, 80, 30, 31, 1)) -> View:
-    return View(testing.batch_for_tests(SPEC, lengths), "clean")
+    return View(laws.batch_for_tests(SPEC, lengths), "clean")
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert", "deberta-v2", "gpt2", "t5"])
@@ -102,4 +102,4 @@ def test_a_folder_is_loaded_and_outlives_itself(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the data's tokenizer is not the one of .*: --data\.tokenizer"):
         Transformers(folder, other.spec)
     with pytest.raises(ValueError, match="the data's tokenizer has 600 ids"):
-        Transformers(folder, testing.spec_for_tests(600, 32))
+        Transformers(folder, laws.spec_for_tests(600, 32))

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from unlabeled.draw import Draw
-from unlabeled_text import testing
 from unlabeled_text.masks.swaps import CRTS, RTS, SLM, kmeans
 from unlabeled_text.masks.words import LONGEST, STOP, Bert, SpanBert, Targets, WholeWord, span_lengths
+from unlabeled_text.ops import laws
 
-SPEC = testing.spec_for_tests()
+SPEC = laws.spec_for_tests()
 ALL: dict[str, Any] = {
     "bert": Bert(SPEC),
     "bernoulli": Bert(SPEC, law="bernoulli"),
@@ -27,49 +27,49 @@ ALL: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", ALL)
 def test_specials_are_never_touched(name: str) -> None:
-    testing.check_specials_untouched(ALL[name], SPEC)
+    laws.check_specials_untouched(ALL[name], SPEC)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_text_is_masked_alike_in_any_batch(name: str) -> None:
-    testing.check_same_in_any_batch(ALL[name], SPEC)
+    laws.check_same_in_any_batch(ALL[name], SPEC)
 
 
 @pytest.mark.parametrize("name", ["bert", "bernoulli", "whole_word"])
 def test_fates_are_80_10_10(name: str) -> None:
-    testing.check_fates(ALL[name], SPEC)
+    laws.check_fates(ALL[name], SPEC)
 
 
 @pytest.mark.parametrize("mask", [Bert(SPEC), SpanBert(SPEC), SLM(SPEC)], ids=lambda m: type(m).__name__)
 def test_counts_are_exact(mask: Any) -> None:
-    testing.check_rate(mask, SPEC, 0.15, exact=True)
+    laws.check_rate(mask, SPEC, 0.15, exact=True)
 
 
 @pytest.mark.parametrize("mask", [Bert(SPEC, law="bernoulli"), WholeWord(SPEC, law="bernoulli")], ids=["bert", "word"])
 def test_bernoulli_rates_are_as_likely_as_they_say(mask: Any) -> None:
-    testing.check_rate(mask, SPEC, 0.15, exact=False)
+    laws.check_rate(mask, SPEC, 0.15, exact=False)
 
 
 @pytest.mark.parametrize("name", ["bert", "bernoulli", "whole_word", "slm"])
 def test_no_place_is_preferred(name: str) -> None:
-    testing.check_flat(ALL[name], SPEC)
+    laws.check_flat(ALL[name], SPEC)
 
 
 def test_whole_words_are_whole() -> None:
-    testing.check_whole_words(WholeWord(SPEC), SPEC)
+    laws.check_whole_words(WholeWord(SPEC), SPEC)
     with pytest.raises(AssertionError, match="in part"):
-        testing.check_whole_words(Bert(SPEC), SPEC)
+        laws.check_whole_words(Bert(SPEC), SPEC)
 
 
 def test_the_checks_find_what_breaks_a_law() -> None:
     with pytest.raises(AssertionError, match="hidden share"):
-        testing.check_fates(Bert(SPEC, hide=0.7, random=0.1), SPEC)
+        laws.check_fates(Bert(SPEC, hide=0.7, random=0.1), SPEC)
     with pytest.raises(AssertionError, match="chi-square"):
-        testing.check_flat(Targets(count=1), SPEC)  # spans reach the middle more often than the ends
+        laws.check_flat(Targets(count=1), SPEC)  # spans reach the middle more often than the ends
     with pytest.raises(AssertionError, match="rows were chosen"):
-        testing.check_rate(Bert(SPEC, ratio=0.3), SPEC, 0.15, exact=True)
+        laws.check_rate(Bert(SPEC, ratio=0.3), SPEC, 0.15, exact=True)
     with pytest.raises(AssertionError, match="the changed share"):
-        testing.check_swapped(RTS(SPEC, ratio=0.3), SPEC, 0.15)
+        laws.check_swapped(RTS(SPEC, ratio=0.3), SPEC, 0.15)
 
 
 def test_span_lengths_are_geometric() -> None:
@@ -81,10 +81,10 @@ def test_span_lengths_are_geometric() -> None:
 
 
 def test_spans_have_one_fate() -> None:
-    batch = testing.batch_for_tests(SPEC, (60,) * 100)
-    out = testing.masked(SpanBert(SPEC), batch, SPEC)
+    batch = laws.batch_for_tests(SPEC, (60,) * 100)
+    out = laws.masked(SpanBert(SPEC), batch, SPEC)
     assert out.hidden is not None
-    chosen, hidden = testing.chosen_of(out), out.hidden.flags(len(batch.tokens))
+    chosen, hidden = laws.chosen_of(out), out.hidden.flags(len(batch.tokens))
     beside = chosen[1:] & chosen[:-1]
     same = (hidden[1:] == hidden[:-1])[beside].float().mean()
     assert same > 0.85  # 0.68 if each row had its own; spans that touch may differ
@@ -92,17 +92,17 @@ def test_spans_have_one_fate() -> None:
 
 
 def test_chosen_rows_stand_in_spans() -> None:
-    testing.check_runs(SpanBert(SPEC), SPEC, 3.8)
+    laws.check_runs(SpanBert(SPEC), SPEC, 3.8)
     with pytest.raises(AssertionError, match="follow a chosen one"):
-        testing.check_runs(Bert(SPEC), SPEC, 3.8)
+        laws.check_runs(Bert(SPEC), SPEC, 3.8)
 
 
 def test_a_changed_row_is_judged_by_what_it_shows() -> None:
-    batch = testing.batch_for_tests(SPEC, (50,) * 200)
+    batch = laws.batch_for_tests(SPEC, (50,) * 200)
     for mask, everywhere in ((RTS(SPEC), True), (SLM(SPEC), False)):
-        testing.check_swapped(mask, SPEC, 0.15)
-        out = testing.masked(mask, batch, SPEC)
-        assert testing.chosen_of(out).sum() == (10_000 if everywhere else 200 * 8)
+        laws.check_swapped(mask, SPEC, 0.15)
+        out = laws.masked(mask, batch, SPEC)
+        assert laws.chosen_of(out).sum() == (10_000 if everywhere else 200 * 8)
 
 
 def test_clusters_hold_words_of_like_contexts() -> None:
@@ -110,8 +110,8 @@ def test_clusters_hold_words_of_like_contexts() -> None:
     found = kmeans(x, 2, seed=1).tolist()
     assert found[0] == found[1] == found[4] != found[2] == found[3]
     mask = CRTS(SPEC, clusters=4)
-    batch = testing.batch_for_tests(SPEC, (50,) * 50)
-    out = testing.masked(mask, batch, SPEC)
+    batch = laws.batch_for_tests(SPEC, (50,) * 50)
+    out = laws.masked(mask, batch, SPEC)
     assert out.shown is not None
     assert torch.equal(mask.cluster[out.shown], mask.cluster[batch.tokens]), "words stay in their cluster"
 
@@ -125,16 +125,16 @@ def test_selection_and_fates_agree_with_transformers() -> None:
     own = {"pad_token": "w0", "unk_token": "w1", "cls_token": "w2", "sep_token": "w3", "mask_token": "w4"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="w1")), **own)
     collator = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=0.15, seed=0)
-    batch = testing.batch_for_tests(SPEC, (40,) * 1000)
+    batch = laws.batch_for_tests(SPEC, (40,) * 1000)
     inputs = batch.tokens.reshape(1000, 42)
     special = ~SPEC.plain[inputs]
     theirs, labels = collator.torch_mask_tokens(inputs.clone(), special_tokens_mask=special.clone())
-    out = testing.masked(Bert(SPEC, law="bernoulli"), batch, SPEC)
+    out = laws.masked(Bert(SPEC, law="bernoulli"), batch, SPEC)
     assert out.hidden is not None
     assert out.shown is not None
     hidden = out.hidden.flags(len(batch.tokens))
     ours = {
-        "chosen": testing.chosen_of(out).float().sum(),
+        "chosen": laws.chosen_of(out).float().sum(),
         "mask": hidden.float().sum(),
         "other": ((out.shown != batch.tokens) & ~hidden).float().sum(),
     }
@@ -142,7 +142,7 @@ def test_selection_and_fates_agree_with_transformers() -> None:
     found = {"chosen": (labels != -100).sum(), "mask": (theirs == SPEC.mask).sum(), "other": other.sum()}
     for name, count in ours.items():
         gap = abs(float(count) - float(found[name])) / (2 * float(count)) ** 0.5
-        assert gap < testing.MILLION, f"{name}: {count} and {found[name]}"
+        assert gap < laws.MILLION, f"{name}: {count} and {found[name]}"
 
 
 def test_whole_words_are_those_of_transformers() -> None:
@@ -160,7 +160,7 @@ def test_whole_words_are_those_of_transformers() -> None:
         random_replace_prob=0.0,
         seed=0,
     )
-    batch = testing.batch_for_tests(SPEC, (42,) * 1000, word=3)
+    batch = laws.batch_for_tests(SPEC, (42,) * 1000, word=3)
     inputs = batch.tokens.reshape(1000, 44)
     special = (~SPEC.plain[inputs]).long()
     place = torch.arange(44)  # a word of three tokens of two letters, then a space
@@ -168,11 +168,11 @@ def test_whole_words_are_those_of_transformers() -> None:
     offsets = torch.stack((begin, begin + 2), dim=1).expand(1000, 44, 2)
     _, labels = collator.torch_mask_tokens(inputs.clone(), special_tokens_mask=special, offset_mapping=offsets)
     theirs = (labels != -100)[:, 1:-1].reshape(-1, 3)
-    found = testing.chosen_of(testing.masked(WholeWord(SPEC, law="bernoulli"), batch, SPEC)).reshape(1000, 44)
+    found = laws.chosen_of(laws.masked(WholeWord(SPEC, law="bernoulli"), batch, SPEC)).reshape(1000, 44)
     ours = found[:, 1:-1].reshape(-1, 3)
     for words in (ours, theirs):
         assert torch.equal(words.all(1), words.any(1)), "whole words"
-        testing.near(float(words[:, 0].double().mean()), 0.15, len(words), "the chosen share of words")
+        laws.near(float(words[:, 0].double().mean()), 0.15, len(words), "the chosen share of words")
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,20 @@ from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
 from unlabeled_text.encoders.modern import Causal, Modern
-from unlabeled_text.objectives import clm, contrast_mlm, rtd, sent2vec
+from unlabeled_text.objectives import rtd, sent2vec, urlbert
+from unlabeled_text.objectives.clm import CLM
 from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.mlm import MLM
-from unlabeled_text.objectives.rts import RTS, ReplacedHead, replaced_loss
+from unlabeled_text.objectives.rts import RTS
+from unlabeled_text.objectives.salt import SALT
 from unlabeled_text.objectives.same_span import SameSpan
 from unlabeled_text.objectives.scincl import triplet_loss
-from unlabeled_text.objectives.seq2seq import TSDAE, Seq2Seq
+from unlabeled_text.objectives.seq2seq import Seq2Seq
 from unlabeled_text.objectives.simcse import SimCSE
+from unlabeled_text.objectives.tsdae import TSDAE
 from unlabeled_text.ops.contrast import greatest_dropout, sentence_nce
-from unlabeled_text.ops.vocabulary import VocabularyHead, sample_words, word_loss
+from unlabeled_text.ops.replaced import ReplacedHead, fill, replaced_loss
+from unlabeled_text.ops.vocabulary import VocabularyHead, next_rows, sample_words, word_loss
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
 
@@ -150,7 +154,7 @@ def test_rtd_fills_chosen_rows_alone_and_labels_all():
     rows = Rows(torch.tensor([2, 3, 7]), (2, 1))
     view = replace(view, hidden=rows)
     logits = objective.generator(view, encoder.word_embeddings(), rows.index)
-    filled = objective.fill(logits, view, rows.index)
+    filled = fill(logits, view, rows.index, objective.clock.step)
     others = torch.tensor([i for i in range(len(view.ids)) if i not in (2, 3, 7)])
     assert torch.equal(filled.shown[others], view.ids[others])
     assert filled.hidden is None
@@ -169,11 +173,11 @@ def test_rtd_draws_anew_each_step_and_no_gradient_passes_the_draw():
     index = torch.arange(48).reshape(8, 6)[:, 1:5].flatten()
     view = replace(view, hidden=Rows(index, (4,) * 8))
     logits = torch.zeros(32, 40, requires_grad=True)
-    first = objective.fill(logits, view, index).shown
+    first = fill(logits, view, index, objective.clock.step).shown
     assert not first.requires_grad
-    assert torch.equal(first, objective.fill(logits, view, index).shown)
+    assert torch.equal(first, fill(logits, view, index, objective.clock.step).shown)
     after_step(objective, encoder, Progress(1, 10))
-    assert not torch.equal(first, objective.fill(logits, view, index).shown)
+    assert not torch.equal(first, fill(logits, view, index, objective.clock.step).shown)
 
 
 # ---------------------------------------------------------------------------------------------- contrast
@@ -357,24 +361,24 @@ def test_heads_must_divide_the_width():
 def test_clm_equals_the_shifted_cross_entropy_of_transformers():
     torch.manual_seed(0)
     encoder = Causal(SPEC, width=16, depth=2, heads=2).eval()
-    objective = clm.CLM(encoder)
+    objective = CLM(encoder)
     view = view_of(encoder, (9, 8, 7), (5, 6))
     logits = encoder(view).tokens @ encoder.word_embeddings().T
     labels = view.ids.clone()
     labels[[0, 5]] = -100  # transformers shifts labels by one; the first of each text follows nothing
     close(objective(encoder, [view]).total, F.cross_entropy(logits[:-1], labels[1:]))
     with pytest.raises(ValueError, match="a causal one"):
-        clm.CLM(modern())
+        CLM(modern())
 
 
 def test_salt_teaches_first_and_then_no_more():
     torch.manual_seed(0)
     encoder = Causal(SPEC, width=16, depth=2, heads=2).eval()
-    objective = clm.SALT(encoder, first=0.5, distill=0.5, temperature=0.5).eval()
+    objective = SALT(encoder, first=0.5, distill=0.5, temperature=0.5).eval()
     view = view_of(encoder, (9, 8, 7), (5, 6))
     taught = objective(encoder, [view])
-    plain = clm.CLM(encoder)(encoder, [view]).total
-    index = clm.next_rows(view.layout)
+    plain = CLM(encoder)(encoder, [view]).total
+    index = next_rows(view.layout)
     teacher = objective.small(view.ids, view.layout, index)
     student = encoder(view).tokens[index] @ encoder.word_embeddings().T
     distilled = F.cross_entropy(student / 0.5, (teacher / 0.5).softmax(-1))
@@ -427,7 +431,7 @@ def test_k_n_grams_of_each_text_are_dropped_and_words_never():
 
 def test_the_worst_disturbance_moves_the_softmax_more_than_a_random_one():
     encoder = modern().eval()
-    objective = contrast_mlm.URLBERT(encoder, radius=0.05, probe=0.01).eval()
+    objective = urlbert.URLBERT(encoder, radius=0.05, probe=0.01).eval()
     view = view_of(encoder, (9, 8, 7), (5, 6))
     view = replace(view, hidden=Rows(torch.tensor([2, 6]), (1, 1)))
     logits = objective.head(encoder(view).tokens[view.hidden.index], encoder.word_embeddings())
@@ -437,10 +441,10 @@ def test_the_worst_disturbance_moves_the_softmax_more_than_a_random_one():
 
     def moved(noise):
         out = encoder.from_embeddings(encoder.embed(view) + noise, view.layout).tokens[view.hidden.index]
-        return contrast_mlm.divergence(objective.head(out, encoder.word_embeddings()), logits).sum()
+        return urlbert.divergence(objective.head(out, encoder.word_embeddings()), logits).sum()
 
     torch.manual_seed(1)
-    random = [contrast_mlm.unit_groups(torch.randn_like(worst), view.layout) * 0.05 for _ in range(20)]
+    random = [urlbert.unit_groups(torch.randn_like(worst), view.layout) * 0.05 for _ in range(20)]
     assert moved(worst) > max(moved(noise) for noise in random)
 
 
@@ -451,7 +455,7 @@ def test_settings_out_of_range_are_named():
         (lambda: SimCSE(encoder, temperature=-1), "temperature is -1"),
         (lambda: DenoSent(encoder, noise=1.0), "noise is 1.0"),
         (lambda: sent2vec.Sent2Vec(encoder), "--encoder bag"),
-        (lambda: clm.SALT(encoder), "causal"),
+        (lambda: SALT(encoder), "causal"),
         (lambda: Seq2Seq(encoder, depth=0), "depth is 0"),
     ):
         with pytest.raises(ValueError, match=match):

@@ -13,7 +13,8 @@ import pytest
 
 from unlabeled.errors import UsageError
 from unlabeled_text.data.generated import corpus
-from unlabeled_text.ops.tokenizing import Json, byte_spec, byte_words, json_spec, pack_json, spec_of, train, unpack_json
+from unlabeled_text.ops.codecs import Json, byte_words, pack_json, unpack_json
+from unlabeled_text.ops.tokenizing import byte_spec, json_spec, spec_of, train
 
 TEXTS = corpus(60)[0]
 

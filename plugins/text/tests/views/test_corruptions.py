@@ -10,17 +10,17 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled_text import testing
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data.sentences import Sentences
+from unlabeled_text.ops import laws
 from unlabeled_text.ops.spans import compositions, noise_spans, poisson, random_keys, smallest, span_counts
 from unlabeled_text.views.corruptions import T5, UL2, Bart, Copy, Delete, body, permuted
 
-SPEC = testing.spec_for_tests(400, 1200, sentinels=100)
+SPEC = laws.spec_for_tests(400, 1200, sentinels=100)
 
 
 def texts(*lengths: int) -> TextBatch:
-    return testing.batch_for_tests(SPEC, lengths)
+    return laws.batch_for_tests(SPEC, lengths)
 
 
 def both(views: Any, batch: TextBatch, epoch: int = 0) -> tuple[View, View]:
@@ -36,7 +36,7 @@ def noise(n: int, density: float, mean: float, count: int = 400, *, uniform: boo
 
 @pytest.mark.parametrize("views", [T5(SPEC), T5(SPEC, law="edge", density=0.5), UL2(SPEC), UL2(SPEC, prefix=1.0)])
 def test_source_and_target_restore_the_text(views: Any) -> None:
-    testing.check_spans_restore(views, SPEC)
+    laws.check_spans_restore(views, SPEC)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_edge_law_is_t5s_and_uniform_is_flat() -> None:
     assert rate[-1] == 1.0, "T5 always hides the last"
     flags = noise(60, 0.15, 3.0, 4000, uniform=True).double()
     chi = float(((flags.mean(0) - 0.15) ** 2).sum() / (0.15 * 0.85 / 4000))
-    assert chi < testing.chi_limit(60)
+    assert chi < laws.chi_limit(60)
 
 
 def test_compositions_are_uniform() -> None:
@@ -79,7 +79,7 @@ def test_compositions_are_uniform() -> None:
     assert int(found.min()) == 1
     kinds, counts = found.unique(dim=0, return_counts=True)
     assert len(kinds) == 6  # 2 of 4 places
-    assert float(((counts - 1000.0) ** 2 / 1000).sum()) < testing.chi_limit(5)
+    assert float(((counts - 1000.0) ** 2 / 1000).sum()) < laws.chi_limit(5)
 
 
 def test_compositions_of_unequal_samples() -> None:
@@ -111,9 +111,9 @@ def test_a_text_is_corrupted_alike_in_any_batch() -> None:
 
 
 def test_the_mixture_has_its_shares() -> None:
-    testing.check_denoisers(UL2(SPEC, prefix=0.25), SPEC, (0.75 * 2 / 6, 0.25, 0.75 * 4 / 6))
+    laws.check_denoisers(UL2(SPEC, prefix=0.25), SPEC, (0.75 * 2 / 6, 0.25, 0.75 * 4 / 6))
     with pytest.raises(AssertionError, match="the share of denoiser 0"):
-        testing.check_denoisers(UL2(SPEC, prefix=0.5), SPEC, (0.25, 0.25, 0.5))
+        laws.check_denoisers(UL2(SPEC, prefix=0.5), SPEC, (0.25, 0.25, 0.5))
 
 
 def test_the_end_of_a_text_is_a_quarter_on_average() -> None:
@@ -131,11 +131,11 @@ def test_poisson_has_its_law() -> None:
 
 
 def test_infilling_puts_one_mask_for_a_span() -> None:
-    testing.check_infilled(Bart(SPEC, permute=False), SPEC, 0.3, 3.0)
-    testing.check_infilled(Bart(SPEC, permute=True, rotate=0.5), SPEC, 0.3, 3.0)
-    testing.check_infilled(Bart(SPEC, permute=False, infill=0.5, mean=6.0), SPEC, 0.5, 6.0)
+    laws.check_infilled(Bart(SPEC, permute=False), SPEC, 0.3, 3.0)
+    laws.check_infilled(Bart(SPEC, permute=True, rotate=0.5), SPEC, 0.3, 3.0)
+    laws.check_infilled(Bart(SPEC, permute=False, infill=0.5, mean=6.0), SPEC, 0.5, 6.0)
     with pytest.raises(AssertionError, match="masks a text"):
-        testing.check_infilled(Bart(SPEC, permute=False, mean=6.0), SPEC, 0.3, 3.0)
+        laws.check_infilled(Bart(SPEC, permute=False, mean=6.0), SPEC, 0.3, 3.0)
     batch = texts(*(100,) * 20)
     source, target = both(Bart(SPEC, permute=False), batch)
     for number in (0, 7):
@@ -160,22 +160,22 @@ def test_sentences_are_permuted_whole() -> None:
 
 
 def test_deletion_keeps_its_share_and_one_at_least() -> None:
-    testing.check_deleted(Delete(SPEC, ratio=0.6), SPEC, 0.6)
+    laws.check_deleted(Delete(SPEC, ratio=0.6), SPEC, 0.6)
     with pytest.raises(AssertionError, match="the kept share"):
-        testing.check_deleted(Delete(SPEC, ratio=0.4), SPEC, 0.6)  # sentence-transformers' documents delete 40 %
+        laws.check_deleted(Delete(SPEC, ratio=0.4), SPEC, 0.6)  # sentence-transformers' documents delete 40 %
 
 
 def test_noise_spans_have_t5s_law_from_end_to_end() -> None:
     for law in ("edge", "uniform"):
         views = T5(SPEC, law=law)  # type: ignore[arg-type]
-        testing.check_span_counts(views, SPEC, 0.15, 3.0)
-        testing.check_noise_rates(views, SPEC, 0.15, edge=law == "edge")
+        laws.check_span_counts(views, SPEC, 0.15, 3.0)
+        laws.check_noise_rates(views, SPEC, 0.15, edge=law == "edge")
     with pytest.raises(AssertionError, match="chi-square"):
-        testing.check_noise_rates(T5(SPEC, law="edge"), SPEC, 0.15, edge=False)
+        laws.check_noise_rates(T5(SPEC, law="edge"), SPEC, 0.15, edge=False)
     with pytest.raises(AssertionError, match="T5 never hides"):
-        testing.check_noise_rates(T5(SPEC), SPEC, 0.15, edge=True)
+        laws.check_noise_rates(T5(SPEC), SPEC, 0.15, edge=True)
     with pytest.raises(AssertionError, match="are noise, not"):
-        testing.check_span_counts(T5(SPEC, density=0.3), SPEC, 0.15, 3.0)
+        laws.check_span_counts(T5(SPEC, density=0.3), SPEC, 0.15, 3.0)
 
 
 def test_a_vocabulary_without_the_tokens_is_refused() -> None:
@@ -193,5 +193,5 @@ def test_words_of_real_text_come_back() -> None:
     data = Sentences(documents=6, tokenizer="bytes", length=200)
     batch = data.__getitems__([0, 3])
     source, target = both(T5(data.spec), batch)
-    own = [testing.restored(*(v.batch[i : i + 1].tokens.tolist() for v in (source, target)), data.spec) for i in (0, 1)]  # type: ignore[index]
+    own = [laws.restored(*(v.batch[i : i + 1].tokens.tolist() for v in (source, target)), data.spec) for i in (0, 1)]  # type: ignore[index]
     assert [data.spec.text(ids) for ids in own] == data.texts([0, 3])

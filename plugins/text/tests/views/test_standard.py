@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from unlabeled.draw import Draw
-from unlabeled_text import testing
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.sentences import Sentences
+from unlabeled_text.ops import laws
 from unlabeled_text.views.standard import Clean, Neighbors, Pairs, Plain, Spans, Twice
 
-SPEC = testing.spec_for_tests()
+SPEC = laws.spec_for_tests()
 
 
 def bodies(view: Any) -> list[list[int]]:
@@ -21,14 +21,14 @@ def bodies(view: Any) -> list[list[int]]:
 
 
 def test_whole_texts_are_left_alone() -> None:
-    batch = testing.batch_for_tests(SPEC, (3, 9))
+    batch = laws.batch_for_tests(SPEC, (3, 9))
     for views in (Plain(SPEC), Twice(SPEC), Clean(SPEC)):
         for view in views(batch, Draw(0, 0, batch.ids)):
             assert view.batch is batch
 
 
 def test_spans_are_runs_of_the_text_with_words_left_out() -> None:
-    batch = testing.batch_for_tests(SPEC, (50,) * 300)
+    batch = laws.batch_for_tests(SPEC, (50,) * 300)
     own = [batch[i : i + 1].tokens[1:-1].tolist() for i in range(300)]
     for view in Spans(SPEC, least=0.4, most=0.8, leave_out=0.0)(batch, Draw(0, 0, batch.ids)):
         for text, span in zip(own, bodies(view), strict=True):
@@ -36,11 +36,11 @@ def test_spans_are_runs_of_the_text_with_words_left_out() -> None:
             assert any(text[i : i + len(span)] == span for i in range(50 - len(span) + 1))
     first, _ = Spans(SPEC, least=1.0, most=1.0, leave_out=0.1)(batch, Draw(0, 0, batch.ids))
     kept = sum(len(span) for span in bodies(first))
-    testing.near(kept / 15_000, 0.9, 15_000, "the kept share")
+    laws.near(kept / 15_000, 0.9, 15_000, "the kept share")
 
 
 def test_spans_bring_the_whole_text_as_a_target() -> None:
-    batch = testing.batch_for_tests(SPEC, (10, 30))
+    batch = laws.batch_for_tests(SPEC, (10, 30))
     views = Spans(SPEC, whole=True)
     found = views(batch, Draw(0, 0, batch.ids))
     assert [view.role for view in found] == list(views.roles) == ["global", "global", "target"]
@@ -48,13 +48,13 @@ def test_spans_bring_the_whole_text_as_a_target() -> None:
 
 
 def test_spans_of_short_texts_keep_a_word() -> None:
-    batch = testing.batch_for_tests(SPEC, (1, 2) * 100)
+    batch = laws.batch_for_tests(SPEC, (1, 2) * 100)
     for view in Spans(SPEC, least=0.0, leave_out=0.9)(batch, Draw(0, 0, batch.ids)):
         assert min(map(len, bodies(view))) >= 1
 
 
 def test_declutr_spans_are_long_and_short_and_beside_each_other() -> None:
-    batch = testing.batch_for_tests(SPEC, (60,) * 1000)
+    batch = laws.batch_for_tests(SPEC, (60,) * 1000)
     views = Spans(SPEC, law="declutr", least=0.1, most=0.5, leave_out=0.0)(batch, Draw(0, 0, batch.ids))
     anchor, positive = (torch.tensor([len(b) for b in bodies(v)]).double().mean() / 60 for v in views)
     assert abs(float(anchor) - (0.1 + 0.4 * 4 / 6)) < 0.02  # mean of Beta(4, 2)
@@ -99,7 +99,7 @@ def test_pairs_say_whether_they_are_of_the_same() -> None:
         batch = data.__getitems__(range(200))
         (view,) = views(batch, Draw(0, 0, batch.ids))
         same = view.params["same"]
-        testing.near(float(same.float().mean()), 0.5, 200, "the share of same pairs")
+        laws.near(float(same.float().mean()), 0.5, 200, "the share of same pairs")
         ends = [view.batch[i : i + 1].tokens.tolist().count(data.spec.suffix[0]) for i in range(200)]  # type: ignore[index]
         assert set(ends) == {2}
         assert max(view.batch.lengths) <= data.spec.length  # type: ignore[attr-defined]

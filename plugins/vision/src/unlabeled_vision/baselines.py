@@ -1,4 +1,4 @@
-"""Raw pixels: what a probe finds without any model."""
+"""Raw pixels: features without a model."""
 
 from __future__ import annotations
 

@@ -1,11 +1,6 @@
-"""Image data sets, and what they yield: the spec that every vision part is wired with, and batches of images.
+"""The spec that vision parts are wired with, and batches of images.
 
-``Digits`` needs no download; ``Images`` reads a folder, a zip of one, an ``.npz``, or a text file of paths. Samples are
-numbered in natural order of their names. A file that cannot be read never stops a run by itself: it is found by its
-header when the data set is opened, or when it is decoded, named once with the reason, and counted; only a share above
-``max_bad`` stops.
-
-    # N samples of the data set, B of a batch, C channels, H height, W width
+# B samples of a batch, C channels, H height, W width
 """
 
 from __future__ import annotations

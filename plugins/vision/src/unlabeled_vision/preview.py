@@ -1,4 +1,4 @@
-"""What the model sees: a grid of views as a PNG, a row for each sample, the clean image first.
+"""A grid of views as a PNG, a row for each sample, the clean image first.
 
 # n samples, C channels, S side of a view in pixels
 """

@@ -131,7 +131,7 @@ def test_a_drop_keeps_each_rows_position() -> None:
 def test_uneven_drops_are_refused() -> None:
     encoder, images = tiny("vit"), batch()
     hidden = Rows(torch.tensor([0, 1, 16]), (2, 1))
-    with pytest.raises(ValueError, match="same number of rows of each image"):
+    with pytest.raises(ValueError, match="same number of rows of each sample"):
         encoder(View(images, "global", encoder.layout(images), hidden=hidden), hide="drop")
 
 

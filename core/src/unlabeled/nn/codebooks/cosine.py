@@ -21,6 +21,9 @@ def entrance(dim: int, width: int) -> nn.Sequential:
 
     Outputs for a bag of words whose rows sum to 1 share a mean that is large beside what tells them apart, so that by
     their cosine all nodes are nearest to one code.
+
+    >>> entrance(8, 4)(torch.randn(16, 8)).mean(0).abs().max() < 1e-6
+    tensor(True)
     """
     return nn.Sequential(nn.Linear(dim, width, bias=False), BatchNorm(width, affine=False))
 
@@ -32,6 +35,10 @@ class Quantizer(nn.Module):
         codes: K.
         dim: D.
         commitment: weight that draws a vector to its code; beta, 0.25 in the paper.
+
+    >>> codes, ids, loss = Quantizer(16, 4)(torch.randn(10, 4))
+    >>> codes.shape, ids.shape, loss.shape
+    (torch.Size([10, 4]), torch.Size([10]), torch.Size([]))
     """
 
     def __init__(self, codes: int, dim: int, commitment: float = 0.25) -> None:

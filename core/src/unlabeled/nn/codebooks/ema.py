@@ -34,6 +34,12 @@ class OnlineKMeans(nn.Module):
         decay: of counts and sums a step, tau.
         normalize: compare directions: rows and entries are brought to length 1.
         least: an entry whose averaged count is below this share of the mean count is set on a row of the batch.
+
+    >>> book, x, keys = OnlineKMeans(4, 2), torch.randn(16, 2), torch.arange(16)
+    >>> ids = book(x, keys)
+    >>> book.update(x, ids, keys)  # after the step
+    >>> ids.shape, book.entries.shape
+    (torch.Size([16]), torch.Size([4, 2]))
     """
 
     counts: Tensor

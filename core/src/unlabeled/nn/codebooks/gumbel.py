@@ -19,7 +19,12 @@ from unlabeled.nn.precision import full
 
 
 def gumbel_noise(draw: Draw, sample_H: Tensor, place_H: Tensor, count: int) -> Tensor:
-    """``[H, count]`` standard Gumbel noise of frames at ``place_H`` of samples ``sample_H``."""
+    """``[H, count]`` standard Gumbel noise of frames at ``place_H`` of samples ``sample_H``.
+
+    >>> draw = Draw(0, 0, torch.arange(2))
+    >>> gumbel_noise(draw, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), 8).shape
+    torch.Size([3, 8])
+    """
     first = draw.rows(Purpose.GUMBEL, sample_H, place_H)
     steps = torch.arange(1, count + 1, device=first.device) * GOLDEN
     return gumbel(mix64(first[:, None] + steps))
@@ -33,6 +38,11 @@ class GumbelProduct(nn.Module):
         width: W, a multiple of groups.
         groups: G.
         entries: V.
+
+    >>> quantizer = GumbelProduct(8, width=6, groups=2, entries=5)
+    >>> q, codes, p = quantizer(torch.randn(3, 8), torch.zeros(3, 10))
+    >>> q.shape, codes.shape, p.shape
+    (torch.Size([3, 6]), torch.Size([3, 2]), torch.Size([3, 2, 5]))
     """
 
     temperature: Tensor

@@ -46,7 +46,7 @@ class _Waves:
         return torch.tensor(self._lengths) / self.spec.rate
 
     def arrange(self, ids: Tensor, size: int) -> Tensor:
-        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``buckets.py``)."""
+        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``batching.py``)."""
         return ids[bucketed(self._samples(ids), size)]
 
     def batches(self, ids: Tensor, size: int, parts: int) -> list[Tensor]:

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
+from unlabeled.nn.init import xavier
+from unlabeled.nn.rows import edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, edit, finish, initialize, refuse_drop, state
+from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 
 
 class Block(nn.Module):
@@ -76,13 +78,13 @@ class CNN(MelEncoder):
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, kernel) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        initialize(self)
+        xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         refuse_drop("cnn", view, hide)
         layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, layout, hide, self.mask_token)
+        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
         states = []
         for block in self.blocks:
             x_TD = block(x_TD, layout)

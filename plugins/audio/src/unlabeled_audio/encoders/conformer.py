@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
+from unlabeled.nn.init import xavier
+from unlabeled.nn.rows import edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, attend, edit, finish, initialize, places, refuse_drop, state
+from unlabeled_audio.encoders.rows import MelEncoder, attend, finish, places, refuse_drop, state
 
 
 class FeedForward(nn.Module):
@@ -96,13 +98,13 @@ class Conformer(MelEncoder):
         self.embed = nn.Linear(self.cell, width)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads, kernel) for _ in range(depth))
-        initialize(self)
+        xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         refuse_drop("conformer", view, hide)
         layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, layout, hide, self.mask_token)
+        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
         x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
         states = []
         for block in self.blocks:

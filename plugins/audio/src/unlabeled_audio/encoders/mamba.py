@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
+from unlabeled.nn.rows import drop, edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, by_runs, drop, edit, finish, places, state
+from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, places, state
 
 
 class Scan(torch.autograd.Function):
@@ -141,7 +142,7 @@ class Mamba(MelEncoder):
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, layout, hide, self.mask_token)
+        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
         x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         turned, states = reversal(layout), []

@@ -1,4 +1,4 @@
-"""From clips to the rows of an encoder: patches of the spectrogram, their layout, what is hidden, attention.
+"""Rows of an encoder of clips: patches of the spectrogram, their layout, hidden ones, and attention among them.
 
 Everything works on packed rows; only attention itself is laid out by the longest clip of a batch, so that norms and
 perceptrons spend nothing on padding, and a clip's features do not depend on its neighbors.
@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
+from unlabeled.contract import Features, Hide, Layout, Rows, View
 from unlabeled.nn.init import sincos
+from unlabeled.nn.rows import learn_mask_token
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 
@@ -63,10 +64,7 @@ class AudioEncoder(nn.Module):
         """Rows of one step."""
         return 1
 
-    def prepare(self, needs: Needs) -> None:
-        """The mask token learns only where rows are masked: a parameter without a gradient fails a test."""
-        if hasattr(self, "mask_token"):
-            self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
 
 def step_layout(steps: Sequence[int], bands: int, device: torch.device) -> Layout:
@@ -162,23 +160,6 @@ class ConvStack:
 # ---------------------------------------------------------------------------------------------- hiding
 
 
-def edit(x_TD: Tensor, view: View, layout: Layout, hide: Hide, token_D: Tensor) -> Tensor:
-    """Rows after the view's swap, and with ``token_D`` where they are masked."""
-    if view.swap is not None:
-        x_TD = x_TD[view.swap]
-    if view.hidden is not None and hide == "mask":
-        x_TD = x_TD.index_copy(0, view.hidden.index, token_D.to(x_TD.dtype).expand(len(view.hidden), -1))
-    return x_TD
-
-
-def drop(x_TD: Tensor, view: View, layout: Layout, hide: Hide) -> tuple[Tensor, Layout, Rows | None]:
-    """The rows that remain, their layout, and which they are."""
-    if view.hidden is None or hide != "drop":
-        return x_TD, layout, None
-    kept = view.hidden.complement(layout)
-    return x_TD[kept.index], layout.select(kept.index, kept.lengths), kept
-
-
 def refuse_drop(who: str, view: View, hide: Hide) -> None:
     """``ValueError`` from encoders whose convolutions need every row in its place."""
     if view.hidden is not None and hide == "drop":
@@ -193,7 +174,7 @@ def places(layout: Layout, width: int) -> Tensor:
 def runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Neighboring groups that are laid out together: as many as keep padding below ``WASTE``; all, where that is slow.
 
-    Training's batches come sorted by length (``buckets.py``), so a few runs hold nearly no padding.
+    Training's batches come sorted by length (``data/batching.py``), so a few runs hold nearly no padding.
     """
     found, begin, longest, total = [], 0, 0, 0
     for number, length in enumerate(lengths):
@@ -238,12 +219,3 @@ def finish(
 def state(x_TD: Tensor, layout: Layout, kept: Rows | None) -> Features:
     """The output of one block."""
     return Features(x_TD, layout, layout.mean(x_TD), kept)
-
-
-def initialize(module: nn.Module) -> None:
-    """Xavier-uniform layers without bias, as MAE starts: narrow blocks add something from the first step."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.xavier_uniform_(part.weight)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)

@@ -21,15 +21,17 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import GumbelProduct
+from unlabeled.nn.init import xavier
 from unlabeled.nn.kmeans import nearest, stream
+from unlabeled.nn.rows import drop, edit
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.encoders.rows import AudioEncoder, drop, edit, finish, initialize, places, state, step_layout
+from unlabeled_audio.encoders.rows import AudioEncoder, finish, places, state, step_layout
 from unlabeled_audio.encoders.vit import through
-from unlabeled_audio.objectives.beats import frozen_encoder
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 from unlabeled_audio.tokenizers.units import HELD, rows_of
 
@@ -65,7 +67,7 @@ class UnitTransformer(AudioEncoder):
         if min(width, depth, heads) < 1 or width % heads:
             raise ValueError(f"width {width}, depth {depth}, heads {heads}: from 1 on, heads a divisor of the width")
         self.spec, self.run, self.layer, self.dim, self.cell = spec, run, layer, width, spec.mels
-        self.source = frozen_encoder(run, self) if run else None
+        self.source = frozen("audio", run) if run else None
         self.quantizer = codebooks_of(Path(run)) if run else None
         self.window, self.stride = spec.window_samples + spec.hop_samples, 2 * spec.hop_samples
         if self.source is not None:
@@ -83,7 +85,7 @@ class UnitTransformer(AudioEncoder):
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        initialize(self.blocks)  # and not what is read
+        xavier(self.blocks)  # and not what is read
 
     def train(self, mode: bool = True) -> UnitTransformer:
         """What is read stays in evaluation mode."""
@@ -140,7 +142,7 @@ class UnitTransformer(AudioEncoder):
         layout = view.layout or self.layout(batch)
         place = self.vocabulary * torch.arange(self.books, device=batch.wave.device)
         x_TD = self.embed(self.codes(batch, layout) + place).sum(1)
-        x_TD = edit(x_TD, view, layout, hide, self.mask_token)
+        x_TD = edit(x_TD, view, hide, self.mask_token)
         x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []

@@ -1,8 +1,8 @@
 """AST-style Vision Transformer over patches of the spectrogram, https://arxiv.org/abs/2104.01778, of timm's blocks.
 
 A clip has as many rows as it has patches; two prefix tokens, class and distillation, come before them, as in AST.
-``exporting.py`` writes AST's own format. Differs: positions are sines and cosines of (time, mel band), so clips may be
-of any length; patches do not overlap unless they are frames; the weights of ImageNet are not used.
+``export/transformers.py`` writes AST's own format. Differs: positions are sines and cosines of (time, mel band), so
+clips may be of any length; patches do not overlap unless they are frames; the weights of ImageNet are not used.
 
     # T packed rows, G clips, D features, C numbers of a patch
 """
@@ -19,8 +19,10 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
+from unlabeled.nn.init import xavier
+from unlabeled.nn.rows import drop, edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, attend, drop, edit, initialize, places
+from unlabeled_audio.encoders.rows import MelEncoder, attend, places
 
 PREFIX = 2  # class and distillation token
 
@@ -72,12 +74,12 @@ class ViT(MelEncoder):
         norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm's
         self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth))
         self.norm = norm(width)
-        initialize(self)
+        xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, layout, hide, self.mask_token)
+        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
         x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         whole, place = prefixed(layout)

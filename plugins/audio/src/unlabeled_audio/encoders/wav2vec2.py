@@ -1,10 +1,10 @@
 """The wav2vec 2.0 / HuBERT encoder: convolutions over the waveform, then a Transformer with convolutional positions.
 
 wav2vec 2.0 https://arxiv.org/abs/2006.11477, HuBERT https://arxiv.org/abs/2106.07447. The model is transformers' own
-``Wav2Vec2Model``, so its weights, ``HubertModel``'s and torchaudio's load into it and leave it (``exporting.py``); what
-runs is its layers on packed rows. Convolutions see all clips end to end, each from a multiple of the stride on,
-and what reaches over a border is left out, so nothing is spent on padding; statistics of GroupNorm are those of each
-clip alone, where the libraries' move by 20 % with padding.
+``Wav2Vec2Model``, so its weights, ``HubertModel``'s and torchaudio's load into it and leave it
+(``export/transformers.py``); what runs is its layers on packed rows. Convolutions see all clips end to end, each from a
+multiple of the stride on, and what reaches over a border is left out, so nothing is spent on padding; statistics of
+GroupNorm are those of each clip alone, where the libraries' move by 20 % with padding.
 
 Hidden rows get the mask token after the convolutions, as in the papers. With ``norm`` group the mean and deviation of a
 clip's first features cover hidden rows too, as in the Base models; layer leaks nothing. Rows that are dropped are left
@@ -26,9 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from unlabeled.contract import Features, Hide, Layout, Needs, View
+from unlabeled.contract import Features, Hide, Layout, View
+from unlabeled.nn.rows import drop, edit
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
-from unlabeled_audio.encoders.rows import AudioEncoder, AudioFeatures, ConvStack, attend, drop, edit, state, step_layout
+from unlabeled_audio.encoders.rows import AudioEncoder, AudioFeatures, ConvStack, attend, state, step_layout
 from unlabeled_audio.ops.frontends import Spectrogram
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # 20 ms a row at 16 kHz
@@ -146,10 +147,6 @@ class Wav2Vec2(AudioEncoder):
         found: Tensor = self.model.masked_spec_embed
         return found
 
-    def prepare(self, needs: Needs) -> None:
-        """The mask token learns only where rows are masked."""
-        self.model.masked_spec_embed.requires_grad_("mask" in needs.encoder)
-
     def layout(self, batch: AudioBatch) -> Layout:
         return step_layout(self.stack.steps(batch.lengths), 1, batch.wave.device)
 
@@ -186,7 +183,7 @@ class Wav2Vec2(AudioEncoder):
         layout = view.layout or self.layout(batch)
         local = self.convolve(batch)
         normed, x = self._project(local)
-        x = edit(x, view, layout, hide, self.mask_token)
+        x = edit(x, view, hide, self.mask_token)
         x = x + self._positions(x, view, layout, hide)
         x, layout, kept = drop(x, view, layout, hide)
         encoder, pre = self.model.encoder, self.model.config.do_stable_layer_norm

@@ -1,1 +1,1 @@
-"""Native exports."""
+"""Native exports of encoders of sound."""

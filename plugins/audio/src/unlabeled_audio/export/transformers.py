@@ -2,7 +2,7 @@
 
 ``wav2vec2`` becomes a ``Wav2Vec2Model``, or a ``HubertModel``, or torchaudio's ``wav2vec2_model``; ``vit`` of square
 patches becomes an ``ASTModel``, whose clips have all the length of the spec's longest view; other patches and ``cnn``
-as ``exporting_plain.py`` says. Outputs are equal to the encoder's; what goes in is the standardized waveform, or the
+as ``export/plain.py`` says. Outputs are equal to the encoder's; what goes in is the standardized waveform, or the
 spectrogram of ``frontends.py``.
 
     # D features, P side of a patch

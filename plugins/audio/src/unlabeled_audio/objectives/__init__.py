@@ -1,1 +1,1 @@
-"""What cannot be said without audio: wav2vec 2.0, HuBERT and their kin."""
+"""Objectives that read sound, units of sound, or an encoder of sound."""

@@ -26,8 +26,7 @@ from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.recorder import Recorder
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.spread import deviation
-from unlabeled.nn.teacher import Teacher, cosine_momentum
-from unlabeled_audio.objectives.beats import frozen_encoder
+from unlabeled.nn.teacher import Frozen, Teacher, cosine_momentum
 
 
 def cosine_distance(predicted_HD: Tensor, target_HD: Tensor) -> Tensor:
@@ -43,6 +42,8 @@ class ATSTFrame(nn.Module):
         predictor: hidden width of the prediction head.
         momentum: of the teacher at the start; it rises to 1 along a cosine. 0.9996 in the paper.
     """
+
+    cause = "a teacher momentum that is too low, a predictor that learns too slowly, or too high a learning rate"
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), predictor: int = 512, momentum: float = 0.99
@@ -90,6 +91,7 @@ class ATSTBoth(nn.Module):
     def __init__(
         self,
         encoder: Any,
+        frozen: Any = None,
         *,
         run: str = "",
         clip: float = 1.0,
@@ -101,20 +103,13 @@ class ATSTBoth(nn.Module):
         at_least(0, clip=clip)
         self.frame = ATSTFrame(encoder, projector=projector, predictor=predictor, momentum=momentum)
         self.needs, self.clip = self.frame.needs, clip
-        self.teacher = frozen_encoder(run, encoder)
-        self.match = mlp((encoder.dim, predictor, self.teacher.dim), norm="layer")
-
-    def train(self, mode: bool = True) -> ATSTBoth:
-        """The clip teacher stays in evaluation mode."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
+        self.teacher = Frozen(frozen, encoder)
+        self.match = mlp((encoder.dim, predictor, self.teacher.encoder.dim), norm="layer")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         recorder = Recorder(encoder)
         loss = self.frame(recorder, views)
-        with torch.no_grad():
-            targets = [self.teacher(view.clean()).pooled for view in reversed(views[:2])]
+        targets = [self.teacher(view.clean()).pooled for view in reversed(views[:2])]
         pairs = zip(recorder.pooled, targets, strict=True)
         clip = union_mean(torch.cat([cosine_distance(self.match(x), target) for x, target in pairs]))
         return Loss(loss.total + self.clip * clip, {**loss.parts, "frame": loss.total.detach(), "clip": clip.detach()})

@@ -12,7 +12,6 @@ Differs: the codebook starts on rows of the first batch, and codes that are neve
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,26 +21,30 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import UsageError, above, at_least
+from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import restore, target_rows
 from unlabeled.nn.spread import usage_perplexity
+from unlabeled.nn.teacher import Frozen
+
+CAUSE = "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
 
 
 class BEATs(nn.Module):
     """Masked classification of discrete labels, from visible patches and a label predictor (the decoder)."""
 
-    def __init__(self, encoder: Any, decoder: MakeDecoder | None = None, vocabulary: int = 0) -> None:
+    cause = CAUSE
+
+    def __init__(self, encoder: Any, decoder: MakeDecoder, vocabulary: int) -> None:
         super().__init__()
-        if decoder is None:
-            raise ValueError("beats needs a decoder, found none: choose one with --decoder")
-        if vocabulary < 2:
-            raise ValueError(f"the tokenizer has {vocabulary} labels; beats needs one that quantizes into at least 2")
-        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "drop"}))
+        self.needs = Needs(
+            views={"global": 1}, hidden=True, decoder=True, vocabulary=2, encoder=frozenset({"tokens", "drop"})
+        )
         self.vocabulary = vocabulary
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=vocabulary)
@@ -79,12 +82,13 @@ class BEATsTokenizer(nn.Module):
         decay: of the codebook's counts and sums a step, in [0, 1).
     """
 
-    step: Tensor
+    cause = CAUSE
 
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
+        decoder: MakeDecoder,
+        frozen: Any = None,
         *,
         run: str = "",
         entries: int = 256,
@@ -95,34 +99,25 @@ class BEATsTokenizer(nn.Module):
         super().__init__()
         above(0, width=width)
         at_least(0, commitment=commitment)
-        if decoder is None:
-            raise ValueError("beats_tokenizer needs a decoder, found none: choose one with --decoder")
-        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, decoder=True, encoder=frozenset({"tokens"}))
         self.commitment = commitment
-        self.teacher = frozen_encoder(run, encoder)
+        self.teacher = Frozen(frozen, encoder)
         self.enter = nn.Linear(encoder.dim, width)
         self.codebook = OnlineKMeans(entries, width, decay=decay, normalize=True)
-        self.decoder = decoder(dim=width, width=self.teacher.dim)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.decoder = decoder(dim=width, width=self.teacher.encoder.dim)
+        self.clock = Clock()
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def train(self, mode: bool = True) -> BEATsTokenizer:
-        """The teacher stays in evaluation mode: its targets have no dropout."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         distances, commitments, codes = [], [], []
         for number, view in enumerate(views):
             features = encoder(view)
-            keys = row_words(view, features.layout, self.step, Purpose.ENTRY, number)
+            keys = row_words(view, features.layout, self.clock.step, Purpose.ENTRY, number)
             z = unit(self.enter(features.tokens))
             ids = self.codebook(z, keys)
             code = self.codebook.entries[ids]
             restored = self.decoder(z + (code - z).detach(), features.layout)
-            with torch.no_grad():
-                target = self.teacher(view.clean()).tokens
+            target = self.teacher(view.clean()).tokens
             distances.append(1 - (unit(restored) * unit(target)).sum(1))
             commitments.append((z - code).square().sum(1))
             codes.append(ids)
@@ -138,18 +133,4 @@ class BEATsTokenizer(nn.Module):
         for rows, ids, keys in self._pending:
             self.codebook.update(rows, ids, keys)
         self._pending = []
-        self.step.fill_(progress.step)
-
-
-def frozen_encoder(run: str, encoder: Any) -> Any:
-    """The encoder of a run folder, or a copy of ``encoder`` for ``run = ""``; frozen, in evaluation mode."""
-    if run:
-        from unlabeled.runs.encoder import load_encoder
-
-        saved = load_encoder(run)
-        if saved.info.get("domain") != "audio":
-            raise UsageError(f"{run} is a run of domain {saved.info.get('domain')!r}; an audio run is needed")
-        found = saved.encoder
-    else:
-        found = copy.deepcopy(encoder)
-    return found.requires_grad_(False).eval()
+        self.clock.advance(progress)

@@ -71,28 +71,25 @@ class InvariantUnits(nn.Module):
         frozen: train the quantizer alone, on features of the encoder as it is, without dropout.
     """
 
-    def __init__(self, encoder: Any, vocabulary: int = 0, *, hidden: int = 256, frozen: bool = False) -> None:
+    def __init__(self, encoder: Any, vocabulary: int, *, hidden: int = 256, frozen: bool = False) -> None:
         super().__init__()
         above(0, hidden=hidden)
-        if vocabulary < 2:
-            raise ValueError(f"the tokenizer has {vocabulary} units; choose one that quantizes into at least 2")
-        self.needs = Needs(views={"source": 1, "altered": 1}, vocabulary=1, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"source": 1, "altered": 1}, vocabulary=2, encoder=frozenset({"tokens"}))
         self.vocabulary, self.frozen = vocabulary, frozen
         if frozen:
             encoder.requires_grad_(False)
         self.quantizer = mlp((encoder.dim, hidden, vocabulary + 1), norm="layer")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        source = next(view for view in role(views, "source"))
+        source = role(views, "source")[0]
         assert source.ids is not None
         assert source.layout is not None
         ids = source.ids.reshape(len(source.ids), -1)[:, 0]
         targets = without_repeats(ids, source.layout)
         losses = []
-        for view in views:
-            if view.role == "altered":
-                features = self._features(encoder, view)
-                losses.append(ctc_loss(self.quantizer(features.tokens), features.layout, targets))
+        for view in role(views, "altered"):
+            features = self._features(encoder, view)
+            losses.append(ctc_loss(self.quantizer(features.tokens), features.layout, targets))
         return Loss(union_mean(torch.cat(losses)), {})
 
     def _features(self, encoder: Any, view: View) -> Features:

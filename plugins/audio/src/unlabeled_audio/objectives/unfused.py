@@ -3,7 +3,7 @@
 Stage two of three, unsupervised fine-tuning: features of the target audio, by the encoder of stage one (``run``), are
 clustered into pseudo-labels; an encoder from scratch learns them, and is held near the softened outputs of its own
 moving average (self-distillation). Stage one is any recipe; stage three is ``unlabeled audio finetune``. Differs:
-clusters are learned online, on directions (``codebook``), where the paper runs k-means over the whole set.
+clusters are learned online, on directions, where the paper runs k-means over the whole set.
 
     # B clips, V clusters, D features
 """
@@ -21,12 +21,12 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.nn.teacher import Teacher
-from unlabeled_audio.objectives.beats import frozen_encoder
+from unlabeled.nn.teacher import Frozen, Teacher
 
 
 def distillation_loss(student_BV: Tensor, teacher_BV: Tensor, temperature: float) -> Tensor:
@@ -47,11 +47,12 @@ class UnFuSeD(nn.Module):
         decay: of the clusters' counts and sums a step, in [0, 1).
     """
 
-    step: Tensor
+    cause = "clusters that are nearly all the same (see code_perplexity), or too high a learning rate"
 
     def __init__(
         self,
         encoder: Any,
+        frozen: Any = None,
         *,
         run: str = "",
         clusters: int = 64,
@@ -66,24 +67,17 @@ class UnFuSeD(nn.Module):
         within(0, 1, momentum=momentum)
         self.needs = Needs(views={"global": 1}, couples=True)  # features are centered over the batch
         self.distillation, self.temperature, self.momentum = distillation, temperature, momentum
-        self.source = frozen_encoder(run, encoder)
-        self.codebook = OnlineKMeans(clusters, self.source.dim, decay=decay, normalize=True)
+        self.source = Frozen(frozen, encoder)
+        self.codebook = OnlineKMeans(clusters, self.source.encoder.dim, decay=decay, normalize=True)
         self.classify = nn.Linear(encoder.dim, clusters)
-        self.teacher = Teacher(encoder=encoder, classify=self.classify)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.teacher = Teacher(train=False, encoder=encoder, classify=self.classify)
+        self.clock = Clock()
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def train(self, mode: bool = True) -> UnFuSeD:
-        """Both teachers stay in evaluation mode."""
-        super().train(mode)
-        self.source.eval()
-        self.teacher.eval()
-        return self
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         hard, soft, codes = [], [], []
         for number, view in enumerate(views):
-            keys = draw_at(self.step, view.batch.ids, number).words(1, Purpose.ENTRY)[:, 0]
+            keys = draw_at(self.clock.step, view.batch.ids, number).words(1, Purpose.ENTRY)[:, 0]
             with torch.no_grad():
                 x = full(self.source(view).pooled)
                 x = x - self._center(x)
@@ -109,5 +103,5 @@ class UnFuSeD(nn.Module):
         for rows, ids, keys in self._pending:
             self.codebook.update(rows, ids, keys)
         self._pending = []
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)
         self.teacher.update(self.momentum, encoder=encoder, classify=self.classify)

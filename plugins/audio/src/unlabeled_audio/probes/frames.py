@@ -1,4 +1,4 @@
-"""What single frames know: classes from one frame, and SUPERB's weighted layers.
+"""Probes of frames: classes from one frame, and SUPERB's weighted layers.
 
 ``frames``: each frame of a clip is classified on its own (the clip's class stands for the frame's), by logistic
 regression on at most ``most`` frames of train. ``superb`` (https://arxiv.org/abs/2105.01051): a softmax-weighted sum of

@@ -1,4 +1,4 @@
-"""Who speaks, and whether the class is known from speakers that were never heard.
+"""Probes of speakers: who speaks, and classes of speakers that were never heard.
 
 Both are logistic regression on standardized pooled features, C = 1. ``unseen_speaker`` leaves out one at a time:
 the honest number of a small speech set, whose own split a filter bank all but solves.

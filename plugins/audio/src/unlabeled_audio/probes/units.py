@@ -1,4 +1,4 @@
-"""How good the discrete units of an encoder are: k-means of its frames, judged by classes, by noise, and as sequences.
+"""Quality of discrete units: k-means of an encoder's frames, judged by classes, under noise, and as sequences.
 
 ``units``: purity and PNMI (HuBERT, https://arxiv.org/abs/2106.07447, section 4.1, with a clip's class in place of the
 phone), the units in use (perplexity), and the unit edit distance under noise, pitch shift and reverberation

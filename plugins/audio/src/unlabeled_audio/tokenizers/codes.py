@@ -8,6 +8,7 @@ of the run's codebook, both by direction. Encoder and codebook come from the run
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlabeled.build import frozen
 from unlabeled.contract import Layout, View
 from unlabeled.errors import UsageError
 from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.kmeans import nearest
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.objectives.beats import frozen_encoder
 
 ENTRIES, WIDTH = 64, 16  # without a run
 
@@ -38,7 +39,7 @@ class Codes:
     width = 0
 
     def __init__(self, spec: AudioSpec, encoder: Any, *, run: str = "") -> None:
-        self.encoder = frozen_encoder(run, encoder)
+        self.encoder = frozen("audio", run) if run else copy.deepcopy(encoder).requires_grad_(False).eval()
         self.run = run
         self.enter, self.entries = _trained(Path(run)) if run else _random(self.encoder.dim)
         if self.enter.in_features != self.encoder.dim:

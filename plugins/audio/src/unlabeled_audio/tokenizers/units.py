@@ -16,12 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from unlabeled.build import frozen
 from unlabeled.contract import Data, Layout, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, residual_codes
 from unlabeled.nn.kmeans import nearest, stream
-from unlabeled.runs.encoder import load_encoder
 from unlabeled.training.datamodule import order, trainable
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.ops.frontends import MEAN, STD, Spectrogram, deltas, mfcc
@@ -77,7 +77,7 @@ class Units:
         self.vocabulary, self.spec, self.encoder, self.frames = count, spec, encoder, frames
         self.coefficients, self.layer, self.run = coefficients, layer, run
         self.rows = RowFrames(spec, encoder)
-        self.teacher: Any = load_encoder(run).encoder.requires_grad_(False) if run else None
+        self.teacher: Any = frozen("audio", run) if run else None
         self.centers: Tensor | None = None
         self.scale: Tensor | None = None
 

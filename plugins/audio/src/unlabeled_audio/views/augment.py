@@ -1,4 +1,4 @@
-"""What is done to waveforms, batched: crop, gain, noise, polarity, shift, pitch, reverb, mixtures.
+"""Changes of waveforms, batched: crop, gain, noise, polarity, shift, pitch, reverb, mixtures.
 
 Randomness is addressed: a sample gets the same whatever its batch; transforms have one size, that of the longest view,
 and so do draws. Noise and room are made, not recorded: noise falls by up to 6 dB an octave; a room answers with noise

@@ -1,4 +1,4 @@
-"""What all graph encoders share: layers of one kind with norms, activations, skips, jumping knowledge and pooling.
+"""The network of all graph encoders: layers of one kind with norms, activations, skips, jumping knowledge and pooling.
 
 Jumping knowledge, https://arxiv.org/abs/1806.03536. Hidden rows show a learned token in place of their features,
 before the first layer (GraphMAE, https://arxiv.org/abs/2205.10803), or leave the graph with their edges (``drop``).
@@ -17,8 +17,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Hide, Layout, Needs, Rows, View
+from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
 from unlabeled.nn.distributed import BatchNorm
+from unlabeled.nn.rows import learn_mask_token
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.ops.adjacency import Adjacency, adjacency_of, build
 from unlabeled_graph.ops.convolutions import Input
@@ -106,9 +107,7 @@ class GraphEncoder(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         self.mask_token = nn.Parameter(torch.zeros(spec.features), requires_grad=False)
 
-    def prepare(self, needs: Needs) -> None:
-        """The mask token learns only where rows are masked: a parameter without a gradient fails a test."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def layout(self, batch: GraphBatch) -> Layout:
         """Rows are nodes; they have no position."""

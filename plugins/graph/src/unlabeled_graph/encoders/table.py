@@ -1,4 +1,4 @@
-"""Two encoders that single methods are made of: a lookup table (node2vec), and a network for each of two views (MVGRL).
+"""node2vec's encoder: a learned vector for each node, whatever its features.
 
 # B samples, T rows, F features of a node, D features of a row
 """

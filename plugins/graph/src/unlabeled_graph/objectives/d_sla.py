@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.infonce import own_rows
@@ -57,13 +57,13 @@ class DSLA(nn.Module):
     ) -> None:
         super().__init__()
         above(0, margin=margin, hidden=hidden)
-        above(-1e-12, edit=edit, margin_weight=margin_weight)
+        at_least(0, edit=edit, margin_weight=margin_weight)
         self.needs = Needs(views={"global": 1, "perturbed": 2}, params=("edits",), batch=2, couples=True)
         self.edit, self.margin_weight, self.margin = edit, margin_weight, margin
         self.score = mlp((encoder.dim, hidden, 1), norm="none")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        original = encoder(next(view for view in role(views, "global"))).pooled
+        original = encoder(role(views, "global")[0]).pooled
         changed = role(views, "perturbed")
         found = [encoder(view).pooled for view in changed]
         with full_precision(original):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
@@ -46,12 +46,13 @@ class GraphCLIP(nn.Module):
         radius: change of each node feature a step, at least 0, in units of the features.
     """
 
+    cause = "texts that are nearly all the same, too high a temperature, or too high a learning rate"
     texts: Tensor
 
     def __init__(
         self,
         encoder: Any,
-        samples: int = 0,
+        samples: int,
         *,
         texts: str = "",
         temperature: float = 0.1,
@@ -60,7 +61,7 @@ class GraphCLIP(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature)
-        above(-1e-12, inner=inner, radius=radius)
+        at_least(0, inner=inner, radius=radius)
         self.needs = Needs(views={"global": 1}, batch=2, couples=True)
         self.temperature, self.inner, self.radius = temperature, inner, radius
         found = read_texts(texts, samples) if texts else torch.zeros(0, HASHED)

@@ -22,6 +22,7 @@ from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose, mix64
 from unlabeled.errors import above
 from unlabeled.nn.chance import below, more_words, row_words, uniform
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 
@@ -96,8 +97,6 @@ class Node2Vec(nn.Module):
         negatives: random nodes for each context, at least 1.
     """
 
-    step: Tensor
-
     def __init__(
         self,
         encoder: Any,
@@ -114,7 +113,7 @@ class Node2Vec(nn.Module):
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
         self.length, self.walks, self.window = length, walks, window
         self.p, self.q, self.negatives = p, q, negatives
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         terms = [self._terms(encoder, view) for view in views]
@@ -126,7 +125,7 @@ class Node2Vec(nn.Module):
         layout, z_TD = features.layout, full(features.tokens)
         assert layout.edges is not None
         start = layout.seeds if layout.seeds is not None else torch.arange(layout.total, device=z_TD.device)
-        words = row_words(view, layout, self.step, Purpose.WALK)[start]
+        words = row_words(view, layout, self.clock.step, Purpose.WALK)[start]
         words = more_words(words, self.walks).flatten()
         start = start.repeat_interleave(self.walks)
         found = walk(Neighbors(layout.edges, layout.total), start, words, self.length, self.p, self.q)
@@ -148,4 +147,5 @@ class Node2Vec(nn.Module):
         return more_words(mix64(words_W[owner] + first * place.shape[1] + second), self.negatives)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

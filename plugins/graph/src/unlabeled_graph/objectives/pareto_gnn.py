@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
@@ -30,8 +31,8 @@ from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
-from unlabeled.objectives.graphmae import check, decode, scaled_cosine
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled.objectives.graphmae import decode, scaled_cosine
+from unlabeled_graph.ops.links import absent_edges
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 
@@ -41,7 +42,8 @@ def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
 
     Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2).
     """
-    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype, device=products_KK.device)
+    products_KK, device = products_KK.cpu(), products_KK.device  # one wait for an accelerator, not one a branch
+    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype)
     for _ in range(steps):
         towards = products_KK @ weights
         best = int(towards.argmin())
@@ -52,7 +54,7 @@ def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
             break
         weights = weights * (1 - share)
         weights[best] += share
-    return weights
+    return weights.to(device)
 
 
 def task_products(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -77,13 +79,11 @@ class ParetoGNN(nn.Module):
         projection: width of the hidden layers of the heads of the link and the contrast task.
     """
 
-    step: Tensor
-
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         power: float = 3.0,
         temperature: float = 0.5,
@@ -92,11 +92,11 @@ class ParetoGNN(nn.Module):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, decorrelation=decorrelation, projection=projection)
-        check("pareto_gnn", decoder, content, power)
-        assert decoder is not None
+        at_least(1, power=power)
         self.needs = Needs(
             views={"global": 2},
             hidden=True,
+            decoder=True,
             content=1,
             encoder=frozenset({"tokens", "mask", "swap"}),
             batch=2,
@@ -108,7 +108,7 @@ class ParetoGNN(nn.Module):
         self.link, self.linked = nn.Linear(encoder.dim, projection), nn.Linear(projection, 1)
         self.contrast = mlp((encoder.dim, projection, encoder.dim), norm="none")
         self.bilinear = nn.Parameter(torch.randn(encoder.dim, encoder.dim) / encoder.dim)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses = self._losses(encoder, role(views, "global"))
@@ -141,7 +141,7 @@ class ParetoGNN(nn.Module):
 
     def _links(self, features: Any, view: View) -> Tensor:
         layout, z = features.layout, torch.relu(self.link(unit(features.tokens)))
-        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         true, false = (
             full(self.linked(z[ends[0]] * z[ends[1]])[:, 0])
             for ends in (layout.edges, absent_edges(words, layout.edges, layout))
@@ -149,7 +149,7 @@ class ParetoGNN(nn.Module):
         return union_mean(torch.cat((F.softplus(-true), F.softplus(false))))
 
     def _infomax(self, encoder: Any, features: Any, view: View) -> Tensor:
-        words = row_words(view, features.layout, self.step, Purpose.SWAP)
+        words = row_words(view, features.layout, self.clock.step, Purpose.SWAP)
         corrupt = encoder(replace(view.clean(), swap=permute_rows(words, features.layout)))
         local, mean, group = locals_of(features)
         weight, summary = full(self.bilinear), torch.sigmoid(full(mean))
@@ -158,4 +158,5 @@ class ParetoGNN(nn.Module):
         )
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

@@ -26,12 +26,13 @@ from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View, 
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled_graph.ops.chance import exact
 from unlabeled_graph.ops.distances import centers, degrees, hops
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges
 
 DEPTH = 3  # steps told apart
 OUTPUTS = {"degree": 1, "links": 1, "hops": DEPTH + 1, "similarity": 1}
@@ -58,12 +59,10 @@ class SelfTask(nn.Module):
         sources: nodes of one graph from which the task hops measures in a step, at least 1; of many graphs, one each.
     """
 
-    step: Tensor
-
     def __init__(
         self,
         encoder: Any,
-        content: int = 0,
+        content: int,
         *,
         task: Literal["degree", "links", "hops", "clusters", "attributes", "similarity"] = "hops",
         centers: int = 10,
@@ -72,8 +71,6 @@ class SelfTask(nn.Module):
         super().__init__()
         above(0, centers=centers, sources=sources)
         reads = task in ("attributes", "similarity")
-        if reads and content < 1:
-            raise ValueError(f"content has {content} numbers a row; the task {task} needs a tokenizer of node features")
         can: frozenset[Capability] = frozenset({"tokens", "mask"} if task == "attributes" else {"tokens"})
         views = {"global": 1, "clean": 1} if task == "links" else {"global": 1}
         uses = () if task == "links" else ("clean",)
@@ -81,18 +78,18 @@ class SelfTask(nn.Module):
             views=views,
             uses=uses,
             hidden=task == "attributes",
-            content=reads,
+            content=int(reads),
             encoder=can,
             couples=task == "hops",  # as many pairs of each distance, over the batch
         )
         self.task, self.centers, self.sources = task, centers, sources
         width = {"clusters": centers, "attributes": content}.get(task) or OUTPUTS[task]
         self.head = nn.Linear(encoder.dim, width)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        view = next(view for view in role(views, "global"))
-        whole = next((view for view in role(views, "clean")), view)
+        view = role(views, "global")[0]
+        whole = (role(views, "clean") or [view])[0]
         features = encoder(view)
         layout = encoder.layout(whole.batch)
         if self.task in PAIRS:
@@ -126,7 +123,7 @@ class SelfTask(nn.Module):
         if self.task == "links":
             assert view.layout is None or view.layout.edges is not None
             linked = missing_edges(layout.edges, view.batch.edges, layout.total)  # type: ignore[attr-defined]
-        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), linked, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         pairs = torch.cat((linked, absent_edges(words, linked, layout)), dim=1)
         guess = full(self.head(pair_features(tokens, pairs))[:, 0])
         if self.task == "links":
@@ -140,7 +137,7 @@ class SelfTask(nn.Module):
     def _measured(self, view: View, layout: Layout) -> tuple[Tensor, Tensor]:
         """Pairs of a few sources with all rows of their groups, as many of each distance where there are enough."""
         assert layout.edges is not None
-        words = row_words(view, layout, self.step, Purpose.WALK)
+        words = row_words(view, layout, self.clock.step, Purpose.WALK)
         if layout.seeds is None:  # one node of each graph, so that none depends on the batch
             chosen = torch.nonzero(exact(words, layout.group, [min(1, n) for n in layout.lengths]))[:, 0]
         else:
@@ -155,7 +152,8 @@ class SelfTask(nn.Module):
         return torch.stack((chosen[column], row))[:, keep], truth[keep]
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)
 
 
 def _to_own(layout: Layout, center_G: Tensor) -> Tensor:

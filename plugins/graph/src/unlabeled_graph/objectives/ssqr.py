@@ -3,7 +3,7 @@
 The encoder's vector of an entity is cut into several parts, each replaced by the nearest code of one codebook; from the
 codes alone a bilinear score tells true triples from ones with another tail, and the text embedding of the entity is
 predicted where there are texts. Relations are the largest entry of an edge's features, or one for all edges. Differs:
-triples are scored by DistMult, where the paper takes ConvE; what is quantized is centered and scaled (``quantize.py``).
+triples are scored by DistMult, where the paper takes ConvE; what is quantized is centered and scaled first.
 
     # T packed rows, E edges, S codes of an entity, D features, B samples
 """
@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import Quantizer, entrance
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled_graph.data.texts import read_texts
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges
 
 
 def triple_scores(entity_TD: Tensor, edges_2E: Tensor, relation_ED: Tensor) -> Tensor:
@@ -47,13 +48,12 @@ class SSQR(nn.Module):
         text_weight: of the text term, at least 0.
     """
 
-    step: Tensor
     texts: Tensor
 
     def __init__(
         self,
         encoder: Any,
-        samples: int = 0,
+        samples: int,
         *,
         codes: int = 512,
         slots: int = 16,
@@ -65,7 +65,7 @@ class SSQR(nn.Module):
         super().__init__()
         above(1, codes=codes)
         above(0, slots=slots, code_dim=code_dim, relations=relations)
-        above(-1e-12, text_weight=text_weight)
+        at_least(0, text_weight=text_weight)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}), couples=True)
         self.slots, self.codes, self.text_weight = slots, codes, text_weight
         self.enter = entrance(encoder.dim, slots * code_dim)
@@ -75,7 +75,7 @@ class SSQR(nn.Module):
         found = read_texts(texts, samples) if texts else torch.zeros(0, 0)
         self.register_buffer("texts", found, persistent=False)
         self.align = nn.Linear(encoder.dim, found.shape[1]) if texts else None
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         view = views[0]
@@ -86,7 +86,7 @@ class SSQR(nn.Module):
         code, ids, quantization = self.quantizer(parts_ND)
         entity = self.entity(code.reshape(layout.total, -1))
         relation = self.relation[self._kinds(view, layout.edges)]
-        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         true = triple_scores(full(entity), layout.edges, relation)
         false = triple_scores(full(entity), absent_edges(words, layout.edges, layout), relation)
         triples = union_mean(torch.cat((F.softplus(-true), F.softplus(false))))
@@ -107,4 +107,5 @@ class SSQR(nn.Module):
         return attr.argmax(1).clamp(max=len(self.relation) - 1)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

@@ -18,18 +18,14 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import at_least
 from unlabeled.nn.chance import normal, row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges, link_scores
 
 MOST = 10.0  # of the log deviation
-
-
-def link_scores(z_TD: Tensor, edges_2E: Tensor) -> Tensor:
-    """``[E]`` logits: inner products of the two ends."""
-    return (z_TD[edges_2E[0]] * z_TD[edges_2E[1]]).sum(1)
 
 
 def recon_loss(z_TD: Tensor, edges_2E: Tensor, absent_2E: Tensor) -> Tensor:
@@ -51,15 +47,13 @@ class VGAE(nn.Module):
         noise: whether codes are sampled; off = GAE, with no divergence.
     """
 
-    step: Tensor
-
     def __init__(self, encoder: Any, *, kl: float = 1e-3, noise: bool = True) -> None:
         super().__init__()
-        above(-1e-12, kl=kl)
+        at_least(0, kl=kl)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
         self.kl, self.noise = kl, noise
         self.log_std = nn.Linear(encoder.dim, encoder.dim) if noise else None
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         terms = [self._terms(encoder, view) for view in views]
@@ -70,13 +64,14 @@ class VGAE(nn.Module):
         features = encoder(view)
         layout, mean = features.layout, full(features.tokens)
         assert layout.edges is not None
-        words = row_words(view, layout, self.step, Purpose.EDGE)
-        absent = absent_edges(edge_words(words, layout.edges, layout), layout.edges, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
+        absent = absent_edges(words, layout.edges, layout)
         if self.log_std is None:
             return recon_loss(mean, layout.edges, absent), mean.new_zeros(())
         log_std = full(self.log_std(features.tokens)).clamp(max=MOST)
-        noise = normal(row_words(view, layout, self.step, Purpose.NOISE), mean.shape[1]).to(mean.dtype)
+        noise = normal(row_words(view, layout, self.clock.step, Purpose.NOISE), mean.shape[1]).to(mean.dtype)
         return recon_loss(mean + noise * log_std.exp(), layout.edges, absent), union_mean(kl_rows(mean, log_std))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

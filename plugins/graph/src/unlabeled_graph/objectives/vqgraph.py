@@ -1,7 +1,7 @@
 """VQGraph's tokenizer, https://arxiv.org/abs/2308.02117: each node's local structure as a code of a learned codebook.
 
 A GNN, a cosine quantizer, and two decoders of the code: features by GraphMAE's scaled cosine error, links by squared
-error. Differs: what is quantized is centered and scaled (``quantize.py``); links are scored for all edges and as many
+error. Differs: what is quantized is centered and scaled first; links are scored for all edges and as many
 random pairs, not for all N^2; the released code has a squared error of features too, which for a bag of words is 1e-4
 beside other terms of 1, and reads labels, which are left out. The tokenizer ``codes`` reads the codebook from a run of
 this.
@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import Quantizer, entrance
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled.objectives.graphmae import scaled_cosine
-from unlabeled_graph.objectives.vgae import link_scores
-from unlabeled_graph.ops.draws import absent_edges, edge_words
+from unlabeled_graph.ops.links import absent_edges, link_scores
 
 
 class VQGraph(nn.Module):
@@ -40,12 +40,12 @@ class VQGraph(nn.Module):
         power: of the scaled cosine error of features, at least 1.
     """
 
-    step: Tensor
+    cause = "codes that are chosen alike (see perplexity): fewer codes, a higher commitment, or a lower learning rate"
 
     def __init__(
         self,
         encoder: Any,
-        content: int = 0,
+        content: int,
         *,
         codes: int = 512,
         code_dim: int = 0,
@@ -55,17 +55,16 @@ class VQGraph(nn.Module):
     ) -> None:
         super().__init__()
         above(1, codes=codes)
-        above(0, commitment=commitment, content=content)
-        above(-1e-12, links=links, code_dim=code_dim)
-        if power < 1:
-            raise ValueError(f"power is {power}; it must be at least 1")
+        above(0, commitment=commitment)
+        at_least(0, links=links, code_dim=code_dim)
+        at_least(1, power=power)
         self.needs = Needs(views={"global": 1}, content=1, encoder=frozenset({"tokens"}), couples=True)
         self.codes, self.links, self.power = codes, links, power
         dim = code_dim or encoder.dim
         self.enter = entrance(encoder.dim, dim)
         self.quantizer = Quantizer(codes, dim, commitment)
         self.features, self.structure = nn.Linear(dim, content), nn.Linear(dim, dim)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         view = views[0]
@@ -75,7 +74,7 @@ class VQGraph(nn.Module):
         assert layout.edges is not None
         code, ids, quantization = self.quantizer(self.enter(out.tokens))
         features = union_mean(scaled_cosine(self.features(code), view.content, self.power))
-        words = edge_words(row_words(view, layout, self.step, Purpose.EDGE), layout.edges, layout)
+        words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         z = self.structure(code)
         true = torch.sigmoid(link_scores(z, layout.edges))
         false = torch.sigmoid(link_scores(z, absent_edges(words, layout.edges, layout)))
@@ -86,4 +85,5 @@ class VQGraph(nn.Module):
         return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        self.step.fill_(progress.step)
+        """The next step draws anew."""
+        self.clock.advance(progress)

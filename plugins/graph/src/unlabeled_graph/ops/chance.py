@@ -47,11 +47,6 @@ def pair_words(words_T: Tensor, pairs_2E: Tensor, both: bool = True) -> Tensor:
     return mix64(mix64(first) + second)
 
 
-def unit(words: Tensor) -> Tensor:
-    """float32 in [0, 1), from the upper bits of words."""
-    return ((words >> 40) & 0xFFFFFF).float() * 2.0**-24
-
-
 def exact(words_N: Tensor, owner_N: Tensor | None, counts: Sequence[int]) -> Tensor:
     """``bool[N]``: of each owner the ``counts[g]`` entries with the smallest words; None = all of one owner."""
     if not len(words_N):

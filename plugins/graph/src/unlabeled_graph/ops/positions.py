@@ -1,4 +1,4 @@
-"""Where a node stands in its graph: what surroundings it has, and near which nodes it is.
+"""Positions of nodes in their graph: the surroundings of a node, and the nodes that it is near.
 
 ``return_chances``, the chances that a random walk of 1 to K steps is back where it began, is the random-walk encoding
 of https://arxiv.org/abs/2110.07875, which GPS (https://arxiv.org/abs/2205.12454) adds to features; the numbers of PyG's

@@ -1,4 +1,4 @@
-"""What is taken from PyG, imported without the warning about ``torch.jit.script`` that it brings on recent torch."""
+"""PyG, imported without the warning about ``torch.jit.script`` that it brings on recent torch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a node stands for."""
+"""Tokenizers of nodes."""

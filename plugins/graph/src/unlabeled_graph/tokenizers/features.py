@@ -1,4 +1,4 @@
-"""What a hidden node stands for: its features, and for graphs of few kinds of nodes the kind.
+"""Content of nodes: their features, and for graphs of few kinds of nodes the kind.
 
 # T packed rows, F features, H hidden rows
 """

@@ -14,9 +14,10 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
+from unlabeled.nn.chance import uniform
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.ops.adjacency import adjacency_of
-from unlabeled_graph.ops.chance import graph_draw, link_words, unit
+from unlabeled_graph.ops.chance import graph_draw, link_words
 from unlabeled_graph.ops.sparse import SparseRows, dense, scale_columns
 from unlabeled_graph.views.edits import counts_of, drop_links, keep_edges, links_of, mask_rows, perturb_links
 
@@ -84,9 +85,9 @@ class Adaptive:
         for number, (links, columns) in enumerate(zip(self.links, self.columns, strict=True)):
             each = draw.at(number)
             chance = link_chances(link_E, group, groups, links, self.most)
-            kept = unit(link_words(batch, each, Purpose.EDGE)) >= chance
+            kept = uniform(link_words(batch, each, Purpose.EDGE)) >= chance
             words = graph_draw(batch, each).words(batch.x.shape[1], Purpose.FEATURE)
-            shown_GF = (unit(words) >= chances(column_GF, columns, self.most)).float()
+            shown_GF = (uniform(words) >= chances(column_GF, columns, self.most)).float()
             made.append(View(_show(keep_edges(batch, kept), shown_GF), "global"))
         return made
 

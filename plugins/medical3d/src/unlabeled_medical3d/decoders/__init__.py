@@ -1,1 +1,1 @@
-"""What predicts content of hidden rows, and voxels."""
+"""Decoders of rows and of voxels."""

@@ -1,4 +1,4 @@
-"""What predicts the content of hidden rows of a volume: core's Transformer, or one linear map."""
+"""Decoders of the rows of a volume: core's Transformer, or one linear map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TransformerDecoder(decoders.TransformerDecoder):
         heads: attention heads; 0 = one for each 32 features.
     """
 
-    least = 96  # three coordinates, a sine and a cosine of each
+    least = multiple = 96  # three coordinates, a sine and a cosine of each
 
     def __init__(self, dim: int, width: int, *, decoder_width: int = 0, depth: int = 2, heads: int = 0) -> None:
         super().__init__(dim, width, decoder_width=decoder_width, depth=depth, heads=heads)

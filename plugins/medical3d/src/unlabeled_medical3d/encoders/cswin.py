@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Needs, Rows
+from unlabeled.contract import Layout, Rows
+from unlabeled.nn.rows import learn_mask_token
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.maps import MapEncoder, stages_that_fit
 from unlabeled_medical3d.encoders.rows import voxel_flags
@@ -140,9 +141,7 @@ class CSwinUNet(MapEncoder):
         self.resolved = {"width": width, "depths": depths}
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02), requires_grad=False)
 
-    def prepare(self, needs: Needs) -> None:
-        """Called by core with the objective's needs: the mask token learns only where rows are masked."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def stages(self, images: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.model(self.model.stem(images))

@@ -1,4 +1,4 @@
-"""Encoders whose rows are the cells of a feature map: what CNNs and window Transformers of MONAI share.
+"""The common base of encoders whose rows are the cells of a feature map: MONAI's CNNs and window Transformers.
 
 ``stages(images)`` gives one map a stage; the last is what rows are taken from. Hidden rows, with ``mask``: their voxels
 are 0 in the input. With ``drop``: a CNN works sparse-style (``sparse.py``), and gives the visible cells alone; asked

@@ -53,12 +53,3 @@ def map_features(x: Tensor) -> Features:
     """A feature map ``[B, D, x, y, z]`` with its layout, pooled by the mean."""
     grid = (x.shape[2], x.shape[3], x.shape[4])
     return Features(map_rows(x), grid_layout(len(x), grid, x.device), x.mean((2, 3, 4)))
-
-
-def equal_counts(rows: Rows) -> None:
-    """``ValueError`` unless every sample keeps the same number of rows: a transformer holds them as one tensor."""
-    if len(set(rows.lengths)) > 1:
-        raise ValueError(
-            f"a ViT drops the same number of rows of each volume; this mask leaves {min(rows.lengths)} to "
-            f"{max(rows.lengths)}. Choose a mask of an exact count"
-        )

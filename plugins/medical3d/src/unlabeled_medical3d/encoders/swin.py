@@ -15,7 +15,8 @@ import torch
 from monai.networks import nets
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Needs, Rows, View
+from unlabeled.contract import Layout, Rows, View
+from unlabeled.nn.rows import learn_mask_token
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.maps import MapEncoder, stages_that_fit
 from unlabeled_medical3d.encoders.rows import map_rows, voxel_flags
@@ -64,9 +65,7 @@ class SwinUNETR(MapEncoder):
             layer.requires_grad_(False)
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02), requires_grad=False)
 
-    def prepare(self, needs: Needs) -> None:
-        """Called by core with the objective's needs: the mask token learns only where rows are masked."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def _layers(self) -> list[nn.Module]:
         return [getattr(self.model, f"layers{n}")[0] for n in range(1, STAGES)]

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from monai.networks import nets
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Hide, Layout, Needs, Rows, View
-from unlabeled.nn.init import sincos
+from unlabeled.contract import Capability, Features, Hide, Layout, View
+from unlabeled.nn.init import start_transformer
+from unlabeled.nn.rows import edit, keep_dense, learn_mask_token
 from unlabeled_medical3d.batch import VolumeSpec
-from unlabeled_medical3d.encoders.rows import Grid, equal_counts, grid_layout, triple
+from unlabeled_medical3d.encoders.rows import Grid, grid_layout, triple
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class ViT3D(nn.Module):
         model: Any = nets.ViT(**kwargs)
         self.model = model
         self.grid = self._grid(spec.size)
-        initialize(self.model, self.grid)
+        embedding = model.patch_embedding
+        place = grid_layout(1, self.grid, torch.device("cpu")).position
+        start_transformer(model, embedding.patch_embeddings, embedding.position_embeddings, place)
         for block in model.blocks:
             block.attn.use_flash_attention = True
             block.norm_cross_attn.requires_grad_(False)  # MONAI makes it, and never calls it
@@ -119,9 +122,7 @@ class ViT3D(nn.Module):
         self.channel = nn.Parameter(torch.empty(self.channels, 1, width).normal_(std=0.02)) if per_channel else None
         self.resolved = {name: kwargs[key] for name, key in NAMES.items()}
 
-    def prepare(self, needs: Needs) -> None:
-        """Called by core with the objective's needs: the mask token learns only where rows are masked."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def _grid(self, size: Sequence[int]) -> Grid:
         if any(n % p for n, p in zip(size, self.patch)):
@@ -156,12 +157,12 @@ class ViT3D(nn.Module):
         positions = self.positions(triple(layout.grid[-3:]))
         if self.channel is not None:
             positions = (self.channel + positions).flatten(0, 1)
-        x = self._edit(self._embed(batch.images), view, hide) + positions
+        x = self._embed(batch.images)
+        x = edit(x.flatten(0, 1), view, hide, self.mask_token).view(x.shape) + positions
         kept, inner = None, layout
         if view.hidden is not None and hide == "drop":
             kept = view.hidden.complement(layout)
-            equal_counts(kept)
-            x, inner = _gather(x, kept), layout.select(kept.index, kept.lengths)
+            x, inner = keep_dense(x, kept), layout.select(kept.index, kept.lengths)
         wanted = [range(len(self.model.blocks))[number] for number in layers]
         states: dict[int, Features] = {}
         for number, block in enumerate(self.model.blocks):
@@ -178,21 +179,6 @@ class ViT3D(nn.Module):
             return project(images).flatten(2).transpose(1, 2)
         return project(images.flatten(0, 1)[:, None]).flatten(2).transpose(1, 2).reshape(len(images), -1, self.dim)
 
-    def _edit(self, x_BND: Tensor, view: View, hide: Hide) -> Tensor:
-        """Embeddings after the view's swap, with the mask token at hidden rows."""
-        x_TD = x_BND.flatten(0, 1)
-        if view.swap is not None:
-            x_TD = x_TD[view.swap]
-        if view.hidden is not None and hide == "mask":
-            token_HD = self.mask_token.to(x_TD.dtype).expand(len(view.hidden), -1)
-            x_TD = x_TD.index_copy(0, view.hidden.index, token_HD)
-        return x_TD.view(x_BND.shape)
-
-
-def _gather(x_BND: Tensor, kept: Rows) -> Tensor:
-    """``[B, N, D] -> [B, K, D]``."""
-    return x_BND.flatten(0, 1).index_select(0, kept.index).unflatten(0, (len(x_BND), -1))
-
 
 def _unetr(spec: VolumeSpec, patch: Grid, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The full UNETR that such a ViT is a part of, where MONAI's has its patches of 16."""
@@ -200,18 +186,3 @@ def _unetr(spec: VolumeSpec, patch: Grid, kwargs: Mapping[str, Any]) -> dict[str
         return {}
     same = {key: kwargs[key] for key in ("in_channels", "img_size", "hidden_size", "mlp_dim", "num_heads", "qkv_bias")}
     return {"whole": "UNETR", "whole_kwargs": {**same, "out_channels": 2}, "prefix": "vit."}
-
-
-@torch.no_grad()
-def initialize(model: Any, grid: Grid) -> None:
-    """MAE's start: Xavier-uniform layers, cubes among them, and sine-cosine positions, which here learn on."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    project = model.patch_embedding.patch_embeddings
-    nn.init.xavier_uniform_(project.weight.flatten(1))  # as the linear layer that it is
-    nn.init.zeros_(project.bias)
-    positions = model.patch_embedding.position_embeddings
-    positions.copy_(sincos(grid_layout(1, grid, torch.device("cpu")).position, positions.shape[-1])[None])

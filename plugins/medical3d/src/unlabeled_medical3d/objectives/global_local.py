@@ -66,10 +66,12 @@ class GlobalLocal(nn.Module):
         local: weight of the local loss beside the global one.
     """
 
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
+        decoder: MakeDecoder,
         *,
         slabs: int = 4,
         regions: int = 3,
@@ -78,11 +80,9 @@ class GlobalLocal(nn.Module):
         local: float = 1.0,
     ) -> None:
         super().__init__()
-        if decoder is None:
-            raise ValueError("global_local needs a decoder, found none: choose one with --decoder")
         above(1, slabs=slabs, regions=regions)
         above(0, dim=dim, temperature=temperature, local=local)
-        self.needs = Needs(views={"global": 2}, encoder=frozenset({"tokens"}), batch=2, couples=True)
+        self.needs = Needs(views={"global": 2}, encoder=frozenset({"tokens"}), decoder=True, batch=2, couples=True)
         self.slabs, self.regions, self.temperature, self.local = slabs, regions, temperature, local
         self.projector = mlp((encoder.dim, encoder.dim, dim), norm="none")
         self.decoder = decoder(dim=encoder.dim, width=dim)

@@ -22,6 +22,7 @@ from unlabeled.contract import Features, Loss, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.init import sincos
@@ -64,7 +65,7 @@ class JointImageVolume(nn.Module):
         prediction: weight of the masked slices.
     """
 
-    step: Tensor
+    cause = "an epsilon or a temperature that lets one prototype win, or too high a learning rate"
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class JointImageVolume(nn.Module):
         )
         self.mixer = nn.TransformerEncoder(block, depth, enable_nested_tensor=False)
         self.predict = nn.Linear(encoder.dim, encoder.dim)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         seen = role(views, "global")[:2]
@@ -127,7 +128,7 @@ class JointImageVolume(nn.Module):
         count = slices_BSD.shape[1]
         hidden = max(1, min(count - 1, round(self.share * count)))
         ids = view.batch.ids
-        order = draw_at(self.step, ids, number).permutation(count, Purpose.MASK).to(slices_BSD.device)
+        order = draw_at(self.clock.step, ids, number).permutation(count, Purpose.MASK).to(slices_BSD.device)
         masked_BS = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, :hidden], True)
         place = sincos(torch.arange(count, device=order.device)[:, None], slices_BSD.shape[2]).to(slices_BSD.dtype)
         inside = torch.where(masked_BS[..., None], self.token.to(slices_BSD.dtype), slices_BSD) + place
@@ -139,4 +140,4 @@ class JointImageVolume(nn.Module):
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Bring the prototypes back to length 1; other slices are masked in the next step."""
         self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
-        self.step.add_(1)
+        self.clock.advance(progress)

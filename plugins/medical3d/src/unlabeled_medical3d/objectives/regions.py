@@ -1,4 +1,4 @@
-"""Segment regions of one place and one intensity, found by k-means over the voxels of all volumes.
+"""Regions of one place and one intensity, found by k-means over the voxels of all volumes, and segmented.
 
 Pseudo-labels by k-means as in DeepCluster, https://arxiv.org/abs/1807.05520, for a segmentation network as with
 superpixels, https://arxiv.org/abs/2007.09886. Differs: a voxel is described by its mm from the middle of its volume and
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
-from unlabeled.errors import above
-from unlabeled.nn.distributed import gather, union_mean
+from unlabeled.errors import above, at_least
+from unlabeled.nn.distributed import gather
 from unlabeled.nn.kmeans import lloyd
-from unlabeled_medical3d.decoders.painter import Painter
-from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
-from unlabeled_medical3d.objectives.volume_fusion import fusion_loss
+from unlabeled.nn.precision import full_precision
+from unlabeled_medical3d.decoders.painter import Painter, painted_classes, pairs_of
+from unlabeled_medical3d.ops.grids import voxels_of
 from unlabeled_medical3d.views.augment import smooth_
 
 ROUNDS = 25  # of k-means
@@ -61,8 +61,8 @@ class Regions(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         regions: int = 32,
         intensity: float = 6.0,
@@ -73,24 +73,25 @@ class Regions(nn.Module):
         super().__init__()
         above(1, regions=regions)
         above(0, intensity=intensity)
-        above(-1e-9, blur=blur, dice=dice)
+        at_least(0, blur=blur, dice=dice)
         self.painter = Painter(encoder, decoder, content, regions, paint)
-        self.needs = Needs(views={"source": 1, "target": 1}, params=("from_center",), encoder=self.painter.can)
+        self.needs = Needs(views={"source": 1, "target": 1}, params=("from_center",), **self.painter.asks)
         self.intensity, self.blur, self.dice = intensity, blur, dice
         self.register_buffer("centers", torch.zeros(regions, 3 + encoder.spec.channels))
         self.register_buffer("found", torch.zeros((), dtype=torch.bool))
+        self._known = False  # the same on the host: reading a tensor at each step would wait for an accelerator
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._known = bool(self.found)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        crossed, dice = [], []
+        found = []
         for source, target in pairs_of(views):
-            with torch.autocast(voxels_of(source).device.type, enabled=False):
+            with full_precision(voxels_of(target)):
                 region_BV = self.regions_of(target)
-            logits_BVK = self.painter(encoder, source).flatten(2).transpose(1, 2)
-            by_sample = fusion_loss(logits_BVK, region_BV)
-            crossed.append(by_sample[0])
-            dice.append(by_sample[1])
-        entropy, overlap = union_mean(torch.cat(crossed)), union_mean(torch.cat(dice))
-        return Loss(entropy + self.dice * overlap, {"cross_entropy": entropy.detach(), "dice_loss": overlap.detach()})
+            found.append((self.painter(encoder, source), region_BV))
+        return painted_classes(found, self.dice)
 
     @torch.no_grad()
     def regions_of(self, target: View) -> Tensor:
@@ -100,9 +101,10 @@ class Regions(nn.Module):
         smooth = smooth_(images.clone(), still * self.blur, still)
         place = places(target.params["from_center"], images.shape[2:]).to(images)
         points_BVD = torch.cat((place, self.intensity * smooth), 1).flatten(2).transpose(1, 2)
-        if not self.found:
+        if not self._known:
             step = max(1, points_BVD.shape[1] // PICKED)
             self.centers.copy_(k_means(gather(points_BVD[:, ::step].contiguous()).flatten(0, 1), len(self.centers)))
             self.found.fill_(True)
+            self._known = True
         centers = self.centers.float()
         return torch.stack([torch.cdist(points, centers).argmin(1) for points in points_BVD])

@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Loss, Needs, View
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import target_rows
 from unlabeled.objectives.mae import mae_loss
 from unlabeled.probes.embedding import evaluating
 from unlabeled_medical3d.batch import VolumeBatch
-from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes
+from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes, voxels_of
 
 
 def densify(map_BDxyz: Tensor, hidden_B1xyz: Tensor, filling_D: Tensor) -> Tensor:
@@ -43,17 +43,13 @@ class SparK(nn.Module):
         norm_pix: normalize each cube before it is painted, as the paper does.
     """
 
-    def __init__(
-        self, encoder: Any, content: int = 0, *, levels: int = 3, width: int = 128, norm_pix: bool = True
-    ) -> None:
+    def __init__(self, encoder: Any, *, levels: int = 3, width: int = 128, norm_pix: bool = True) -> None:
         super().__init__()
-        if content < 2:
-            raise ValueError("spark needs the cubes tokenizer: choose it with --tokenizer")
         above(0, levels=levels)
-        above(15, width=width)
+        at_least(16, width=width)
         maps = _shapes(encoder, levels)
         can: frozenset[Capability] = frozenset({"tokens", "drop", "layers"})
-        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=can)
+        self.needs = Needs(views={"global": 1}, hidden=True, content=2, encoder=can)
         self.layers = tuple(range(-len(maps), 0))
         self.norm_pix = norm_pix
         widths = [max(16, width >> n) for n in range(len(maps))]  # from the deepest map up
@@ -69,12 +65,11 @@ class SparK(nn.Module):
         return Loss(union_mean(torch.cat([self._rows(encoder, view) for view in views])))
 
     def _rows(self, encoder: Any, view: View) -> Tensor:
-        layout, batch = view.layout, view.batch
+        layout, images = view.layout, voxels_of(view)
         assert layout is not None
         assert layout.grid is not None
         assert view.content is not None
         assert view.hidden is not None
-        images: Tensor = batch.images  # type: ignore[attr-defined]
         features = encoder(view, hide="drop", layers=self.layers)
         hidden = view.hidden.flags(layout.total).reshape(-1, 1, *layout.grid)
         painted = self._decode([_as_map(found) for found in reversed(features.layers)], hidden)

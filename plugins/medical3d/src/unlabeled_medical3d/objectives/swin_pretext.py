@@ -24,7 +24,8 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full, full_precision
-from unlabeled_medical3d.objectives.restoration import pairs_of, restoration_loss, target_cubes
+from unlabeled_medical3d.decoders.painter import pairs_of
+from unlabeled_medical3d.ops.grids import cubes, voxels_of
 
 TURNS = 4
 
@@ -32,6 +33,13 @@ TURNS = 4
 def rotation_loss(logits_B4: Tensor, turns_B: Tensor) -> Tensor:
     """Cross-entropy of each sample's number of quarter turns: ``[B]``."""
     return F.cross_entropy(full(logits_B4), turns_B.long() % TURNS, reduction="none")
+
+
+def target_cubes(encoder: Any, source: View, target: View) -> Tensor:
+    """``[T, W]``: the target's voxels, cut as the encoder cuts the source."""
+    layout = source.layout or encoder.layout(source.batch)
+    assert layout.grid is not None, "inpainting needs an encoder whose rows form a grid"
+    return cubes(voxels_of(target), layout.grid)
 
 
 class SwinPretext(nn.Module):
@@ -48,8 +56,8 @@ class SwinPretext(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         dim: int = 512,
         temperature: float = 0.5,
@@ -58,12 +66,12 @@ class SwinPretext(nn.Module):
         rotation: float = 1.0,
     ) -> None:
         super().__init__()
-        if decoder is None or content < 1:
-            raise ValueError("swin_pretext needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
         above(0, dim=dim, temperature=temperature, inpainting=inpainting, contrast=contrast, rotation=rotation)
         self.needs = Needs(
             views={"source": 2, "target": 2},
             encoder=frozenset({"tokens"}),
+            decoder=True,
+            content=1,
             params=("rotation",),
             batch=2,
             couples=True,
@@ -79,7 +87,7 @@ class SwinPretext(nn.Module):
         for source, target in pairs_of(views):
             features = encoder(source.clean())
             out = self.decoder(features.tokens, features.layout)
-            painted.append(restoration_loss(out, target_cubes(encoder, source, target), power=1))
+            painted.append((full(out) - full(target_cubes(encoder, source, target))).abs().mean(-1))
             turned.append(rotation_loss(self.turn(features.pooled), source.params["rotation"].flatten()))
             projected.append(self.project(features.pooled))
         with full_precision(projected[0]):

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
+from unlabeled.errors import above
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import restore, target_rows
 from unlabeled.objectives.mae import mae_loss
-from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
+from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude, voxels_of
 
 
 class Uni4Eye(nn.Module):
@@ -34,18 +35,17 @@ class Uni4Eye(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         gradient: float = 1.0,
         norm_pix: bool = False,
     ) -> None:
         super().__init__()
-        if decoder is None or content < 2:
-            raise ValueError("uni4eye needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
-        if gradient <= 0:
-            raise ValueError(f"gradient is {gradient}; it must be above 0")
-        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "drop"}))
+        above(0, gradient=gradient)
+        self.needs = Needs(
+            views={"global": 1}, hidden=True, decoder=True, content=2, encoder=frozenset({"tokens", "drop"})
+        )
         self.gradient, self.norm_pix = gradient, norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.intensities = decoder(dim=encoder.dim, width=content)
@@ -57,15 +57,14 @@ class Uni4Eye(nn.Module):
         return Loss(intensity + self.gradient * edge, {"intensity": intensity.detach(), "gradient": edge.detach()})
 
     def _rows(self, encoder: Any, view: View) -> tuple[Tensor, Tensor]:
-        layout, batch = view.layout, view.batch
+        layout = view.layout
         assert layout is not None
         assert layout.grid is not None
         assert view.content is not None
-        images: Tensor = batch.images  # type: ignore[attr-defined]
         features = encoder(view, hide="drop")
         whole = restore(features.tokens, features.kept, self.token, layout.total)
         index = target_rows(view)
-        sharp = cubes(gradient_magnitude(images), layout.grid)
+        sharp = cubes(gradient_magnitude(voxels_of(view)), layout.grid)
         return (
             mae_loss(self.intensities(whole, layout)[index], view.content[index], norm_pix=self.norm_pix),
             mae_loss(self.edges(whole, layout)[index], sharp[index], norm_pix=False),

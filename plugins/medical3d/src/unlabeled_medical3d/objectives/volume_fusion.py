@@ -15,28 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
-from unlabeled.errors import above
-from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.precision import full
-from unlabeled_medical3d.decoders.painter import Painter
-from unlabeled_medical3d.objectives.restoration import pairs_of, voxels_of
-
-
-def fusion_loss(logits_BVK: Tensor, level_BV: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and 1 - soft Dice over V voxels of each sample, each ``[B]``; Dice: mean of present levels."""
-    logits = full(logits_BVK)
-    crossed = F.cross_entropy(logits.transpose(1, 2), level_BV, reduction="none").mean(1)
-    true_BVK = F.one_hot(level_BV, logits.shape[-1]).to(logits.dtype)
-    shares = logits.softmax(-1)
-    both, either = (shares * true_BVK).sum(1), (shares + true_BVK).sum(1)
-    present = (true_BVK.sum(1) > 0).to(logits.dtype)
-    dice = (2 * both / either.clamp(min=1e-6) * present).sum(1) / present.sum(1)
-    return crossed, 1 - dice
+from unlabeled.errors import above, at_least
+from unlabeled_medical3d.decoders.painter import Painter, painted_classes, pairs_of
+from unlabeled_medical3d.ops.grids import voxels_of
 
 
 class VolumeFusion(nn.Module):
@@ -52,8 +36,8 @@ class VolumeFusion(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         levels: int = 4,
         dice: float = 1.0,
@@ -61,18 +45,15 @@ class VolumeFusion(nn.Module):
     ) -> None:
         super().__init__()
         above(0, levels=levels)
-        above(-1e-9, dice=dice)
+        at_least(0, dice=dice)
         self.painter = Painter(encoder, decoder, content, levels + 1, paint)
-        self.needs = Needs(views={"source": 1, "target": 1}, encoder=self.painter.can)
+        self.needs = Needs(views={"source": 1, "target": 1}, **self.painter.asks)
         self.classes, self.dice = levels + 1, dice
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        crossed, dice = [], []
-        for source, target in pairs_of(views):
-            logits_BVK = self.painter(encoder, source).flatten(2).transpose(1, 2)
-            level_BV = voxels_of(target)[:, 0].flatten(1).mul(self.classes - 1).round().long()
-            by_sample = fusion_loss(logits_BVK, level_BV)
-            crossed.append(by_sample[0])
-            dice.append(by_sample[1])
-        entropy, overlap = union_mean(torch.cat(crossed)), union_mean(torch.cat(dice))
-        return Loss(entropy + self.dice * overlap, {"cross_entropy": entropy.detach(), "dice_loss": overlap.detach()})
+        pairs = pairs_of(views)
+        return painted_classes([(self.painter(encoder, s), self._levels(t)) for s, t in pairs], self.dice)
+
+    def _levels(self, target: View) -> Tensor:
+        """``int64[B, V]``: K times the coefficient of each voxel."""
+        return voxels_of(target)[:, 0].flatten(1).mul(self.classes - 1).round().long()

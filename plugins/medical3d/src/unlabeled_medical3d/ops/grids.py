@@ -8,12 +8,23 @@ slowest, then x, y, z.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.contract import View
+
 Grid = tuple[int, ...]
 PLANES = ((2, 3), (2, 4), (3, 4))  # pairs of spatial dimensions of [B, C, X, Y, Z]
+
+
+def voxels_of(view: View) -> Tensor:
+    """``[B, C, X, Y, Z]``."""
+    batch: Any = view.batch
+    images: Tensor = batch.images
+    return images
 
 
 def cubes(images: Tensor, grid: Grid) -> Tensor:

@@ -1,1 +1,1 @@
-"""Small transformers that objectives bring along."""
+"""Decoders of words: small transformers that objectives bring along."""

@@ -29,6 +29,11 @@ def heads_for(width: int, heads: int = 0) -> int:
     return heads
 
 
+def narrower(width: int, share: float) -> int:
+    """``share`` of a width, in multiples of 32: of a small model beside a large one."""
+    return max(32, round(width * share / 32) * 32)
+
+
 class Attention(nn.Module):
     """Multi-head attention of ``x[G, L, D]`` to ``y[G, M, W]``."""
 

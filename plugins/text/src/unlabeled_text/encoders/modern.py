@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
+from unlabeled.nn.rows import drop
 from unlabeled_text.batch import TextSpec
+from unlabeled_text.encoders.modernbert import THETA_GLOBAL, THETA_LOCAL, modern_model
 from unlabeled_text.ops.attention import Buckets, allowed, attend, bucketed, rotary, rotate
 from unlabeled_text.ops.layouts import layout_of, pool_rows, words_of
 
-THETA_GLOBAL, THETA_LOCAL = 160_000.0, 10_000.0
 Pool = Literal["mean", "first", "last"]
 
 
@@ -137,11 +138,9 @@ class PackedTransformer(nn.Module):
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         if view.hidden is not None and hide not in self.can:
             raise ValueError(f"this vocabulary has no mask token, so rows cannot be hidden by one: hide={hide!r}")
-        layout, kept = view.layout or self.layout(view.batch), None
+        layout = view.layout or self.layout(view.batch)
         words_T = words_of(view, layout, self.spec.mask if hide == "mask" else None)
-        if view.hidden is not None and hide == "drop":
-            kept = view.hidden.complement(layout)
-            words_T, layout = words_T[kept.index], layout.select(kept.index, kept.lengths)
+        words_T, layout, kept = drop(words_T, view, layout, hide)
         return self.from_embeddings(self.embeddings.tok_embeddings(words_T), layout, kept, layers)
 
     # ------------------------------------------------------------------------------------------ parts for objectives
@@ -184,8 +183,6 @@ class PackedTransformer(nn.Module):
 
     def library_model(self) -> Any:
         """The encoder as a model of transformers, with copies of its weights: what is exported."""
-        from unlabeled_text.encoders.modernbert import modern_model
-
         return modern_model(self)
 
 

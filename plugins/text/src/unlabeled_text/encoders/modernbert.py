@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from unlabeled_text.encoders.modern import THETA_GLOBAL, THETA_LOCAL, PackedTransformer
+THETA_GLOBAL, THETA_LOCAL = 160_000.0, 10_000.0  # bases of the rotary waves
 
 
-def modern_config(encoder: PackedTransformer) -> dict[str, Any]:
-    """The arguments of ``ModernBertConfig`` that make the same model."""
+def modern_config(encoder: Any) -> dict[str, Any]:
+    """The arguments of ``ModernBertConfig`` that make the same model as a ``modern.PackedTransformer``."""
     spec = encoder.spec
     ends = {"bos": spec.prefix[:1], "cls": spec.prefix[:1], "eos": spec.suffix[:1], "sep": spec.suffix[:1]}
     return {
@@ -34,7 +34,7 @@ def modern_config(encoder: PackedTransformer) -> dict[str, Any]:
     }
 
 
-def modern_model(encoder: PackedTransformer) -> Any:
+def modern_model(encoder: Any) -> Any:
     """The encoder as a model of transformers, with copies of its weights, in evaluation mode."""
     from transformers import ModernBertConfig, ModernBertDecoderConfig, ModernBertDecoderModel, ModernBertModel
 

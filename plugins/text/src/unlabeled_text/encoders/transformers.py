@@ -21,8 +21,8 @@ from unlabeled.contract import Features, Hide, Layout, Needs, View
 from unlabeled.errors import near
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.attention import bucketed, gather, spread
+from unlabeled_text.ops.codecs import BYTES, unpack_json
 from unlabeled_text.ops.layouts import layout_of, pool_rows, words_of
-from unlabeled_text.ops.tokenizing import BYTES, unpack_json
 
 SIZES = {
     "width": ("hidden_size", "d_model", "n_embd", "dim"),

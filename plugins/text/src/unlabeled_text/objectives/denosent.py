@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
 from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled_text.decoders.transformer import Transformer
-from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
+from unlabeled_text.ops.contrast import Twins, sentence_nce
 from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import (
     VocabularyHead,
@@ -115,14 +115,13 @@ class DenoSent(nn.Module):
         self.denoise, self.contrast, self.temperature = denoise, contrast, temperature
         self.decoder = Denoiser(table_of(encoder), encoder.dim, depth, heads, noise, dropout)
         self.restore, self.twins = restore, Twins(encoder)
-        self.step: Tensor
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        pair = globals_of(views)[: 2 if self.contrast else 1]
+        pair = role(views, "global")[: 2 if self.contrast else 1]
         self.twins.check(pair)
         vectors = [encoder(view).pooled for view in pair]
-        target = next(view for view in role(views, "target"))
+        target = role(views, "target")[0]
         view = replace(target, layout=layout_of(encoder, target))
         vector = vectors[0]
         if self.restore < 1:
@@ -139,9 +138,9 @@ class DenoSent(nn.Module):
 
     def _chosen(self, view: View) -> Tensor:
         """``bool[B]``, True = the text is restored in this step."""
-        words = draw_at(self.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
+        words = draw_at(self.clock.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
         return uniform(words) < self.restore
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step restores other texts."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)

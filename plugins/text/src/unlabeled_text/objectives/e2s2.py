@@ -17,10 +17,9 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import union_mean
-from unlabeled_text.objectives.mlm import head_rows
-from unlabeled_text.objectives.seq2seq import decoder_for, pair_of, restore_rows
+from unlabeled_text.decoders.sequence import decoder_for, pair_of, restore_rows
 from unlabeled_text.ops.contrast import sentence_nce
-from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, table_of, word_loss
+from unlabeled_text.ops.vocabulary import VocabularyHead, head_rows, hit_rate, table_of, word_loss
 
 
 class E2S2(nn.Module):

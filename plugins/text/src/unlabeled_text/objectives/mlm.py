@@ -14,23 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.rows import target_rows
-from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, table_of, tokens_of, word_loss
-
-
-def mlm_rows(encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:
-    """Logits ``[H, V]`` at the rows that a mask chose, and the words ``[H]`` that stood there."""
-    return head_rows(encoder(view).tokens, encoder, head, view)
-
-
-def head_rows(tokens_TD: Tensor, encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:
-    """The same, of tokens that the encoder gave already."""
-    index = target_rows(view)
-    return head(tokens_TD[index], table_of(encoder)), tokens_of(view)[index]
+from unlabeled_text.ops.vocabulary import VocabularyHead, hit_rate, mlm_rows, table_of, word_loss
 
 
 class MLM(nn.Module):

@@ -14,38 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
+from unlabeled_text.ops.replaced import ReplacedHead, found_rate, replaced_loss
 from unlabeled_text.ops.vocabulary import shown_of, tokens_of
-
-
-class ReplacedHead(nn.Module):
-    """ELECTRA's head: Linear, GELU, Linear to one logit; positive = replaced."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.hidden, self.out = nn.Linear(dim, dim), nn.Linear(dim, 1)
-
-    def forward(self, x_HD: Tensor) -> Tensor:
-        """Logits ``[H]``."""
-        return self.out(F.gelu(self.hidden(x_HD))).squeeze(-1)
-
-
-def replaced_loss(logits_H: Tensor, replaced_H: Tensor) -> Tensor:
-    """Binary cross-entropy of each row; ``replaced_H`` True = not the original: ``[H]``."""
-    logits_H = full(logits_H)
-    return F.binary_cross_entropy_with_logits(logits_H, replaced_H.to(logits_H.dtype), reduction="none")
-
-
-@torch.no_grad()
-def found_rate(logits_H: Tensor, replaced_H: Tensor) -> Tensor:
-    """Share of the replaced rows that are found, 0 where none is."""
-    return ((logits_H > 0) & replaced_H).float().sum() / replaced_H.float().sum().clamp(min=1)
 
 
 class RTS(nn.Module):

@@ -1,4 +1,4 @@
-"""Do two spans come from the same paragraph, or document? Structural objectives, https://arxiv.org/abs/2309.08272.
+"""Structural objectives, https://arxiv.org/abs/2309.08272: do two spans come from the same paragraph, or document?
 
 The encoder reads both spans with a separator between them, and a binary head on its pooled vector answers. Which spans
 are paired is for the views to say, and whether they belong together is their parameter ``same``.
@@ -16,7 +16,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
-from unlabeled_text.objectives.rts import ReplacedHead, replaced_loss
+from unlabeled_text.ops.replaced import ReplacedHead, replaced_loss
 
 
 class SameSpan(nn.Module):

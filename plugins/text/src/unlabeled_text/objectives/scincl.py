@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_text.ops.contrast import globals_of
 
 
 def triplet_loss(anchor_BD: Tensor, near_BD: Tensor, far_BD: Tensor, margin: float) -> Tensor:
@@ -43,6 +42,6 @@ class SciNCL(nn.Module):
         self.margin = margin
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        anchor, near, *far = (encoder(view).pooled for view in globals_of(views))
+        anchor, near, *far = (encoder(view).pooled for view in role(views, "global"))
         losses = torch.cat([triplet_loss(anchor, near, other, self.margin) for other in far])
         return Loss(union_mean(losses), {"violated": (losses > 0).float().mean()})

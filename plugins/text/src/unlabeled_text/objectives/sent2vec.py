@@ -20,6 +20,7 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import mix64
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import layout_of, table_of, tokens_of
@@ -92,8 +93,7 @@ class Sent2Vec(nn.Module):
         self.out = nn.Parameter(torch.zeros(words, encoder.dim))
         self.counts: Tensor
         self.register_buffer("counts", torch.ones(words, dtype=torch.float64))
-        self.step: Tensor
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         view = views[0]
@@ -115,7 +115,7 @@ class Sent2Vec(nn.Module):
         if not self.training:
             return real
         keys = mix64(
-            row_words(view, layout, self.step, Use.DROPPED)[:, None] + torch.arange(longest, device=real.device)
+            row_words(view, layout, self.clock.step, Use.DROPPED)[:, None] + torch.arange(longest, device=real.device)
         )
         return dropped(keys, real, layout, self.drop)
 
@@ -123,15 +123,15 @@ class Sent2Vec(nn.Module):
         """``bool[T]``: rare words always, frequent ones as often as the threshold allows."""
         ratio = self.threshold * self.counts.sum() / self.counts
         keep = (ratio.sqrt() + ratio).clamp(max=1.0).float()
-        return uniform(row_words(view, layout, self.step, Use.SAMPLE)) < keep[words_T]
+        return uniform(row_words(view, layout, self.clock.step, Use.SAMPLE)) < keep[words_T]
 
     def _wrong(self, view: View, layout: Layout) -> Tensor:
         """``int64[T, K]``: words drawn by the root of their frequency."""
         heap = self.counts.sqrt().cumsum(0).float()
-        word_T1 = row_words(view, layout, self.step, Use.PAIRS)[:, None]
+        word_T1 = row_words(view, layout, self.clock.step, Use.PAIRS)[:, None]
         point = uniform(mix64(word_T1 + torch.arange(self.negatives, device=word_T1.device))) * heap[-1]
         return torch.searchsorted(heap, point).clamp(max=len(heap) - 1)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step draws anew."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)

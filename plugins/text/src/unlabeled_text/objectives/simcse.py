@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, View
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above, at_least
-from unlabeled_text.ops.contrast import Twins, globals_of, projector, sentence_nce
+from unlabeled_text.ops.contrast import Twins, projector, sentence_nce
 
 
 class SimCSE(nn.Module):
@@ -26,6 +26,8 @@ class SimCSE(nn.Module):
         head: tanh = a Linear and tanh that training alone uses, as in the paper; none = the pooled vector.
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
+
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
 
     def __init__(
         self, encoder: Any, *, temperature: float = 0.05, head: Literal["tanh", "none"] = "tanh", chunk: int = 0
@@ -39,7 +41,7 @@ class SimCSE(nn.Module):
         self.twins = Twins(encoder)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        pair = globals_of(views)[:2]
+        pair = role(views, "global")[:2]
         self.twins.check(pair)
         query, key = (self.head(encoder(view).pooled) for view in pair)
         return Loss(sentence_nce(query, key, self.temperature, chunk=self.chunk))

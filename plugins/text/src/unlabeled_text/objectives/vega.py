@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, at_least, within
-from unlabeled_text.objectives.rtd import RTD
-from unlabeled_text.ops.contrast import Twins, globals_of, sentence_nce
+from unlabeled.nn.clock import Clock
+from unlabeled_text.ops.contrast import Twins, sentence_nce
+from unlabeled_text.ops.replaced import Generator, ReplacedHead, detect
 
 
 class Vega(nn.Module):
@@ -44,22 +44,21 @@ class Vega(nn.Module):
         weight: float = 50.0,
     ) -> None:
         super().__init__()
-        above(0, temperature=temperature)
-        at_least(0, contrast=contrast)
-        within(0, 1, first=first)
+        above(0, temperature=temperature, share=share)
+        at_least(0, contrast=contrast, weight=weight)
+        within(0, 1, first=first, share=share)
         self.needs = Needs(
             views={"global": 2}, hidden=True, vocabulary=1, encoder=frozenset({"tokens"}), batch=2, couples=True
         )
-        self.first, self.contrast, self.temperature = first, contrast, temperature
-        self.rtd = RTD(encoder, share=share, depth=depth, weight=weight)
-        self.twins = Twins(encoder)
-        self.done: Tensor
-        self.register_buffer("done", torch.zeros(()))
+        self.first, self.contrast, self.temperature, self.weight = first, contrast, temperature, weight
+        self.generator = Generator(encoder, share, depth)
+        self.head = ReplacedHead(encoder.dim)
+        self.twins, self.clock = Twins(encoder), Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        pair = globals_of(views)[:2]
-        detected = self.rtd(encoder, pair[:1])
-        if float(self.done) < self.first:
+        pair = role(views, "global")[:2]
+        detected = detect(encoder, self.generator, self.head, pair[:1], self.clock.step, weight=self.weight)
+        if not self.clock.past(self.first):
             return detected
         clean = [view.clean() for view in pair]
         self.twins.check(clean)
@@ -69,5 +68,4 @@ class Vega(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Where training stands decides whether the contrast has set in."""
-        self.done.fill_(progress.fraction)
-        self.rtd.after_step(encoder, progress)
+        self.clock.advance(progress)

@@ -1,4 +1,4 @@
-"""What contrastive objectives over sentences share: InfoNCE of one view against the other, and views that must differ.
+"""Contrast of sentences: InfoNCE of one view against the other, and views that must differ.
 
 # B samples of all ranks, b of this rank, D features
 """
@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unlabeled.contract import View, role
+from unlabeled.contract import View
 from unlabeled.errors import UsageError
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
-from unlabeled.nn.infonce import info_nce, own_rows
+from unlabeled.nn.infonce import info_nce, nt_xent, own_rows
 from unlabeled.nn.precision import full_precision
 from unlabeled_text.ops.vocabulary import shown_of
 
@@ -27,6 +27,14 @@ def sentence_nce(query_bD: Tensor, key_bD: Tensor, temperature: float, *, chunk:
     with full_precision(query_bD):
         query, key = unit(query_bD), unit(key_bD)
         return info_nce(query, gather(key), own_rows(key), temperature, chunk=chunk)
+
+
+def contrast_of(first_bD: Tensor, second_bD: Tensor, temperature: float, kind: str) -> Tensor:
+    """``nt_xent``: all other vectors are negatives; ``one_way``: the second views of other texts are."""
+    if kind == "one_way":
+        return sentence_nce(first_bD, second_bD, temperature)
+    with full_precision(first_bD):
+        return nt_xent(unit(first_bD), unit(second_bD), temperature)
 
 
 def greatest_dropout(encoder: nn.Module) -> float:
@@ -57,11 +65,6 @@ class Twins:
                 "there is nothing to learn: set --encoder.dropout 0.1, or choose views that differ, such as "
                 "--views spans"
             )
-
-
-def globals_of(views: Sequence[View]) -> list[View]:
-    """The views that a contrast is between."""
-    return role(views, "global")
 
 
 def projector(kind: str, dim: int) -> Any:

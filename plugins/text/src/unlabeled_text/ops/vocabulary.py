@@ -1,4 +1,4 @@
-"""What objectives over words share: tokens of a view, heads tied to the encoder's word embeddings, mean cross-entropy.
+"""Words of a view and their loss: heads tied to the encoder's word embeddings, hidden words, next words.
 
 A head never sees a row that is not predicted: at a vocabulary of 30,000 it costs more than the encoder otherwise.
 
@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
+from unlabeled.errors import UsageError
 from unlabeled.nn.chance import uniform
 from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
 
 BELOW_ONE = 1.0 - 2.0**-24
 
@@ -86,3 +88,41 @@ def sample_words(logits_HV: Tensor, words_H: Tensor) -> Tensor:
     # float32: the last sum is not quite 1, and u = 0 must not take a word of probability 0
     point_H1 = (uniform(words_H)[:, None].clamp(2.0**-26, BELOW_ONE)) * heap_HV[:, -1:]
     return torch.searchsorted(heap_HV, point_H1).flatten().clamp(max=heap_HV.shape[1] - 1)
+
+
+# ---------------------------------------------------------------------------------------------- rows that are predicted
+
+
+def mlm_rows(encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:
+    """Logits ``[H, V]`` at the rows that a mask chose, and the words ``[H]`` that stood there."""
+    return head_rows(encoder(view).tokens, encoder, head, view)
+
+
+def head_rows(tokens_TD: Tensor, encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:
+    """The same, of tokens that the encoder gave already."""
+    index = target_rows(view)
+    return head(tokens_TD[index], table_of(encoder)), tokens_of(view)[index]
+
+
+def next_rows(layout: Layout) -> Tensor:
+    """``int64[H]``: the rows that another row of their group follows."""
+    last = torch.tensor(layout.offsets[1:], device=layout.position.device) - 1
+    keep = torch.ones(layout.total, dtype=torch.bool, device=last.device).index_fill_(0, last[last >= 0], False)
+    return torch.nonzero_static(keep, size=layout.total - sum(n > 0 for n in layout.lengths)).flatten()
+
+
+def refuse_two_sided(encoder: Any, who: str) -> None:
+    """``ValueError`` where a row of the encoder sees the rows after it."""
+    if not getattr(encoder, "causal", False):
+        raise ValueError(
+            f"{who} predicts the next word, and this encoder sees it: set --encoder.causal true, or choose a causal one"
+        )
+
+
+def next_words(encoder: Any, head: VocabularyHead, view: View) -> tuple[Tensor, Tensor]:
+    """Logits ``[H, V]`` and the next word ``[H]`` of every row that has one."""
+    features = encoder(view)
+    index, words_T = next_rows(features.layout), tokens_of(view)
+    if features.layout.total != len(words_T):
+        raise UsageError(f"the encoder gave {features.layout.total} rows for {len(words_T)} words; one each is needed")
+    return head(features.tokens[index], table_of(encoder)), words_T[index + 1]

@@ -1,4 +1,4 @@
-"""What the probes of text share: features of texts, pairs on either side of a split, and a linear classifier.
+"""Features of texts, pairs on either side of a split, and a linear classifier: the ground of the probes of text.
 
 TF-IDF vectors are sparse and stay so; all else is dense.
 

@@ -1,4 +1,9 @@
-"""A user's images: a folder, a zip, an ``.npz`` or a list of paths."""
+"""A user's images: a folder, a zip, an ``.npz`` or a list of paths.
+
+Samples are numbered in natural order of their names. A file that cannot be read never stops a run by itself: it is
+found by its header when the data set is opened, or when it is decoded, named once with the reason, and counted; only a
+share above ``max_bad`` stops.
+"""
 
 from __future__ import annotations
 

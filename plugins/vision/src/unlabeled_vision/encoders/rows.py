@@ -1,4 +1,4 @@
-"""From a timm model and a view to Features: one path for plain Vision Transformers, one for every other model.
+"""Features of a view by a timm model: one path for plain Vision Transformers, one for every other model.
 
 A ViT puts its mask token in place of the patch embeddings of hidden rows, before positions are added, or drops the
 rows after; in any other model the pixels of hidden rows become 0, the mean of normalized pixels.
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
+from unlabeled.nn.rows import edit, keep_dense
 
 LARGE = 128  # pixels; from this side on an image is cut into patches of about 16, smaller ones into about 8 a side
 TINY = 32  # pixels; below, into about 4 a side
@@ -62,22 +63,6 @@ def pixel_flags(hidden: Rows, layout: Layout, size: tuple[int, int]) -> Tensor:
 # ---------------------------------------------------------------------------------------------- plain transformers
 
 
-def edit(x_TD: Tensor, view: View, mask_token: Tensor | None) -> Tensor:
-    """Patch embeddings after the view's swap, and with ``mask_token`` at its hidden rows where one is given."""
-    if view.swap is not None:
-        x_TD = x_TD[view.swap]
-    if view.hidden is None or mask_token is None:
-        return x_TD
-    token_HD = mask_token.to(x_TD.dtype).expand(len(view.hidden), -1)
-    return x_TD.index_copy(0, view.hidden.index, token_HD)
-
-
-def gather(x_BND: Tensor, prefix: int, kept: Rows) -> Tensor:
-    """The prefix and the kept rows: ``[B, R + N, D] -> [B, R + K, D]``."""
-    rows_BKD = x_BND[:, prefix:].flatten(0, 1).index_select(0, kept.index).unflatten(0, (len(x_BND), -1))
-    return torch.cat((x_BND[:, :prefix], rows_BKD), dim=1) if prefix else rows_BKD
-
-
 def gather_rope(rope: Tensor, kept: Rows, count: int) -> Tensor:
     """Rotary embeddings of the kept rows: ``[N, F] -> [B, 1, K, F]``; mixed ones ``[depth, heads, N, F]`` likewise."""
     length = rope.shape[-2]
@@ -87,15 +72,6 @@ def gather_rope(rope: Tensor, kept: Rows, count: int) -> Tensor:
     return rope[:, :, within].transpose(1, 2)
 
 
-def equal_counts(rows: Rows) -> None:
-    """A ViT holds kept rows as one dense tensor."""
-    if len(set(rows.lengths)) > 1:
-        raise ValueError(
-            f"a ViT drops the same number of rows of each image; this mask leaves {min(rows.lengths)} to "
-            f"{max(rows.lengths)}. Choose a mask of an exact count"
-        )
-
-
 def plain_features(
     model: Any, images: Tensor, view: View, layout: Layout, hide: Hide, layers: Sequence[int], mask_token: Tensor
 ) -> Features:
@@ -103,14 +79,13 @@ def plain_features(
     count, prefix = len(images), model.num_prefix_tokens
     x = model.patch_embed(images)
     if view.swap is not None or (view.hidden is not None and hide == "mask"):
-        x = edit(x.reshape(layout.total, -1), view, mask_token if hide == "mask" else None).view(x.shape)
+        x = edit(x.reshape(layout.total, -1), view, hide, mask_token).view(x.shape)
     placed = model._pos_embed(x)
     x, rope = placed if isinstance(placed, tuple) else (placed, None)
     kept, inner = None, layout
     if view.hidden is not None and hide == "drop":
         kept = view.hidden.complement(layout)
-        equal_counts(kept)
-        x, inner = gather(x, prefix, kept), layout.select(kept.index, kept.lengths)
+        x, inner = keep_dense(x, kept, prefix), layout.select(kept.index, kept.lengths)
         rope = None if rope is None else gather_rope(rope, kept, count)
     x = model.norm_pre(x)
     wanted = [range(len(model.blocks))[number] for number in layers]

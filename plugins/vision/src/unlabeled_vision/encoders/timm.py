@@ -5,7 +5,7 @@ register tokens go to ``prefix``. With nothing hidden the outputs are timm's own
 ``pooled`` of ``forward_head(pre_logits=True)``. ``layers`` are outputs of blocks, before the final norm.
 
 Hidden rows: a ViT puts its mask token in place of their patch embeddings, before positions are added, or drops them
-after; every other model gets 0, the mean of normalized pixels, at their pixels (``features.py``).
+after; every other model gets 0, the mean of normalized pixels, at their pixels (``rows.py``).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Hide, Layout, Needs, View
+from unlabeled.contract import Capability, Features, Hide, Layout, View
 from unlabeled.errors import near
-from unlabeled.nn.init import sincos
+from unlabeled.nn.init import start_transformer
+from unlabeled.nn.rows import learn_mask_token
 from unlabeled_vision.batch import ImageSpec
 from unlabeled_vision.encoders.rows import (
     LARGE,
@@ -78,10 +79,7 @@ class TimmEncoder(nn.Module):
         self.can: frozenset[Capability] = frozenset(can)
         self._shapes: dict[tuple[int, int], Shape] = {}
 
-    def prepare(self, needs: Needs) -> None:
-        """Called by core with the objective's needs: the mask token learns only where rows are masked."""
-        if self.plain:
-            self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def layout(self, batch: Any) -> Layout:
         """Rows of each image, known from its size."""
@@ -178,28 +176,12 @@ class ViT(TimmEncoder):
             "num_classes": 0,
         }
         model: Any = timm.create_model("vit_small_patch16_224", **kwargs)
-        initialize(model)
+        # timm draws weights with deviation 0.02, meant for a width of 768: narrow blocks then add almost nothing for
+        # hundreds of steps. Digits after 150 steps of SimCLR, 64 wide: kNN 63 % from this start, 33 % from timm's
+        place = grid_layout(1, model.patch_embed.grid_size, torch.device("cpu")).position
+        start_transformer(model, model.patch_embed.proj, model.pos_embed, place)
         super().__init__(model, Blueprint("vit_small_patch16_224", kwargs), spec)
         self.resolved = {"patch": patch, "width": width, "depth": kwargs["depth"], "heads": heads}
-
-
-@torch.no_grad()
-def initialize(model: Any) -> None:
-    """MAE's and MoCo v3's start: Xavier-uniform layers, patches among them, and sine-cosine positions, here learned.
-
-    timm draws weights with deviation 0.02, meant for a width of 768: narrow blocks then add almost nothing for hundreds
-    of steps. Digits after 150 steps of SimCLR, 64 wide: kNN 63 % from this start, 33 % from timm's.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    project = model.patch_embed.proj
-    nn.init.xavier_uniform_(project.weight.flatten(1))  # as the linear layer that it is
-    nn.init.zeros_(project.bias)
-    position = grid_layout(1, model.patch_embed.grid_size, torch.device("cpu")).position
-    model.pos_embed.copy_(sincos(position, model.embed_dim)[None])
 
 
 class Timm(TimmEncoder):

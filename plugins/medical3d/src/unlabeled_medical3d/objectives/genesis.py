@@ -16,39 +16,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, View, role
+from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
-from unlabeled_medical3d.decoders.painter import Painter
-from unlabeled_medical3d.ops.grids import cubes
+from unlabeled_medical3d.decoders.painter import Painter, pairs_of
+from unlabeled_medical3d.ops.grids import voxels_of
 
 
-def restoration_loss(painted_BV: Tensor, target_BV: Tensor, *, power: int = 2) -> Tensor:
-    """Mean of ``|painted - target| ** power`` along the last axis: ``[B]``."""
-    error = full(painted_BV) - full(target_BV)
-    return (error.square() if power == 2 else error.abs()).mean(-1)
-
-
-def pairs_of(views: Sequence[View]) -> list[tuple[View, View]]:
-    """Each source view with the target view of the same number."""
-    sources = role(views, "source")
-    targets = role(views, "target")
-    assert len(sources) == len(targets), (len(sources), len(targets))
-    return list(zip(sources, targets, strict=True))
-
-
-def voxels_of(view: View) -> Tensor:
-    """``[B, C, X, Y, Z]``."""
-    batch: Any = view.batch
-    images: Tensor = batch.images
-    return images
-
-
-def target_cubes(encoder: Any, source: View, target: View) -> Tensor:
-    """``[T, W]``: the target's voxels, cut as the encoder cuts the source."""
-    layout = source.layout or encoder.layout(source.batch)
-    assert layout.grid is not None, "restoration needs an encoder whose rows form a grid"
-    return cubes(voxels_of(target), layout.grid)
+def restoration_loss(painted_BV: Tensor, target_BV: Tensor) -> Tensor:
+    """Mean squared error of each volume: ``[B]``."""
+    return (full(painted_BV) - full(target_BV)).square().mean(-1)
 
 
 class ModelsGenesis(nn.Module):
@@ -62,8 +39,8 @@ class ModelsGenesis(nn.Module):
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         paint: Literal["auto", "unet", "rows"] = "auto",
     ) -> None:
@@ -72,7 +49,7 @@ class ModelsGenesis(nn.Module):
         if self.painter.up is not None:  # a start far off the scale of intensities costs the first hundred steps
             for weight in self.painter.up.output_block.parameters():
                 nn.init.zeros_(weight)
-        self.needs = Needs(views={"source": 1, "target": 1}, encoder=self.painter.can)
+        self.needs = Needs(views={"source": 1, "target": 1}, **self.painter.asks)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         found = [

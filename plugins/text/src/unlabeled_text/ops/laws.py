@@ -1,4 +1,4 @@
-"""The laws of masks and corruptions as checks that any plugin's own can be put to: rates, marginals, specials, spans.
+"""Laws of masks and corruptions as checks, also for masks of your own: rates, marginals, specials, spans.
 
 Each check draws many masks and fails by chance once in a million times; it returns nothing, or raises
 ``AssertionError`` with what was found. Laws: https://arxiv.org/abs/1810.04805 (80 / 10 / 10),

@@ -1,0 +1,130 @@
+"""SALT, https://arxiv.org/abs/2410.18779: next-word prediction, which a small language model teaches at first.
+
+For the first part of training the large model matches the small one's softmax beside the words themselves; then plain
+training goes on. Differs: without ``teacher``, the small model is trained along, in the first part alone, where the
+paper trains it before.
+
+    # T packed rows, H rows that have a next word, V words, D features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.errors import above, within
+from unlabeled.nn.clock import Clock
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.precision import full
+from unlabeled.nn.teacher import Frozen
+from unlabeled_text.decoders.transformer import Transformer, narrower
+from unlabeled_text.ops.vocabulary import (
+    VocabularyHead,
+    hit_rate,
+    layout_of,
+    next_rows,
+    next_words,
+    refuse_two_sided,
+    table_of,
+    tokens_of,
+    word_loss,
+)
+
+
+def taught_loss(student_HV: Tensor, teacher_HV: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of the student's softmax against the teacher's, both at ``temperature``: ``[H]``."""
+    target = (full(teacher_HV).detach() / temperature).softmax(-1)
+    return -(target * (full(student_HV) / temperature).log_softmax(-1)).sum(-1)
+
+
+def idle(module: nn.Module) -> Tensor:
+    """0, with a gradient of 0 for each parameter: under DDP none may go without."""
+    return torch.stack([parameter.sum() for parameter in module.parameters()]).sum() * 0.0
+
+
+class SmallModel(nn.Module):
+    """A small causal model with word embeddings of its own."""
+
+    def __init__(self, words: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(words, width) * 0.02)
+        self.blocks = Transformer(width, depth, causal=True)
+
+    def forward(self, words_T: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
+        """Logits ``[H, V]`` of the word after each row of ``index_H``."""
+        return self.blocks(self.table[words_T], layout)[index_H] @ self.table.T
+
+
+def whole_model(encoder: Any) -> Any:
+    """The encoder of a run of clm: with tied word embeddings it is the whole language model."""
+    refuse_two_sided(encoder, "salt's teacher")
+    if encoder.dim != table_of(encoder).shape[1]:
+        raise ValueError("salt's teacher has word embeddings of another width than its features")
+    return encoder
+
+
+class SALT(nn.Module):
+    """Next-word prediction, taught by a small model first.
+
+    Args:
+        teacher: run folder of a small model pre-trained by clm; empty = one is trained along.
+        width: of the small model that is trained along, as a share of the encoder's, in (0, 1].
+        depth: blocks of that small model, at least 1.
+        first: share of training in which the small model teaches, in [0, 1].
+        distill: weight of the teacher beside the words themselves in that part, in [0, 1]; omega in the paper.
+        temperature: of both softmaxes in it, above 0; rho in the paper.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        frozen: Any = None,
+        *,
+        teacher: str = "",
+        width: float = 0.5,
+        depth: int = 1,
+        first: float = 0.3,
+        distill: float = 0.667,
+        temperature: float = 0.25,
+    ) -> None:
+        super().__init__()
+        refuse_two_sided(encoder, "salt")
+        within(0, 1, first=first, distill=distill, width=width)
+        above(0, temperature=temperature, width=width)
+        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
+        self.first, self.distill, self.temperature = first, distill, temperature
+        self.head = VocabularyHead(encoder.dim, table_of(encoder), plain=True)
+        self.given = None if frozen is None else Frozen(whole_model(frozen))
+        small = SmallModel(len(table_of(encoder)), narrower(encoder.dim, width), depth) if frozen is None else None
+        self.small, self.clock = small, Clock()
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        view = views[0]
+        logits_HV, words_H = next_words(encoder, self.head, view)
+        plain = union_mean(word_loss(logits_HV, words_H))
+        parts = {"words": plain.detach(), "hits": hit_rate(logits_HV, words_H)}
+        if self.clock.past(self.first):
+            return Loss(plain if self.small is None else plain + idle(self.small), parts)
+        taught_HV, own = self._teacher(view, layout_of(encoder, view))
+        distilled = union_mean(taught_loss(logits_HV, taught_HV, self.temperature))
+        total = (1 - self.distill) * plain + self.distill * distilled + own
+        return Loss(total, parts | {"distilled": distilled.detach()})
+
+    def _teacher(self, view: View, layout: Layout) -> tuple[Tensor, Tensor]:
+        """The teacher's logits ``[H, V]``, and its own loss where it learns along."""
+        index, words_T = next_rows(layout), tokens_of(view)
+        if self.small is not None:
+            logits = self.small(words_T, layout, index)
+            return logits, union_mean(word_loss(logits, words_T[index + 1]))
+        assert self.given is not None
+        logits = F.linear(self.given(view).tokens[index], table_of(self.given.encoder))
+        return logits, logits.new_zeros(())
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Where training stands decides who teaches."""
+        self.clock.advance(progress)

@@ -1,0 +1,114 @@
+"""URLBERT, https://arxiv.org/abs/2402.11495: masked words, a contrast with a disturbed pass, adversarial training.
+
+NT-Xent is between a clean pass and one with adversarially disturbed word embeddings; virtual adversarial training
+(https://arxiv.org/abs/1704.03976) is of the head's softmax at the masked rows. Differs: the disturbance of the pass is
+the same as that of the adversarial loss.
+
+    # T packed rows, H masked rows, V words, D features, E of the word embeddings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
+from unlabeled.errors import above, at_least
+from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.clock import Clock
+from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.precision import full
+from unlabeled.nn.rows import target_rows
+from unlabeled_text.ops.contrast import contrast_of
+from unlabeled_text.ops.purposes import Use
+from unlabeled_text.ops.vocabulary import VocabularyHead, layout_of, mlm_rows, table_of, word_loss
+
+
+def unit_groups(x_TE: Tensor, layout: Layout) -> Tensor:
+    """``x_TE`` scaled so that the rows of each group together have length 1; a group of zeros stays zero."""
+    square = layout.mean(full(x_TE).square().sum(1, keepdim=True)) * torch.tensor(
+        layout.lengths, device=x_TE.device, dtype=torch.float32
+    ).clamp(min=1)[:, None].to(full(x_TE).dtype)
+    return x_TE * square.clamp(min=1e-24).rsqrt()[layout.group].to(x_TE.dtype)
+
+
+def divergence(disturbed_HV: Tensor, target_HV: Tensor) -> Tensor:
+    """KL divergence of each row's softmax from that of ``target_HV``: ``[H]``."""
+    target = full(target_HV).log_softmax(-1)
+    return F.kl_div(full(disturbed_HV).log_softmax(-1), target, reduction="none", log_target=True).sum(-1)
+
+
+class URLBERT(nn.Module):
+    """Masked words, NT-Xent with an adversarially disturbed pass, virtual adversarial training.
+
+    Args:
+        contrast: weight of the contrast, at least 0.
+        adversarial: weight of the adversarial loss, at least 0; 10 in the paper.
+        temperature: of the contrast, above 0; tau in the paper, 0.1.
+        radius: length of the disturbance of a text's word embeddings, above 0; epsilon.
+        probe: length of the random disturbance that the worst direction is looked for from, above 0; xi.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        contrast: float = 1.0,
+        adversarial: float = 10.0,
+        temperature: float = 0.1,
+        radius: float = 1.0,
+        probe: float = 0.1,
+    ) -> None:
+        super().__init__()
+        above(0, temperature=temperature, radius=radius, probe=probe)
+        at_least(0, contrast=contrast, adversarial=adversarial)
+        for name in ("embed", "from_embeddings"):
+            if not hasattr(encoder, name):
+                raise ValueError(f"urlbert disturbs word embeddings, and this encoder has no {name}()")
+        self.needs = Needs(
+            views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "mask"}), batch=2, couples=True
+        )
+        self.contrast, self.adversarial, self.temperature = contrast, adversarial, temperature
+        self.radius, self.probe = radius, probe
+        self.head = VocabularyHead(encoder.dim, table_of(encoder))
+        self.clock = Clock()
+
+    def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
+        view = role(views, "global")[0]
+        view = replace(view, layout=layout_of(encoder, view))
+        logits_HV, words_H = mlm_rows(encoder, self.head, view)
+        words = union_mean(word_loss(logits_HV, words_H))
+        x_TE, noise_TE = encoder.embed(view), self.worst(encoder, view, logits_HV)
+        assert view.layout is not None
+        disturbed = encoder.from_embeddings(x_TE + noise_TE, view.layout)
+        moved_HV = self.head(disturbed.tokens[target_rows(view)], table_of(encoder))
+        adversarial = union_mean(divergence(moved_HV, logits_HV.detach()))
+        clean = encoder(view.clean()).pooled
+        contrast = contrast_of(clean, disturbed.pooled, self.temperature, "nt_xent")
+        total = words + self.contrast * contrast + self.adversarial * adversarial
+        parts = {"words": words, "contrast": contrast, "adversarial": adversarial}
+        return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def worst(self, encoder: Any, view: View, logits_HV: Tensor) -> Tensor:
+        """``[T, E]``: the disturbance of length ``radius`` that moves the softmax most, to first order."""
+        layout = view.layout
+        assert layout is not None
+        x_TE = encoder.embed(view).detach()
+        columns = torch.arange(x_TE.shape[1], device=x_TE.device)
+        words = row_words(view, layout, self.clock.step, Use.PERTURB)
+        noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
+        noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
+        with torch.enable_grad():
+            moved = encoder.from_embeddings(x_TE + noise, layout).tokens[target_rows(view)]
+            loss = divergence(self.head(moved, table_of(encoder).detach()), logits_HV.detach()).sum()
+            (gradient,) = torch.autograd.grad(loss, noise)
+        return unit_groups(gradient, layout).detach() * self.radius
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """The next step starts from another random direction."""
+        self.clock.advance(progress)
