@@ -54,7 +54,7 @@ def hubert(rounds: int) -> dict[str, Any]:
     import torch.nn.functional as F
     from torchaudio.models.wav2vec2.components import _compute_logits
 
-    from unlabeled.objectives.hubert import hubert_loss
+    from unlabeled.nn.units import hubert_loss
 
     frames, count, width = HUBERT
     torch.manual_seed(0)

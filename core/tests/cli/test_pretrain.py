@@ -84,7 +84,7 @@ class TestCompose:
         (["--data.samples", "0"], ["no samples"]),
         (["--accelerator", "abacus"], ["lightning refuses accelerator 'abacus'"]),
         (["--init", "nowhere"], ["nowhere: no such folder"]),
-        (["--objective", "mae"], ["objective mae: mae needs a decoder"]),
+        (["--objective", "mae"], ["objective 'mae' needs a decoder: choose one with --decoder"]),
     ],
 )  # fmt: skip
 def test_a_typo_never_trains(unlabeled, tmp_path, words, messages):

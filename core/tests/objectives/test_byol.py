@@ -4,7 +4,8 @@ import pytest
 import torch
 from lightly.loss import NegativeCosineSimilarity
 
-from unlabeled.objectives.byol import BYOL, SimSiam, across, cosine
+from unlabeled.nn.cosine import across, cosine
+from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-from unlabeled.objectives.mae import MAE, mae_loss, normalize_rows
+from unlabeled.nn.reconstruction import mae_loss, normalize_rows
+from unlabeled.objectives.mae import MAE
 from unlabeled.testing.toys import ToyEncoder, patches, toy_batch, toy_hide, toy_views
 
 

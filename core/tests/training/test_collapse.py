@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Features, Layout
-from unlabeled.training.collapse import PATIENCE, Watch, likely_cause, rank_of
+from unlabeled.nn.shown import settings
+from unlabeled.plugins.core import ROWS
+from unlabeled.plugins.registry import resolve
+from unlabeled.training.collapse import PATIENCE, UNKNOWN, Watch, rank_of
 
 
 def test_rank_of_equal_directions_is_their_number() -> None:
@@ -72,7 +75,9 @@ def test_a_collapse_that_lasts_is_told_with_its_likely_cause() -> None:
         found.append(watching.read({})[1])
     assert found[:-1] == [""] * (PATIENCE - 1)
     assert "deviation at the encoder" in found[-1]
-    assert "teacher momentum" in watching.message(found[-1])
+    assert watching.message(found[-1]).endswith(f"Likely cause for byol: {UNKNOWN}")
+    watching.objective.cause = "a teacher that moves too fast"
+    assert watching.message(found[-1]).endswith("Likely cause for byol: a teacher that moves too fast")
 
 
 def test_one_good_row_starts_the_count_again() -> None:
@@ -91,10 +96,9 @@ def test_dead_codes_and_constant_targets_are_a_collapse() -> None:
         assert next(iter(parts)) in found
 
 
-def test_every_objective_has_a_cause() -> None:
-    from unlabeled.plugins.core import ROWS
-
-    unknown = likely_cause("none of ours")
+def test_every_objective_of_core_says_its_cause_and_prints_its_settings() -> None:
     for row in ROWS:
         if row.kind == "objective":
-            assert likely_cause(row.name) != unknown, row.name
+            target = resolve(row)
+            assert isinstance(target.cause, str), row.name
+            assert target.extra_repr is settings, row.name

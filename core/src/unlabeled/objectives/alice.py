@@ -18,15 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Features, Loss, MakeDecoder, Needs, Progress, View, role
+from unlabeled.contract import Features, Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.errors import above, within
 from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, own_rows
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
-from unlabeled.objectives.mae import mae_loss
 
 
 def matches(own_bD: Tensor, all_BD: Tensor, own_b: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
@@ -49,11 +50,14 @@ class Alice(nn.Module):
         norm_pix: normalize each cube before it is painted.
     """
 
+    cause = "a threshold at which all volumes match, or too high a learning rate"
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         projector: tuple[int, ...] = (256, 128),
         temperature: float = 0.2,
@@ -64,16 +68,16 @@ class Alice(nn.Module):
         norm_pix: bool = True,
     ) -> None:
         super().__init__()
-        if decoder is None or content < 2:
-            raise ValueError("alice needs a decoder and the cubes tokenizer: see --decoder, --tokenizer")
         above(0, temperature=temperature, contrast=contrast)
         within(-1, 1, threshold=threshold)
         within(0, 1, momentum=momentum)
         heads = heads or max(1, encoder.dim // 32)
         if encoder.dim % heads:
             raise ValueError(f"heads is {heads}; it must divide the encoder's width {encoder.dim}")
-        can: frozenset[Capability] = frozenset({"tokens", "drop"})
-        self.needs = Needs(views={"global": 2}, hidden=True, content=1, encoder=can, batch=2, couples=True)
+        self.needs = Needs(
+            views={"global": 2}, hidden=True, content=1 + norm_pix, decoder=True, encoder=frozenset({"tokens", "drop"}),
+            batch=2, couples=True,
+        )  # fmt: skip
         self.temperature, self.threshold, self.momentum = temperature, threshold, momentum
         self.contrast, self.norm_pix = contrast, norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)

@@ -3,7 +3,7 @@
 Differs: statistics and correlation are those of the whole batch on all ranks, with exact gradients (the official code
 all-reduces without a gradient factor); takes any number of global views and averages over their pairs.
 
-    # B samples of all ranks, b samples of this rank, D features
+    # B samples, D features
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, View, role
+from unlabeled.errors import at_least
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import cross_correlation, standardize
 
 
@@ -35,10 +37,12 @@ class BarlowTwins(nn.Module):
         redundancy: weight of the off-diagonal term, at least 0; lambda in the paper.
     """
 
+    cause = "too low a weight on the term against collapse, or too small a batch for it"
+    extra_repr = settings
+
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), redundancy: float = 5e-3) -> None:
         super().__init__()
-        if redundancy < 0:
-            raise ValueError(f"redundancy is {redundancy}; it must be at least 0")
+        at_least(0, redundancy=redundancy)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True)
         self.redundancy = redundancy
         self.projector = mlp((encoder.dim, *projector), bias=False)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
+from unlabeled.nn.cosine import across
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
-from unlabeled.objectives.byol import across
 
 
 class BGRL(nn.Module):
@@ -28,6 +28,9 @@ class BGRL(nn.Module):
         predictor: hidden width of the prediction head; 512 in the paper.
         momentum: of the teacher at the start, in [0, 1]; it rises to 1 along a cosine; tau, 0.99 in the paper.
     """
+
+    cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
+    extra_repr = settings
 
     def __init__(self, encoder: Any, *, predictor: int = 512, momentum: float = 0.99) -> None:
         super().__init__()
@@ -41,9 +44,7 @@ class BGRL(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         chosen = role(views, "global")
         predictions = [self.predictor(encoder(view).pooled) for view in chosen]
-        with torch.no_grad():
-            targets = [self.teacher.encoder(view).pooled for view in chosen]
-        similarity = across(predictions, targets)
+        similarity = across(predictions, [self.teacher(view) for view in chosen])
         return Loss(2.0 - 2.0 * similarity, {"cosine": similarity.detach()})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:

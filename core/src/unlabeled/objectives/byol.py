@@ -11,27 +11,16 @@ Statistics of BatchNorm in the heads span all ranks, as in the papers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
-from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.cosine import across
+from unlabeled.nn.heads import mlp
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
-
-
-def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
-    """Mean cosine similarity; no gradient flows into the target."""
-    return (unit(prediction_BD) * unit(target_BD.detach())).sum(1).mean()
-
-
-def across(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Mean of :func:`cosine` over all ordered pairs of different views."""
-    pairs = permutations(range(len(predictions)), 2)
-    return torch.stack([cosine(predictions[i], targets[j]) for i, j in pairs]).mean()
 
 
 class BYOL(nn.Module):
@@ -43,6 +32,9 @@ class BYOL(nn.Module):
         momentum: of the teacher at the start, in [0, 1]; it rises to 1 along a cosine; tau_base = 0.996 in the
             paper.
     """
+
+    cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), predictor: int = 512, momentum: float = 0.99
@@ -59,9 +51,7 @@ class BYOL(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         chosen = role(views, "global")
         predictions = [self.predictor(self.projector(encoder(view).pooled)) for view in chosen]
-        with torch.no_grad():
-            targets = [self.teacher(view) for view in chosen]
-        similarity = across(predictions, targets)
+        similarity = across(predictions, [self.teacher(view) for view in chosen])
         return Loss(2.0 * (2.0 - 2.0 * similarity), {"cosine": similarity.detach()})
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
@@ -75,6 +65,9 @@ class SimSiam(nn.Module):
         projector: widths of the projection head, hidden and output; (2048, 2048, 2048) in the paper.
         predictor: hidden width of the prediction head, a bottleneck; 512 in the paper, a quarter of the output.
     """
+
+    cause = "a predictor that learns too slowly, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), predictor: int = 128) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ Linear in the number of nodes: no pair of nodes is compared. Differs: statistics
 number of global views and averages the invariance over their pairs, the decorrelation over the views (times two, so
 that two views give the paper's sum); 1e-12 is added to variances, so that a constant feature divides by no 0.
 
-    # B samples of all ranks, b samples of this rank, D features
+    # B samples, D features
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 
 
@@ -28,6 +29,9 @@ class CCASSG(nn.Module):
     Args:
         decorrelation: weight of the decorrelation term, above 0; lambda in the paper, 1e-3 on Cora.
     """
+
+    cause = "too low a weight on the term against collapse, or too small a batch for it"
+    extra_repr = settings
 
     def __init__(self, encoder: Any, *, decorrelation: float = 1e-3) -> None:
         super().__init__()

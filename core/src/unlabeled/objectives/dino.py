@@ -19,9 +19,12 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.errors import above, within
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import Norm, mlp, unit
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.prototypes import held
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -73,9 +76,8 @@ class Head(nn.Module):
     def forward(self, x_BD: Tensor, learn: Tensor) -> Tensor:
         """``learn`` multiplies the gradient of the prototypes: 0 holds them still."""
         x = unit(self.layers(x_BD))
-        still = self.prototypes.detach()
         with full_precision(x):
-            return x @ unit(still + learn * (self.prototypes - still)).T
+            return x @ unit(held(self.prototypes, learn)).T
 
 
 class DINO(nn.Module):
@@ -96,8 +98,9 @@ class DINO(nn.Module):
         freeze_last: share of training in which the prototypes stand still, 0 to 1 (the paper: one epoch).
     """
 
+    cause = "a teacher temperature or centering that lets one prototype win, or too high a learning rate"
+    extra_repr = settings
     center: Tensor
-    fraction: Tensor
 
     def __init__(
         self,
@@ -127,19 +130,20 @@ class DINO(nn.Module):
         self.head = Head(encoder.dim, hidden, bottleneck, prototypes, norm)
         self.teacher = Teacher(encoder=encoder, head=self.head)
         self.register_buffer("center", torch.zeros(prototypes))
-        self.register_buffer("fraction", torch.zeros(()))
-        self._outputs: list[Tensor] = []  # mean teacher output of each forward pass of this step
+        self.clock = Clock()
+        self._centered = False  # whether this process has seen a step end: on the host, so that all ranks agree
+        self._outputs: list[Tensor] = []  # mean teacher output of each forward pass of this step, of this rank
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         ordered = global_first(views)
-        learn = (self.fraction >= self.freeze_last).to(self.head.prototypes.dtype)
+        learn = self.clock.since(self.freeze_last)
         with torch.no_grad():
             seen = [view for view in ordered if view.role == "global"]
             pooled = torch.cat([self.teacher.encoder(view).pooled for view in seen])
             teacher = self.teacher.head(pooled, learn).unflatten(0, (len(seen), -1))
-            mean = mean_over_ranks(teacher.mean((0, 1)))
-            center = torch.where(self.fraction > 0, self.center, mean)
-            target = teacher_probabilities(teacher, center, self._teacher_temperature())
+            mean = teacher.mean((0, 1))
+            temperature = self.clock.ramp(self.warmup_temperature, self.teacher_temperature, self.warmup)
+            target = teacher_probabilities(teacher, self._center(mean), temperature)
             spread = entropy(target)
         pooled = torch.cat([encoder(view).pooled for view in ordered])
         student = self.head(pooled, learn).unflatten(0, (len(ordered), -1))
@@ -154,16 +158,20 @@ class DINO(nn.Module):
         """What the collapse watch looks at: the head up to its bottleneck."""
         return self.head.layers
 
-    def _teacher_temperature(self) -> Tensor:
-        done = (self.fraction / self.warmup).clamp(max=1.0) if self.warmup else torch.ones_like(self.fraction)
-        return self.warmup_temperature + (self.teacher_temperature - self.warmup_temperature) * done
+    def _center(self, mean_K: Tensor) -> Tensor:
+        """The center; in the first step this batch's mean, which ranks agree on then alone (and once on a resume)."""
+        if self._centered:
+            return self.center
+        return torch.where(self.clock.fraction > 0, self.center, mean_over_ranks(mean_K))
 
     @torch.no_grad()
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the center to this step's teacher outputs, and the teacher to the student."""
         if self._outputs:
-            mean = torch.stack(self._outputs).mean(0).to(self.center.dtype)
-            self.center.copy_(torch.where(self.fraction > 0, self.center.lerp(mean, 1.0 - self.center_momentum), mean))
+            mean = mean_over_ranks(torch.stack(self._outputs).mean(0)).to(self.center.dtype)
+            moved = self.center.lerp(mean, 1.0 - self.center_momentum)
+            self.center.copy_(torch.where(self.clock.fraction > 0, moved, mean))
             self._outputs = []
-        self.fraction.fill_(progress.fraction)
+        self._centered = progress.step > 0
+        self.clock.advance(progress)
         self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, head=self.head)

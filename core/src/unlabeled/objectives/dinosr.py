@@ -16,24 +16,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import UsageError, above, within
+from unlabeled.errors import above, within
 from unlabeled.nn.chance import row_words
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import OnlineKMeans
 from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.layers import instance_norm, last_layers
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation, usage_perplexity
-from unlabeled.nn.teacher import Teacher
-from unlabeled.objectives.data2vec import instance_norm
+from unlabeled.nn.teacher import Teacher, linear_momentum
 
 
 def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:
     """Cross-entropy against each layer's entries, mean over layers: ``[H]``."""
-    return torch.stack([F.cross_entropy(full(s), i, reduction="none") for s, i in zip(logits, ids, strict=True)]).mean(
-        0
-    )
+    layers = [F.cross_entropy(full(s), i, reduction="none") for s, i in zip(logits, ids, strict=True)]
+    return torch.stack(layers).mean(0)
 
 
 class DinoSR(nn.Module):
@@ -49,7 +50,10 @@ class DinoSR(nn.Module):
         freeze: share of training after which the teacher stands still; 1 = never. 0.5 in the paper.
     """
 
-    step: Tensor
+    cause = (
+        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+    )
+    extra_repr = settings
 
     def __init__(
         self,
@@ -71,25 +75,19 @@ class DinoSR(nn.Module):
         self.ramp, self.freeze = ramp, freeze
         self.heads = nn.ModuleList(nn.Linear(encoder.dim, entries) for _ in range(layers))
         self.codebooks = nn.ModuleList(OnlineKMeans(entries, encoder.dim, decay=decay) for _ in range(layers))
-        self.teacher = Teacher(encoder=encoder)
-        self.teacher.eval()
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.teacher = Teacher(train=False, encoder=encoder)  # targets have no dropout
+        self.clock = Clock()
         self._pending: list[tuple[Tensor, ...]] = []  # rows, entries and keys of this step, one a layer
-
-    def train(self, mode: bool = True) -> DinoSR:
-        """The teacher stays in evaluation mode: its targets have no dropout."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses, rows = [], []
         for number, view in enumerate(views):
             index = target_rows(view)
             assert view.layout is not None
-            keys = row_words(view, view.layout, self.step, Purpose.ENTRY, number)[index]
+            keys = row_words(view, view.layout, self.clock.step, Purpose.ENTRY, number)[index]
             with torch.no_grad():
-                targets = [instance_norm(full(f.tokens), f.layout)[index] for f in self._teacher_layers(view)]
+                layers = last_layers(self.teacher.encoder, view, self.layers)
+                targets = [instance_norm(full(f.tokens), f.layout)[index] for f in layers]
                 ids = [book(x, keys) for book, x in zip(self.codebooks, targets, strict=True)]
             tokens = encoder(view, hide="mask").tokens[index]
             losses.append(dinosr_loss([head(tokens) for head in self.heads], ids))
@@ -108,19 +106,6 @@ class DinoSR(nn.Module):
     def _entries(self) -> int:
         return int(self.heads[0].out_features)  # type: ignore[arg-type]
 
-    def _teacher_layers(self, view: View) -> tuple[Features, ...]:
-        try:
-            return self.teacher.encoder(view.clean(), layers=tuple(range(-self.layers, 0))).layers
-        except IndexError as error:
-            raise UsageError(f"layers is {self.layers}, more than the encoder has: lower --objective.layers") from error
-
-    def momentum_at(self, progress: Progress) -> float:
-        """Linear over the ramp, then constant, then 1: the teacher stands still."""
-        if progress.fraction >= self.freeze and self.freeze < 1:
-            return 1.0
-        done = min(1.0, progress.fraction / self.ramp) if self.ramp else 1.0
-        return self.momentum + (self.final_momentum - self.momentum) * done
-
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the codebooks to this step's frames, and the teacher to the student."""
         for number, (rows, ids, keys) in enumerate(self._pending):
@@ -128,5 +113,7 @@ class DinoSR(nn.Module):
             assert isinstance(book, OnlineKMeans)
             book.update(rows, ids, keys)
         self._pending = []
-        self.step.fill_(progress.step)
-        self.teacher.update(self.momentum_at(progress), encoder=encoder)
+        self.clock.advance(progress)
+        still = progress.fraction >= self.freeze and self.freeze < 1
+        momentum = 1.0 if still else linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
+        self.teacher.update(momentum, encoder=encoder)

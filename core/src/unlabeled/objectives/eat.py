@@ -17,19 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Layout, Loss, MakeDecoder, Needs, Progress, View
-from unlabeled.errors import UsageError, above, at_least, within
+from unlabeled.contract import Capability, Features, Layout, Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.precision import full
+from unlabeled.nn.layers import average_layers, last_layers
+from unlabeled.nn.reconstruction import squared_error
 from unlabeled.nn.rows import restore, target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation
-from unlabeled.nn.teacher import Teacher
-from unlabeled.objectives.data2vec import average_layers
+from unlabeled.nn.teacher import Teacher, linear_momentum
 
 
-def squared_error(x: Tensor, target: Tensor) -> Tensor:
-    """Mean over features of the squared difference: one number a row."""
-    return (full(x) - target).square().mean(-1)
+def summary_of(features: Features) -> Tensor:
+    """``[B, D]``: the class token, or the pooled vector of an encoder that has none."""
+    prefix = features.prefix
+    return features.pooled if prefix is None or not prefix.shape[1] else prefix[:, 0]
 
 
 class EAT(nn.Module):
@@ -44,10 +46,13 @@ class EAT(nn.Module):
         ramp: share of training over which momentum rises linearly; a quarter in the paper.
     """
 
+    cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
+        decoder: MakeDecoder,
         *,
         layers: int = 2,
         norm: bool = True,
@@ -60,22 +65,14 @@ class EAT(nn.Module):
         above(0, layers=layers)
         at_least(0, utterance=utterance)
         within(0, 1, momentum=momentum, final_momentum=final_momentum, ramp=ramp)
-        if decoder is None:
-            raise ValueError("eat needs a decoder, found none: choose one with --decoder")
-        self.needs = Needs(views={"global": 1}, hidden=True, encoder=frozenset({"tokens", "drop", "layers"}))
+        can: frozenset[Capability] = frozenset({"tokens", "drop", "layers"})
+        self.needs = Needs(views={"global": 1}, hidden=True, decoder=True, encoder=can)
         self.layers, self.norm, self.utterance = layers, norm, utterance
         self.momentum, self.final_momentum, self.ramp = momentum, final_momentum, ramp
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=encoder.dim)
         self.summary = nn.Linear(encoder.dim, encoder.dim)
-        self.teacher = Teacher(encoder=encoder)
-        self.teacher.eval()
-
-    def train(self, mode: bool = True) -> EAT:
-        """The teacher stays in evaluation mode: its targets have no dropout."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
+        self.teacher = Teacher(train=False, encoder=encoder)  # targets have no dropout
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         frames, summaries, target, seen = [], [], None, None
@@ -96,24 +93,10 @@ class EAT(nn.Module):
     @torch.no_grad()
     def _target(self, view: View) -> tuple[Tensor, Layout]:
         assert view.layout is not None
-        try:
-            layers = self.teacher.encoder(view.clean(), layers=tuple(range(-self.layers, 0))).layers
-        except IndexError as error:
-            raise UsageError(f"layers is {self.layers}, more than the encoder has: lower --objective.layers") from error
-        mean = average_layers(layers, "instance")
+        mean = average_layers(last_layers(self.teacher.encoder, view, self.layers), "instance")
         return (F.layer_norm(mean, mean.shape[-1:]) if self.norm else mean), view.layout
-
-    def momentum_at(self, progress: Progress) -> float:
-        """Linear from ``momentum`` to ``final_momentum`` over the ramp, then constant."""
-        done = min(1.0, progress.fraction / self.ramp) if self.ramp else 1.0
-        return self.momentum + (self.final_momentum - self.momentum) * done
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum_at(progress), encoder=encoder)
-
-
-def summary_of(features: Features) -> Tensor:
-    """``[B, D]``: the class token, or the pooled vector of an encoder that has none."""
-    prefix = features.prefix
-    return features.pooled if prefix is None or not prefix.shape[1] else prefix[:, 0]
+        momentum = linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
+        self.teacher.update(momentum, encoder=encoder)

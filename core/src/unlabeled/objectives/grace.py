@@ -21,6 +21,7 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.shown import settings
 
 
 class GRACE(nn.Module):
@@ -32,6 +33,9 @@ class GRACE(nn.Module):
         temperature: of the softmax over similarities, above 0; tau, 0.4 on Cora.
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
+
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, hidden: int = 128, dim: int = 128, temperature: float = 0.4, chunk: int = 1024

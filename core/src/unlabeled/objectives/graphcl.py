@@ -21,6 +21,7 @@ from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import mean_logsumexp, own_rows
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.shown import settings
 
 
 def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
@@ -42,6 +43,9 @@ class GraphCL(nn.Module):
         temperature: of the softmax over similarities, above 0; tau, 0.2 in the paper.
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
+
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (128, 128), temperature: float = 0.2, chunk: int = 1024

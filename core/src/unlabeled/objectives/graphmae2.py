@@ -15,14 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View
+from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import row_words, uniform
+from unlabeled.nn.clock import Clock
+from unlabeled.nn.cosine import scaled_cosine
+from unlabeled.nn.decoders import decode
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher
-from unlabeled.objectives.graphmae import check, decode, scaled_cosine
 
 
 class GraphMAE2(nn.Module):
@@ -37,13 +40,14 @@ class GraphMAE2(nn.Module):
         momentum: of the teacher, in [0, 1].
     """
 
-    step: Tensor
+    cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
+    extra_repr = settings
 
     def __init__(
         self,
         encoder: Any,
-        decoder: MakeDecoder | None = None,
-        content: int = 0,
+        decoder: MakeDecoder,
+        content: int,
         *,
         power: float = 3.0,
         latent: float = 1.0,
@@ -53,14 +57,14 @@ class GraphMAE2(nn.Module):
         momentum: float = 0.996,
     ) -> None:
         super().__init__()
-        check("graphmae2", decoder, content, power)
+        at_least(1, power=power)
+        at_least(0, latent=latent)
         above(0, remasks=remasks, projection=projection)
-        above(-1e-12, latent=latent)
         within(0, 1, momentum=momentum)
         if not 0 <= remask < 1:
             raise ValueError(f"remask is {remask}; it must be in [0, 1)")
-        assert decoder is not None
-        self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
+        can: frozenset[Capability] = frozenset({"tokens", "mask"})
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, decoder=True, encoder=can)
         self.power, self.latent, self.remasks, self.remask = power, latent, remasks, remask
         self.momentum = momentum
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
@@ -71,7 +75,7 @@ class GraphMAE2(nn.Module):
         )
         self.predictor = nn.Sequential(nn.PReLU(), nn.Linear(projection, projection))
         self.teacher = Teacher(encoder=encoder, projector=self.projector)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         found = [self._terms(encoder, view) for view in views]
@@ -96,9 +100,9 @@ class GraphMAE2(nn.Module):
 
     def _remasked(self, codes_TD: Tensor, view: View, turn: int) -> Tensor:
         assert view.layout is not None
-        words = row_words(view, view.layout, self.step, Purpose.MASK_FILL, turn)
+        words = row_words(view, view.layout, self.clock.step, Purpose.MASK_FILL, turn)
         return torch.where((uniform(words) < self.remask)[:, None], self.token.to(codes_TD.dtype), codes_TD)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)

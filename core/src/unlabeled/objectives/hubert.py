@@ -1,104 +1,30 @@
 """HuBERT, https://arxiv.org/abs/2106.07447: predict at hidden frames which cluster their sound belongs to.
 
-Scores are cosines between projected frames and one embedding a unit, over a temperature (equation 3); cross-entropy
-over hidden frames and, weighted, over visible ones (equation 1). Several codebooks are several predictions, summed
-(section 3.2). With linear scores and random-projection units it is BEST-RQ, https://arxiv.org/abs/2202.01855; with
-noise mixed into the views and units of the clean sound, WavLM, https://arxiv.org/abs/2110.13900. Differs: the penalty
-on the convolutional features, of the authors' code, is a mean over the samples of all ranks.
+Cross-entropy over hidden frames and, weighted, over visible ones (equation 1), by the head of
+:mod:`unlabeled.nn.units`, which says where it differs. With linear scores and random-projection units it is BEST-RQ,
+https://arxiv.org/abs/2202.01855; with noise mixed into the views and units of the clean sound, WavLM,
+https://arxiv.org/abs/2110.13900.
 
 ``SoftUnits`` is the same loss over every frame, nothing hidden: Soft-VC, https://arxiv.org/abs/2111.02392, whose
 projected frame is a speech unit that has not been rounded to one cluster. Differs: dropout is the encoder's own.
 
-The maths is one product of matrices. Written with ``cosine_similarity`` against an expanded [C + 1, N, D], as in the
-authors' code and torchaudio's, the same numbers cost hundreds of times the time and memory.
-
-    # T packed frames, H predicted frames, K codebooks, C units of each, P width of the projection
+    # K codebooks
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from unlabeled.contract import Features, Loss, Needs, Rows, View
-from unlabeled.errors import above, at_least
+from unlabeled.contract import Loss, Needs, View
+from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.heads import unit
-from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
-
-
-def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:
-    """Cosine of each frame with each unit, over the temperature: ``[H, C]``."""
-    with full_precision(x_HP):  # half precision is known to make HuBERT diverge
-        return unit(x_HP) @ unit(units_CP).T / temperature
-
-
-def hubert_loss(x_HP: Tensor, units_CP: Tensor, ids_H: Tensor, temperature: float = 0.1) -> Tensor:
-    """Cross-entropy of each frame against its unit: ``[H]``."""
-    return F.cross_entropy(cosine_scores(x_HP, units_CP, temperature), ids_H, reduction="none")
-
-
-def local_penalty(features: Features, like: Tensor) -> Tensor:
-    """Mean square of the convolutional features ``[T]``, where the encoder gives them; empty where it does not."""
-    local = getattr(features, "local", None)
-    return like.new_zeros(0) if local is None else full(local).square().mean(-1)
-
-
-@torch.no_grad()
-def local_deviation(features: Features) -> dict[str, Tensor]:
-    """``local_std``, how far normed convolutional features deviate over frames: near 0, that encoder has collapsed.
-
-    Nothing for encoders without. The transformer's own deviation is watched by core (``training.collapse``).
-    """
-    normed = getattr(features, "normed", None)
-    return {} if normed is None else {"local_std": full(normed).std(0, correction=0).mean()}
-
-
-class UnitHead(nn.Module):
-    """Frames ``[H, D]`` -> loss ``[H]`` and whether each unit was the best: ``K`` codebooks of ``C`` units."""
-
-    def __init__(self, dim: int, width: int, vocabulary: int, books: int, temperature: float, scores: str) -> None:
-        super().__init__()
-        above(0, width=width, books=books, temperature=temperature)
-        if vocabulary < 2:
-            raise ValueError(f"the tokenizer has {vocabulary} units; choose one that quantizes into at least 2")
-        self.vocabulary, self.books, self.temperature, self.scores = vocabulary, books, temperature, scores
-        linear = scores == "linear"
-        self.project = nn.Identity() if linear else nn.Linear(dim, width * books)
-        inner = dim if linear else width
-        self.units = nn.Parameter(torch.empty(books, vocabulary, inner))
-        nn.init.normal_(self.units, std=1 / math.sqrt(inner)) if linear else nn.init.uniform_(self.units)
-
-    def books_of(self, ids: Tensor) -> Tensor:
-        """``ids[T]`` or ``[T, K]`` as ``[T, K]``; ``ValueError`` where the tokenizer has another K."""
-        ids = ids.reshape(len(ids), -1)
-        if ids.shape[1] != self.books:
-            raise ValueError(
-                f"the tokenizer gives {ids.shape[1]} units a frame; set --objective.books {ids.shape[1]} "
-                f"(it is {self.books})"
-            )
-        return ids
-
-    def logits(self, x_HD: Tensor) -> list[Tensor]:
-        """Scores ``[H, C]`` of each codebook."""
-        x = self.project(x_HD)
-        if self.scores == "linear":
-            return [full(x @ units.T) for units in self.units]
-        parts = x.chunk(self.books, dim=1)
-        return [cosine_scores(part, units, self.temperature) for part, units in zip(parts, self.units, strict=True)]
-
-    def forward(self, x_HD: Tensor, ids_HK: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.logits(x_HD)
-        losses = [F.cross_entropy(s, ids_HK[:, k], reduction="none") for k, s in enumerate(logits)]
-        right = [(s.detach().argmax(1) == ids_HK[:, k]).float() for k, s in enumerate(logits)]
-        return torch.stack(losses).sum(0), torch.stack(right).mean(0)
+from unlabeled.nn.units import UnitHead, masked_units
 
 
 class HuBERT(nn.Module):
@@ -113,10 +39,15 @@ class HuBERT(nn.Module):
         penalty: weight of the mean square of the convolutional features, where the encoder has such.
     """
 
+    cause = (
+        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+    )
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
-        vocabulary: int = 0,
+        vocabulary: int,
         *,
         width: int = 256,
         temperature: float = 0.1,
@@ -127,41 +58,12 @@ class HuBERT(nn.Module):
     ) -> None:
         super().__init__()
         at_least(0, visible=visible, penalty=penalty)
-        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=1, encoder=frozenset({"tokens", "mask"}))
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=2, encoder=frozenset({"tokens", "mask"}))
         self.visible, self.penalty = visible, penalty
         self.head = UnitHead(encoder.dim, width, vocabulary, books, temperature, scores)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        hidden, seen, right, squares, codes = [], [], [], [], []
-        watched: dict[str, Tensor] = {}
-        for view in views:
-            assert view.ids is not None
-            ids, index = self.head.books_of(view.ids), target_rows(view)
-            features = encoder(view, hide="mask")
-            loss, correct = self.head(features.tokens[index], ids[index])
-            hidden.append(loss)
-            right.append(correct)
-            codes.append(ids)
-            squares.append(local_penalty(features, loss))
-            watched = local_deviation(features)
-            if self.visible:
-                rest = _visible(view)
-                seen.append(self.head(features.tokens[rest], ids[rest])[0])
-        masked, accuracy, square = union_mean(torch.cat(hidden)), union_mean(torch.cat(right)), torch.cat(squares)
-        total = masked + self.visible * union_mean(torch.cat(seen)) if seen else masked
-        parts = {"masked": masked.detach(), "accuracy": accuracy, **watched}
-        parts["code_perplexity"] = usage_perplexity(torch.cat(codes), self.head.vocabulary)
-        if len(square) and self.penalty:
-            size = union_mean(square)
-            total, parts["local_square"] = total + self.penalty * size, size.detach()
-        return Loss(total, parts)
-
-
-def _visible(view: View) -> Tensor:
-    assert view.layout is not None
-    assert view.hidden is not None
-    rows: Rows = view.hidden.complement(view.layout)
-    return rows.index
+        return masked_units(self.head, encoder, views, visible=self.visible, penalty=self.penalty)
 
 
 class SoftUnits(nn.Module):
@@ -172,9 +74,14 @@ class SoftUnits(nn.Module):
         temperature: divides the cosines, tau.
     """
 
-    def __init__(self, encoder: Any, vocabulary: int = 0, *, width: int = 256, temperature: float = 0.1) -> None:
+    cause = (
+        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+    )
+    extra_repr = settings
+
+    def __init__(self, encoder: Any, vocabulary: int, *, width: int = 256, temperature: float = 0.1) -> None:
         super().__init__()
-        self.needs = Needs(views={"global": 1}, vocabulary=1, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, vocabulary=2, encoder=frozenset({"tokens"}))
         self.head = UnitHead(encoder.dim, width, vocabulary, 1, temperature, "cosine")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:

@@ -11,19 +11,20 @@ paper fits LDA on the whole corpus before; counts are of all ranks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Progress, View
+from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.recorder import Recorder
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.objectives.hubert import HuBERT
+from unlabeled.nn.units import UnitHead, masked_units
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:
@@ -65,13 +66,18 @@ class HuBERTopic(nn.Module):
         offset: tau_0 of the same, at least 1.
     """
 
+    cause = (
+        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+    )
+    extra_repr = settings
+    former: ClassVar[dict[str, str]] = {"hubert.head.": "head."}  # names in state of earlier versions
     lambda_: Tensor
 
     def __init__(
         self,
         encoder: Any,
-        vocabulary: int = 0,
-        samples: int = 0,
+        vocabulary: int,
+        samples: int,
         *,
         width: int = 256,
         temperature: float = 0.1,
@@ -86,28 +92,25 @@ class HuBERTopic(nn.Module):
     ) -> None:
         super().__init__()
         above(1, topics=topics)
-        above(0, samples=samples)
-        at_least(0, topic=topic)
+        at_least(0, topic=topic, visible=visible, penalty=penalty)
         within(0.5, 1, rate=rate)
         at_least(1, offset=offset)
-        self.hubert = HuBERT(
-            encoder, vocabulary, width=width, temperature=temperature, scores=scores, books=books, visible=visible,
-            penalty=penalty,
-        )  # fmt: skip
-        self.needs = self.hubert.needs
-        self.vocabulary, self.samples, self.topic, self.rate, self.offset = vocabulary, samples, topic, rate, offset
+        self.needs = Needs(views={"global": 1}, hidden=True, vocabulary=2, encoder=frozenset({"tokens", "mask"}))
+        self.visible, self.penalty, self.samples = visible, penalty, samples
+        self.topic, self.rate, self.offset = topic, rate, offset
+        self.head = UnitHead(encoder.dim, width, vocabulary, books, temperature, scores)
         self.classify = nn.Linear(encoder.dim, topics)
         self.register_buffer("lambda_", torch.distributions.Gamma(100.0, 100.0).sample((topics, vocabulary)))
         self._pending: list[tuple[Tensor, int]] = []
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         recorder = Recorder(encoder)
-        loss = self.hubert(recorder, views)
+        loss = masked_units(self.head, recorder, views, visible=self.visible, penalty=self.penalty)
         losses, labels = [], []
         for view, pooled in zip(views, recorder.pooled, strict=True):
             assert view.layout is not None
             assert view.ids is not None
-            counts = bags(view.ids, view.layout, self.vocabulary).to(self.lambda_.dtype)
+            counts = bags(view.ids, view.layout, self.head.vocabulary).to(self.lambda_.dtype)
             gamma, statistics = topic_shares(counts, self.lambda_, 1 / len(self.lambda_), iterations=20)
             label = gamma.argmax(1)
             losses.append(F.cross_entropy(full(self.classify(pooled)), label, reduction="none"))

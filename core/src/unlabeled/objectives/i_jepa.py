@@ -23,8 +23,9 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.predictor import TokenPredictor
 from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation
-from unlabeled.nn.teacher import Teacher
+from unlabeled.nn.teacher import Teacher, linear_momentum
 
 
 def i_jepa_loss(predicted_HD: Tensor, teacher_HD: Tensor) -> Tensor:
@@ -42,6 +43,9 @@ class IJEPA(nn.Module):
         heads: attention heads of the predictor; must divide its width; 0 = one for each 32 features.
         momentum: of the teacher at the start; it rises linearly to 1.
     """
+
+    cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, width: int = 0, depth: int = 6, heads: int = 0, momentum: float = 0.996
@@ -71,4 +75,4 @@ class IJEPA(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the teacher to the student."""
-        self.teacher.update(self.momentum + (1.0 - self.momentum) * progress.fraction, encoder=encoder)
+        self.teacher.update(linear_momentum(self.momentum, 1.0, progress), encoder=encoder)

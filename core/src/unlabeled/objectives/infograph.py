@@ -22,6 +22,7 @@ from unlabeled.errors import at_least
 from unlabeled.nn.distributed import all_reduce, gather
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 
 
 def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,6 +69,9 @@ class InfoGraph(nn.Module):
     Args:
         width: of the heads of nodes and graphs; 0 = the encoder's, as in the paper.
     """
+
+    cause = "graphs that are told apart by their size alone, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(self, encoder: Any, *, width: int = 0) -> None:
         super().__init__()

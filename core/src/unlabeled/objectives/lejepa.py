@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, world
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 
 
 def prediction_loss(z_VBD: Tensor, globals_: int) -> Tensor:
@@ -80,7 +82,8 @@ class LeJEPA(nn.Module):
         t_max: greatest frequency of the grid, in units of one over the standard deviation.
     """
 
-    step: Tensor
+    cause = "too low a weight on the term against collapse, or too small a batch for it"
+    extra_repr = settings
 
     def __init__(
         self,
@@ -100,7 +103,7 @@ class LeJEPA(nn.Module):
         self.needs = Needs(views={"global": 2}, uses=("local",), batch=2, couples=True)
         self.dim, self.weight, self.slices, self.knots, self.t_max = dim, weight, slices, knots, t_max
         self.projector = mlp((encoder.dim, hidden, hidden, dim))
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         ordered = global_first(views)
@@ -109,12 +112,11 @@ class LeJEPA(nn.Module):
         z = full(self.projector(pooled)).unflatten(0, (len(ordered), -1))
         with full_precision(z):
             predicted = prediction_loss(z, sum(view.role == "global" for view in ordered))
-            slices = directions(self.step, self.dim, self.slices).to(z.dtype)
+            slices = directions(self.clock.step, self.dim, self.slices).to(z.dtype)
             normal = sigreg(z, slices, knots=self.knots, t_max=self.t_max)
         total = self.weight * normal + (1 - self.weight) * predicted
         return Loss(total, {"prediction": predicted.detach(), "sigreg": normal.detach()})
 
-    @torch.no_grad()
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step draws new directions."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)

@@ -26,11 +26,13 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Loss, Needs, Progress, View, role
 from unlabeled.draw import Purpose, gumbel, mix64
-from unlabeled.errors import above, within
+from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 
 Array = Any  # ndarray
 
@@ -120,7 +122,8 @@ class LVMMed(nn.Module):
         strength: how far affinities are moved to see what the solver would rather choose, above 0.
     """
 
-    step: Tensor
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(
         self,
@@ -135,17 +138,17 @@ class LVMMed(nn.Module):
     ) -> None:
         super().__init__()
         above(0, neighbors=neighbors, rows=rows, strength=strength)
-        above(-1e-12, noise=noise)
+        at_least(0, noise=noise)
         within(0, 1, whole=whole)
         self.needs = Needs(views={"global": 2}, batch=2, couples=True, encoder=frozenset({"tokens"}))
         self.neighbors, self.whole, self.rows, self.noise, self.strength = neighbors, whole, rows, noise, strength
         self.projector = mlp((encoder.dim, *projector))
         self.own, self.around = (nn.Linear(projector[-1], projector[-1], bias=False) for _ in range(2))
         self.norm = nn.BatchNorm1d(projector[-1], affine=False)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        first, second = (view for view in role(views, "global"))
+        first, second = role(views, "global")
         outs = [encoder(view) for view in (first, second)]
         with full_precision(outs[0].pooled):
             z = [gather(full(self.projector(out.pooled))) for out in outs]
@@ -162,9 +165,9 @@ class LVMMed(nn.Module):
 
     def _noise(self, ids_N: Tensor) -> Tensor:
         """Gumbel noise ``[N, N]`` that follows from each pair of samples and the step."""
-        first_N, second_N = draw_at(self.step, ids_N).words(2, Purpose.NOISE).unbind(1)
+        first_N, second_N = draw_at(self.clock.step, ids_N).words(2, Purpose.NOISE).unbind(1)
         return self.noise * gumbel(mix64(first_N[:, None] ^ second_N))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """The next step draws other noise."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, View
+from unlabeled.contract import Capability, Loss, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.reconstruction import squared_error
 from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.objectives.hubert import UnitHead, local_deviation, local_penalty
-from unlabeled.objectives.ssast import generative_loss
+from unlabeled.nn.units import UnitHead, local_deviation, local_penalty
 
 
 class MERT(nn.Module):
@@ -35,11 +36,16 @@ class MERT(nn.Module):
         penalty: weight of the mean square of the convolutional features, where the encoder has such.
     """
 
+    cause = (
+        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+    )
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
-        content: int = 0,
-        vocabulary: int = 0,
+        content: int,
+        vocabulary: int,
         *,
         width: int = 64,
         temperature: float = 0.1,
@@ -49,11 +55,8 @@ class MERT(nn.Module):
     ) -> None:
         super().__init__()
         at_least(0, spectrum=spectrum, penalty=penalty)
-        if content < 1:
-            raise ValueError(f"content has {content} numbers a frame; mert needs a tokenizer with a spectrogram")
-        self.needs = Needs(
-            views={"global": 1}, hidden=True, content=1, vocabulary=1, encoder=frozenset({"tokens", "mask"})
-        )
+        can: frozenset[Capability] = frozenset({"tokens", "mask"})
+        self.needs = Needs(views={"global": 1}, hidden=True, content=1, vocabulary=2, encoder=can)
         self.spectrum, self.penalty = spectrum, penalty
         self.head = UnitHead(encoder.dim, width, vocabulary, books, temperature, "cosine")
         self.restore = nn.Linear(encoder.dim, content)
@@ -69,7 +72,7 @@ class MERT(nn.Module):
             losses.append(loss / self.head.books)
             right.append(correct)
             codes.append(ids)
-            errors.append(generative_loss(self.restore(features.tokens[index]), view.content[index]))
+            errors.append(squared_error(self.restore(features.tokens[index]), view.content[index]))
             squares.append(local_penalty(features, loss))
         acoustic, spectrum, square = union_mean(torch.cat(losses)), union_mean(torch.cat(errors)), torch.cat(squares)
         total = acoustic + self.spectrum * spectrum

@@ -25,6 +25,7 @@ from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, info_nce_queue, own_rows
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.queue import Queue
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -46,6 +47,9 @@ class MoCoV2(nn.Module):
         symmetric: whether each view is query once and key once, at twice the cost; the paper has one direction.
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
+
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(
         self,
@@ -78,8 +82,7 @@ class MoCoV2(nn.Module):
 
     def _direction(self, encoder: Any, query: View, key: View) -> Tensor:
         q = self.projector(encoder(query).pooled)
-        with torch.no_grad():
-            k = self.teacher(key)
+        k = self.teacher(key)
         with full_precision(q):
             key_BD = unit(k)
             if self.training:
@@ -104,6 +107,9 @@ class MoCoV3(nn.Module):
         chunk: rows of the similarity matrix held at a time; 0 = all.
     """
 
+    cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
@@ -127,8 +133,7 @@ class MoCoV3(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         chosen = role(views, "global")[:2]
         q = [self.predictor(self.projector(encoder(view).pooled)) for view in chosen]
-        with torch.no_grad():
-            k = [self.teacher(view) for view in chosen]
+        k = [self.teacher(view) for view in chosen]
         with full_precision(q[0]):
             queries, keys = [unit(x) for x in q], [unit(x) for x in k]
             directions = [

@@ -18,6 +18,7 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.shown import settings
 
 
 class SimCLR(nn.Module):
@@ -29,6 +30,9 @@ class SimCLR(nn.Module):
             CIFAR-10 and 0.1 on ImageNet.
         chunk: rows of the similarity matrix held at a time: memory grows with B, not with its square; 0 = all.
     """
+
+    cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
+    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), temperature: float = 0.5, chunk: int = 0

@@ -18,6 +18,7 @@ from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
+from unlabeled.nn.shown import settings
 
 
 def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:
@@ -28,10 +29,11 @@ def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:
 class SimMIM(nn.Module):
     """Masked image modeling with the simplest head; it has no settings."""
 
-    def __init__(self, encoder: Any, content: int = 0) -> None:
+    cause = "too high a learning rate; reconstruction alone rarely collapses"
+    extra_repr = settings
+
+    def __init__(self, encoder: Any, content: int) -> None:
         super().__init__()
-        if content < 1:
-            raise ValueError(f"content has {content} numbers a row; simmim needs a tokenizer that gives at least 1")
         self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.head = nn.Linear(encoder.dim, content)
 

@@ -21,6 +21,8 @@ from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.reconstruction import squared_error
+from unlabeled.nn.shown import settings
 
 
 def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) -> Tensor:
@@ -35,11 +37,6 @@ def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) ->
     return layout.pack(torch.logsumexp(scores, dim=2) - truth)
 
 
-def generative_loss(restored_HC: Tensor, content_HC: Tensor) -> Tensor:
-    """Mean squared error of each row: ``[H]`` (equation 2)."""
-    return (full(restored_HC) - full(content_HC)).square().mean(-1)
-
-
 class SSAST(nn.Module):
     """Joint discriminative and generative masked patch modeling.
 
@@ -47,11 +44,12 @@ class SSAST(nn.Module):
         generative: weight of the squared error beside the InfoNCE, lambda.
     """
 
-    def __init__(self, encoder: Any, content: int = 0, *, generative: float = 10.0) -> None:
+    cause = "too high a learning rate; reconstruction alone rarely collapses"
+    extra_repr = settings
+
+    def __init__(self, encoder: Any, content: int, *, generative: float = 10.0) -> None:
         super().__init__()
         at_least(0, generative=generative)
-        if content < 1:
-            raise ValueError(f"content has {content} numbers a row; ssast needs a tokenizer that gives at least 1")
         self.needs = Needs(views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}))
         self.generative = generative
         self.tell = mlp((encoder.dim, encoder.dim, content), norm="none")
@@ -69,4 +67,4 @@ class SSAST(nn.Module):
         hidden = view.hidden
         tokens, content = encoder(view, hide="mask").tokens[hidden.index], view.content[hidden.index]
         told = discriminative_loss(self.tell(tokens), content, Layout(hidden.lengths, hidden.index[:, None]))
-        return told, generative_loss(self.restore(tokens), content)
+        return told, squared_error(self.restore(tokens), content)

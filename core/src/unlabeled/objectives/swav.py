@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.errors import above, at_least, within
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import rank, world
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
+from unlabeled.nn.prototypes import held, sinkhorn, swapped_prediction
 from unlabeled.nn.queue import Queue
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import information_perplexity
 
 QUEUES = 2  # the paper's: one for each of the two views that are assigned
@@ -45,7 +47,8 @@ class SwAV(nn.Module):
         freeze: share of training in which the prototypes stand still, 0 to 1.
     """
 
-    fraction: Tensor
+    cause = "an epsilon or temperature that lets one prototype win, or too high a learning rate"
+    extra_repr = settings
     filled: Tensor
 
     def __init__(
@@ -73,7 +76,7 @@ class SwAV(nn.Module):
         self.projector = mlp((encoder.dim, hidden, dim))
         self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, dim), dim=1))
         self.queues = nn.ModuleList(Queue(queue, dim) for _ in range(QUEUES if queue else 0))
-        self.register_buffer("fraction", torch.zeros(()))
+        self.clock = Clock()
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         self._pending: list[list[Tensor]] = []  # projections of this step, taken into the queues after it
 
@@ -86,17 +89,11 @@ class SwAV(nn.Module):
         if self.queue and self.training:
             self._pending.append([z.detach() for z in projections[:QUEUES]])
         with full_precision(self.prototypes):
-            prototypes = self._prototypes()
+            prototypes = full(held(self.prototypes, self.clock.since(self.freeze)))
             scores = [z @ prototypes.T for z in projections]
             codes = [self._codes(s, i) for i, s in enumerate(scores[:assigned])]
             total = swapped_prediction(scores, codes, self.temperature)
         return Loss(total, {"code_perplexity": information_perplexity(codes)})
-
-    def _prototypes(self) -> Tensor:
-        # a factor of 0 rather than no gradient: DDP fails on parameters that a step leaves out
-        learn = (self.fraction >= self.freeze).to(self.prototypes.dtype)
-        still = self.prototypes.detach()
-        return full(still + learn * (self.prototypes - still))
 
     @torch.no_grad()
     def _codes(self, scores_BK: Tensor, number: int) -> Tensor:
@@ -104,7 +101,7 @@ class SwAV(nn.Module):
             return sinkhorn(scores_BK, epsilon=self.epsilon, iterations=self.iterations)
         # every rank holds the whole queue and brings its share of it, so that each row counts once
         earlier = full(self._queue(number).contents[rank() :: world()]) @ full(self.prototypes).T
-        used = (self.filled >= self.queue) & (self.fraction >= self.queue_start)
+        used = (self.filled >= self.queue) & (self.clock.fraction >= self.queue_start)
         weight = torch.cat((scores_BK.new_ones(len(scores_BK)), used.to(scores_BK.dtype).expand(len(earlier))))
         codes = sinkhorn(
             torch.cat((scores_BK, earlier)), epsilon=self.epsilon, iterations=self.iterations, weight_N=weight
@@ -120,7 +117,7 @@ class SwAV(nn.Module):
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Bring the prototypes back to length 1, and the step's projections into the queues."""
         self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
-        self.fraction.fill_(progress.fraction)
+        self.clock.advance(progress)
         for projections in self._pending:
             for number, z in enumerate(projections):
                 self._queue(number).enqueue(z)

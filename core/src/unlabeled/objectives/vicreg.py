@@ -21,6 +21,7 @@ from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import at_least
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import variance_and_covariance
 
 
@@ -33,6 +34,9 @@ class VICReg(nn.Module):
         variance: weight of the hinge on each feature's deviation, at least 0; mu in the paper.
         covariance: weight of the squared covariances, at least 0; nu in the paper.
     """
+
+    cause = "too low a weight on the term against collapse, or too small a batch for it"
+    extra_repr = settings
 
     def __init__(
         self,

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
-from unlabeled.errors import within
+from unlabeled.errors import at_least, within
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher
 
 Variant = Literal["cvpr24", "repo2025"]
@@ -66,6 +67,9 @@ class VoCo(nn.Module):
         momentum: of the teacher that embeds base crops, in [0, 1]; 0.9 in the paper.
     """
 
+    cause = "base crops that overlap, too low a weight of their discrepancy, or too high a learning rate"
+    extra_repr = settings
+
     def __init__(
         self,
         encoder: Any,
@@ -77,7 +81,7 @@ class VoCo(nn.Module):
     ) -> None:
         super().__init__()
         within(0, 1, momentum=momentum)
-        within(0, 1e6, regularizer=regularizer)
+        at_least(0, regularizer=regularizer)
         self.needs = Needs(views={"base": 2, "global": 1}, params=("overlap",))
         self.variant, self.regularizer, self.momentum = variant, regularizer, momentum
         self.projector = mlp((encoder.dim, *projector), norm="layer")
@@ -87,8 +91,7 @@ class VoCo(nn.Module):
         bases = role(views, "base")
         crops = role(views, "global")
         student = [self.projector(encoder(view).pooled) for view in (*bases, *crops)]
-        with torch.no_grad():
-            teacher = [self.teacher(view) for view in bases]
+        teacher = [self.teacher(view) for view in bases]
         with full_precision(student[0]):
             z = [unit(x) for x in student]
             base_BND, fixed_BND = torch.stack(z[: len(bases)], 1), torch.stack([unit(x) for x in teacher], 1)

@@ -22,9 +22,11 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import union_perplexity
 
 
@@ -85,7 +87,8 @@ class VQWav2Vec(nn.Module):
         gumbel_decay: factor a step, in (0, 1]; 0.999995 in the paper.
     """
 
-    step: Tensor
+    cause = "codes that are chosen alike: let the Gumbel temperature fall more slowly, or lower the learning rate"
+    extra_repr = settings
 
     def __init__(
         self,
@@ -111,12 +114,12 @@ class VQWav2Vec(nn.Module):
         self.quantizer.anneal(0, *self.gumbel)
         self.context = CausalContext(width, depth, kernel)
         self.predict = nn.ModuleList(nn.Linear(width, width) for _ in range(steps))
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses, choices = [], []
         for number, view in enumerate(views):
-            loss, p_TGV = self._view(encoder, view, draw_at(self.step, view.batch.ids, number))
+            loss, p_TGV = self._view(encoder, view, draw_at(self.clock.step, view.batch.ids, number))
             losses += loss
             choices.append(p_TGV.detach())
         perplexity = union_perplexity(torch.cat(choices)) / self.quantizer.groups
@@ -139,5 +142,5 @@ class VQWav2Vec(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """New negatives and noise, and a colder choice of codes."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)
         self.quantizer.anneal(progress.step, *self.gumbel)

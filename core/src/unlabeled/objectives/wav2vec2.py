@@ -24,12 +24,14 @@ from unlabeled.contract import Layout, Loss, Needs, Progress, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
+from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import union_perplexity
-from unlabeled.objectives.hubert import local_deviation, local_penalty
+from unlabeled.nn.units import local_deviation, local_penalty
 
 
 def draw_distractors(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
@@ -97,7 +99,11 @@ class Wav2Vec2(nn.Module):
         gumbel_decay: factor a step, in (0, 1]; 0.999995 in the paper's 400,000 steps.
     """
 
-    step: Tensor
+    cause = (
+        "codes that are chosen alike: raise the weight of diversity, let the Gumbel temperature fall more "
+        "slowly, or lower the learning rate"
+    )
+    extra_repr = settings
 
     def __init__(
         self,
@@ -119,11 +125,12 @@ class Wav2Vec2(nn.Module):
         above(0, width=width, distractors=distractors, temperature=temperature, gumbel_end=gumbel_end)
         at_least(0, diversity=diversity, penalty=penalty)
         within(0, 1, gumbel_decay=gumbel_decay)
-        local = getattr(encoder, "local_dim", 0)
-        if not local:
-            raise ValueError("the encoder has no convolutional features to quantize: choose --encoder wav2vec2")
+        local = getattr(encoder, "local_dim", 0) or encoder.dim  # an encoder without is refused by needs
         self.needs = Needs(
-            views={"global": 1}, hidden=True, encoder=frozenset({"tokens", "mask"}), couples=diversity > 0
+            views={"global": 1},
+            hidden=True,
+            encoder=frozenset({"tokens", "mask", "local"}),
+            couples=diversity > 0,
         )
         self.distractors, self.temperature = distractors, temperature
         self.diversity, self.penalty = diversity, penalty
@@ -132,12 +139,12 @@ class Wav2Vec2(nn.Module):
         self.quantizer.anneal(0, *self.gumbel)
         self.project_code = nn.Linear(code_width, width)
         self.project_context = nn.Linear(encoder.dim, width)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses, choices, squares, spreads = [], [], [], []
         for number, view in enumerate(views):
-            loss, p, square, spread = self._view(encoder, view, draw_at(self.step, view.batch.ids, number))
+            loss, p, square, spread = self._view(encoder, view, draw_at(self.clock.step, view.batch.ids, number))
             losses.append(loss)
             choices.append(p)
             squares.append(square)
@@ -181,5 +188,5 @@ class Wav2Vec2(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """New distractors and noise, and a colder choice of codes."""
-        self.step.fill_(progress.step)
+        self.clock.advance(progress)
         self.quantizer.anneal(progress.step, *self.gumbel)

@@ -72,8 +72,9 @@ class Component:
         asks: of an objective, what it needs of other parts beside views of role ``global`` and pooled features, each
             ``kind:word``: ``mask:hidden``, ``tokenizer:content``, ``encoder:drop``, ``views:source``.
         gives: of views, masks, tokenizers, encoders and decoders, the words that an objective may ask for: roles and
-            parameters of views, what a mask sets (``predict`` where it gives several sets), ``content`` and ``ids`` of
-            a tokenizer, what an encoder can. Where no row of a kind says, all is taken to be given.
+            parameters of views, what a mask sets (``hidden`` where it hides rows or shows others in their place,
+            ``predict`` where it gives sets of its own), ``content`` and ``ids`` of a tokenizer, what an encoder can.
+            Where no row of a kind says, all is taken to be given.
     """
 
     kind: Kind

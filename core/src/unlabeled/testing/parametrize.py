@@ -26,7 +26,7 @@ def parametrize_checks(domain: str, expected_failures: Mapping[str, str] | None 
 
     An expected failure that passes fails the suite. A check that does not apply is skipped with its reason.
     """
-    from unlabeled.testing.checks import CHECKS, known  # imports Lightning, which ranks of the conduct suite do without
+    from unlabeled.testing.checks import CHECKS, known  # imports much that the conduct suite does without
 
     expected = dict(expected_failures or {})
     known(expected)

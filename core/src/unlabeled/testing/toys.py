@@ -169,7 +169,7 @@ class ToyEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.local_dim = dim, local
-        self.can = CAN
+        self.can = CAN | {"local"} if local else CAN
         self.embed = nn.Linear(content, dim)
         self.place = nn.Linear(2, dim)
         self.mask_token = nn.Parameter(torch.randn(dim))

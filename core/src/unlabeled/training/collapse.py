@@ -30,38 +30,13 @@ RANK_SHARE, RANK_LEAST, DEVIATION = 0.015, 1.5, 0.02
 PARTS = {"perplexity": 1.5, "target_std": 0.01, "local_std": 0.01}  # least of the objective's parts whose names end so
 PATIENCE = 5
 
-CAUSES = {
-    ("byol", "simsiam", "moco_v3"): "a predictor that learns too slowly, too high a learning rate, or a teacher "
-    "momentum that is too low",
-    ("simclr", "moco_v2", "lvm_med"): "views that share a shortcut, too high a temperature, or too high a learning "
-    "rate",
-    ("vicreg", "barlow_twins", "lejepa"): "too low a weight on the term against collapse, or too small a batch for it",
-    ("dino", "swav"): "a teacher temperature or centering that lets one prototype win, or too high a learning rate",
-    ("i_jepa", "data2vec"): "targets that become constant: raise the teacher's momentum, lower the learning rate, or "
-    "hide more",
-    (
-        "wav2vec2",
-        "vq_wav2vec",
-    ): "codes that are chosen alike: raise the weight of diversity, let the Gumbel "
-    "temperature fall more slowly, or lower the learning rate",
-    ("hubert", "hubertopic", "mert", "beats", "dinosr"): "units that are nearly all the same (see code_perplexity), "
-    "silence in the clips, or too high a learning rate",
-    ("mae", "simmim"): "too high a learning rate; reconstruction alone rarely collapses",
-}
+UNKNOWN = "too high a learning rate, or views and masks that let the objective be solved without the content"
 
 
 def rank_of(x_BD: Tensor) -> float:
     """Effective rank of centered ``x_BD``: 1 = a line, 0 = a point."""
     spectrum = singular_values(x_BD.double() - x_BD.double().mean(0))
     return effective_rank(spectrum).item() if spectrum.any() else 0.0
-
-
-def likely_cause(objective: str) -> str:
-    """What usually makes this objective collapse."""
-    for names, cause in CAUSES.items():
-        if objective in names:
-            return cause
-    return "too high a learning rate, or views and masks that let the objective be solved without the content"
 
 
 class Tap:
@@ -140,4 +115,5 @@ class Watch:
 
     def message(self, what: str) -> str:
         """The warning."""
-        return f"the features have collapsed: {what}. Likely cause for {self.name}: {likely_cause(self.name)}"
+        cause = getattr(self.objective, "cause", UNKNOWN)
+        return f"the features have collapsed: {what}. Likely cause for {self.name}: {cause}"

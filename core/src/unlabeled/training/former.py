@@ -13,11 +13,14 @@ CLOCKS = {"step": "step", "fraction": "fraction", "done": "fraction"}  # buffers
 
 
 def renamed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """``state`` with the keys that ``model`` has: a teacher's copies by name, an objective's steps in its clock."""
+    """``state`` with the keys that ``model`` has: a teacher's copies by name, an objective's steps in its clock, and
+    what a module of it says in ``former``, ``{"old.": "new."}``."""
     found = dict(state)
     _move(found, "objective.rtd.", "objective.")  # vega held an objective of replaced tokens
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
+        for old, new in getattr(module, "former", {}).items():
+            _move(found, f"{prefix}{old}", f"{prefix}{new}")
         if isinstance(module, Teacher):
             for number, copy in enumerate(module.names):
                 _move(found, f"{prefix}copies.{number}.", f"{prefix}{copy}.")

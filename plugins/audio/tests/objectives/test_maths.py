@@ -8,12 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from unlabeled.contract import Layout
-from unlabeled.draw import Draw
-from unlabeled.objectives.cola import bilinear_scores
-from unlabeled.objectives.dinosr import dinosr_loss
-from unlabeled.objectives.hubertopic import bags, topic_shares
-from unlabeled.objectives.ssast import discriminative_loss
-from unlabeled.objectives.vq_wav2vec import CausalContext, draw_negatives, future_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 from unlabeled_audio.objectives.atst_frame import cosine_distance
 from unlabeled_audio.objectives.invariant_units import (
@@ -33,31 +27,10 @@ def ragged(*lengths):
 # ------------------------------------------------------------------------------------------ SSAST, ATST, COLA, DinoSR
 
 
-def test_ssast_matches_patches_within_a_spectrogram():
-    torch.manual_seed(0)
-    guess, content, layout = torch.randn(9, 4), torch.randn(9, 4), ragged(5, 4)
-    losses = []
-    for c, x in zip(guess.split((5, 4)), content.split((5, 4)), strict=True):
-        losses += [
-            -(c[i] @ x[i]) + torch.stack([c[i] @ x[j] for j in range(len(x))]).exp().sum().log() for i in range(len(x))
-        ]
-    torch.testing.assert_close(discriminative_loss(guess, content, layout), torch.stack(losses))
-
-
 def test_cosine_distance_is_byols():
     torch.manual_seed(0)
     p, t = torch.randn(6, 4), torch.randn(6, 4)
     torch.testing.assert_close(cosine_distance(p, t), (F.normalize(p) - F.normalize(t)).square().sum(1))
-
-
-def test_bilinear_scores_and_dinosr_written_out():
-    torch.manual_seed(0)
-    a, b, w = torch.randn(3, 4), torch.randn(5, 4), torch.randn(4, 4)
-    expected = torch.stack([torch.stack([x @ w @ y for y in b]) for x in a])
-    torch.testing.assert_close(bilinear_scores(a, b, w), expected)
-    logits, ids = [torch.randn(6, 5) for _ in range(3)], [torch.randint(5, (6,)) for _ in range(3)]
-    expected = torch.stack([-s.log_softmax(1)[torch.arange(6), i] for s, i in zip(logits, ids, strict=True)]).mean(0)
-    torch.testing.assert_close(dinosr_loss(logits, ids), expected)
 
 
 def test_distillation_is_the_softened_cross_entropy():
@@ -68,33 +41,6 @@ def test_distillation_is_the_softened_cross_entropy():
 
 
 # ------------------------------------------------------------------------------------------ vq-wav2vec
-
-
-def test_future_loss_written_out():
-    torch.manual_seed(0)
-    lengths, ahead = (6, 3), 2
-    predicted, code = torch.randn(2, 6, 4), torch.randn(2, 6, 4)
-    place = draw_negatives(Draw(0, 0, torch.arange(2)), ragged(*lengths), 5)
-    losses = []
-    for clip, length in enumerate(lengths):
-        for t in range(length - ahead):
-            h = predicted[clip, t]
-            truth = -F.logsigmoid(h @ code[clip, t + ahead])
-            others = sum(-F.logsigmoid(-(h @ code[clip, j])) for j in place[clip, t + ahead])
-            losses.append(truth + others)
-    torch.testing.assert_close(future_loss(predicted, code, place, lengths, ahead), torch.stack(losses))
-    assert place[1, :3].max() <= 2
-    assert len(future_loss(predicted, code, place, lengths, 6)) == 0
-
-
-def test_the_context_knows_no_future():
-    torch.manual_seed(0)
-    context, x = CausalContext(4, 3, 3), torch.randn(1, 10, 4)
-    changed = x.clone()
-    changed[:, 6:] += 1
-    before, after = context(x), context(changed)
-    assert torch.equal(before[:, :6], after[:, :6])
-    assert not torch.allclose(before[:, 6:], after[:, 6:])
 
 
 # ------------------------------------------------------------------------------------------ units and their distance
@@ -142,22 +88,3 @@ def test_a_frozen_encoder_gives_its_features_without_dropout_and_does_not_change
     assert encoder.training
     assert not any(p.requires_grad for p in encoder.parameters())
     assert all(p.grad is not None for p in objective.parameters())
-
-
-def test_bags_count_units():
-    found = bags(torch.tensor([0, 2, 2, 1, 1]), ragged(3, 2), 3)
-    assert found.tolist() == [[1, 0, 2], [0, 2, 0]]
-
-
-def test_topics_equal_scikit_learns_e_step():
-    from sklearn.decomposition import LatentDirichletAllocation
-
-    torch.manual_seed(0)
-    counts = torch.poisson(torch.full((12, 7), 2.0)) + 1
-    lda = LatentDirichletAllocation(
-        3, doc_topic_prior=0.4, max_doc_update_iter=200, mean_change_tol=1e-9, random_state=0
-    )
-    lda.fit(counts.numpy())
-    gamma, _ = topic_shares(counts.double(), torch.from_numpy(lda.components_).double(), 0.4, 200)
-    expected = torch.from_numpy(lda.transform(counts.numpy())).double()
-    torch.testing.assert_close(gamma / gamma.sum(1, keepdim=True), expected, rtol=1e-3, atol=1e-3)

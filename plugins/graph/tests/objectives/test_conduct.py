@@ -14,10 +14,11 @@ from unlabeled.draw import Draw
 from unlabeled.testing import parametrize_conduct
 from unlabeled_graph.batch import GraphSpec, graph_batch, sort_edges
 from unlabeled_graph.decoders import GCNDecoder
+from unlabeled_graph.plugin import unlabeled_domain
 
 SPEC = GraphSpec(features=6, level="graph")
 WIRED = {"decoder": GCNDecoder, "content": SPEC.features, "samples": 100}
-TASKS = ("degree", "links", "hops", "clusters", "attributes", "similarity")
+TASKS = ("degree", "links", "clusters", "attributes", "similarity")
 VIEWS = {"perturbed": ("perturb", {}), "diffusion": ("shuffle", {"diffusion": True}), "clean": ("thinned", {})}
 
 
@@ -35,6 +36,7 @@ MAKE = {
     "ssqr": of("ssqr", codes=5, slots=2, code_dim=4),
     "vgae": of("vgae"),
     "vqgraph": of("vqgraph", codes=5),
+    "self_task": of("self_task"),
     **{f"self_task_{task}": of("self_task", task=task, centers=2) for task in TASKS},
 }
 
@@ -86,3 +88,7 @@ def prepared(encoder: Any, needs: Needs, view: View, draw: Draw, dtype: torch.dt
 @parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
 def test_conduct(objective: Any, law: Any) -> None:
     law(objective)
+
+
+def test_no_objective_is_left_out() -> None:
+    assert {row.name for row in unlabeled_domain().components if row.kind == "objective"} <= set(MAKE)

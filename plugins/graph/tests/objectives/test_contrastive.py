@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from lightly.loss import NegativeCosineSimilarity
-from pytorch_metric_learning.losses import NTXentLoss
-from torch import nn
 
 from unlabeled.nn.heads import unit
-from unlabeled.nn.infonce import nt_xent
-from unlabeled.objectives.byol import across
-from unlabeled.objectives.dgi import dgi_loss, scores
-from unlabeled.objectives.graphcl import graphcl_loss
-from unlabeled.objectives.infograph import local_global_loss
 from unlabeled_graph.objectives.d_sla import distances, edit_loss, margin_loss
 from unlabeled_graph.objectives.graph_clip import clip_loss
 from unlabeled_graph.objectives.pareto_gnn import least_norm
-from unlabeled_graph.ops.pyg import nn as pyg
 
 
 @pytest.fixture
@@ -29,70 +19,6 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     a = torch.randn(24, 10)
     return a, 0.5 * a + 0.5 * torch.randn(24, 10)
-
-
-def test_dgi_is_pyg_s_up_to_its_factor_of_two(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    true, false = 0.2 * pair[0], 0.2 * pair[1]
-    oracle = pyg.DeepGraphInfomax(10, nn.Identity(), lambda z: z, lambda x: x)
-    summary = torch.sigmoid(true.mean(0))
-    expected = oracle.loss(true, false, summary)
-    found = [scores(z, summary[None], oracle.weight, None) for z in (true, false)]
-    torch.testing.assert_close(2 * dgi_loss(*found), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_dgi_has_a_gradient_where_the_discriminator_is_sure_and_wrong() -> None:
-    logit = torch.full((4,), -80.0, requires_grad=True)
-    loss = dgi_loss(logit, torch.full((4,), 80.0))
-    loss.backward()
-    assert loss.item() == pytest.approx(80.0)
-    assert logit.grad is not None
-    assert bool((logit.grad < 0).all())
-
-
-def test_each_node_meets_its_own_summary(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    local, weight = pair[0], torch.randn(10, 10)
-    summary, group = torch.randn(3, 10), torch.arange(24) % 3
-    expected = torch.stack([local[t] @ weight @ summary[group[t]] for t in range(24)])
-    torch.testing.assert_close(scores(local, summary, weight, group), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_grace_is_nt_xent_over_both_views(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    a, b = (unit(z) for z in pair)
-    labels = torch.arange(24).repeat(2)
-    expected = NTXentLoss(temperature=0.4)(torch.cat((a, b)), labels)
-    for chunk in (0, 7):
-        torch.testing.assert_close(nt_xent(a, b, 0.4, chunk=chunk), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_graphcl_leaves_the_positive_out(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    a, b = (unit(z) for z in pair)
-    similarity = (a @ b.T / 0.2).exp()
-    own = similarity.diagonal()
-    rows, columns = (-(own / (similarity.sum(dim) - own)).log().mean() for dim in (1, 0))
-    torch.testing.assert_close(graphcl_loss(a, b, 0.2), (rows + columns) / 2, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(graphcl_loss(a, b, 0.2, chunk=5), (rows + columns) / 2, rtol=1e-5, atol=1e-6)
-
-
-def test_bgrl_is_lightly_s_cosine(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    negative = NegativeCosineSimilarity()
-    expected = -(negative(pair[0], pair[1]) + negative(pair[1], pair[0])) / 2
-    torch.testing.assert_close(across([pair[0], pair[1]], [pair[0], pair[1]]), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_infograph_is_the_mean_over_its_pairs(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    local, whole = pair[0], pair[1][:4]
-    own = torch.arange(24) % 4
-    positive, negative = [], []
-    for t in range(24):
-        for g in range(4):
-            score = local[t] @ whole[g]
-            if own[t] == g:
-                positive.append(F.softplus(-score) - math.log(2))
-            else:
-                negative.append(score + F.softplus(-score) - math.log(2))
-    found = local_global_loss(local, whole, own)
-    torch.testing.assert_close(found[0], torch.stack(positive).mean(), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[1], torch.stack(negative).mean(), rtol=1e-5, atol=1e-5)
 
 
 def test_d_sla_s_terms(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import shortest_path
 
 from unlabeled.contract import Layout
 from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
-from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
 from unlabeled_graph.objectives.self_task import missing_edges
@@ -29,20 +27,6 @@ def edges() -> torch.Tensor:
 
 def layout(edges: torch.Tensor, lengths: tuple[int, ...]) -> Layout:
     return Layout(lengths, torch.zeros(sum(lengths), 0), edges=edges)
-
-
-def test_the_scaled_cosine_is_the_papers() -> None:
-    torch.manual_seed(0)
-    a, b = torch.randn(2, 7, 5)
-    expected = (1 - F.cosine_similarity(a, b)).pow(3).mean()
-    torch.testing.assert_close(scaled_cosine(a, b, 3.0).mean(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_the_scaled_cosine_has_a_finite_gradient_where_it_is_met() -> None:
-    x = torch.ones(2, 3, requires_grad=True)
-    scaled_cosine(x, torch.tensor([[1.0, 1, 1], [0, 0, 0]]), 1.5).sum().backward()
-    assert x.grad is not None
-    assert bool(x.grad.isfinite().all())
 
 
 def test_links_and_divergence_are_pyg_s(edges: torch.Tensor) -> None:

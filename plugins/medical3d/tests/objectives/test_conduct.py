@@ -19,6 +19,7 @@ from unlabeled_medical3d.decoders.rows import TransformerDecoder
 from unlabeled_medical3d.encoders.cnn import ResUNet
 from unlabeled_medical3d.encoders.vit import ViT3D
 from unlabeled_medical3d.ops.grids import cubes
+from unlabeled_medical3d.plugin import unlabeled_domain
 
 WIRED = {"decoder": partial(TransformerDecoder, decoder_width=12, depth=1, heads=2), "content": 4**3}
 
@@ -69,3 +70,7 @@ def views(encoder: Any, needs: Needs, ids: Sequence[int], scale: float, dtype: t
 @parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
 def test_conduct(objective: Any, law: Any) -> None:
     law(objective)
+
+
+def test_no_objective_is_left_out() -> None:
+    assert {row.name for row in unlabeled_domain().components if row.kind == "objective"} <= set(MAKE)

@@ -12,8 +12,6 @@ from sklearn.cluster import KMeans
 
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
-from unlabeled.objectives.alice import matches
-from unlabeled.objectives.voco import discrepancy_loss, position_logits, prediction_loss
 from unlabeled_medical3d.decoders.painter import class_losses
 from unlabeled_medical3d.objectives.genesis import restoration_loss
 from unlabeled_medical3d.objectives.global_local import region_loss, slab_loss
@@ -43,48 +41,6 @@ def test_contrast_is_finite_where_monai_is_not():
     a, b = torch.randn(8, 32), torch.randn(8, 32)
     assert not torch.isfinite(ContrastiveLoss(temperature=0.01)(a, b))
     assert nt_xent(unit(a), unit(b), 0.01).item() == pytest.approx(37.0798, rel=1e-4)
-
-
-@pytest.mark.parametrize("variant", ["cvpr24", "repo2025"])
-def test_voco_is_its_formula(variant):
-    crop, base = units(3, 6), units(3, 4, 6, seed=1)
-    overlap = torch.tensor([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
-    logits = position_logits(crop, base)
-    found, regular = prediction_loss(logits, overlap, variant), discrepancy_loss(base, variant)
-    for b in range(3):
-        terms, weights, far, alike = [], [], [], []
-        for n in range(4):
-            logit = max(0.0, float(crop[b] @ base[b, n]))
-            y = float(overlap[b, n])
-            terms.append(-math.log(max(1 - abs(y - logit), 1e-6)))
-            weights.append(y)
-            far += [logit**2] if y == 0 else []
-            cosines = [float(base[b, n] @ base[b, m]) for m in range(4) if m != n]
-            alike += [abs(c) if variant == "cvpr24" else max(0.0, c) ** 2 for c in cosines]
-        if variant == "cvpr24":
-            expected = sum(terms) / 4
-        else:
-            expected = sum(w * t for w, t in zip(weights, terms, strict=True)) / sum(weights)
-            expected += sum(far) / len(far) if far else 0.0
-        assert found[b].item() == pytest.approx(expected, rel=1e-5)
-        assert regular[b].item() == pytest.approx(sum(alike) / 12, rel=1e-5)
-
-
-def test_voco_of_2025_detaches_one_side():
-    base = units(2, 4, 6).requires_grad_()
-    both, one = (torch.autograd.grad(discrepancy_loss(base, v).sum(), base)[0] for v in ("cvpr24", "repo2025"))
-    assert both.abs().sum() > 0
-    other = base.detach()
-    eye = torch.eye(4, dtype=torch.bool)
-    expected = (2 * (base.detach() @ other.mT).relu()).masked_fill(eye, 0) @ other / 12
-    torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-7)
-
-
-def test_a_perfect_prediction_costs_nothing():
-    overlap = torch.tensor([[0.25, 0.75, 0.0]])
-    for variant in ("cvpr24", "repo2025"):
-        assert prediction_loss(overlap, overlap, variant).abs().max() < 1e-6
-    assert torch.isfinite(prediction_loss(1 - overlap.round(), overlap.round())).all()
 
 
 def test_slab_loss_is_its_formula():
@@ -144,14 +100,6 @@ def test_rotation_is_cross_entropy_of_quarter_turns():
     torch.manual_seed(0)
     logits, turns = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 4])
     torch.testing.assert_close(rotation_loss(logits, turns).mean(), F.cross_entropy(logits, turns % 4))
-
-
-def test_matches_are_the_most_similar_other_sample():
-    z = units(4, 3)
-    index, found = matches(z[:2], z, torch.tensor([0, 1]), 0.7)
-    cosine = z @ z.T - 2 * torch.eye(4)
-    assert torch.equal(index, cosine[:2].argmax(1))
-    assert torch.equal(found, cosine[:2].max(1).values >= 0.7)
 
 
 def test_agreement_asks_for_the_mean_code():

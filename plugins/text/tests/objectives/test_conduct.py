@@ -11,6 +11,7 @@ from unlabeled.masks.rows import choose, keys
 from unlabeled.testing import parametrize_conduct
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.encoders.modern import Causal, Modern
+from unlabeled_text.plugin import unlabeled_domain
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
 
@@ -54,7 +55,7 @@ MAKE = {
     "e2s2": of("e2s2", **SMALL),
     "clm": of("clm"),
     "salt": of("salt", first=0.1),
-    "declutr": of("contrast_mlm"),
+    "contrast_mlm": of("contrast_mlm"),
     "space2": of("contrast_mlm", kind="one_way", passes="apart", head="tanh"),
     "urlbert": of("urlbert"),
     "vega": of("vega", first=0.04, depth=1),
@@ -68,7 +69,7 @@ EXPECTED = {
         "rtd": "every row is asked whether it was replaced",
         "vega": "every row is asked whether it was replaced",
         "e2s2": "the target is restored all the same",
-        "declutr": "texts are contrasted all the same",
+        "contrast_mlm": "texts are contrasted all the same",
         "space2": "texts are contrasted all the same",
         "urlbert": "texts are contrasted all the same",
     }.items()
@@ -115,3 +116,7 @@ def views(encoder, needs, ids, scale, dtype):
 @parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
 def test_conduct(objective, law):
     law(objective)
+
+
+def test_no_objective_is_left_out():
+    assert {row.name for row in unlabeled_domain().components if row.kind == "objective"} <= set(MAKE)

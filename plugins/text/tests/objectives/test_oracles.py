@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sentence_transformers.sentence_transformer.losses import (
-    ContrastiveTensionLossInBatchNegatives,
     MultipleNegativesRankingLoss,
 )
 from torch import nn
@@ -15,7 +14,6 @@ from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForP
 from unlabeled.contract import Layout, Progress, Rows, View, after_step
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
-from unlabeled.objectives import ct
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
@@ -203,28 +201,6 @@ def test_sentence_nce_equals_sentence_transformers():
     theirs = MultipleNegativesRankingLoss(Stub(), scale=20.0)([{"x": a}, {"x": b}], None)
     for chunk in (0, 3):
         close(sentence_nce(a, b, 0.05, chunk=chunk), theirs)
-
-
-def test_in_batch_tension_equals_sentence_transformers():
-    torch.manual_seed(0)
-    a, b = torch.randn(8, 16), torch.randn(8, 16)
-    loss = ContrastiveTensionLossInBatchNegatives(Stub(), scale=20.0)
-    loss.model2 = Stub("y")
-    theirs = loss([{"x": a, "y": b}], torch.arange(8))
-    close(ct.in_batch_tension(a, b, loss.logit_scale.exp().detach()), theirs.detach(), 1e-4)
-
-
-def test_tension_is_the_papers_binary_cross_entropy():
-    torch.manual_seed(0)
-    a, b = torch.randn(5, 4), torch.randn(5, 4)
-    total = 0.0
-    for i in range(5):
-        for k in range(4):
-            target = torch.tensor(1.0 if k == 0 else 0.0)
-            total = total + F.binary_cross_entropy_with_logits(a[i] @ b[(i + k) % 5], target)
-    close(ct.tension(a, b, 3), total / 20)
-    with pytest.raises(ValueError, match="raise --batch-size"):
-        ct.tension(a, b, 5)
 
 
 def test_identical_views_are_refused_with_the_remedy():

@@ -12,6 +12,7 @@ from unlabeled.plugins import words
 from unlabeled.plugins.words import Component, Domain, hookimpl
 
 row = partial(words.row, "unlabeled_vision")
+FULL = ("tokens", "mask", "drop", "swap", "layers")  # of an encoder
 # core's
 DECODER = Component(
     kind="decoder",
@@ -25,19 +26,25 @@ ROWS = (
     row("data", "images", "images:Images", "a folder, .zip, .npz or text file of paths of images"),
     row("views", "simclr", "standard:SimCLR", "two crops, flips, color jitter, gray, blur", "2002.05709"),
     row("views", "byol", "standard:BYOL", "two crops, blur and solarize asymmetric", "2006.07733"),
-    row("views", "multicrop", "standard:MultiCrop", "two global crops and several local ones", "2006.09882"),
+    row("views", "multicrop", "standard:MultiCrop", "two global crops and several local ones", "2006.09882",
+        gives=("local",)),
     row("views", "weak", "standard:Weak", "two crops with flips alone"),
     row("views", "plain", "standard:Plain", "one crop with flip, for masked objectives", "2111.06377",
         aliases=("mae",)),
-    row("views", "clean", "standard:Clean", "resize and center crop: what features are taken from"),
-    row("tokenizer", "patches", "Patches", "pixels of each patch", "2111.06377"),
-    row("mask", "block", "BlockMask", "rectangles until an exact share is hidden", "2106.08254"),
-    row("mask", "multi_block", "MultiBlockMask", "several target blocks, one context block", "2301.08243"),
-    row("mask", "inverse_block", "InverseBlockMask", "everything hidden but blocks", "2212.07525"),
-    row("mask", "grid", "GridMask", "the same share of every small cell", "2205.10063"),
-    row("encoder", "vit", "timm:ViT", "Vision Transformer, sized to the image", "2010.11929"),
-    row("encoder", "resnet", "resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385"),
-    row("encoder", "timm/*", "timm:Timm", "any model of timm by name, such as timm/convnext_tiny"),
+    row("views", "clean", "standard:Clean", "resize and center crop: what features are taken from", gives=("clean",)),
+    row("tokenizer", "patches", "Patches", "pixels of each patch", "2111.06377", gives=("content",)),
+    row("mask", "block", "grid:BlockMask", "rectangles until an exact share is hidden", "2106.08254",
+        gives=("hidden",)),
+    row("mask", "multi_block", "multi_block:MultiBlockMask", "several target blocks, one context block", "2301.08243",
+        gives=("hidden", "predict")),
+    row("mask", "inverse_block", "grid:InverseBlockMask", "everything hidden but blocks", "2212.07525",
+        gives=("hidden",)),
+    row("mask", "grid", "grid:GridMask", "the same share of every small cell", "2205.10063", gives=("hidden",)),
+    row("encoder", "vit", "timm:ViT", "Vision Transformer, sized to the image", "2010.11929", gives=FULL),
+    row("encoder", "resnet", "resnet:ResNet", "ResNet, with a small stem for small images", "1512.03385",
+        gives=("tokens", "mask", "layers")),
+    row("encoder", "timm/*", "timm:Timm", "any model of timm by name, such as timm/convnext_tiny",
+        gives=("tokens", "mask", "layers")),
     DECODER,
     row("baseline", "raw_pixels", "RawPixels", "the pixels of the clean view, flattened"),
     row("export", "native", "native", "weights that plain timm loads, without this project"),

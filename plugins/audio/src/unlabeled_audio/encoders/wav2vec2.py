@@ -139,7 +139,7 @@ class Wav2Vec2(AudioEncoder):
             raise ValueError(f"views of {spec.longest} samples are shorter than a row's window of {self.window}")
         self.dim, self.local_dim, self.cell = config.hidden_size, config.conv_dim[-1], spec.mels
         self.front = Spectrogram(replace(spec, front="logmel"), self.window, self.stride)
-        self.can = frozenset({"tokens", "mask", "drop", "swap", "layers"})
+        self.can = frozenset({"tokens", "mask", "drop", "swap", "layers", "local"})
 
     @property
     def mask_token(self) -> Tensor:

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
+from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
 
 
 class MVGRL(nn.Module):

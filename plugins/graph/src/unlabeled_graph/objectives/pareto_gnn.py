@@ -19,19 +19,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, MakeDecoder, Needs, Progress, View, role
+from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
 from unlabeled.nn.clock import Clock
+from unlabeled.nn.cosine import scaled_cosine
+from unlabeled.nn.decoders import decode
+from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
 from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
-from unlabeled.objectives.dgi import dgi_loss, locals_of, scores
-from unlabeled.objectives.graphmae import decode, scaled_cosine
 from unlabeled_graph.ops.links import absent_edges
 
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
@@ -93,14 +94,9 @@ class ParetoGNN(nn.Module):
         super().__init__()
         above(0, temperature=temperature, decorrelation=decorrelation, projection=projection)
         at_least(1, power=power)
+        can: frozenset[Capability] = frozenset({"tokens", "mask", "swap"})
         self.needs = Needs(
-            views={"global": 2},
-            hidden=True,
-            decoder=True,
-            content=1,
-            encoder=frozenset({"tokens", "mask", "swap"}),
-            batch=2,
-            couples=True,
+            views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2, couples=True
         )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)

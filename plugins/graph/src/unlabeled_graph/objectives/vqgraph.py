@@ -23,9 +23,9 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.objectives.graphmae import scaled_cosine
 from unlabeled_graph.ops.links import absent_edges, link_scores
 
 

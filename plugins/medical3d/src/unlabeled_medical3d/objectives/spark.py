@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Capability, Features, Loss, Needs, View
 from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import target_rows
-from unlabeled.objectives.mae import mae_loss
 from unlabeled.probes.embedding import evaluating
 from unlabeled_medical3d.batch import VolumeBatch
 from unlabeled_medical3d.ops.grids import cube_sides, cubes, dense_map, uncubes, voxels_of

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from unlabeled.contract import Loss, MakeDecoder, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
-from unlabeled.objectives.mae import mae_loss
 from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude, voxels_of
 
 
