@@ -34,7 +34,7 @@ class BGRL(nn.Module):
         super().__init__()
         above(0, predictor=predictor)
         within(0, 1, momentum=momentum)
-        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.needs = Needs(views={"global": 2}, batch=2)
         self.momentum = momentum
         self.predictor = nn.Sequential(nn.Linear(encoder.dim, predictor), nn.PReLU(), nn.Linear(predictor, encoder.dim))
         self.teacher = Teacher(encoder=encoder)

@@ -65,6 +65,8 @@ class CT(nn.Module):
         self.needs = Needs(views={"global": 1}, uses=("global",), batch=2, couples=True)
         self.negatives, self.in_batch = negatives, in_batch
         self.second = copy.deepcopy(encoder)
+        if hasattr(encoder, "prepare"):
+            self.second.prepare(self.needs)
         self.log_scale = nn.Parameter(torch.tensor(scale).log()) if in_batch else None
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:

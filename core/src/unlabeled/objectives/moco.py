@@ -64,7 +64,7 @@ class MoCoV2(nn.Module):
         above(0, temperature=temperature, queue=queue)
         at_least(0, chunk=chunk)
         within(0, 1, momentum=momentum)
-        self.needs = Needs(views={"global": 2}, couples=True)
+        self.needs = Needs(views={"global": 2})
         self.temperature, self.momentum, self.symmetric, self.chunk = temperature, momentum, symmetric, chunk
         self.projector = mlp((encoder.dim, *projector), norm="none")
         self.teacher = Teacher(encoder=encoder, projector=self.projector)
