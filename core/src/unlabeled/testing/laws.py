@@ -1,4 +1,4 @@
-"""What every objective promises, whatever it computes: one list of laws, asked by :mod:`unlabeled.testing.conduct`.
+"""The laws of objectives, whatever they compute, as :mod:`unlabeled.testing.conduct` asks them.
 
 A law is a plain function of a subject whose docstring begins with "Ensure that"; it returns nothing, raises
 ``AssertionError``, or raises ``NotApplicable`` with a reason. Dropout is off throughout.
