@@ -32,7 +32,7 @@ class Vega(nn.Module):
         weight: of the encoder's loss beside the generator's.
     """
 
-    former: ClassVar[dict[str, str]] = {"rtd.": ""}  # names in state of earlier versions
+    former: ClassVar[dict[str, str]] = {"rtd.": ""}  # it held an objective of replaced tokens
 
     def __init__(
         self,
