@@ -87,6 +87,11 @@ def test_blocks_of_patches_are_compact():
     assert touching(BlockMask(encoder, ratio=0.5, steps=1, bands=1)) < 0.6
 
 
+def test_a_mask_prints_its_settings():
+    assert repr(BlockMask(SimpleNamespace(bands=8), steps=3)) == "BlockMask(ratio=0.5, steps=3, bands=5)"
+    assert repr(SpanMask()) == "SpanMask(ratio=0.49, length=10)"
+
+
 def test_bands_of_a_step_are_hidden_together():
     rows = flags(SpanMask(SimpleNamespace(bands=4), ratio=0.5, length=3), (20,) * 4, bands=4)
     for row in rows:
