@@ -8,6 +8,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.plugins.shown import shown
 from unlabeled_audio.batch import AudioBatch
 from unlabeled_audio.encoders.rows import step_layout
 from unlabeled_audio.masks.grid import BlockMask, InverseBlockMask
@@ -85,6 +86,10 @@ def test_blocks_of_patches_are_compact():
     assert touching(BlockMask(encoder, ratio=0.5)) > 0.7
     assert touching(InverseBlockMask(encoder, ratio=0.5)) > 0.7
     assert touching(BlockMask(encoder, ratio=0.5, steps=1, bands=1)) < 0.6
+
+
+def test_a_mask_prints_its_settings():
+    assert shown(BlockMask(SimpleNamespace(bands=8), steps=3)) == "BlockMask(ratio=0.5, steps=3, bands=5)"
 
 
 def test_bands_of_a_step_are_hidden_together():
