@@ -26,7 +26,6 @@ from unlabeled.nn.infonce import info_nce, own_rows
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -51,7 +50,6 @@ class Alice(nn.Module):
     """
 
     cause = "a threshold at which all volumes match, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,

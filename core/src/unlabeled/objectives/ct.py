@@ -24,7 +24,6 @@ from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 GREATEST = math.log(100.0)  # as in CLIP, https://arxiv.org/abs/2103.00020
 
@@ -59,7 +58,6 @@ class CT(nn.Module):
     """
 
     cause = "too high a learning rate: the paper's falls step by step"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, negatives: int = 7, in_batch: bool = False, scale: float = 20.0) -> None:
         super().__init__()

@@ -25,7 +25,6 @@ from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, info_nce_queue, own_rows
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.queue import Queue
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -49,7 +48,6 @@ class MoCoV2(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,
@@ -108,7 +106,6 @@ class MoCoV3(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
-    extra_repr = settings
 
     def __init__(
         self,

@@ -29,7 +29,6 @@ from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
 
@@ -103,7 +102,6 @@ class Wav2Vec2(nn.Module):
         "codes that are chosen alike: raise the weight of diversity, let the Gumbel temperature fall more "
         "slowly, or lower the learning rate"
     )
-    extra_repr = settings
 
     def __init__(
         self,
