@@ -36,7 +36,7 @@ KINDS = {
 }
 
 
-def clips(lengths: tuple[int, ...] = LENGTHS) -> AudioBatch:
+def clips(lengths=LENGTHS):
     wave = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in lengths]
     ids = torch.tensor(lengths)
     return AudioBatch(ids, standardize(torch.cat(wave), lengths), lengths)

@@ -1,7 +1,5 @@
 """Cross-shaped windows: what a stripe holds, what attends to what, and nothing of hidden rows."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

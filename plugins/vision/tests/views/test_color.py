@@ -1,7 +1,5 @@
 """Color operations equal torchvision's, sample by sample, and touch no other sample."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
@@ -14,7 +12,7 @@ ALL = torch.arange(5)
 
 
 @pytest.fixture
-def images() -> torch.Tensor:
+def images():
     x = torch.rand(5, 3, 20, 18, generator=torch.Generator().manual_seed(1))
     x[1, :, :4] = x[1, :1, :4]  # grays have no hue
     x[2, 0] = x[2, 1]  # ties between channels

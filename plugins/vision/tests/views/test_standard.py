@@ -1,7 +1,5 @@
 """Views: addressed draws end to end, parameters that explain the pixels, and settings that are checked."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
@@ -16,13 +14,13 @@ BLURRED = (SimCLR, BYOL, MultiCrop)
 SPEC = ImageSpec(3, 16)
 
 
-def _batch(count: int = 12, height: int = 20, width: int = 24, channels: int = 3) -> ImageBatch:
+def _batch(count=12, height=20, width=24, channels=3):
     generator = torch.Generator().manual_seed(3)
     x = torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=generator)
     return ImageBatch(torch.arange(count) * 7 + 1, x)
 
 
-def _pick(batch: ImageBatch, rows: torch.Tensor) -> ImageBatch:
+def _pick(batch, rows):
     return ImageBatch(batch.ids[rows], batch.images[rows])
 
 
