@@ -1,7 +1,5 @@
 """A config is checked as a whole, completed, and replayable."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-import unlabeled
 from unlabeled.build import build
 from unlabeled.config.run import resolve
-from unlabeled.testing.ranks import run_ranks
 from unlabeled_graph.views.standard import Clean
 
 PARTS = {
@@ -58,35 +56,3 @@ def test_embeddings_of_nodes_follow_the_ids(tmp_path):
     assert read == [34], "the graph is read once"
     some = embed(parts.encoder, parts.data, clean, indices=torch.tensor([5, 2]), batch_size=1)
     assert torch.allclose(whole.x[[5, 2]], some.x, atol=1e-6)
-
-
-def one_step(first, last):
-    """Loss and gradient of a step in which this rank has its share of all nodes."""
-    import torch.distributed as dist
-
-    from unlabeled.nn.distributed import convert_batchnorm, rank, world
-
-    parts = build(config("whole", 0))
-    if world() > 1:
-        convert_batchnorm(parts.encoder)
-    share = (last - first) // world()
-    ids = list(range(first, last))[rank() * share : (rank() + 1) * share]
-    loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids), 0, 0)).total
-    loss.backward()
-    flat = torch.cat(
-        [p.grad.flatten() for p in parts.encoder.parameters() if p.grad is not None] + [loss.detach()[None]]
-    )
-    if world() > 1:
-        dist.all_reduce(flat)
-        flat /= world()
-    return {"flat": flat}
-
-
-def test_two_ranks_that_hold_the_whole_graph_equal_one():
-    one, two = one_step(0, 34)["flat"], run_ranks(one_step, 2, 0, 34)[0]["flat"]
-    assert torch.allclose(one, two, atol=1e-5)
-
-
-def test_a_run_by_its_name(tmp_path):
-    unlabeled.pretrain("graph", recipe="dgi", out=tmp_path / "run", epochs=2, accelerator="cpu", tensorboard=False)
-    assert (tmp_path / "run" / "encoder" / "model.safetensors").is_file()

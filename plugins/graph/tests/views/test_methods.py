@@ -41,19 +41,6 @@ def test_pagerank_sums_to_the_nodes():
     assert float(centrality(Karate().graph, "pagerank").sum()) == pytest.approx(34, abs=0.5)
 
 
-@pytest.mark.parametrize("make", [Adaptive, Perturb, Thinned])
-def test_a_graph_is_changed_alike_in_any_batch(make):
-    data = Motifs(count=20)
-    views = make(data.spec)
-    batch = data.__getitems__([7, 3, 12])
-    alone = data.__getitems__([3])
-    for whole, single in zip(views(batch, Draw(1, 2, batch.ids)), views(alone, Draw(1, 2, alone.ids)), strict=True):
-        part = whole.batch[1:2]
-        assert torch.equal(part.edges, single.batch.edges)
-        assert torch.equal(part.x, single.batch.x)
-        assert part.lengths == single.batch.lengths
-
-
 def test_edits_are_as_many_as_they_say():
     data = Karate()
     original, *changed = Perturb(data.spec, strengths=(0.1, 0.3))(data.graph, Draw(0, 0, data.graph.ids))

@@ -29,14 +29,6 @@ def test_a_text_is_the_mean_of_its_words_and_pairs():
     torch.testing.assert_close(bag(it).pooled[1], bag.words.weight[it.batch.tokens[7]])
 
 
-@torch.no_grad()
-def test_texts_do_not_touch_each_other():
-    bag = Bag(SPEC, width=8)
-    together = bag(view(4, 1, 9)).pooled
-    alone = bag(View(view(4, 1, 9).batch[2:3], "clean")).pooled
-    torch.testing.assert_close(alone[0], together[2])
-
-
 def test_what_it_cannot_do_is_refused():
     hidden = View(view(4).batch, "global", hidden=Rows(torch.tensor([1]), (1,)))
     with pytest.raises(ValueError, match="drops no rows"):

@@ -63,15 +63,6 @@ def test_no_sample_sees_another(cls):
     assert not touched[layout.group != 5].any()
 
 
-@torch.no_grad()
-def test_features_are_the_same_alone():
-    encoder = made(Modern)
-    together = encoder(view())
-    for number in range(len(LENGTHS)):
-        alone = encoder(View(view().batch[number : number + 1], "clean"))
-        torch.testing.assert_close(alone.pooled[0], together.pooled[number], rtol=1e-5, atol=1e-5)
-
-
 def test_a_causal_row_sees_no_later_one():
     encoder = made(Causal, window=8)
     it = view((20,))

@@ -137,13 +137,6 @@ def test_swap_moves_content_and_not_position():
     torch.testing.assert_close(swapped.tokens, by_hand.tokens, rtol=1e-5, atol=1e-6)
 
 
-def test_a_cnn_refuses_what_it_cannot():
-    encoder = tiny("resnet")
-    assert encoder.can == {"tokens", "mask", "layers"}
-    with pytest.raises(ValueError, match="can neither drop nor swap"):
-        encoder(hide(encoder, batch()), hide="drop")
-
-
 @pytest.mark.parametrize("name", ["vit", "vit_cls", "resnet", "convnext_atto"])
 def test_layers_come_in_the_order_asked(name):
     encoder = tiny(name)
@@ -178,13 +171,6 @@ def test_local_crops_of_another_size(name):
     out = encoder(View(small, "local"))
     assert out.layout.grid == ((3, 3) if name == "vit" else (5, 5))
     assert out.tokens.shape[0] == out.layout.total
-
-
-def test_weights_move_with_the_state():
-    one, two = tiny("vit"), ViT(SPEC, patch=16, width=32, depth=2, heads=2).eval()
-    two.load_state_dict(one.state_dict())
-    view = hide(one, batch())
-    assert torch.equal(one(view).tokens, two(view).tokens)
 
 
 def test_resnet_takes_the_small_stem_by_size():
