@@ -9,13 +9,7 @@ from unlabeled.draw import GOLDEN, Draw, Purpose, gumbel, mix64
 
 MASK = (1 << 64) - 1
 # https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64, the first five of seed 1234567
-PUBLISHED = (
-    6457827717110365317,
-    3203168211198807973,
-    9817491932198370423,
-    4593380528125082431,
-    16408922859458223821,
-)
+PUBLISHED = (6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821)
 
 
 def reference_mix(z):

@@ -6,15 +6,7 @@ import torch
 from unlabeled.contract import Features, Layout
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
-from unlabeled.probes.embedding import (
-    batches,
-    calibrate,
-    embed,
-    embed_views,
-    feature_of,
-    has_running_statistics,
-    take,
-)
+from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, feature_of, has_running_statistics, take
 
 
 @pytest.fixture

@@ -49,12 +49,7 @@ def test_jitter_follows_each_samples_order(images):
     order = torch.stack([torch.randperm(4, generator=torch.Generator().manual_seed(n)) for n in range(5)])
     assert len(order.unique(dim=0)) > 1
     factors = torch.stack((FACTORS, FACTORS.flip(0), FACTORS, TURNS), 1)
-    theirs = (
-        reference.adjust_brightness,
-        reference.adjust_contrast,
-        reference.adjust_saturation,
-        reference.adjust_hue,
-    )
+    theirs = (reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation, reference.adjust_hue)
     expected = []
     for x, sequence, strengths in zip(images, order.tolist(), factors.tolist(), strict=True):
         for number in sequence:

@@ -80,12 +80,7 @@ def test_boxes_follow_the_law_of_torchvision(height, width):
     assert (ours[:, :2] >= 0).all()
     assert (ours[:, 2:] >= 1).all()
     assert (ours[:, :2] + ours[:, 2:] <= torch.tensor([height, width])).all()
-    for statistic in (
-        lambda b: b[:, 2] * b[:, 3],
-        lambda b: b[:, 3] / b[:, 2],
-        lambda b: b[:, 0],
-        lambda b: b[:, 1],
-    ):
+    for statistic in (lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2], lambda b: b[:, 0], lambda b: b[:, 1]):
         # Kolmogorov-Smirnov distance; 1.95 sqrt(2 / n) is passed by chance once in a thousand
         assert _distance(statistic(ours), statistic(theirs)) < 1.95 * (2 / count) ** 0.5
 
