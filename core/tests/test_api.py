@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import unlabeled
-from unlabeled.api import open_data
-from unlabeled.runs.folder import FREE, LONGER, next_folder, read_run
+from unlabeled.runs.folder import FREE, LONGER, RunFolder
 from unlabeled.runs.launch import OUT, is_first_process
+from unlabeled.runs.pretrained import open_data
 
 pytestmark = pytest.mark.usefixtures("toy")
 SHORT = {"epochs": 1, "batch_size": 16, "log_every": 1, "tensorboard": False}
@@ -128,8 +128,8 @@ def test_a_later_process_needs_the_folder_of_the_first(monkeypatch):
 def test_the_next_folder_is_free():
     run = unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
     Path("runs/toy-simclr-1").mkdir(parents=True)
-    assert next_folder(run.config) == Path("runs/toy-simclr-2")
-    assert read_run("run") == run.config
+    assert RunFolder.next(run.config).path == Path("runs/toy-simclr-2")
+    assert RunFolder("run").config == run.config
 
 
 def test_settings_that_a_resume_may_change_exist():

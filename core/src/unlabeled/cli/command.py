@@ -37,8 +37,8 @@ from unlabeled.plugins import registry
 from unlabeled.plugins.words import Component
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
     from unlabeled.contract import Data
+    from unlabeled.runs.pretrained import Pretrained
 
 HELP = ("-h", "--help")
 WIRED = ("domain", "run", "runs", "data", "say", "words", "composed")

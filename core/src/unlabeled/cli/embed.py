@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
     from unlabeled.contract import Data
+    from unlabeled.runs.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from unlabeled.cli.flags import Flag
 from unlabeled.plugins.registry import registry
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 
 def flags(domain: str) -> list[Flag]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
     from unlabeled.contract import Data
     from unlabeled.runs.finetune import Finetune, Outcome
     from unlabeled.runs.launch import Say
+    from unlabeled.runs.pretrained import Pretrained
 
 
 def finetune_command(run: Pretrained, data: Data, say: Say, settings: Finetune) -> Outcome:

@@ -32,18 +32,18 @@ def pretrain_command(
     if print_config:
         print(config.to_yaml(), end="")
         return 0
-    from unlabeled.runs.launch import Request, start
+    from unlabeled.runs.launch import start
 
     if resume and out is None:
         raise UsageError("--resume needs --out RUN, the run to go on with")
-    done = start(Request(config, out, resume, overwrite, composed.chosen), say=_say)
-    if done.result.rank:
+    result = start(config, out, resume=resume, overwrite=overwrite, chosen=composed.chosen, say=_say)
+    if result.rank:
         return 0
-    if done.result.interrupted:
-        again = f"unlabeled {config.domain} pretrain --resume --out {done.out}"
-        print(f"stopped at step {done.result.steps}; the state is saved: {again}", file=sys.stderr)
+    if result.interrupted:
+        again = f"unlabeled {config.domain} pretrain --resume --out {result.out}"
+        print(f"stopped at step {result.steps}; the state is saved: {again}", file=sys.stderr)
         return 130
-    _say(_after(config.domain, done.out))
+    _say(_after(config.domain, result.out))
     return 0
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
     from unlabeled.contract import Data
     from unlabeled.probes.table import Table
     from unlabeled.runs.launch import Say
+    from unlabeled.runs.pretrained import Pretrained
 
 
 def probe_command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlabeled.runs.folder import read_config
+from unlabeled.runs.folder import RunFolder
 
 
 def report_command(runs: Sequence[Path], *, out: Path | None = None) -> str:
@@ -15,7 +15,7 @@ def report_command(runs: Sequence[Path], *, out: Path | None = None) -> str:
         out: the page to write; RUN/report.html, or report.html for several.
     """
     for run in runs:
-        read_config(run)
+        assert RunFolder(run).raw
     target = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     from unlabeled.report import write
 

@@ -30,7 +30,8 @@ def draw(config: RunConfig, out: Path, settings: Mapping[str, Any]) -> Path:
         raise UsageError(together(wrong))
     if "seed" in sig.names:
         given.setdefault("seed", config.training.seed)
-    from unlabeled.build import build, construct
+    from unlabeled.build import build
+    from unlabeled.plugins.live import construct
 
     parts = build(config)
     wired = {"data": parts.data, "views": parts.views, "out_png": out, "parts": parts}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unlabeled.cli.main import in_domain
 from unlabeled.errors import above
-from unlabeled.runs.folder import ENCODER, is_run
+from unlabeled.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +94,10 @@ def beats(domain: str, words: Sequence[str], turns: Turns) -> int:
 def _run(domain: str, recipe: str, out: Path, flags: Sequence[str], rest: Sequence[str]) -> int:
     """One run; with ``--resume`` a finished one is kept, and one that was never begun is begun."""
     words = [w for w in rest if w != "--resume"]
-    if "--resume" in rest and (out / ENCODER).is_dir():
+    if "--resume" in rest and RunFolder(out).encoder.is_dir():
         print(f"{out} is finished, and kept", flush=True)
         return 0
-    again = ["--resume"] if "--resume" in rest and is_run(out) else []
+    again = ["--resume"] if "--resume" in rest and RunFolder(out).is_run else []
     chosen = [] if again else [recipe, *flags]  # on a resume, they come from the run's own config
     print(f"== {recipe}: {out}", flush=True)
     return in_domain(domain, ["pretrain", *chosen, "--out", str(out), *again, *words])

@@ -12,7 +12,7 @@ import torch
 from unlabeled.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from unlabeled.probes.embedding import batches, evaluating
 from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 BATCH = 64
 

@@ -31,9 +31,8 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import RunError, UsageError, above, at_least, within
 from unlabeled.probes.embedding import evaluating
 from unlabeled.probes.splits import shuffled, split
-from unlabeled.runs.encoder import write_json
 from unlabeled.runs.finetune import APART, factor
-from unlabeled.runs.folder import LAST
+from unlabeled.runs.folder import LAST, write_json
 from unlabeled.runs.launch import Say, quiet
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.ops.segmentation import (
@@ -48,7 +47,7 @@ from unlabeled_medical3d.ops.segmentation import (
 )
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 SPEC = "segment-3"
 FILE = "segment.json"
@@ -165,7 +164,8 @@ def curves(
 
     ``rates``: the learning rate of each row, as another call has found them; none is then tried.
     """
-    from unlabeled.api import pick_device, run_of
+    from unlabeled.api import run_of
+    from unlabeled.runs.pretrained import pick_device
 
     run, config = run_of(run)
     regions = tuple(getattr(data, "regions", ()))

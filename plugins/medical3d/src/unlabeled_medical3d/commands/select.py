@@ -12,7 +12,7 @@ from unlabeled.errors import UsageError
 from unlabeled_medical3d.select import NearDuplicates, Selected
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
