@@ -1,9 +1,8 @@
-"""A run on nodes from data to embeddings: full batch, neighborhoods and clusters, resumed, on two ranks."""
+"""A run on nodes from data to embeddings: full batch, neighborhoods and clusters."""
 
 import pytest
 import torch
 
-import unlabeled
 from unlabeled.build import build
 from unlabeled.config.run import resolve
 from unlabeled_graph.views.standard import Clean
@@ -57,10 +56,3 @@ def test_embeddings_of_nodes_follow_the_ids(tmp_path):
     assert read == [34], "the graph is read once"
     some = embed(parts.encoder, parts.data, clean, indices=torch.tensor([5, 2]), batch_size=1)
     assert torch.allclose(whole.x[[5, 2]], some.x, atol=1e-6)
-
-
-def test_a_run_by_its_name(tmp_path):
-    run = unlabeled.pretrain(
-        "graph", recipe="dgi", out=tmp_path / "run", epochs=2, accelerator="cpu", tensorboard=False
-    )
-    assert (tmp_path / "run" / "encoder" / "model.safetensors").is_file()
