@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning.pytorch import Trainer
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 Stop = Literal["", "minutes", "collapse", "interrupted"]
 
