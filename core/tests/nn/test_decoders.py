@@ -1,4 +1,4 @@
-"""The decoder: shapes, padding invariance, positions, gradients."""
+"""The decoder: padding invariance, positions."""
 
 import pytest
 import torch
@@ -36,11 +36,6 @@ def test_rows_are_told_apart_by_position_alone(decoder):
     out = decoder(torch.ones(4, 12), layout)
     assert out.shape == (4, 5)
     assert torch.cdist(out, out).fill_diagonal_(1.0).min() > 1e-3
-
-
-def test_every_parameter_learns(decoder):
-    decoder(torch.randn(8, 12), ragged()).square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.parameters())
 
 
 def test_bad_sizes_are_refused():
