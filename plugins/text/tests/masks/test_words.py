@@ -22,8 +22,9 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_specials_are_never_touched(name):
+def test_specials_are_never_touched_and_a_text_is_masked_alike_in_any_batch(name):
     laws.check_specials_untouched(ALL[name], SPEC)
+    laws.check_same_in_any_batch(ALL[name], SPEC)
 
 
 @pytest.mark.parametrize("name", ["bert", "bernoulli", "whole_word"])
