@@ -1,4 +1,4 @@
-"""How spread features and codes are: near the least of each of these, they have collapsed.
+"""Spread of features and codes: near the least of each of these, they have collapsed.
 
 # N rows, D features, H frames, G codebooks, V entries of each, K prototypes
 """

@@ -1,4 +1,4 @@
-"""What a component prints of itself: its settings, as its constructor takes them. Imports no torch."""
+"""The ``repr`` of components: their settings, as the constructor takes them. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plugin authors test with: the conformance kit, toys, ranks, and the template of a new plugin.
+"""The kit of plugin authors: conformance and conduct, toys, ranks, and the template of a new plugin.
 
 ``check("vision")`` yields the outcome of every check, as ``unlabeled plugin check vision`` prints them;
 ``parametrize_checks("vision")`` makes a pytest test of each. ``parametrize_conduct({"mine": Mine})`` asks every law of

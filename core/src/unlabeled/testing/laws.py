@@ -1,4 +1,4 @@
-"""What every objective promises, whatever it computes: one list of laws, asked by :mod:`unlabeled.testing.conduct`.
+"""The laws of objectives, whatever they compute, as :mod:`unlabeled.testing.conduct` asks them.
 
 A law is a plain function of a subject whose docstring begins with "Ensure that"; it returns nothing, raises
 ``AssertionError``, or raises ``NotApplicable`` with a reason. Dropout is off throughout.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from unlabeled.testing.subject import NotApplicable, ensure, still
 
 BATCH = 6  # samples; on two ranks three each, which need not have as many rows
 STEPS = 20  # of a training, of which laws take a few
-NEAR = {"rtol": 1e-6, "atol": 1e-9}  # in float64, of sums in another order
+NEAR: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-9}  # in float64, of sums in another order
 
 Found = dict[str, Any]
 MakeViews = Callable[[Any, Needs, Sequence[int], float, torch.dtype], list[View]]
@@ -112,7 +113,7 @@ def two_ranks_equal_one(it: Subject) -> None:
     """
     alone = descend(it)
     for number, several in enumerate(it.on_ranks()):
-        torch.testing.assert_close(several[it.name], alone, **NEAR, msg=lambda said, n=number: f"rank {n}: {said}")
+        torch.testing.assert_close(several[it.name], alone, **NEAR, msg=partial("rank {}: {}".format, number))
 
 
 # ---------------------------------------------------------------------------------------------- gradients and numbers
@@ -140,7 +141,7 @@ def every_parameter_gets_a_gradient(it: Subject) -> None:
 def _step(learning: Mapping[str, nn.Parameter]) -> None:
     for parameter in learning.values():
         assert parameter.grad is not None
-        parameter -= 0.05 * parameter.grad
+        parameter.sub_(0.05 * parameter.grad)
         parameter.grad = None
 
 
@@ -183,7 +184,7 @@ def bfloat16_is_close(it: Subject) -> None:
     exact = objective(encoder, views).total
     with torch.no_grad():
         for weight in weights(near, moved).values():
-            weight += 1e-5
+            weight.add_(1e-5)
     if torch.equal(moved(near, views).total, exact):
         raise NotApplicable("the loss counts: it does not move with the weights")
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -194,13 +194,14 @@ def _further(features: Features) -> dict[str, Tensor]:
 
 
 def _map(features: Features, function: Callable[[Tensor], Tensor]) -> Features:
+    further: dict[str, Any] = {name: function(x) for name, x in _further(features).items()}
     return replace(
         features,
         tokens=function(features.tokens),
         pooled=function(features.pooled),
         prefix=None if features.prefix is None else function(features.prefix),
         layers=tuple(_map(layer, function) for layer in features.layers),
-        **{name: function(x) for name, x in _further(features).items()},
+        **further,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the callbacks of one run share: the clock, why it stops, and the last figures."""
+"""The session of a run, shared by its callbacks: the time spent, why it stops, and the last figures."""
 
 from __future__ import annotations
 
