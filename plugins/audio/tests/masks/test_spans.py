@@ -17,7 +17,7 @@ from unlabeled_audio.masks.spans import ChunkMask, EqualSpanMask, SpanMask
 ALL = (SpanMask, EqualSpanMask, BlockMask, InverseBlockMask, ChunkMask)
 
 
-def view_of(steps: tuple[int, ...], bands: int = 1) -> View:
+def view_of(steps, bands=1):
     ids = torch.arange(len(steps)) + 40
     batch = AudioBatch(ids, torch.zeros(len(steps)), (1,) * len(steps))
     return View(batch, "global", layout=step_layout(steps, bands, torch.device("cpu")))
@@ -29,7 +29,7 @@ def flags(mask, steps, epoch=0, bands=1):
     return out.hidden.flags(view.layout.total).split(view.layout.lengths)
 
 
-def runs(row: torch.Tensor) -> list[int]:
+def runs(row):
     """Lengths of stretches that are hidden."""
     edges = torch.diff(torch.cat((row.new_zeros(1), row, row.new_zeros(1))).int())
     return (torch.nonzero(edges < 0) - torch.nonzero(edges > 0)).flatten().tolist()
@@ -77,7 +77,7 @@ def test_chunks_lie_side_by_side():
 def test_blocks_of_patches_are_compact():
     encoder = SimpleNamespace(bands=8)
 
-    def touching(mask) -> float:
+    def touching(mask):
         """Share of neighbors in time and band that are both hidden or both seen."""
         grid = torch.stack(flags(mask, (16,) * 16, bands=8)).unflatten(1, (16, 8)).float()
         same = (grid[:, 1:] == grid[:, :-1]).float().mean() + (grid[:, :, 1:] == grid[:, :, :-1]).float().mean()

@@ -24,9 +24,6 @@ def ragged(*lengths):
     return Layout(lengths, torch.zeros(sum(lengths), 1))
 
 
-# ------------------------------------------------------------------------------------------ SSAST, ATST, COLA, DinoSR
-
-
 def test_cosine_distance_is_byols():
     torch.manual_seed(0)
     p, t = torch.randn(6, 4), torch.randn(6, 4)
@@ -38,12 +35,6 @@ def test_distillation_is_the_softened_cross_entropy():
     student, teacher = torch.randn(4, 5), torch.randn(4, 5)
     p = (teacher / 3).softmax(1)
     torch.testing.assert_close(distillation_loss(student, teacher, 3.0), -9 * (p * (student / 3).log_softmax(1)).sum(1))
-
-
-# ------------------------------------------------------------------------------------------ vq-wav2vec
-
-
-# ------------------------------------------------------------------------------------------ units and their distance
 
 
 @pytest.mark.parametrize(
@@ -71,9 +62,6 @@ def test_ctc_is_the_sum_over_alignments():
     found = ctc_loss(scores, ragged(3), [torch.tensor([a, b])])
     assert found.item() == pytest.approx(expected, rel=1e-5)
     assert ctc_loss(scores, ragged(3), [torch.tensor([a, b, a, b])]).item() == 0
-
-
-# ------------------------------------------------------------------------------------------ topics
 
 
 def test_a_frozen_encoder_gives_its_features_without_dropout_and_does_not_change():
