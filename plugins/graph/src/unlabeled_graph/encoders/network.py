@@ -87,7 +87,20 @@ def pool_rows(x_TD: Tensor, layout: Layout, kind: Pool) -> Tensor:
 
 
 class GraphEncoder(nn.Module):
-    """Layers around PyG's modules. Subclasses make the ``convs`` and say how one is computed (``convolve``)."""
+    """Layers around PyG's modules. Subclasses make the ``convs`` and say how one is computed (``convolve``).
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+        read_edges: whether features of edges are read, where there are any.
+    """
 
     reads_edges = False  # whether features of edges are read
 
