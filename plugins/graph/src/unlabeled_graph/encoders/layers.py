@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.errors import above, at_least
+from unlabeled.errors import above, at_least, below_one
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.encoders.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
 from unlabeled_graph.ops import convolutions
@@ -172,8 +172,7 @@ class GAT(GraphEncoder):
         shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
         if heads < 1 or width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
-        if not 0 <= attention_dropout < 1:
-            raise ValueError(f"attention_dropout is {attention_dropout}; it must be in [0, 1)")
+        below_one(attention_dropout=attention_dropout)
         self.reads_edges = read_edges and spec.edge_features > 0
         named: dict[str, Any] = {"negative_slope": slope}
         if self.reads_edges:
@@ -226,8 +225,7 @@ class GPS(GraphEncoder):
         shape = Shape(width, depth + 1, last=False, jump=jump, pool=pool)
         if depth < 1 or heads < 1 or width % heads:
             raise ValueError(f"depth {depth}, heads {heads}, width {width}: at least 1, and a multiple of heads")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        below_one(dropout=dropout)
         named: dict[str, Any] = {"norm": "batch_norm"}
         if norm == "layer":
             named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}

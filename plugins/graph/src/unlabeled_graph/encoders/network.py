@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
+from unlabeled.errors import at_least, below_one
 from unlabeled.nn.distributed import BatchNorm
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_graph.batch import GraphBatch, GraphSpec
@@ -48,14 +49,11 @@ class Shape:
     inner: int = 0
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 1:
-            raise ValueError(f"width is {self.width} and depth {self.depth}; both must be at least 1")
-        if self.inner < 0:
-            raise ValueError(f"inner is {self.inner}; it must be at least 0")
+        at_least(1, width=self.width, depth=self.depth)
+        at_least(0, inner=self.inner)
         if self.jump in ("sum", "max") and self.inner not in (0, self.width):
             raise ValueError(f"jump {self.jump} needs layers of one width, found {self.inner} and {self.width}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
+        below_one(dropout=self.dropout)
 
     def widths(self, features: int) -> list[tuple[int, int]]:
         """What goes into each layer, and what comes out."""

@@ -18,6 +18,7 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from unlabeled.contract import View
+from unlabeled.errors import at_least
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.maps import MapEncoder, stages_that_fit
 from unlabeled_medical3d.encoders.rows import Grid, triple
@@ -183,8 +184,7 @@ class ResNet3D(MapEncoder):
         width: int = 0,
         stem: Literal["auto", "small", "large"] = "auto",
     ) -> None:
-        if width < 0:
-            raise ValueError(f"width is {width}; it must be at least 0")
+        at_least(0, width=width)
         width = width or (64 if max(spec.size) >= 96 else auto_width(spec.size))
         small = stem == "small" or (stem == "auto" and min(spec.size) < 64)
         layers = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}.get(depth, (3, 4, 6, 3))

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
+from unlabeled.errors import below_one
 from unlabeled.nn.rows import drop
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.modernbert import THETA_GLOBAL, THETA_LOCAL, modern_model
@@ -125,8 +126,7 @@ class Modern(nn.Module):
             )
         if min(inner, window) < 0 or window % 2:
             raise ValueError(f"inner is {inner} and window {window}; both must be at least 0, and window even")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        below_one(dropout=dropout)
         self.spec, self.dim, self.dropout, self.pool = spec, width, dropout, pool
         self.heads, self.window, self.every = heads, window, every
         self.inner = inner or max(8, width * 3 // 2)

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
-from unlabeled.errors import UsageError, above, at_least, within
+from unlabeled.errors import UsageError, above, at_least, below_one, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
 from unlabeled.nn.clock import Clock
@@ -103,8 +103,7 @@ class DenoSent(nn.Module):
         above(0, temperature=temperature, denoise=denoise, restore=restore)
         within(0, 1, restore=restore)
         at_least(0, contrast=contrast)
-        if not 0 <= noise < 1:
-            raise ValueError(f"noise is {noise}; it must be in [0, 1)")
+        below_one(noise=noise)
         self.needs = Needs(
             views={"global": 2 if contrast else 1, "target": 1},
             uses=("global",),

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.views.augment import PARAMS, Augment
 from unlabeled_vision.views.color import normalize_
@@ -261,8 +262,7 @@ class Clean:
     """
 
     def __init__(self, spec: ImageSpec, *, enlarge: float = 1.0) -> None:
-        if enlarge < 1:
-            raise ValueError(f"enlarge is {enlarge}; it must be at least 1")
+        at_least(1, enlarge=enlarge)
         self.spec = spec
         self.enlarge = enlarge
         self.roles = ("clean",)
