@@ -113,7 +113,6 @@ class DinoSR(nn.Module):
             assert isinstance(book, OnlineKMeans)
             book.update(rows, ids, keys)
         self._pending = []
-        self.clock.advance(progress)
         still = progress.fraction >= self.freeze and self.freeze < 1
         momentum = 1.0 if still else linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
         self.teacher.update(momentum, encoder=encoder)

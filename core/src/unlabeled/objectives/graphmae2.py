@@ -104,4 +104,3 @@ class GraphMAE2(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)
-        self.clock.advance(progress)

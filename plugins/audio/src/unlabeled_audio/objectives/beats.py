@@ -133,4 +133,3 @@ class BEATsTokenizer(nn.Module):
         for rows, ids, keys in self._pending:
             self.codebook.update(rows, ids, keys)
         self._pending = []
-        self.clock.advance(progress)

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
+from unlabeled.contract import Layout, Loss, Needs, View, role
 from unlabeled.errors import UsageError, above, at_least, below_one, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
@@ -139,7 +139,3 @@ class DenoSent(nn.Module):
         """``bool[B]``, True = the text is restored in this step."""
         words = draw_at(self.clock.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
         return uniform(words) < self.restore
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step restores other texts."""
-        self.clock.advance(progress)
