@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def script(domain: str) -> Callable[[], int]:
+    """The console script of a plugin: ``unlabeled-vision ...`` is ``unlabeled vision ...``."""
+    return lambda: main([domain, *sys.argv[1:]])
+
+
 def dispatch(words: list[str]) -> int:
     """Find the command that ``words`` name, and call it with the rest."""
     words, files = take_plugins(words)
