@@ -14,28 +14,23 @@ from common import child, in_turn, median, peak
 from graph_train import config_of, keep
 from torch import nn
 
-from unlabeled.build import build, build_data, construct
+from unlabeled.build import build, build_data
 from unlabeled.contract import Progress, after_step
-from unlabeled.training.optimizers import parameter_groups
 
 
 def ours(recipe: str, path: Path, changes: Mapping[str, Any], ids: list[int] | None = None) -> Callable[[], float]:
     """CPU seconds of one step: views, loss, gradients, Adam, and what follows a step."""
-    config = config_of(recipe, path, changes, 0)
-    parts = build(config)
+    parts = build(config_of(recipe, path, changes, 0))
     parts.encoder.train()
     parts.objective.train()
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
+    optimizer, _ = parts.optimizer(1000)
     ids = list(range(len(parts.data))) if ids is None else ids
     count = 0
 
     def step() -> float:
         nonlocal count
         start = time.process_time()
-        with torch.no_grad():
-            views = parts.prepare(parts.data.__getitems__(ids), 0, count)
-        loss = parts.objective(parts.encoder, views)
+        loss = parts.loss(parts.data.__getitems__(ids), count)
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()

@@ -12,12 +12,12 @@ import torch
 from common import RESULTS, machine
 from torch import nn
 
-from unlabeled.build import build_encoder, construct, trainable
+from unlabeled.build import build_encoder, trainable
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, resolve
 from unlabeled.contract import Progress, View, after_step
 from unlabeled.probes.embedding import calibrate, has_running_statistics
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.optimizers import set_rate
 
 
 def config_of(recipe: str, data: Path, changes: Mapping[str, Any], seed: int) -> RunConfig:
@@ -35,23 +35,17 @@ def pretrain(parts: Any, say: Callable[[int, float], None] = lambda step, loss: 
     steps = config.training.epochs * count
     parts.encoder.train()
     parts.objective.train()
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": steps})
-    base = [group["lr"] for group in optimizer.param_groups]
+    optimizer, rate = parts.optimizer(steps)
     torch.manual_seed(config.training.seed)
     start, step = time.process_time(), 0
     for epoch in range(config.training.epochs):
         order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(epoch))]
         order = pool if size == len(pool) else order
         for ids in order[: count * size].split(size):
-            with torch.no_grad():
-                views = parts.prepare(data.__getitems__(ids.tolist()), config.training.seed, epoch)
-            loss = parts.objective(parts.encoder, views)
+            loss = parts.loss(data.__getitems__(ids.tolist()), epoch)
             optimizer.zero_grad()
             loss.total.backward()
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * rate(step)
+            set_rate(optimizer, rate(step))
             optimizer.step()
             step += 1
             after_step(parts.objective, parts.encoder, Progress(step, steps))

@@ -192,7 +192,7 @@ def pretrain(recipe: str, out: Path, args: Any, seed: int, words: list[str]) -> 
 
 def hippocampus(folder: Path, args: Any) -> None:
     """Curves of Dice for each recipe: 3 seeds of labeled volumes, one pre-training run each seed; kept seed by seed."""
-    from unlabeled_medical3d.commands.segment import segment
+    from unlabeled_medical3d.commands.segment import Segment, curves
 
     where = folder / "hippocampus"
     words = [
@@ -217,15 +217,15 @@ def hippocampus(folder: Path, args: Any) -> None:
         rows.append(row)
         for seed in range(args.first, args.seeds):
             found = pretrain(recipe, Path(args.runs or tempfile.mkdtemp()) / f"{recipe}-{seed}", args, seed, words)
-            curves = segment(
-                found["run"], found["run"].data(), volumes=counts, seeds=(seed,), rates=row.get("rates"),
-                say=lambda line: print(line, flush=True), **settings,
+            scored = curves(
+                found["run"], found["run"].data(), Segment(volumes=counts, seeds=(seed,), **settings),
+                rates=row.get("rates"), say=lambda line: print(line, flush=True),
             )  # fmt: skip
-            row.setdefault("rates", curves.lr)
-            row.setdefault("validation_dice", curves.tried)
+            row.setdefault("rates", scored.lr)
+            row.setdefault("validation_dice", scored.tried)
             row["cpu_s"].append(found["cpu_s"])
             row["pretrain_steps"].append(found["steps"])
-            for kind, by_count in curves.scores.items():
+            for kind, by_count in scored.scores.items():
                 for k, scores in by_count.items():
                     row["scores"].setdefault(kind, {}).setdefault(str(k), []).extend(scores)
             done = [(row["recipe"], row["steps"]) for row in rows]

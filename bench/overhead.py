@@ -55,15 +55,11 @@ def by_hand(case: str) -> list[tuple[float, float]]:
     """The loop that one would write: same data, views, objective and optimizer; nothing logged, nothing saved."""
     import torch
 
-    from unlabeled.build import construct
     from unlabeled.contract import Progress, after_step
-    from unlabeled.training.optimizers import parameter_groups
 
     built = parts(case)
     _, size, steps = CASES[case]
-    choice = built.config.parts["optimizer"]
-    groups = {"groups": parameter_groups(built.encoder, built.objective)}
-    optimizer = construct(built.config.component("optimizer"), choice.settings, groups)
+    optimizer, _ = built.optimizer(steps)
     built.encoder.train(), built.objective.train()
     stamps: list[tuple[float, float]] = []
     epoch = 0
@@ -71,9 +67,7 @@ def by_hand(case: str) -> list[tuple[float, float]]:
         order = torch.randperm(len(built.data), generator=torch.Generator().manual_seed(epoch)).tolist()
         for start in range(0, len(order) - size + 1, size):
             batch = built.data.__getitems__(order[start : start + size])
-            with torch.no_grad():
-                views = built.prepare(batch, 0, epoch)
-            loss = built.objective(built.encoder, views)
+            loss = built.loss(batch, epoch)
             optimizer.zero_grad()
             loss.total.backward()
             optimizer.step()

@@ -108,9 +108,7 @@ def train(parts: Any, seconds: float, seed: int, most: int = 0) -> int:
             for group in optimizer.param_groups:
                 group["lr"] = full * min(spent / 0.06, (1 - spent) / 0.94)
             torch.manual_seed(seed * 1_000_003 + step)
-            with torch.no_grad():
-                views = parts.prepare(parts.data.__getitems__(chosen.tolist()), seed, epoch)
-            loss = parts.objective(parts.encoder, views).total
+            loss = parts.loss(parts.data.__getitems__(chosen.tolist()), epoch).total
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)

@@ -48,7 +48,7 @@ INTRO = """# Toolbox
 
 What methods are built of, each thing once: `unlabeled.nn`. Made from the docstrings by `make docs`; a test runs the
 examples. Letters after an underscore are the dimensions of a tensor, as each heading says. `encoder`, `views` (two of
-four samples) and `objective` are those of `unlabeled.testing.toys`.
+four samples of 16 rows), `masked` (one of them with hidden rows) and `objective` are toys: `unlabeled.testing.toys`.
 """
 
 

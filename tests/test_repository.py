@@ -46,6 +46,8 @@ def test_distribution_is_complete(folder: Path) -> None:
     for requirement in project["project"]["dependencies"]:
         assert re.search(r">=\d", requirement), f"{requirement} has no lower bound"
         assert not re.match(r"torch\b.*<", requirement), "torch has an upper bound"
+        # GHSA-w37p-236h-pfx3: these two releases were malicious
+        assert not requirement.startswith("lightning") or "!=2.6.2,!=2.6.3" in requirement
 
 
 @pytest.mark.parametrize("path", sources(ROOT / "core"), ids=lambda p: p.name)
@@ -113,6 +115,18 @@ def test_contract_imports_nothing_of_ours_at_run_time(name: str, allowed: set[st
 def test_no_tests_folder_is_a_package() -> None:
     # with importlib mode an __init__.py makes pytest collect same-named files wrongly (pytest #13997)
     assert not [p for d in DISTRIBUTIONS for p in (d / "tests").rglob("__init__.py")]
+
+
+def test_no_file_of_ours_is_ignored_by_git() -> None:
+    # hatch leaves what git ignores out of the wheel
+    ignored = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ignored.stdout.split() == []
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

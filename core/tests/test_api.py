@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import unlabeled
-from unlabeled.api import open_data
-from unlabeled.runs.folder import FREE, LONGER, next_folder, read_run
+from unlabeled.runs.folder import FREE, LONGER, RunFolder
 from unlabeled.runs.launch import OUT, is_first_process
+from unlabeled.runs.pretrained import open_data
 
 pytestmark = pytest.mark.usefixtures("toy")
 SHORT = {"epochs": 1, "batch_size": 16, "log_every": 1, "tensorboard": False}
@@ -46,6 +46,15 @@ def test_pretrain_is_the_command(capsys):
     assert code == 0, capsys.readouterr().err
     assert Path("a/config.yaml").read_text() == Path("b/config.yaml").read_text()
     assert Path("a/encoder/model.safetensors").read_bytes() == Path("b/encoder/model.safetensors").read_bytes()
+
+
+def test_preview_of_a_domain_and_of_a_run():
+    assert unlabeled.preview("toy", out="a.png", n=3, batch_size=16).read_text() == "2 views of 3"
+    run = unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
+    assert unlabeled.preview("run", out="b.png", n=2) == Path("b.png")
+    assert unlabeled.preview(run, out="c.png", n=2).read_text() == Path("b.png").read_text() == "2 views of 2"
+    with pytest.raises(unlabeled.UsageError, match=r"preview\.n is 'many'; it must be int"):
+        unlabeled.preview("toy", n="many", batch_size=16)
 
 
 def test_every_mistake_at_once():
@@ -124,8 +133,8 @@ def test_the_next_folder_is_free():
     run = unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
     assert run.config is not None
     Path("runs/toy-simclr-1").mkdir(parents=True)
-    assert next_folder(run.config) == Path("runs/toy-simclr-2")
-    assert read_run("run") == run.config
+    assert RunFolder.next(run.config).path == Path("runs/toy-simclr-2")
+    assert RunFolder("run").config == run.config
 
 
 def test_settings_that_a_resume_may_change_exist():

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 import unlabeled.build as build_module
-from unlabeled.build import Parts, _seeded, build, build_untrained, construct, unmet
+from unlabeled.build import Parts, _seeded, build, build_untrained, unmet
 from unlabeled.config.run import Choice, RunConfig, Training
 from unlabeled.contract import Needs, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import PluginError, UsageError
+from unlabeled.plugins import live
+from unlabeled.plugins.live import construct
 from unlabeled.plugins.registry import Registry
 from unlabeled.plugins.words import Component, Domain, hookimpl
 from unlabeled.testing.toys import ToyBatch, ToyEncoder, toy_batch, toy_hide
@@ -128,7 +130,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
     found = Registry(discover=False)
     found.add("toy", Plugin())
-    monkeypatch.setattr(build_module, "registry", lambda: found)
+    for module in (build_module, live):
+        monkeypatch.setattr(module, "registry", lambda: found)
     return found
 
 

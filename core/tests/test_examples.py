@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 import unlabeled
 from unlabeled import nn
 from unlabeled.objectives.simclr import SimCLR
-from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 
 SOURCE = Path(unlabeled.__file__).parent
 NEEDS_DATA = {"unlabeled.api"}  # a folder of photos
@@ -31,11 +32,14 @@ def toys() -> dict[str, Any]:
     """What examples may use beside the names of their module."""
     torch.manual_seed(0)
     encoder = ToyEncoder()
+    views = toy_views(toy_batch(range(4)), encoder=encoder)
+    assert views[0].layout is not None
     return {
         "torch": torch,
         "nn": torch.nn,
         "encoder": encoder,
-        "views": toy_views(toy_batch(range(4)), encoder=encoder),
+        "views": views,
+        "masked": replace(toy_hide(views[0], 2), ids=torch.zeros(views[0].layout.total, dtype=torch.int64)),
         "objective": SimCLR(encoder, projector=(8, 4)),
     }
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unlabeled.api import embed, export, finetune, load, pretrain, probe
+    from unlabeled.api import embed, export, finetune, load, pretrain, preview, probe
     from unlabeled.errors import PluginError, UsageError
     from unlabeled.plugins.words import CONTRACT, Component, Domain, hookimpl
 
 _HOME = {
     **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins.words"),
     **dict.fromkeys(("PluginError", "UsageError"), "unlabeled.errors"),
-    **dict.fromkeys(("embed", "export", "finetune", "load", "pretrain", "probe"), "unlabeled.api"),
+    **dict.fromkeys(("embed", "export", "finetune", "load", "pretrain", "preview", "probe"), "unlabeled.api"),
 }
 __all__ = [
     "CONTRACT",
@@ -29,6 +29,7 @@ __all__ = [
     "hookimpl",
     "load",
     "pretrain",
+    "preview",
     "probe",
 ]
 

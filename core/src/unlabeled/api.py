@@ -1,4 +1,6 @@
-"""The Python face of the command line: pretrain, load, probe, finetune, embed, export. Torch is imported on first use.
+"""The Python face of the command line: pretrain, preview, load, probe, finetune, embed, export.
+
+Torch is imported on first use.
 
 >>> run = unlabeled.pretrain("vision", recipe="simclr", data="photos/", out="runs/first", epochs=50)
 >>> features, labels = run.embed("labeled/")
@@ -7,31 +9,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from unlabeled.config.run import (
-    PARTS,
-    RunConfig,
-    data_choice,
-    default_name,
-    examine,
-    merge,
-    together,
-    training_signature,
-)
-from unlabeled.config.settings import check, convert, signature
+from unlabeled.config.run import PARTS, RunConfig, data_choice, examine, merge, together, training_signature
+from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
-from unlabeled.runs.folder import CONFIG, PROBES, base, read_run
-from unlabeled.runs.launch import Request, Say, quiet, start
+from unlabeled.runs.folder import CONFIG, PROBES, RunFolder, base, write_json
+from unlabeled.runs.launch import Say, quiet, start
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unlabeled.contract import Data
     from unlabeled.probes.table import Table
+    from unlabeled.runs.pretrained import Pretrained
 
 # ---------------------------------------------------------------------------------------------- pre-training
 
@@ -55,8 +48,42 @@ def pretrain(
     """
     if resume and out is None:
         raise UsageError("resume=True needs out, the run to go on with")
-    registry().domain(domain)
     raw = base(domain, recipe, config, Path(str(out)) if resume else None)
+    found, chosen = _composed(domain, raw, data, settings)
+    target = None if out is None else Path(out)
+    return load(start(found, target, resume=resume, overwrite=overwrite, chosen=chosen, say=say).out)
+
+
+def preview(
+    run: str | Path | Pretrained,
+    *,
+    recipe: str | None = None,
+    data: str | Path | None = None,
+    out: str | Path = "preview.png",
+    config: str | Path | None = None,
+    **settings: Any,
+) -> Path:
+    """Draw what an objective will see, as ``unlabeled <domain> preview`` does; the path of the picture.
+
+    ``run`` is a domain, or a run, which is then drawn as it was trained. ``settings`` are those of :func:`pretrain`,
+    and those of the domain's preview (``n=8``).
+    """
+    from unlabeled.runs.preview import draw, preview_of
+
+    folder, domain = RunFolder(run if isinstance(run, (str, Path)) else run.folder), str(run)
+    if folder.is_run:
+        domain, config = folder.config.domain, folder.path / CONFIG
+    known = signature(preview_of(domain)).names
+    own = {name: settings.pop(name) for name in known if name in settings and name != "seed"}
+    found, _ = _composed(domain, base(domain, recipe, config), data, settings)
+    return draw(found, Path(out), own)
+
+
+def _composed(
+    domain: str, raw: Mapping[str, Any], data: str | Path | None, settings: Mapping[str, Any]
+) -> tuple[RunConfig, frozenset[str]]:
+    """``settings`` on top of ``raw``, and the kinds that they name."""
+    registry().domain(domain)
     over, errors = _nested(settings)
     if data is not None:
         part = over.get("data", {})
@@ -64,8 +91,7 @@ def pretrain(
     found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
-    request = Request(found, None if out is None else Path(out), resume, overwrite, frozenset(over))
-    return load(start(request, say).out)
+    return found, frozenset(over)
 
 
 def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -85,118 +111,23 @@ def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return over, errors
 
 
-# ---------------------------------------------------------------------------------------------- what came out
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A pre-trained encoder, ready to use.
-
-    Args:
-        encoder: an nn.Module in eval mode, on the CPU.
-        spec: what it was wired with.
-        views: the clean views that features are taken from.
-        info: its ``config.json``.
-        folder: the run folder or encoder folder that it came from.
-        config: the run's configuration; None for an encoder folder alone.
-    """
-
-    encoder: Any
-    spec: Any
-    views: Any
-    info: Mapping[str, Any]
-    folder: Path
-    config: RunConfig | None = None
-
-    @property
-    def domain(self) -> str:
-        return str(self.info["domain"])
-
-    def data(self, source: str | Path | Data | None = None) -> Any:
-        """A data set for this encoder: by path or name, the run's own for None, or a data object as it is."""
-        if source is not None and not isinstance(source, (str, Path)):
-            return source
-        return open_data(self.domain, source, self.config, self.spec)
-
-    def embed(
-        self,
-        data: str | Path | Data | None = None,
-        *,
-        batch_size: int = 256,
-        workers: int = 0,
-        device: str = "auto",
-        feature: Literal["pooled", "mean", "prefix"] = "pooled",
-    ) -> tuple[Tensor, Tensor | None]:
-        """Frozen features ``[N, D]`` and labels ``[N]`` (None without labels); unreadable samples are left out."""
-        found = self.embedded(data, batch_size=batch_size, workers=workers, device=device, feature=feature)
-        return found.x, found.y
-
-    def embedded(self, data: str | Path | Data | None = None, *, device: str = "auto", **options: Any) -> Any:
-        """The same with ids, as :class:`unlabeled.contract.Embedded`."""
-        from unlabeled.probes.embedding import embed as features_of
-
-        return features_of(self.encoder, self.data(data), self.views, device=pick_device(device), **options)
-
-    def export(self, to: str = "native", folder: str | Path | None = None) -> str:
-        """Write weights that load without this project into ``folder``; the snippet that loads them."""
-        from unlabeled.runs.export import export as write
-
-        return write(self, to, folder)
-
-
 def load(run: str | Path) -> Pretrained:
     """Load the encoder of a run folder or an encoder folder."""
-    from unlabeled.runs.encoder import load_encoder
+    from unlabeled.runs.pretrained import load as read
 
-    saved = load_encoder(run)
-    config = read_run(run) if (Path(run) / CONFIG).is_file() else None
-    return Pretrained(saved.encoder, saved.spec, saved.views, saved.info, Path(run), config)
-
-
-def open_data(domain: str, source: str | Path | None, config: RunConfig | None, spec: Any) -> Any:
-    """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it."""
-    from unlabeled.build import construct
-
-    own = {} if config is None else config.to_dict()["data"]
-    part = merge({"data": own}, {"data": data_choice(domain, str(source), own)})["data"] if source is not None else own
-    name = part.get("name") or default_name(registry().domain(domain), "data", part.get("path"))
-    component = registry().find(domain, "data", name)
-    sig = signature(component)
-    good, wrong = check("data", {k: v for k, v in part.items() if k not in ("name", "path")}, sig)
-    if wrong:
-        raise UsageError(together(wrong))
-    for field in fields(spec):
-        if field.name in sig.names:
-            good[field.name] = convert(getattr(spec, field.name), sig[field.name].type)
-    max_bad = 0.01 if config is None else config.training.max_bad
-    data = construct(component, good, {"path": part.get("path"), "max_bad": max_bad}, name=name)
-    if len(data) == 0:
-        raise UsageError(f"{data.describe()}: no samples")
-    found, needed = getattr(data.spec, "channels", None), getattr(spec, "channels", None)
-    if found != needed:
-        raise UsageError(f"{data.describe()} has {found} channels, the encoder was trained on {needed}")
-    return data
-
-
-def pick_device(name: str) -> str:
-    """``auto`` is a GPU where there is one."""
-    import torch
-
-    if name != "auto":
-        try:
-            torch.empty(0, device=name)
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return read(run)
 
 
 # ---------------------------------------------------------------------------------------------- what one does with it
 
 
+def _loaded(run: str | Path | Pretrained) -> Pretrained:
+    return load(run) if isinstance(run, (str, Path)) else run
+
+
 def run_of(run: str | Path | Pretrained) -> tuple[Pretrained, RunConfig]:
     """A loaded run and its configuration; ``UsageError`` where ``run`` is an encoder folder alone."""
-    found = run if isinstance(run, Pretrained) else load(run)
+    found = _loaded(run)
     if found.config is None:
         raise UsageError(
             f"{found.folder} is an encoder folder; its baselines need the run's {CONFIG}: give a run folder"
@@ -216,7 +147,8 @@ def probe(
 ) -> Table:
     """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``."""
     from unlabeled.probes.evaluate import evaluate
-    from unlabeled.runs.encoder import encoder_folder, write_card, write_json
+    from unlabeled.runs.encoder import encoder_folder, write_card
+    from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
     options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
@@ -237,7 +169,7 @@ def embed(
 
     if out is not None:
         check_target(Path(out))
-    found = run if isinstance(run, Pretrained) else load(run)
+    found = _loaded(run)
     opened = found.data(data)
     features = found.embedded(opened, **options)
     if out is not None:
@@ -247,7 +179,7 @@ def embed(
 
 def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
     """Write weights that load without this project; the snippet that loads them."""
-    return (run if isinstance(run, Pretrained) else load(run)).export(to, folder)
+    return _loaded(run).export(to, folder)
 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from unlabeled.config.run import RunConfig
-from unlabeled.contract import Batch, Data, Encoder, MakeDecoder, Mask, Needs, Objective, Tokenizer, View, Views
+from unlabeled.contract import Batch, Data, Encoder, Loss, MakeDecoder, Mask, Needs, Objective, Tokenizer, View, Views
 from unlabeled.draw import Draw
-from unlabeled.errors import PluginError, UsageError
-from unlabeled.plugins.registry import registry, resolve
-from unlabeled.plugins.words import Component
+from unlabeled.errors import UsageError
+from unlabeled.plugins.live import make as make
+from unlabeled.plugins.registry import registry
+from unlabeled.runs.pretrained import load
+from unlabeled.training.optimizers import parameter_groups
 
 STAND_IN = 8  # width, or number of ids, of a tokenizer that is missing
 MASKED_ROLES = ("global", "source")  # the roles that a mask applies to
@@ -54,40 +55,23 @@ class Parts:
             views.append(view)
         return views
 
+    def step_views(self, batch: Batch, epoch: int) -> list[View]:
+        """:meth:`prepare` by the run's seed, without gradients and in full precision."""
+        with torch.no_grad(), torch.autocast(batch.ids.device.type, enabled=False):
+            return self.prepare(batch, self.config.training.seed, epoch)
 
-def construct(component: Component, settings: Mapping[str, Any], wired: Mapping[str, Any], *, name: str = "") -> Any:
-    """Call a component's constructor: positional parameters from ``wired`` by name, settings as keywords.
+    def loss(self, batch: Batch, epoch: int) -> Loss:
+        """What a step minimizes: the objective's loss of the views of ``batch``."""
+        loss: Loss = self.objective(self.encoder, self.step_views(batch, epoch))
+        return loss
 
-    ``name`` is how the user wrote a ``family/*`` component; what stands for the star is the first positional.
-    A ``ValueError`` of the constructor is a user's mistake in a setting.
-    """
-    target = resolve(component)
-    args = []
-    for number, parameter in enumerate(inspect.signature(target).parameters.values()):
-        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            continue
-        if number == 0 and component.name.endswith("/*"):
-            args.append(name.removeprefix(component.name[:-1]))
-        elif parameter.name in wired:
-            args.append(wired[parameter.name])
-        elif parameter.default is parameter.empty:
-            raise PluginError(
-                f"{component.kind} {component.name!r} asks for {parameter.name!r}; "
-                f"core wires {', '.join(sorted(wired)) or 'nothing'} here, and settings stand after '*'"
-            )
-        else:
-            args.append(parameter.default)
-    try:
-        return target(*args, **settings)
-    except UsageError:
-        raise
-    except ValueError as error:
-        raise UsageError(f"{component.kind} {name or component.name}: {error}") from error
-
-
-def make(domain: str, kind: str, name: str, settings: Mapping[str, Any], wired: Mapping[str, Any]) -> Any:
-    """The live component of that name: settings as keywords, what core wires by name."""
-    return construct(registry().find(domain, kind, name), settings, wired, name=name)
+    def optimizer(self, steps: int) -> tuple[Optimizer, Callable[[float], float]]:
+        """The run's optimizer of encoder and objective, and its schedule over ``steps`` steps: see ``set_rate``."""
+        groups = parameter_groups(self.encoder, self.objective)
+        optimizer: Optimizer = part(self.config, "optimizer", {"groups": groups})
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+        return optimizer, part(self.config, "schedule", {"steps": steps})
 
 
 def part(config: RunConfig, kind: str, wired: Mapping[str, Any]) -> Any:
@@ -96,6 +80,15 @@ def part(config: RunConfig, kind: str, wired: Mapping[str, Any]) -> Any:
         return None
     choice = config.parts[kind]
     return make(config.domain, kind, choice.name, choice.settings, wired)
+
+
+def clean_views(domain: str, spec: Any) -> Views:
+    """The views of ``domain`` that features are taken from, at their defaults."""
+    name = registry().domain(domain).defaults.get("clean")
+    if name is None:
+        raise UsageError(f"domain {domain!r} names no clean views, from which features are taken")
+    views: Views = make(domain, "views", name, {}, {"spec": spec})
+    return views
 
 
 def build_data(config: RunConfig, path: str | None = None) -> Data:
@@ -145,11 +138,7 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
         tokenizer.fit(data, config.training.seed)
     mask = part(config, "mask", {"spec": spec, "encoder": encoder})
     wired: dict[str, Any] = {"encoder": encoder, "samples": len(data)}
-    decoder = None
-    if "decoder" in config.parts:
-        choice = config.parts["decoder"]
-        component = registry().find(config.domain, "decoder", choice.name)
-        decoder = functools.partial(resolve(component), **choice.settings)
+    decoder = _decoder(config) if "decoder" in config.parts else None
     # where there is none, a stand-in: the objective is made all the same, so that its needs are all said at once
     wired["decoder"] = decoder or (lambda dim, width: torch.nn.Linear(dim, width))
     wired["content"] = (tokenizer.width if tokenizer else 0) or STAND_IN
@@ -174,14 +163,17 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     return Parts(config, data, views, tokenizer, mask, encoder, objective)
 
 
+def _decoder(config: RunConfig) -> MakeDecoder:
+    """The run's decoder with its settings bound, as objectives receive it."""
+    return lambda dim, width: part(config, "decoder", {"dim": dim, "width": width})
+
+
 def frozen(domain: str, run: str) -> Any:
     """The encoder of a run folder of ``domain``, in evaluation mode and without gradients."""
-    from unlabeled.runs.encoder import load_encoder
-
-    saved = load_encoder(run)
-    if saved.info.get("domain") != domain:
-        raise UsageError(f"{run} is a run of domain {saved.info.get('domain')!r}; a run of {domain!r} is needed")
-    return saved.encoder.requires_grad_(False).eval()
+    found = load(run)
+    if found.domain != domain:
+        raise UsageError(f"{run} is a run of domain {found.domain!r}; a run of {domain!r} is needed")
+    return found.encoder.requires_grad_(False)
 
 
 def bring(data: Data, views: Views) -> None:

@@ -58,13 +58,20 @@ class Data(Protocol):
     called with also say ``seed`` and ``epoch``. ``spec`` is what views, tokenizer and encoder are wired with (vision:
     channels and image size); its type belongs to the domain.
 
-    Optional: ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run
-    of ``size`` is a batch (samples of like lengths); ``batches(ids[N], size, parts)`` makes the batches themselves,
-    ``N // size`` of them, each of a number of samples that ``parts`` divides (batches of like seconds).
-    ``bring(asks)`` is called with what views ask for beside each sample (their ``asks``: neighbors), which batches then
-    carry. ``transductive = True`` where samples cannot be held out of training (nodes of one graph), though their
-    labels are; ``together`` is how many of them an encoder should be given at once, where it reads the whole graph for
-    any.
+    Optional:
+        ``arrange(ids[N], size)`` puts the ids of an epoch, in their random order, into another, of which each run of
+        ``size`` is a batch (samples of like lengths).
+        ``batches(ids[N], size, parts)`` makes the batches themselves, ``N // size`` of them, each of a number of
+        samples that ``parts`` divides (batches of like seconds).
+        ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
+        ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
+        ``groups``: a name for each sample (its patient, its speaker); no split has one group on both sides.
+        ``transductive = True`` where samples cannot be held out of training (nodes of one graph), though their labels
+        are.
+        ``together``: how many samples an encoder should be given at once, where it reads the whole graph for any.
+        Whatever a probe of the domain asks for in its ``applies``: ``speakers`` (audio), ``regions`` and ``has_mask``
+        (medical3d), ``tags``, ``pairs`` with ``scores``, ``pair_labels`` and ``pair_test``, ``links``, ``choices`` with
+        ``choice_test`` (text).
     """
 
     spec: Any
@@ -249,6 +256,8 @@ class Views(Protocol):
     """Batched, on the device; may change T. Constructed as ``(spec, *, settings)``.
 
     ``roles`` names the views that a call will return, in order; ``params`` the parameters that each carries.
+
+    Optional: ``asks``, what the data must bring beside each sample (``("near",)``: its neighbors).
     """
 
     roles: tuple[str, ...]
@@ -264,8 +273,11 @@ class Tokenizer(Protocol):
     Constructed as ``(spec, encoder, *, settings)``. ``width`` is C (0 = none), ``vocabulary`` the number of ids
     (0 = none).
 
-    Optional: ``fit(data: Data, seed: int) -> None`` is called once before training, to learn a codebook. It is called
-    again on a resume, so what it learns may depend on the data, the settings and the seed alone.
+    Optional:
+        ``fit(data: Data, seed: int) -> None`` is called once before training, to learn a codebook. It is called again
+        on a resume, so what it learns may depend on the data, the settings and the seed alone.
+        ``alter(batch, layout, rows, draw) -> Batch``: the batch with other content at ``rows`` alone. The checks call
+        it where content of rows does not come from float tensors of the batch.
     """
 
     width: int
@@ -281,7 +293,11 @@ class Mask(Protocol):
     Constructed as ``(*, settings)``; ``spec`` and ``encoder`` are wired where its constructor names them.
 
     ``sets`` says which of them it sets, ``targets`` how many predict sets it gives (0 = hidden alone).
-    Optional: ``fit(data, seed)``, as of a tokenizer (clusters of words to swap within).
+
+    Optional:
+        ``fit(data, seed)``, as of a tokenizer (clusters of words to swap within).
+        ``flat = True`` where it prefers no row, ``exact = False`` where it cannot hide a number of rows to one (whole
+        words), ``ratio``, the share that it hides: what the checks hold it to.
     """
 
     sets: frozenset[Literal["hidden", "predict", "swap", "shown"]]
@@ -297,10 +313,17 @@ class Encoder(Protocol):
     ``hide`` says how ``view.hidden`` is kept from the model: its rows replaced by a mask token, or dropped. With
     nothing hidden, the output equals the bare library model's.
 
-    Optional: ``prepare(needs: Needs) -> None`` is called once the objective is known, so that parameters which it
-    leaves unused ask for no gradient (a mask token, where rows are dropped or none is hidden). Parameters are neither
-    added nor removed there: teachers are copied before. ``resolved``, a mapping, holds the settings that it chose
-    itself where the user left them automatic; an encoder is saved with them.
+    Optional:
+        ``prepare(needs: Needs) -> None`` is called once the objective is known, so that parameters which it leaves
+        unused ask for no gradient (a mask token, where rows are dropped or none is hidden). Parameters are neither
+        added nor removed there: teachers are copied before.
+        ``resolved``, a mapping: the settings that it chose itself where the user left them automatic; an encoder is
+        saved with them.
+        ``bare(view) -> (tokens, pooled)``, the library model alone: what the checks compare it with; None = not given.
+        ``mask_token``, the parameter that stands at hidden rows.
+        What only objectives and masks of its domain read: ``local_dim``, width of convolutional features (audio's
+        wav2vec 2.0, which gives them as ``local`` and ``normed`` beside ``Features``), ``bands`` of a row
+        (spectrograms), ``strides`` (medical3d), ``word_embeddings``, ``causal``, ``decode`` and ``parts`` (text).
     """
 
     dim: int
@@ -312,7 +335,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """``tokens[T, D] -> [T, W]``, by the layout's positions or edges. Constructed as ``(dim, width, *, settings)``."""
+    """``tokens[T, D] -> [T, W]``, by the layout's positions or edges. Constructed as ``(dim, width, *, settings)``.
+
+    Optional: ``partial = True`` where it takes ``rows=index[H]`` and gives these alone, ``[H, W]``.
+    """
 
     def __call__(self, tokens: Tensor, layout: Layout) -> Tensor: ...
 
@@ -376,15 +402,50 @@ class Embedded:
 
 @runtime_checkable
 class Baseline(Protocol):
-    """Features without a model, ``[B, D]``: raw pixels, mel statistics. Constructed as ``(spec, *, settings)``."""
+    """Features without a model, ``[B, D]``: raw pixels, mel statistics. Constructed as ``(spec, *, settings)``.
+
+    Optional:
+        ``applies(data) -> bool``, whether it has anything to say of this data.
+        ``fit(data, ids[N])`` is called with the ids of train, and never with labels.
+        ``rows(view) -> Features | None``, ``sparse(ids) -> Matrix``: rows of a volume, sparse counts of texts, where a
+        probe of the domain reads them.
+    """
 
     def __call__(self, view: View) -> Tensor: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asks:
+    """What a probe asks for.
+
+    Args:
+        reads: ``features`` of train and test, or the frozen ``encoder`` with its data (``unlabeled.probes.frozen``).
+        labels: whether it is asked only where the data has labels, of every row; else of the encoders alone.
+        fractions: whether it is asked with 10 labels per class, 1 %, 10 % and all.
+        views: of each sample, by the run's views, which it reads as ``train.x[N, V, D]``; 0 = the clean one.
+        samples: the most samples of train that it reads; 0 = all.
+        kinds: the rows that it can score where it reads the encoder; empty = all.
+        draws: whether it draws something itself (labels, negatives), so that it is asked with every seed.
+    """
+
+    reads: Literal["features", "encoder"] = "features"
+    labels: bool = False
+    fractions: bool = False
+    views: int = 0
+    samples: int = 0
+    kinds: tuple[str, ...] = ()
+    draws: bool = False
+
+
 @runtime_checkable
 class Probe(Protocol):
-    """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number."""
+    """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number.
+
+    Optional: ``applies(data) -> bool``, whether it has anything to measure on this data. One that reads the encoder is
+    called with ``unlabeled.probes.frozen.Frozen`` alone, and may have ``chance(frozen)``, what a guess scores.
+    """
 
     spec: str
+    asks: Asks
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]: ...

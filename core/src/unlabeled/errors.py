@@ -31,7 +31,7 @@ class RunError(RuntimeError):
     """A run that cannot go on, though nothing is wrong with the command: one clear line, exit code 1."""
 
 
-def above(least: float, **settings: float) -> None:
+def above(least: float, /, **settings: float) -> None:
     """``ValueError`` for a setting that is not above ``least``: for constructors.
 
     >>> above(0, temperature=0.0)
@@ -43,7 +43,7 @@ def above(least: float, **settings: float) -> None:
             raise ValueError(f"{name} is {value}; it must be above {least}")
 
 
-def at_least(least: float, **settings: float) -> None:
+def at_least(least: float, /, **settings: float) -> None:
     """``ValueError`` for a setting below ``least``: for constructors.
 
     >>> at_least(0, weight=-1.0)
@@ -55,7 +55,7 @@ def at_least(least: float, **settings: float) -> None:
             raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
-def within(low: float, high: float, **settings: float) -> None:
+def within(low: float, high: float, /, **settings: float) -> None:
     """``ValueError`` for a setting outside [low, high]: for constructors.
 
     >>> within(0, 1, share=1.5)

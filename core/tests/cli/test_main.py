@@ -10,7 +10,7 @@ import pytest
 from unlabeled.cli import main
 from unlabeled.cli.main import GLOBAL, IN_DOMAIN
 from unlabeled.errors import RunError
-from unlabeled.plugins.registry import registry
+from unlabeled.plugins.registry import Registry, registry
 
 
 def test_help_names_every_command_and_domain(unlabeled):
@@ -60,7 +60,7 @@ def test_version(unlabeled):
         (["--jsn"], "unknown flag --jsn: the command comes first"),
         (["list", "toi"], "unknown domain 'toi'. Perhaps you meant toy"),
         (["list", "--jsn"], "unknown flag --jsn. Perhaps you meant --json"),
-        (["list", "toy", "toy"], "at most one domain"),
+        (["list", "toy", "toy"], "unexpected 'toy': unlabeled list [DOMAIN]"),
         (["recipes", "toi"], "unknown domain 'toi'"),
         (["--plugin"], "--plugin needs a value"),
         (["--plugin", "nowhere.py", "list"], "--plugin nowhere.py: no such file"),
@@ -69,7 +69,7 @@ def test_version(unlabeled):
         (["toy", "probe", "nowhere"], "nowhere: no such folder"),
         (["plugin", "nw", "x"], "unknown command 'nw' of plugin. Perhaps you meant new"),
         (["plugin", "check", "toi"], "unknown domain 'toi'"),
-        (["plugin", "new"], "one name is needed, found 0"),
+        (["plugin", "new"], "a name is missing: unlabeled plugin ACTION NAME"),
         (["report"], "a run folder is missing"),
         (["report", "nowhere"], "nowhere is no run folder: it does not exist"),
     ],
@@ -84,7 +84,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(unlabeled, words, message):
 
 
 def raising(error: BaseException):
-    def command(words):
+    def command(**settings):
         raise error
 
     return command
@@ -99,7 +99,7 @@ def raising(error: BaseException):
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, message):
-    monkeypatch.setattr("unlabeled.cli.listing.list_command", raising(error))
+    monkeypatch.setattr("unlabeled.cli.list.list_command", raising(error))
     assert main(["list"]) == code
     assert capsys.readouterr().err.startswith(message)
 
@@ -126,6 +126,22 @@ class TestList:
 
     def test_the_list_of_all_has_cores_components_once(self, unlabeled):
         assert unlabeled("list").out.count("barlow_twins") == 1
+
+    def test_what_no_part_can_serve_is_left_out_and_told_by_the_matrix(self, unlabeled, monkeypatch):
+        lacking = "no mask of toy gives predict"
+        monkeypatch.setattr(Registry, "unmet", lambda self, domain, row: lacking * (row.name in ("mae", "byol")))
+        found = unlabeled("list", "toy").out
+        assert "barlow_twins" in found
+        assert "byol" not in found
+        last = found.splitlines()[-1]
+        assert last == "objectives that ask for what no part of toy gives: 2; unlabeled matrix names them"
+        lines = unlabeled("matrix").out.splitlines()
+        assert lines[0].split() == ["objective", "toy"]
+        assert [line.split()[1] for line in lines if line.startswith(("mae ", "byol ", "simclr "))] == [
+            "(1)", "(1)", "runs"
+        ]  # fmt: skip
+        assert lines[-1] == f"(1)  {lacking}"
+        assert json.loads(unlabeled("matrix", "--json").out)["mae"] == {"toy": lacking}
 
     def test_markdown(self, unlabeled):
         out = unlabeled("list", "toy", "--markdown").out

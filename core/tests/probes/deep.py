@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from unlabeled.contract import Asks
 from unlabeled.plugins.words import Component, hookimpl
 
 HERE = __name__
@@ -12,7 +13,7 @@ HERE = __name__
 class Neighbours:
     """How often the nearest train sample has the parity of the test sample's id, by the frozen encoder."""
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
     spec = "neighbours-v1: nearest train sample, parity of its id"
 
     def __call__(self, frozen):
@@ -28,9 +29,7 @@ class Neighbours:
 class TokenNorm:
     """Mean norm of the tokens: no baseline has any. Adds its seed, as a probe that draws would differ."""
 
-    reads = "encoder"
-    kinds = ("untrained", "pre-trained")
-    draws = True
+    asks = Asks(reads="encoder", kinds=("untrained", "pre-trained"), draws=True)
     spec = "token_norm-v1: mean L2 norm"
 
     def __call__(self, frozen):
@@ -41,7 +40,7 @@ class TokenNorm:
 class NeverApplies:
     """Asks for what no data here has."""
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
     spec = "never-v1"
 
     def applies(self, data):

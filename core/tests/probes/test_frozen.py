@@ -11,7 +11,7 @@ from unlabeled.config.run import resolve
 from unlabeled.contract import Embedded
 from unlabeled.plugins import registry as plugins
 from unlabeled.probes.evaluate import evaluate
-from unlabeled.probes.frozen import EncoderProbe, Frozen
+from unlabeled.probes.frozen import Frozen
 
 
 @pytest.fixture
@@ -83,14 +83,6 @@ def test_a_split_by_seed_is_asked_with_every_seed(run):
 def test_columns_of_one_name_are_told_apart(run):
     block = next(b for b in run(fixed=True).blocks() if b.title == "scored on test")
     assert len(set(block.heads)) == len(block.heads)
-
-
-def test_the_protocol_is_recognized(run):
-    from unlabeled.probes.knn import KNN
-
-    probe = plugins.resolve(plugins.registry().find("toy", "probe", "neighbours"))()
-    assert isinstance(probe, EncoderProbe)
-    assert not isinstance(KNN(), EncoderProbe)
 
 
 def test_a_command_of_a_domain(monkeypatch, capsys):

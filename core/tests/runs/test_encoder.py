@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from unlabeled.build import build_data, build_encoder
-from unlabeled.runs.encoder import initialize, load_encoder, load_weights, restore, save_encoder
 from unlabeled.config.run import RunConfig, resolve
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
+from unlabeled.runs.encoder import initialize, save_encoder
+from unlabeled.runs.pretrained import load
+from unlabeled.runs.weights import load_weights, restore
 
 
 def write(folder: Path, **encoder: Any) -> tuple[Any, RunConfig]:
@@ -50,7 +52,7 @@ def folder(toy, tmp_path):
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_saved_and_loaded_equal(toy, tmp_path, norm):
     before, config = write(tmp_path / "encoder", width=4, norm=norm)
-    saved = load_encoder(tmp_path / "encoder")
+    saved = load(tmp_path / "encoder")
     after = saved.encoder
     assert not after.training
     for name, value in before.state_dict().items():
@@ -86,14 +88,14 @@ def test_the_card_states_what_is_known_and_claims_nothing(folder):
 
 
 def test_a_run_folder_is_understood(folder):
-    assert load_encoder(folder.parent).info == load_encoder(folder).info
+    assert load(folder.parent).info == load(folder).info
 
 
 def test_no_download_of_weights_that_are_overwritten(folder):
     """The toy's constructor raises for ``pretrained=True``."""
     path = folder / "config.json"
     path.write_text(path.read_text().replace('"pretrained": false', '"pretrained": true'))
-    assert load_encoder(folder).encoder.dim == 8
+    assert load(folder).encoder.dim == 8
 
 
 def edit(**changes: Any):
@@ -142,7 +144,7 @@ def replaced(name: str, content: bytes | None):
 def test_a_broken_folder_is_one_clear_line(folder, harm, message):
     harm(folder)
     with pytest.raises(UsageError, match=message) as caught:
-        load_encoder(folder)
+        load(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -150,7 +152,7 @@ def test_truncated_weights(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(UsageError, match="is no readable safetensors file"):
-        load_encoder(folder)
+        load(folder)
 
 
 class Bomb:
@@ -164,7 +166,7 @@ class Bomb:
 def test_nothing_is_unpickled(folder, name):
     (folder / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(UsageError):
-        load_encoder(folder)
+        load(folder)
     assert not Path("exploded").exists()
 
 
@@ -210,7 +212,7 @@ def test_initialize(folder, form):
     config = resolve({"training": {"seed": 5}}, "toy")
     encoder = build_encoder(config, build_data(config).spec)
     initialize(encoder, source)
-    assert torch.equal(encoder.embed.weight, load_encoder(folder).encoder.embed.weight)
+    assert torch.equal(encoder.embed.weight, load(folder).encoder.embed.weight)
 
 
 def test_unknown_names_are_counted(tmp_path):
@@ -226,7 +228,7 @@ def test_a_domain_without_a_spec_says_so(folder, monkeypatch):
 
     monkeypatch.setitem(registry().domains, "toy", replace(registry().domain("toy"), spec=""))
     with pytest.raises(PluginError, match="names no spec class"):
-        load_encoder(folder)
+        load(folder)
 
 
 def test_killed_while_writing_leaves_the_old_weights(toy, tmp_path, monkeypatch):
@@ -236,10 +238,10 @@ def test_killed_while_writing_leaves_the_old_weights(toy, tmp_path, monkeypatch)
         Path(args[1]).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unlabeled.runs.encoder.save_file", killed)
+    monkeypatch.setattr("unlabeled.runs.weights.save_file", killed)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "encoder")
-    assert torch.equal(load_encoder(tmp_path / "encoder").encoder.embed.weight, before.embed.weight)
+    assert torch.equal(load(tmp_path / "encoder").encoder.embed.weight, before.embed.weight)
 
 
 def test_runs_are_read_without_torch():

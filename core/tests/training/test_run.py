@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 from unlabeled.errors import RunError, UsageError
-from unlabeled.plugins.words import Component
 from unlabeled.training import callbacks
 from unlabeled.training.module import step_seed
 
@@ -157,9 +156,7 @@ def test_collapse_warns_once_and_stops_when_told(toy: ModuleType, tmp_path: Path
 
 def test_online_probe(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It finds the three centers, and leaves no trace in the weights."""
-    row = Component(kind="views", name="clean", target="toy_training:CleanViews", summary="")
-    fake = SimpleNamespace(domain=lambda name: SimpleNamespace(defaults={"clean": "clean"}), find=lambda *_: row)
-    monkeypatch.setattr(callbacks, "registry", lambda: fake)
+    monkeypatch.setattr(callbacks, "clean_views", lambda domain, spec: toy.CleanViews(spec))
     options: dict[str, Any] = {"epochs": 4, "log_every": 7}
     _, probed = toy.run(tmp_path / "probed", training={**options, "probe_every": 2})
     _, plain = toy.run(tmp_path / "plain", training=options)

@@ -76,7 +76,7 @@ def one_step(first: int, last: int) -> dict[str, Any]:
         convert_batchnorm(parts.encoder)
     share = (last - first) // world()
     ids = list(range(first, last))[rank() * share : (rank() + 1) * share]
-    loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(ids), 0, 0)).total
+    loss = parts.loss(parts.data.__getitems__(ids), 0).total
     loss.backward()
     flat = torch.cat(
         [p.grad.flatten() for p in parts.encoder.parameters() if p.grad is not None] + [loss.detach()[None]]

@@ -30,10 +30,15 @@ def test_choose_writes_the_texts(tmp_path, monkeypatch, capsys):
     assert "6 of 12 texts" in capsys.readouterr().out
 
 
-def test_mistakes_are_named(tmp_path, capsys):
-    assert main(["text", "choose", str(tmp_path), "--out", "x.txt"]) == 2
-    assert "is no run folder" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stopped:
-        main(["text", "choose"])
-    assert stopped.value.code == 2
-    assert main(["text", "choose", str(tmp_path), "--out", "x.txt", "--share", "2"]) == 2
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "--out", "x.txt"], "nowhere: no such folder"),
+        ([], "found 2 errors:\n  --out is missing"),
+        (["nowhere", "--out", "x.txt", "--share", "2"], "choose: share is 2.0"),
+        (["nowhere", "--out", "x.txt", "--likely", "0"], "choose: likely is 0"),
+    ],
+)
+def test_mistakes_are_named(capsys, words, message):
+    assert main(["text", "choose", *words]) == 2
+    assert message in capsys.readouterr().err

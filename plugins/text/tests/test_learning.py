@@ -69,7 +69,7 @@ def held_out(parts: Parts) -> dict[str, float]:
     """The parts of the objective on texts that are held out, and its ``loss``."""
     parts.encoder.eval()
     parts.objective.eval()
-    found = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(sides(parts)[1].tolist()), 0, EPOCH))
+    found = parts.loss(parts.data.__getitems__(sides(parts)[1].tolist()), EPOCH)
     return {"loss": float(found.total), **{key: float(value) for key, value in found.parts.items()}}
 
 

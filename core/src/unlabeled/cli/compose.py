@@ -120,6 +120,7 @@ def flags_of(domain: str, raw: Mapping[str, Any]) -> tuple[list[Flag], list[str]
     row = registry().domain(domain)
     flags = [
         Flag("data", str, f"a path, or one of {_names(domain, 'data')}", group=RUN, metavar="PATH|NAME"),
+        Flag("config", str, "a run's config.yaml to repeat; flags go on top", group=RUN, metavar="FILE"),
         *(_selector(domain, kind, raw) for kind in KINDS),
     ]
     unknown = []
@@ -140,7 +141,8 @@ def flags_of(domain: str, raw: Mapping[str, Any]) -> tuple[list[Flag], list[str]
 
 
 def _names(domain: str, kind: str) -> str:
-    return ", ".join(row.name for row in registry().components(domain, kind)) or "none installed"
+    rows = registry().components(domain, kind)
+    return ", ".join(row.name for row in rows if not registry().unmet(domain, row)) or "none installed"
 
 
 def _selector(domain: str, kind: str, raw: Mapping[str, Any]) -> Flag:

@@ -87,13 +87,16 @@ def normal(word: str) -> str:
     return word.replace("_", "-")
 
 
-def read(words: Sequence[str], flags: Iterable[Flag], *, skip: Sequence[str] = ()) -> Parsed:
-    """Parse ``words``. Flags whose name begins with one of ``skip`` are passed over with their values."""
+def read(words: Sequence[str], flags: Iterable[Flag], *, skip: Sequence[str] = (), rest: bool = False) -> Parsed:
+    """Parse ``words``. Flags whose name begins with one of ``skip`` are passed over with their values.
+
+    ``rest``: flags that are none of these are words, with their values, for another command to read.
+    """
     table = {normal(flag.name): flag for flag in flags}
     out = Parsed()
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
         if not _is_flag(word):
             out.words.append(word)
             continue
@@ -103,14 +106,16 @@ def read(words: Sequence[str], flags: Iterable[Flag], *, skip: Sequence[str] = (
         if flag is None and name.startswith("no-") and table.get(name[3:], Flag("")).type is bool:
             flag, negated = table[name[3:]], True
         if flag is None:
-            given = [text] if equals else _values(rest, many=True)
-            if not name.startswith(tuple(skip)):
+            given = [text] if equals else _values(queue, many=True)
+            if rest:
+                out.words += [word] if equals else [word, *given]
+            elif not name.startswith(tuple(skip)):
                 out.errors.append(unknown(name, table.values(), given))
             continue
         if negated:
             out.values[flag.name] = False
         else:
-            _take(flag, [text] if equals else _following(flag, rest), out)
+            _take(flag, [text] if equals else _following(flag, queue), out)
     return out
 
 
@@ -183,7 +188,7 @@ def render(usage: str, summary: str, flags: Iterable[Flag], *, notes: str = "") 
 
 
 def _entry(flag: Flag, width: int, column: int = 36) -> list[str]:
-    facts = [] if flag.default is REQUIRED or flag.default is False else [f"[{show(flag.default)}]"]
+    facts = [] if flag.default in (REQUIRED, False, ()) else [f"[{show(flag.default)}]"]
     text = " ".join([flag.help.rstrip("."), *facts])
     body = textwrap.wrap(text, width - column) or [""]
     head = f"  {flag.usage}"

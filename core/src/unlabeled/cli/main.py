@@ -8,26 +8,28 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from unlabeled.errors import RunError, UsageError, near
-from unlabeled.plugins.registry import registry, resolve, use_files
+from unlabeled.plugins.registry import registry, use_files
+from unlabeled.plugins.words import Component
 
-# command: (module, function, arguments, summary)
+# command: (arguments, summary); its function is NAME_command of the file of its name, which may have flags(domain) too
 GLOBAL = {
-    "list": ("listing", "list_command", "[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
-    "recipes": ("listing", "recipes_command", "[DOMAIN] [--json]", "known-good compositions, one per paper"),
-    "report": ("after", "report_command", "RUN [RUN ...]", "one HTML page over one run or several"),
-    "plugin": ("author", "plugin_command", "new NAME | check NAME", "write a plugin, or check one"),
+    "list": ("[DOMAIN] [--json] [--markdown]", "what is installed, and what is broken"),
+    "recipes": ("[DOMAIN] [--json]", "known-good compositions, one per paper"),
+    "matrix": ("[--json]", "which objectives run in which domain, and what others lack"),
+    "report": ("RUN [RUN ...]", "one HTML page over one run or several"),
+    "plugin": ("new NAME | check NAME", "write a plugin, or check one"),
 }
 IN_DOMAIN = {
-    "pretrain": ("pretrain", "pretrain_command", "[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
-    "probe": ("after", "probe_command", "RUN --data PATH", "frozen-feature numbers beside their baselines"),
-    "finetune": ("after", "finetune_command", "RUN --data PATH", "train all weights on labels, beside from-scratch"),
-    "embed": ("after", "embed_command", "RUN --data PATH --out FILE", "features as .npz or .parquet"),
-    "export": ("after", "export_command", "RUN --to native|onnx", "weights that load without this project"),
-    "preview": ("after", "preview_command", "[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),
+    "pretrain": ("[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
+    "probe": ("RUN --data PATH", "frozen-feature numbers beside their baselines"),
+    "finetune": ("RUN --data PATH", "train all weights on labels, beside from-scratch"),
+    "embed": ("RUN --data PATH --out FILE", "features as .npz or .parquet"),
+    "export": ("RUN --to native|onnx", "weights that load without this project"),
+    "preview": ("[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),
 }
 EXAMPLES = """\
 unlabeled vision pretrain simclr --data photos/ --out runs/first
@@ -76,26 +78,37 @@ def dispatch(words: list[str]) -> int:
         return 0
     first, *rest = words
     if first in GLOBAL:
-        return _call(GLOBAL[first], [], rest)
+        return _call(first, "", rest)
     if first.startswith("-"):
         raise UsageError(f"unknown flag {first}: the command comes first. See unlabeled --help")
     if first not in registry().domains and first not in registry().broken:
         raise UsageError(f"unknown command or domain {first!r}.{near(first, (*GLOBAL, *registry().domains))}")
-    registry().domain(first)
-    if not rest or rest[0] in ("-h", "--help", "help"):
-        print(domain_help(first))
+    return in_domain(first, rest)
+
+
+def in_domain(domain: str, words: Sequence[str]) -> int:
+    """Call a command of ``domain``."""
+    registry().domain(domain)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(domain_help(domain))
         return 0
-    own = {row.name: row for row in registry().components(first, "command")}
-    if rest[0] in own:
-        return resolve(own[rest[0]])(first, rest[1:])
-    if rest[0] not in IN_DOMAIN:
-        raise UsageError(f"unknown command {rest[0]!r} of {first}.{near(rest[0], (*IN_DOMAIN, *own))}")
-    return _call(IN_DOMAIN[rest[0]], [first], rest[1:])
+    name, *rest = words
+    own = {row.name: row for row in registry().components(domain, "command")}
+    if name in own:
+        from unlabeled.cli.command import run
+
+        return run(own[name], domain, rest)
+    if name not in IN_DOMAIN:
+        raise UsageError(f"unknown command {name!r} of {domain}.{near(name, (*IN_DOMAIN, *own))}")
+    return _call(name, domain, rest)
 
 
-def _call(entry: tuple[str, str, str, str], before: list[str], words: list[str]) -> int:
-    command: Callable[..., int] = getattr(import_module(f"unlabeled.cli.{entry[0]}"), entry[1])
-    return command(*before, words)
+def _call(name: str, domain: str, words: Sequence[str]) -> int:
+    from unlabeled.cli.command import run
+
+    module = import_module(f"unlabeled.cli.{name}")
+    row = Component(kind="command", name=name, target=f"{module.__name__}:{name}_command", summary="")
+    return run(row, domain, words, module.flags(domain) if hasattr(module, "flags") else ())
 
 
 def take_plugins(words: list[str]) -> tuple[list[str], list[str]]:
@@ -130,9 +143,9 @@ def help_text() -> str:
     parts = [
         "usage: unlabeled COMMAND ...  or  unlabeled DOMAIN COMMAND ...",
         "Self-supervised pre-training in every modality, with honest numbers.",
-        _table("commands", [(f"{name} {e[2]}", e[3]) for name, e in GLOBAL.items()]),
+        _table("commands", _rows(GLOBAL)),
         _table("domains", domains + broken) if domains or broken else "domains: none; pip install unlabeled-vision",
-        _table("commands of a domain", [(f"{name} {e[2]}", e[3]) for name, e in IN_DOMAIN.items()]),
+        _table("commands of a domain", _rows(IN_DOMAIN)),
         "everywhere:\n  --plugin FILE   load a plugin from a Python file\n  --version   --help",
         "examples:\n" + "\n".join("  " + line for line in EXAMPLES.splitlines()),
     ]
@@ -142,17 +155,20 @@ def help_text() -> str:
 def domain_help(domain: str) -> str:
     """What ``unlabeled vision --help`` prints."""
     row = registry().domain(domain)
-    rows = [(f"{name} {e[2]}", e[3]) for name, e in IN_DOMAIN.items()]
-    rows += [(command.name, command.summary) for command in registry().components(domain, "command")]
+    own = [(command.name, command.summary) for command in registry().components(domain, "command")]
     return "\n\n".join(
         [
             f"usage: unlabeled {domain} COMMAND ...",
             f"{row.summary}; one sample: {row.sample}",
-            _table("commands", rows),
+            _table("commands", _rows(IN_DOMAIN) + own),
             f"see also: unlabeled list {domain}, unlabeled recipes {domain}, "
             f"unlabeled {domain} pretrain [RECIPE] --help",
         ]
     )
+
+
+def _rows(commands: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(f"{name} {arguments}", summary) for name, (arguments, summary) in commands.items()]
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -3,68 +3,52 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from unlabeled.cli.compose import RUN, Composed, compose
-from unlabeled.cli.flags import Flag, render
+from unlabeled.cli.compose import Composed
 from unlabeled.errors import UsageError
 
-OWN = (
-    Flag("out", str, "the run folder; runs/<domain>-<recipe>-<n> if not given", group=RUN, metavar="RUN"),
-    Flag("config", str, "a run's config.yaml to repeat; flags go on top", group=RUN, metavar="FILE"),
-    Flag("print-config", bool, "print the complete config and stop, before any work", False, group=RUN),
-    Flag("resume", bool, "go on with the run in --out", False, group=RUN),
-    Flag("overwrite", bool, "delete the run in --out first", False, group=RUN),
-)
-NOTES = """\
-Another component has other settings: --objective vicreg --help shows those of vicreg.
-unlabeled recipes lists the recipes, unlabeled list the components."""
 
+def pretrain_command(
+    composed: Composed,
+    *,
+    out: Path | None = None,
+    print_config: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Train an encoder without labels. A recipe is a known-good composition; flags change it.
 
-def pretrain_command(domain: str, words: Sequence[str]) -> int:
-    """Train an encoder, or print what would be trained."""
-    asked = compose(domain, [w for w in words if w not in ("-h", "--help")], OWN)
-    if "-h" in words or "--help" in words:
-        return _help(domain, asked)
-    config = asked.checked()
-    if asked.typed["print-config"]:
+    Another component has other settings: --objective vicreg --help shows those of vicreg.
+    unlabeled recipes lists the recipes, unlabeled list the components.
+
+    Args:
+        out: the run folder; runs/<domain>-<recipe>-<n> if not given.
+        print_config: print the complete config and stop, before any work.
+        resume: go on with the run in --out.
+        overwrite: delete the run in --out first.
+    """
+    config = composed.checked()
+    if print_config:
         print(config.to_yaml(), end="")
         return 0
-    from unlabeled.runs.launch import Request, start
+    from unlabeled.runs.launch import start
 
-    typed = asked.typed
-    if typed["resume"] and typed["out"] is None:
+    if resume and out is None:
         raise UsageError("--resume needs --out RUN, the run to go on with")
-    request = Request(
-        config=config,
-        out=None if typed["out"] is None else Path(typed["out"]),
-        resume=bool(typed["resume"]),
-        overwrite=bool(typed["overwrite"]),
-        chosen=asked.chosen,
-    )
-    done = start(request, say=_say)
-    if done.result.rank:
+    result = start(config, out, resume=resume, overwrite=overwrite, chosen=composed.chosen, say=_say)
+    if result.rank:
         return 0
-    if done.result.interrupted:
-        again = f"unlabeled {domain} pretrain --resume --out {done.out}"
-        print(f"stopped at step {done.result.steps}; the state is saved: {again}", file=sys.stderr)
+    if result.interrupted:
+        again = f"unlabeled {config.domain} pretrain --resume --out {result.out}"
+        print(f"stopped at step {result.steps}; the state is saved: {again}", file=sys.stderr)
         return 130
-    _say(_after(domain, done.out))
+    _say(_after(config.domain, result.out))
     return 0
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stdout, flush=True)
-
-
-def _help(domain: str, asked: Composed) -> int:
-    flags = [asked.flags[0], *OWN, *asked.flags[1:]]
-    summary = "Train an encoder without labels. A recipe is a known-good composition; flags change it."
-    print(
-        render(f"unlabeled {domain} pretrain [RECIPE] [--data PATH] [--out RUN] [flags]", summary, flags, notes=NOTES)
-    )
-    return 0
 
 
 def _after(domain: str, out: Path) -> str:

@@ -14,7 +14,7 @@ import re
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -45,12 +45,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Signature:
-    """``wired`` are the positional parameters that core fills in by name; ``settings`` are the user's."""
+    """``wired`` are the positional parameters that core fills in by name; ``settings`` are the user's.
+
+    ``annotations`` of a function are the text of those of its positional parameters, and of its ``return``.
+    """
 
     wired: tuple[str, ...]
     optional: frozenset[str]
     settings: tuple[Setting, ...]
     doc: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Setting:
         return next(s for s in self.settings if s.name == name)
@@ -79,11 +83,11 @@ def read_signature(module: str, name: str) -> Signature:
                     return _from_fields(module, node, doc)
                 return Signature((), frozenset(), (), doc)
             return _from_function(
-                f"{module}:{name}", init, _args_of(doc) | _args_of(ast.get_docstring(init) or ""), doc, 1
+                f"{module}:{name}", init, arguments_of(doc) | arguments_of(ast.get_docstring(init) or ""), doc, 1
             )
         if isinstance(node, ast.FunctionDef) and node.name == name:
             doc = ast.get_docstring(node) or ""
-            return _from_function(f"{module}:{name}", node, _args_of(doc), doc, 0)
+            return _from_function(f"{module}:{name}", node, arguments_of(doc), doc, 0)
     raise PluginError(f"{module} has no class or function {name!r} of its own; a component names where it is written")
 
 
@@ -108,7 +112,7 @@ def _is_dataclass(node: ast.expr) -> bool:
 
 
 def _from_fields(module: str, node: ast.ClassDef, doc: str) -> Signature:
-    helps = _args_of(doc)
+    helps = arguments_of(doc)
     found = []
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
@@ -126,7 +130,22 @@ def _from_function(where: str, node: ast.FunctionDef, helps: dict[str, str], doc
         default = REQUIRED if value is None else _literal(where, arg.arg, value)
         kind = str if arg.annotation is None else _type(where, arg.arg, arg.annotation)
         found.append(Setting(arg.arg, kind, default, helps.get(arg.arg, "")))
-    return Signature(tuple(positional), optional, tuple(found), doc)
+    texts = {a.arg: ast.unparse(a.annotation) for a in node.args.args if a.annotation is not None}
+    texts |= {"return": ast.unparse(node.returns)} if node.returns is not None else {}
+    return Signature(tuple(positional), optional, tuple(found), doc, texts)
+
+
+@cache
+def classes_of(module: str) -> dict[str, str]:
+    """Where the classes are written that a module's annotations name: ``{"Finetune": "unlabeled.runs:Finetune"}``."""
+    tree = _tree(module)
+    found = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return found | {node.name: f"{module}:{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _literal(where: str, name: str, node: ast.expr) -> Any:
@@ -146,7 +165,7 @@ def _type(where: str, name: str, node: ast.expr) -> Any:
         ) from error
 
 
-def _args_of(doc: str) -> dict[str, str]:
+def arguments_of(doc: str) -> dict[str, str]:
     """The entries of a Google-style ``Args:`` section, each on one line."""
     found: dict[str, str] = {}
     name, indent = "", 0

@@ -1,6 +1,5 @@
-"""Masks over packed rows, for any layout, and the pieces that a plugin's own masks are made of.
+"""Exact counts of packed rows, by random keys: the pieces that masks of every layout are made of.
 
-``RandomMask`` hides the same share of every group, uniformly at random (MAE, https://arxiv.org/abs/2111.06377).
 Rows are addressed by (sample id, place in the sample), so a sample is masked alike in any batch, order or rank; the
 counts are known on the host, so nothing waits for an accelerator.
 
@@ -16,15 +15,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Layout, Rows
+from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.nn.shown import shown
 
 _LAST = torch.iinfo(torch.int64).max
+
+
+def layout_of(view: View) -> Layout:
+    """The layout, which an encoder gives a view before it is masked."""
+    assert view.layout is not None, "a mask needs the view's layout"
+    return view.layout
 
 
 def touchable(layout: Layout) -> tuple[int, ...]:
     """How many rows of each group a mask may touch."""
     return layout.lengths if layout.maskable is None else layout.maskable.lengths
+
+
+def check_share(**settings: float) -> None:
+    """``ValueError`` for a share of rows that is none or all: for constructors."""
+    for name, value in settings.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name} is {value}; it must lie between 0 and 1, both excluded")
 
 
 def share(ratio: float, lengths: Sequence[int]) -> tuple[int, ...]:
@@ -61,10 +74,10 @@ def choose(keys_T: Tensor, layout: Layout, counts: Sequence[int]) -> Rows:
     keys_GL, pad_GL = layout.dense(keys_T)
     if pad_GL is not None:
         keys_GL = keys_GL.masked_fill(pad_GL, _LAST)
-    return gather_rows(layout.pack(_smallest(keys_GL, counts)), counts)
+    return gather_rows(layout.pack(smallest(keys_GL, counts)), counts)
 
 
-def _smallest(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
+def smallest(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
     """``bool[G, L]``: the ``counts[g]`` smallest of each row of keys, the first among equals."""
     if keys_GL.device.type == "cpu" and keys_GL.shape[1]:
         # up to the count-th key: no argsort is needed unless that key stands twice, and NumPy sorts five times as fast
@@ -95,3 +108,25 @@ def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
 
 def _column(counts: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor(counts, device=like.device).reshape(-1, 1)
+
+
+class ShareMask:
+    """Hides an exact share of every group: the rows that come first in the order that a subclass gives them."""
+
+    sets = frozenset({"hidden"})
+    targets = 0
+
+    def __init__(self, ratio: float) -> None:
+        check_share(ratio=ratio)
+        self.ratio = ratio
+
+    __repr__ = shown
+
+    def order(self, layout: Layout, draw: Draw) -> Tensor:
+        """``int64[T]``: the key of each row, of which the lowest bit does not count; the smallest are hidden."""
+        raise NotImplementedError
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        layout = layout_of(view)
+        keys_T = self.order(layout, draw).to(layout.position.device)
+        return replace(view, hidden=choose(keys_T, layout, share(self.ratio, touchable(layout))))

@@ -19,17 +19,29 @@ from unlabeled.nn.precision import full
 
 
 def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
-    """Mean cosine similarity; no gradient flows into the target."""
+    """Mean cosine similarity; no gradient flows into the target.
+
+    >>> cosine(torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+    tensor(0.6000)
+    """
     return (unit(prediction_BD) * unit(target_BD.detach())).sum(1).mean()
 
 
 def across(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Mean of :func:`cosine` over all ordered pairs of different views."""
+    """Mean of :func:`cosine` over all ordered pairs of different views.
+
+    >>> across([torch.eye(2), torch.eye(2)], [torch.eye(2), -torch.eye(2)])
+    tensor(0.)
+    """
     pairs = permutations(range(len(predictions)), 2)
     return torch.stack([cosine(predictions[i], targets[j]) for i, j in pairs]).mean()
 
 
 def scaled_cosine(predicted_HC: Tensor, content_HC: Tensor, power: float) -> Tensor:
-    """``[H]``: (1 - cosine) ** power, which weighs easy rows down; a row of zeros has cosine 0."""
+    """``[H]``: (1 - cosine) ** power, which weighs easy rows down; a row of zeros has cosine 0.
+
+    >>> scaled_cosine(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]]), power=2.0)
+    tensor([0.1600])
+    """
     similarity = F.cosine_similarity(full(predicted_HC), full(content_HC), dim=1, eps=1e-8)
     return (1 - similarity).clamp(min=0).pow(power)

@@ -79,7 +79,12 @@ class TransformerDecoder(nn.Module):
 
 
 def decode(decoder: Any, tokens_TD: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
-    """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``)."""
+    """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``).
+
+    >>> layout = Layout((5,), torch.arange(5)[:, None])
+    >>> decode(TransformerDecoder(8, 4), torch.randn(5, 8), layout, torch.tensor([1, 3])).shape
+    torch.Size([2, 4])
+    """
     if getattr(decoder, "partial", False):
         return decoder(tokens_TD, layout, rows=index_H)
     return decoder(tokens_TD, layout)[index_H]

@@ -19,7 +19,11 @@ from unlabeled.nn.precision import full
 
 
 def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Tensor | None) -> Tensor:
-    """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary."""
+    """``[T]`` logits h W s: each row against the summary of its group; ``group_T`` None = there is one summary.
+
+    >>> scores(torch.ones(3, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.eye(2), torch.tensor([0, 0, 1]))
+    tensor([2., 2., 4.])
+    """
     towards_GD = summary_GD @ weight_DD.T
     if group_T is None:
         return local_TD @ towards_GD[0]
@@ -27,12 +31,21 @@ def scores(local_TD: Tensor, summary_GD: Tensor, weight_DD: Tensor, group_T: Ten
 
 
 def dgi_loss(positive_T: Tensor, negative_T: Tensor) -> Tensor:
-    """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks."""
+    """Binary cross-entropy of logits, averaged over true and corrupted nodes of all ranks.
+
+    >>> dgi_loss(torch.tensor([0.0, 9.0]), torch.tensor([-9.0, 0.0]))
+    tensor(0.3466)
+    """
     return union_mean(torch.cat((F.softplus(-full(positive_T)), F.softplus(full(negative_T)))))
 
 
 def locals_of(features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Node features, the mean of each graph's, and each node's graph (None = one graph)."""
+    """Node features, the mean of each graph's, and each node's graph (None = one graph).
+
+    >>> local, summary, group = locals_of(encoder(views[0]))
+    >>> local.shape, summary.shape, group.shape
+    (torch.Size([64, 8]), torch.Size([4, 8]), torch.Size([64]))
+    """
     if features.layout.seeds is not None:
         return features.pooled, mean_over_ranks(features.pooled.mean(0, keepdim=True)), None
     return features.tokens, features.layout.mean(features.tokens), features.layout.group

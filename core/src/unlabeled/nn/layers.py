@@ -21,7 +21,11 @@ from unlabeled.nn.precision import full
 
 @torch.no_grad()
 def last_layers(encoder: Any, view: View, count: int) -> tuple[Features, ...]:
-    """What the last ``count`` blocks of ``encoder`` give for the whole view, nothing hidden."""
+    """What the last ``count`` blocks of ``encoder`` give for the whole view, nothing hidden.
+
+    >>> [features.tokens.shape for features in last_layers(encoder, masked, 2)]
+    [torch.Size([64, 8]), torch.Size([64, 8])]
+    """
     try:
         found: tuple[Features, ...] = encoder(view.clean(), layers=tuple(range(-count, 0))).layers
     except IndexError as error:
@@ -30,13 +34,21 @@ def last_layers(encoder: Any, view: View, count: int) -> tuple[Features, ...]:
 
 
 def instance_norm(x_TD: Tensor, layout: Layout, eps: float = 1e-5) -> Tensor:
-    """Each feature with mean 0 and (biased) variance 1 over the rows of its group."""
+    """Each feature with mean 0 and (biased) variance 1 over the rows of its group.
+
+    >>> instance_norm(torch.tensor([[1.0], [3.0], [9.0]]), Layout((2, 1), torch.zeros(3, 0))).flatten()
+    tensor([-1.0000,  1.0000,  0.0000])
+    """
     centered = x_TD - layout.mean(x_TD)[layout.group]
     return centered * torch.rsqrt(layout.mean(centered.square()) + eps)[layout.group]
 
 
 def average_layers(layers: Sequence[Features], norm: str) -> Tensor:
-    """The mean of the normalized outputs of ``layers``: ``[T, D]``; ``norm`` is layer, instance or none."""
+    """The mean of the normalized outputs of ``layers``: ``[T, D]``; ``norm`` is layer, instance or none.
+
+    >>> average_layers(last_layers(encoder, views[0], 2), "layer").shape
+    torch.Size([64, 8])
+    """
     shapes = {(features.layout.lengths, features.tokens.shape[1]) for features in layers}
     if len(shapes) > 1:
         found = ", ".join(f"{len(f.tokens)} x {f.tokens.shape[1]}" for f in layers)

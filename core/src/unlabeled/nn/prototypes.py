@@ -40,6 +40,20 @@ def sinkhorn(
     return codes
 
 
+def held(prototypes_KD: Tensor, learn: Tensor) -> Tensor:
+    """Prototypes whose gradient is multiplied by ``learn[]``: 0 holds them still, as long as they are young.
+
+    A factor of 0 rather than no gradient, since DDP fails on parameters that a step leaves out.
+
+    >>> prototypes = torch.eye(2, requires_grad=True)
+    >>> torch.autograd.grad(held(prototypes, torch.tensor(0.0)).sum(), prototypes)
+    (tensor([[0., 0.],
+            [0., 0.]]),)
+    """
+    still = prototypes_KD.detach()
+    return still + learn * (prototypes_KD - still)
+
+
 def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
     """Cross-entropy of each view's ``scores[B, K]`` against the ``codes[B, K]`` of every other assigned view.
 

@@ -11,6 +11,9 @@ def settings(part: object) -> str:
     """``temperature=0.5, chunk=0``: settings that ``part`` keeps under their own names; for ``extra_repr``.
 
     What a setting was made into (a projector of its widths) stands among the modules of ``part``.
+
+    >>> settings(objective)
+    'temperature=0.5, chunk=0'
     """
     names = [p.name for p in inspect.signature(type(part)).parameters.values() if p.kind is p.KEYWORD_ONLY]
     kept = {name: getattr(part, name) for name in names if hasattr(part, name)}

@@ -30,18 +30,30 @@ from unlabeled.nn.spread import usage_perplexity
 
 
 def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:
-    """Cosine of each frame with each unit, over the temperature: ``[H, C]``."""
+    """Cosine of each frame with each unit, over the temperature: ``[H, C]``.
+
+    >>> cosine_scores(torch.tensor([[3.0, 0.0]]), torch.eye(2))
+    tensor([[10.,  0.]])
+    """
     with full_precision(x_HP):  # half precision is known to make HuBERT diverge
         return unit(x_HP) @ unit(units_CP).T / temperature
 
 
 def hubert_loss(x_HP: Tensor, units_CP: Tensor, ids_H: Tensor, temperature: float = 0.1) -> Tensor:
-    """Cross-entropy of each frame against its unit: ``[H]``."""
+    """Cross-entropy of each frame against its unit: ``[H]``.
+
+    >>> hubert_loss(torch.tensor([[3.0, 0.0]]), torch.eye(2), torch.tensor([1]))
+    tensor([10.0000])
+    """
     return F.cross_entropy(cosine_scores(x_HP, units_CP, temperature), ids_H, reduction="none")
 
 
 def local_penalty(features: Features, like: Tensor) -> Tensor:
-    """Mean square of the convolutional features ``[T]``, where the encoder gives them; empty where it does not."""
+    """Mean square of the convolutional features ``[T]``, where the encoder gives them; empty where it does not.
+
+    >>> local_penalty(encoder(views[0]), like=torch.zeros(()))
+    tensor([])
+    """
     local = getattr(features, "local", None)
     return like.new_zeros(0) if local is None else full(local).square().mean(-1)
 
@@ -51,13 +63,22 @@ def local_deviation(features: Features) -> dict[str, Tensor]:
     """``local_std``, how far normed convolutional features deviate over frames: near 0, that encoder has collapsed.
 
     Nothing for encoders without. The transformer's own deviation is watched by core (``training.collapse``).
+
+    >>> local_deviation(encoder(views[0]))
+    {}
     """
     normed = getattr(features, "normed", None)
     return {} if normed is None else {"local_std": full(normed).std(0, correction=0).mean()}
 
 
 class UnitHead(nn.Module):
-    """Frames ``[H, D]`` -> loss ``[H]`` and whether each unit was the best: ``K`` codebooks of ``C`` units."""
+    """Frames ``[H, D]`` -> loss ``[H]`` and whether each unit was the best: ``K`` codebooks of ``C`` units.
+
+    >>> head = UnitHead(dim=8, width=4, vocabulary=10, books=2, temperature=0.1, scores="cosine")
+    >>> loss, right = head(torch.randn(5, 8), torch.zeros(5, 2, dtype=torch.int64))
+    >>> loss.shape, right.shape
+    (torch.Size([5]), torch.Size([5]))
+    """
 
     def __init__(self, dim: int, width: int, vocabulary: int, books: int, temperature: float, scores: str) -> None:
         super().__init__()
@@ -95,7 +116,12 @@ class UnitHead(nn.Module):
 
 
 def masked_units(head: UnitHead, encoder: Any, views: Sequence[View], *, visible: float, penalty: float) -> Loss:
-    """HuBERT's loss of all views: units of hidden frames, of visible ones by weight, and the local penalty."""
+    """HuBERT's loss of all views: units of hidden frames, of visible ones by weight, and the local penalty.
+
+    >>> head = UnitHead(dim=8, width=4, vocabulary=10, books=1, temperature=0.1, scores="cosine")
+    >>> sorted(masked_units(head, encoder, [masked], visible=0.0, penalty=0.0).parts)
+    ['accuracy', 'code_perplexity', 'masked']
+    """
     hidden, seen, right, squares, codes = [], [], [], [], []
     watched: dict[str, Tensor] = {}
     for view in views:

@@ -23,6 +23,7 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import Norm, mlp, unit
 from unlabeled.nn.precision import full_precision
+from unlabeled.nn.prototypes import held
 from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
@@ -75,9 +76,8 @@ class Head(nn.Module):
     def forward(self, x_BD: Tensor, learn: Tensor) -> Tensor:
         """``learn`` multiplies the gradient of the prototypes: 0 holds them still."""
         x = unit(self.layers(x_BD))
-        still = self.prototypes.detach()
         with full_precision(x):
-            return x @ unit(still + learn * (self.prototypes - still)).T
+            return x @ unit(held(self.prototypes, learn)).T
 
 
 class DINO(nn.Module):

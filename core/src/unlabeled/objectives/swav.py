@@ -23,7 +23,7 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import rank, world
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
+from unlabeled.nn.prototypes import held, sinkhorn, swapped_prediction
 from unlabeled.nn.queue import Queue
 from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import information_perplexity
@@ -89,17 +89,11 @@ class SwAV(nn.Module):
         if self.queue and self.training:
             self._pending.append([z.detach() for z in projections[:QUEUES]])
         with full_precision(self.prototypes):
-            prototypes = self._prototypes()
+            prototypes = full(held(self.prototypes, self.clock.since(self.freeze)))
             scores = [z @ prototypes.T for z in projections]
             codes = [self._codes(s, i) for i, s in enumerate(scores[:assigned])]
             total = swapped_prediction(scores, codes, self.temperature)
         return Loss(total, {"code_perplexity": information_perplexity(codes)})
-
-    def _prototypes(self) -> Tensor:
-        # a factor of 0 rather than no gradient: DDP fails on parameters that a step leaves out
-        learn = self.clock.since(self.freeze)
-        still = self.prototypes.detach()
-        return full(still + learn * (self.prototypes - still))
 
     @torch.no_grad()
     def _codes(self, scores_BK: Tensor, number: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.nn.spread import sphere_deviation
 
 CHUNK = 1 << 24  # distances held at once
@@ -56,8 +56,6 @@ class Alignment:
         views: augmented views of each sample, at least 2.
     """
 
-    needs_labels = False
-
     def __init__(self, *, alpha: float = 2.0, t: float = 2.0, samples: int = 500, views: int = 10) -> None:
         if alpha <= 0 or t <= 0:
             raise ValueError(f"alpha is {alpha} and t {t}; both must be above 0")
@@ -65,7 +63,7 @@ class Alignment:
             if value < 2:
                 raise ValueError(f"{name} is {value}; it must be at least 2")
         self.alpha, self.t = alpha, t
-        self.samples, self.needs_views = samples, views
+        self.asks = Asks(samples=samples, views=views)
         self.spec = f"alignment-v1: alpha={alpha:g}, t={t:g}, {views} views of at most {samples} samples of train"
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
@@ -80,7 +78,7 @@ class Alignment:
 class Deviation:
     """Deviation of each dimension of the normalized features of train, as watched during training."""
 
-    needs_labels = False
+    asks = Asks()
     spec = "deviation-v1: mean over dimensions of the deviation of L2-normalized features, times sqrt(D)"
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.probes.splits import require_labels
 
 
@@ -39,7 +39,7 @@ class KMeans:
         seed: of the starts.
     """
 
-    needs_labels = True
+    asks = Asks(labels=True)
 
     def __init__(self, *, restarts: int = 10, seed: int = 0) -> None:
         if restarts < 1:

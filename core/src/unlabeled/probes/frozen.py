@@ -1,7 +1,7 @@
 """What a probe of a domain reads that asks for more than pooled features: the frozen encoder itself, and the data.
 
-Core's probes map features to numbers. A probe with ``reads = "encoder"`` is called with a :class:`Frozen` instead: it
-may score pairs of sentences, label voxels or weight layers. The rows without a model call it with a baseline in the
+Core's probes map features to numbers. A probe that asks to read the encoder is called with a :class:`Frozen` instead:
+it may score pairs of sentences, label voxels or weight layers. The rows without a model call it with a baseline in the
 encoder's place, so a probe that cannot score one says so with ``kinds``.
 
     # B samples of a batch, N samples, D features
@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Batch, Data, Embedded, Features, View, Views
+from unlabeled.contract import Asks, Batch, Data, Embedded, Features, View, Views
 from unlabeled.probes.embedding import Feature, batches, embed, evaluating, take
 
 
@@ -77,14 +77,12 @@ def _rows(known: Embedded, ids: Tensor, total: int) -> Embedded:
 
 @runtime_checkable
 class EncoderProbe(Protocol):
-    """A probe that reads the encoder.
+    """A probe that reads the encoder; what it draws follows from ``frozen.seed``.
 
-    Optional attributes: ``applies(data) -> bool``, asked before anything runs; ``kinds``, the rows that it can score
-    (all, if it has none); ``draws``, whether it draws something by ``frozen.seed``; ``needs_labels``, as for any;
-    ``chance(frozen) -> dict[str, float]``, what a guess scores (the encoder of that ``frozen`` is None).
+    Optional: ``applies(data)``, as of any probe; ``chance(frozen)``, what a guess scores (``frozen.encoder`` is None).
     """
 
-    reads: str
     spec: str
+    asks: Asks
 
     def __call__(self, frozen: Frozen) -> dict[str, float]: ...

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.probes.splits import require_labels
 
 CHUNK = 1 << 24  # similarities held at once: 64 MiB in float32
@@ -52,8 +52,7 @@ class KNN:
         temperature: of the votes, above 0; T in the paper.
     """
 
-    needs_labels = True
-    fractions = True  # also asked with few labels
+    asks = Asks(labels=True, fractions=True)  # also asked with few labels
 
     def __init__(self, *, k: int = 20, temperature: float = 0.07) -> None:
         if k < 1:

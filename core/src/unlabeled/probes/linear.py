@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.probes.splits import first_of_each, quotas, require_labels, shuffled
 
 # of the scaled gradient, of the mean loss. Measured on digits, against 1e-7: at most 2 of 360 test samples change
@@ -137,8 +137,7 @@ class Linear:
         seed: of the split on which C is chosen.
     """
 
-    needs_labels = True
-    fractions = True  # also asked with few labels
+    asks = Asks(labels=True, fractions=True)  # also asked with few labels
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.nn.spread import effective_rank
 
 
@@ -47,18 +47,16 @@ class RankMe:
         samples: most samples used, spread evenly over train (25,600 in the paper).
     """
 
-    needs_labels = False
-
     def __init__(self, *, eps: float = 1e-7, samples: int = 25600) -> None:
         if eps < 0:
             raise ValueError(f"eps is {eps}; it must be at least 0")
         if samples < 1:
             raise ValueError(f"samples is {samples}; it must be at least 1")
-        self.eps, self.samples = eps, samples
+        self.eps, self.asks = eps, Asks(samples=samples)
         self.spec = f"rankme-v1: singular values of raw features, eps={eps:g}, at most {samples} samples of train"
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
-        stride = -(-len(train) // self.samples)
+        stride = -(-len(train) // self.asks.samples)
         return {"rankme": rankme(train.x[:: max(1, stride)], self.eps)}
 
 
@@ -72,15 +70,13 @@ class LiDAR:
         eps: added to each share of the spectrum, at least 0; epsilon in the paper.
     """
 
-    needs_labels = False
-
     def __init__(self, *, samples: int = 500, views: int = 10, delta: float = 1e-4, eps: float = 1e-8) -> None:
         for name, value in (("samples", samples), ("views", views)):
             if value < 2:
                 raise ValueError(f"{name} is {value}; it must be at least 2")
         if delta <= 0 or eps < 0:
             raise ValueError(f"delta is {delta} and eps {eps}; delta must be above 0, eps at least 0")
-        self.samples, self.needs_views = samples, views
+        self.asks = Asks(samples=samples, views=views)
         self.delta, self.eps = delta, eps
         self.spec = f"lidar-v1: {views} views of at most {samples} samples of train, delta={delta:g}, eps={eps:g}"
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unlabeled.errors import UsageError
 from unlabeled.probes.table import Table
+from unlabeled.runs.folder import CONFIG, RunFolder
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,12 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def read_run(folder: Path, name: str) -> Run:
     """One run; ``UsageError`` where ``folder`` is none, or a file in it cannot be read."""
-    if not (folder / "config.yaml").is_file():
-        raise UsageError(f"{folder} is no run folder: it has no config.yaml")
-    text = (folder / "config.yaml").read_text(encoding="utf-8")
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{folder / 'config.yaml'} is not valid YAML: {' '.join(str(error).split())}") from error
-    return Run(name, folder, config if isinstance(config, dict) else {}, text, _log(folder), _table(folder))
+    run = RunFolder(folder)
+    config, text = run.raw, (folder / CONFIG).read_text(encoding="utf-8")
+    return Run(name, folder, config, text, _log(run.metrics), _table(run.probes))
 
 
-def _log(folder: Path) -> tuple[dict[str, Any], ...]:
-    path = folder / "metrics.jsonl"
+def _log(path: Path) -> tuple[dict[str, Any], ...]:
     if not path.is_file():
         return ()
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -85,8 +78,7 @@ def _log(folder: Path) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def _table(folder: Path) -> Table | None:
-    path = folder / "probes.json"
+def _table(path: Path) -> Table | None:
     if not path.is_file():
         return None
     try:

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError, near
-from unlabeled.plugins.registry import registry, resolve
+from unlabeled.plugins.live import make
+from unlabeled.plugins.registry import registry
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 ONNX = "onnx"
 
@@ -37,9 +38,8 @@ def export(run: Pretrained, to: str = "native", folder: str | Path | None = None
     if target.exists() and not target.is_dir():
         raise UsageError(f"--out {target} is a file; it must be a folder, or new")
     if any(row.name == to for row in rows):
-        write = resolve(registry().find(run.domain, "export", to))
         target.mkdir(parents=True, exist_ok=True)
-        return str(write(run.encoder, run.spec, target))
+        return str(make(run.domain, "export", to, {}, {"encoder": run.encoder, "spec": run.spec, "folder": target}))
     return write_onnx(run, target)
 
 

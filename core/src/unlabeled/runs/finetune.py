@@ -13,23 +13,20 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.build import build_untrained, construct
-from unlabeled.runs.encoder import write_json
+from unlabeled.build import build_untrained, make
 from unlabeled.contract import Batch, Data, View, Views
 from unlabeled.draw import Draw
 from unlabeled.errors import RunError, UsageError, above
-from unlabeled.plugins.registry import registry
 from unlabeled.probes.embedding import batches, evaluating, take
 from unlabeled.probes.splits import shuffled, split
-
-if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+from unlabeled.runs.folder import write_json
+from unlabeled.runs.pretrained import Pretrained, pick_device
 
 SPEC = "finetune-1"
 FILE = "finetune.json"
@@ -96,8 +93,6 @@ class Outcome:
 
 def finetune(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda line: None, **given: Any) -> Outcome:
     """Fine-tune ``run`` on the labels of ``data``; ``given`` are settings of :class:`Finetune`."""
-    from unlabeled.api import pick_device
-
     settings = _checked(given)
     assert run.config is not None
     ids, classes = _labeled(data)
@@ -213,11 +208,8 @@ def _labeled(data: Data) -> tuple[Tensor, int]:
 
 
 def _views(run: Pretrained, name: str) -> Views:
-    if not name:
-        views: Views = run.views
-        return views
-    chosen: Views = construct(registry().find(run.domain, "views", name), {}, {"spec": run.spec}, name=name)
-    return chosen
+    views: Views = make(run.domain, "views", name, {}, {"spec": run.spec}) if name else run.views
+    return views
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,30 +1,122 @@
 """Run folders: what lies in them, which one a new run takes, and what may be repeated, resumed or overwritten.
 
-Nothing here makes or changes a folder but :func:`write_config` and :func:`clear`. Imports no torch.
+Imports no torch.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, read_yaml, resolve
 from unlabeled.errors import UsageError
-from unlabeled.config.recipes import load_recipe
 
 CONFIG = "config.yaml"
 ENCODER = "encoder"
-PROBES = "probes.json"
 LAST = Path("checkpoints") / "last.ckpt"
+METRICS = "metrics.jsonl"
+PROBES = "probes.json"
 MEASURED = (PROBES, "finetune.json", "report.html")  # say something of the encoder as it is
 # everything that core writes into a run folder, and so all that --overwrite may delete
-CONTENT = (CONFIG, "metrics.jsonl", "tensorboard", "checkpoints", ENCODER, *MEASURED)
+CONTENT = (CONFIG, METRICS, "tensorboard", "checkpoints", ENCODER, *MEASURED)
 # training settings that a resumed run may change: those that end it, and those that leave its numbers as they are
 LONGER = ("epochs", "steps", "minutes")
 FREE = ("workers", "log_every", "checkpoint_every", "tensorboard", "logger", "stop_on_collapse")
+
+
+class RunFolder:
+    """A run folder: where things lie in it, and its configuration, read once.
+
+    Nothing here makes or changes a folder but :meth:`write` and :meth:`clear`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.encoder, self.last = self.path / ENCODER, self.path / LAST
+        self.metrics, self.probes = self.path / METRICS, self.path / PROBES
+
+    @classmethod
+    def next(cls, config: RunConfig, root: Path = Path("runs")) -> RunFolder:
+        """``runs/<domain>-<recipe>-<n>``, the first that does not exist."""
+        label = f"{config.domain}-{config.recipe or config.parts['objective'].name}".replace("/", "-")
+        number = 1
+        while (root / f"{label}-{number}").exists():
+            number += 1
+        return cls(root / f"{label}-{number}")
+
+    @cached_property
+    def raw(self) -> dict[str, Any]:
+        """``config.yaml`` as it stands; ``UsageError`` where this is no run folder."""
+        if not self.path.is_dir():
+            what = "it is a file" if self.path.exists() else "it does not exist"
+            raise UsageError(f"{self.path} is no run folder: {what}")
+        if not (self.path / CONFIG).is_file():
+            raise UsageError(f"{self.path} is no run folder: it has no {CONFIG}")
+        return read_yaml(self.path / CONFIG)
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The configuration, checked."""
+        return resolve(self.raw)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the folder has a config that a run of ours wrote."""
+        try:
+            found = self.raw
+        except UsageError:
+            return False
+        return isinstance(found.get("domain"), str) and isinstance(found.get("training"), Mapping)
+
+    def check_out(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse a folder that a run must not touch."""
+        if resume and overwrite:
+            raise UsageError("--resume goes on with a run and --overwrite deletes it: give one of them")
+        if resume:
+            assert self.raw
+        elif self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path} is a file; it must be a folder, or new")
+        elif self.path.exists() and any(self.path.iterdir()):
+            if not self.is_run:
+                raise UsageError(
+                    f"--out {self.path} exists, and is no run folder (no {CONFIG} of ours): choose another"
+                )
+            if not overwrite:
+                raise UsageError(f"--out {self.path} holds a run: --resume goes on with it, --overwrite deletes it")
+
+    def clear(self) -> None:
+        """Delete what core wrote, and nothing else that lies there."""
+        assert self.is_run, self.path
+        for name in reversed(CONTENT):  # config.yaml last: killed half-way, it is still known as a run folder
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def write(self, config: RunConfig) -> None:
+        """Make the folder, and write its complete ``config.yaml``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / CONFIG, config.to_yaml())
+        self.raw, self.config = config.to_dict(), config
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def base(
@@ -33,81 +125,8 @@ def base(
     """The mapping that flags go on top of: a run to resume, a config file, or a recipe."""
     if recipe and config:
         raise UsageError("a recipe and --config exclude each other: a run's config.yaml holds its recipe in full")
-    if resume is not None:
-        if recipe or config:
-            over = load_recipe(domain, recipe) if recipe else read_yaml(str(config))
-            return merge(read_config(resume), over, domain)
-        return read_config(resume)
-    if config:
-        return read_yaml(config)
-    return load_recipe(domain, recipe) if recipe else {}
-
-
-def read_config(run: str | Path) -> dict[str, Any]:
-    """``config.yaml`` of a run folder."""
-    run = Path(run)
-    if not run.is_dir():
-        raise UsageError(f"{run} is no run folder: " + ("it is a file" if run.exists() else "it does not exist"))
-    if not (run / CONFIG).is_file():
-        raise UsageError(f"{run} is no run folder: it has no {CONFIG}")
-    return read_yaml(run / CONFIG)
-
-
-def read_run(run: str | Path, domain: str | None = None) -> RunConfig:
-    """The configuration of a run folder."""
-    return resolve(read_config(run), domain)
-
-
-def next_folder(config: RunConfig, root: Path = Path("runs")) -> Path:
-    """``runs/<domain>-<recipe>-<n>``, the first that does not exist."""
-    label = f"{config.domain}-{config.recipe or config.parts['objective'].name}".replace("/", "-")
-    number = 1
-    while (root / f"{label}-{number}").exists():
-        number += 1
-    return root / f"{label}-{number}"
-
-
-def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that a run must not touch."""
-    if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite deletes it: give one of them")
-    if resume:
-        read_config(out)
-    elif out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; it must be a folder, or new")
-    elif out.exists() and any(out.iterdir()):
-        if not is_run(out):
-            raise UsageError(f"--out {out} exists, and is no run folder (no {CONFIG} of ours): choose another")
-        if not overwrite:
-            raise UsageError(f"--out {out} holds a run: --resume goes on with it, --overwrite deletes it")
-
-
-def is_run(folder: Path) -> bool:
-    """Whether ``folder`` has a config that a run of ours wrote."""
-    try:
-        found = read_config(folder)
-    except UsageError:
-        return False
-    return isinstance(found.get("domain"), str) and isinstance(found.get("training"), Mapping)
-
-
-def clear(run: Path) -> None:
-    """Delete what core wrote into a run folder, and nothing else that lies there."""
-    assert is_run(run), run
-    for name in reversed(CONTENT):  # config.yaml last: killed half-way, it is still known as a run folder
-        path = run / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def write_config(run: Path, config: RunConfig) -> None:
-    """Make the run folder, and write its complete ``config.yaml``."""
-    run.mkdir(parents=True, exist_ok=True)
-    temporary = run / (CONFIG + ".tmp")
-    temporary.write_text(config.to_yaml(), encoding="utf-8")
-    os.replace(temporary, run / CONFIG)
+    raw = load_recipe(domain, recipe) if recipe else read_yaml(config) if config else {}
+    return raw if resume is None else merge(RunFolder(resume).raw, raw, domain)
 
 
 def check_resume(old: RunConfig, new: RunConfig) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unlabeled.config.run import RunConfig
-from unlabeled.errors import UsageError
-from unlabeled.runs.folder import ENCODER, LAST, MEASURED, check_out, check_resume, clear, is_run, next_folder, read_run, write_config
 from unlabeled.config.settings import signature
+from unlabeled.errors import UsageError
+from unlabeled.runs.folder import MEASURED, RunFolder, check_resume
 
 if TYPE_CHECKING:
     from unlabeled.build import Parts
+    from unlabeled.training.run import Result
 
 Say = Callable[[str], None]
 OUT = "UNLABELED_OUT"  # tells the processes that the trainer starts for other ranks which folder the first one took
@@ -28,9 +28,16 @@ def quiet(line: str) -> None:
     """Say nothing."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A run that is asked for.
+def start(
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    chosen: frozenset[str] = frozenset(),
+    say: Say = quiet,
+) -> Result:
+    """Check everything, then make the run folder, train, and write the encoder.
 
     Args:
         config: complete and checked.
@@ -38,31 +45,14 @@ class Request:
         resume: go on with the run in ``out``.
         overwrite: delete the run in ``out`` first.
         chosen: kinds that the user named or set, so that one which the objective ignores is told.
+        say: told what is under way.
     """
-
-    config: RunConfig
-    out: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    chosen: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Done:
-    """A run that ended: its folder, and the trainer's ``Result``."""
-
-    out: Path
-    result: Any
-
-
-def start(request: Request, say: Say = quiet) -> Done:
-    """Check everything, then make the run folder, train, and write the encoder."""
-    config, first = request.config, is_first_process()
-    out = _folder(request, first)
+    first = is_first_process()
+    run = _folder(config, out, first)
     if first:
-        check_out(out, resume=request.resume, overwrite=request.overwrite)
-        if request.resume:
-            check_resume(read_run(out), config)
+        run.check_out(resume=resume, overwrite=overwrite)
+        if resume:
+            check_resume(run.config, config)
 
     from unlabeled.build import build
     from unlabeled.runs.encoder import initialize
@@ -70,39 +60,40 @@ def start(request: Request, say: Say = quiet) -> Done:
     from unlabeled.training.run import train
 
     parts = build(config)
-    check_training(parts, out)
-    if config.training.init and not request.resume:
+    check_training(parts, run.path)
+    if config.training.init and not resume:
         initialize(parts.encoder, config.training.init)
     if first:
-        for line in [*ignored(parts, request.chosen), headline(parts, out)]:
+        for line in [*ignored(parts, chosen), headline(parts, run.path)]:
             say(line)
-        if request.overwrite and is_run(out):
-            clear(out)
-        write_config(out, config)
-    os.environ[OUT] = str(out)
+        if overwrite and run.is_run:
+            run.clear()
+        run.write(config)
+    os.environ[OUT] = str(run.path)
     try:
-        result = train(parts, out, resume=request.resume)
+        result = train(parts, run.path, resume=resume)
     finally:
         del os.environ[OUT]
     if first:
-        _finish(parts, out, result, request.resume, say)
-    return Done(out, result)
+        _finish(parts, run, result, resume, say)
+    return result
 
 
-def _finish(parts: Parts, out: Path, result: Any, resume: bool, say: Say) -> None:
+def _finish(parts: Parts, run: RunFolder, result: Result, resume: bool, say: Say) -> None:
     """Write the encoder folder; numbers that were measured on earlier weights go."""
-    from unlabeled.runs.encoder import restore, save_encoder
+    from unlabeled.runs.encoder import save_encoder
+    from unlabeled.runs.weights import restore
 
     if resume and result.samples_per_second == 0:
         say(f"all {result.steps} steps were done already; more epochs go on with the run")
-        restore(parts.encoder, out / LAST)  # nothing was trained, so the trainer loaded no weights
+        restore(parts.encoder, run.last)  # nothing was trained, so the trainer loaded no weights
     elif resume:
         for name in MEASURED:
-            if (out / name).exists():
-                (out / name).unlink()
-                say(f"removed {out / name}: it measured the encoder before it was trained on")
+            if (run.path / name).exists():
+                (run.path / name).unlink()
+                say(f"removed {run.path / name}: it measured the encoder before it was trained on")
     samples = result.steps * parts.config.training.batch_size
-    save_encoder(out / ENCODER, parts.encoder, parts.data.spec, parts.config, steps=result.steps, samples=samples)
+    save_encoder(run.encoder, parts.encoder, parts.data.spec, parts.config, steps=result.steps, samples=samples)
 
 
 def is_first_process() -> bool:
@@ -110,14 +101,14 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
-def _folder(request: Request, first: bool) -> Path:
-    if request.out is not None:
-        return request.out
+def _folder(config: RunConfig, out: Path | None, first: bool) -> RunFolder:
+    if out is not None:
+        return RunFolder(out)
     if os.environ.get(OUT):
-        return Path(os.environ[OUT])
+        return RunFolder(os.environ[OUT])
     if not first or "RANK" in os.environ:
         raise UsageError("several processes train together: give --out, so that all of them use one run folder")
-    return next_folder(request.config)
+    return RunFolder.next(config)
 
 
 def headline(parts: Parts, out: Path) -> str:

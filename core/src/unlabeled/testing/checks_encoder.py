@@ -252,13 +252,14 @@ def _of_many_lengths(it: Subject, encoder: Any) -> list[int]:
 
 def check_encoder_saves_and_loads(domain: str) -> None:
     """Ensure that an encoder saved and loaded gives the same features, bit for bit."""
-    from unlabeled.runs.encoder import load_encoder, save_encoder
+    from unlabeled.runs.encoder import save_encoder
+    from unlabeled.runs.pretrained import load
 
     it = subject(domain)
     for name, encoder in it.encoders(seed=3):
         config = it.config(encoder={"name": name})
         view = it.placed(encoder)
         with TemporaryDirectory() as folder:
-            saved = load_encoder(save_encoder(Path(folder), encoder, it.data.spec, config, steps=0, samples=0))
+            saved = load(save_encoder(Path(folder), encoder, it.data.spec, config, steps=0, samples=0))
         other = difference(_outputs(run(saved.encoder, view)), _outputs(run(encoder, view)), 0.0, "an output")
         ensure(not other, f"encoder {name!r} is the same after saving and loading", other)

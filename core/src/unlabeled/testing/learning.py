@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts
 from unlabeled.contract import Progress, after_step
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.optimizers import set_rate
 
 
 def batches(ids_N: Tensor, size: int, steps: int) -> Iterator[tuple[int, Tensor]]:
@@ -27,20 +26,17 @@ def pretrain(parts: Parts, ids_N: Tensor, steps: int) -> list[float]:
     config = parts.config
     parts.encoder.train()
     parts.objective.train()
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(config.component("optimizer"), config.parts["optimizer"].settings, {"groups": groups})
-    rate: Any = construct(config.component("schedule"), config.parts["schedule"].settings, {"steps": steps})
-    base, losses = [group["lr"] for group in optimizer.param_groups], []
+    optimizer, rate = parts.optimizer(steps)
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    losses = []
     for step, (epoch, ids) in enumerate(batches(ids_N, config.training.batch_size, steps)):
         torch.manual_seed(step)
-        views = parts.prepare(parts.data.__getitems__(ids.tolist()), config.training.seed, epoch)
-        loss = parts.objective(parts.encoder, views)
+        loss = parts.loss(parts.data.__getitems__(ids.tolist()), epoch)
         optimizer.zero_grad()
         loss.total.backward()
         if config.training.clip:
-            torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], config.training.clip)
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * rate(step)
+            torch.nn.utils.clip_grad_norm_(weights, config.training.clip)
+        set_rate(optimizer, rate(step))
         optimizer.step()
         after_step(parts.objective, parts.encoder, Progress(step + 1, steps))
         losses.append(float(loss.total.detach()))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts
 from unlabeled.config.recipes import load_recipe, recipe_files
 from unlabeled.contract import Progress, after_step
-from unlabeled.training.optimizers import parameter_groups
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal
 
@@ -42,11 +39,9 @@ def check_steps(parts: Parts, *, samples: int = 8, steps: int = 2) -> None:
     """
     parts.encoder.train()
     parts.objective.train()
-    choice = parts.config.parts["optimizer"]
-    groups = parameter_groups(parts.encoder, parts.objective)
-    optimizer: Any = construct(parts.config.component("optimizer"), choice.settings, {"groups": groups})
+    optimizer, _ = parts.optimizer(steps)
     for step in range(steps):
-        loss = parts.objective(parts.encoder, parts.prepare(parts.data.__getitems__(range(samples)), 0, step))
+        loss = parts.loss(parts.data.__getitems__(range(samples)), step)
         assert torch.isfinite(loss.total), f"ensure that the loss is finite; it is {loss.total.item()}"
         tracked = [n for n, part in loss.parts.items() if part.requires_grad]
         assert not tracked, f"ensure that the parts of the loss are detached: {tracked}"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.build import Parts, bring, build, build_data, build_encoder, construct
+from unlabeled.build import Parts, bring, build, build_data, build_encoder, make
 from unlabeled.config.recipes import load_recipe, recipe_files
 from unlabeled.config.run import RunConfig, merge, resolve
 from unlabeled.contract import Batch, Data, View
@@ -100,7 +100,7 @@ class Subject:
     def make(self, row: Component, encoder: Any = None) -> Any:
         """A component with its default settings."""
         wired = {"spec": self.data.spec, "encoder": encoder}
-        made = construct(row, {}, wired, name=self.name(row))
+        made = make(self.domain, row.kind, self.name(row), {}, wired)
         if row.kind == "views":
             bring(self.data, made)
         return made

@@ -17,9 +17,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts, clean_views
 from unlabeled.draw import Draw, Purpose
-from unlabeled.plugins.registry import registry
 from unlabeled.training.collapse import Watch
 from unlabeled.training.loggers import Sink
 from unlabeled.training.progress import Display
@@ -185,10 +184,7 @@ class OnlineProbe(Callback):
 
     def __init__(self, parts: Parts, every: int, sinks: Sequence[Sink], display: Display) -> None:
         self.parts, self.every, self.sinks, self.display = parts, every, sinks, display
-        config = parts.config
-        name = registry().domain(config.domain).defaults["clean"]
-        component = registry().find(config.domain, "views", name)
-        self.views = construct(component, {}, {"spec": parts.data.spec}, name=name)
+        self.views = clean_views(parts.config.domain, parts.data.spec)
         self.train, self.test = probe_samples(parts)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:

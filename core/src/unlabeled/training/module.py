@@ -1,15 +1,25 @@
 """One training step: a batch becomes views, the objective sees them, and every source of chance is addressed.
 
-Resume recipe: the position is Lightning's count of processed micro-steps; views and masks draw from (seed, epoch,
-sample); what a model draws on its own (dropout) is reseeded each micro-step from (seed, step, micro-step, rank); the
-learning rate is a function of the step; the teacher, the queue and the like change inside ``optimizer_step``, so that
-a checkpoint of a step has them.
+The journey of a batch through one step:
+
+1. The samples of the epoch are ordered by its seed, and a worker reads and collates a batch of them (``datamodule``).
+2. Lightning moves it to the device; its count of processed micro-steps says the epoch.
+3. What a model draws on its own (dropout) is reseeded from (seed, step, micro-step, rank).
+4. The views are made, without gradients and in full precision; they and their masks draw from (seed, epoch, sample).
+   Each that a mask may touch gets its layout, the tokenizer's content and ids, and its hidden rows (``Parts.prepare``).
+5. The objective calls the encoder on them and gives the loss; with ``micro_batch``, in chunks (``gradient_cache``).
+6. The loss and its parts are kept for the log (``Meter``); one that is not finite ends the run.
+7. Gradients flow back, in a second pass over the chunks where there are any, are reduced over ranks and clipped.
+8. The learning rate, a function of the step, is set, and the optimizer moves the weights.
+9. The objective's ``after_step`` moves teacher, queue and clock, so that a checkpoint of this step has them.
+10. Callbacks log, watch for collapse, probe and save (``callbacks``, ``collapse``, ``saving``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,14 +27,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts
 from unlabeled.contract import Batch, Loss, Progress, after_step
 from unlabeled.errors import RunError
 from unlabeled.nn.distributed import convert_batchnorm
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.former import renamed
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
-from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.optimizers import set_rate
 from unlabeled.training.session import position, reseed
 
 
@@ -105,21 +115,13 @@ class Pretraining(LightningModule):
         parts: of the run.
         plan: how an epoch is cut.
         steps: optimizer steps of the whole run.
-        schedule: step -> factor on the learning rate.
         spent: the share of a time budget that is spent, 0 without one; see :meth:`progress`.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        plan: Plan,
-        steps: int,
-        schedule: Callable[[float], float],
-        spent: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, parts: Parts, plan: Plan, steps: int, spent: Callable[[], float] = lambda: 0.0) -> None:
         super().__init__()
         self.encoder, self.objective = parts.encoder, parts.objective
-        self.parts, self.plan, self.steps, self.schedule, self.spent = parts, plan, steps, schedule, spent
+        self.parts, self.plan, self.steps, self.spent = parts, plan, steps, spent
         self.training_settings = parts.config.training
         self.meter = Meter()
         self._replay: Callable[[], None] | None = None
@@ -132,13 +134,13 @@ class Pretraining(LightningModule):
             convert_batchnorm(self)
 
     def configure_optimizers(self) -> Optimizer:
-        choice = self.parts.config.parts["optimizer"]
-        groups = parameter_groups(self.encoder, self.objective)
-        component = self.parts.config.component("optimizer")
-        optimizer: Optimizer = construct(component, choice.settings, {"groups": groups}, name=choice.name)
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
+        optimizer, self.schedule = self.wrapped.optimizer(self.steps)
         return optimizer
+
+    @property
+    def wrapped(self) -> Parts:
+        """The parts of the run, with the modules as a strategy has wrapped them."""
+        return replace(self.parts, encoder=self.encoder, objective=self.objective)
 
     def on_train_start(self) -> None:
         if self.training_settings.micro_batch and self.trainer.world_size > 1:
@@ -162,12 +164,11 @@ class Pretraining(LightningModule):
         epoch, micro = done // self.plan.micro_steps, done % self.plan.accumulate
         seed = step_seed(settings.seed, step, micro, self.global_rank)
         reseed(seed, self.device)
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            views = self.parts.prepare(batch, settings.seed, epoch)
         if settings.micro_batch:
+            views = self.parts.step_views(batch, epoch)
             loss, self._replay = forward_cached(self.objective, self.encoder, views, settings.micro_batch, seed)
         else:
-            loss = self.objective(self.encoder, views)
+            loss = self.wrapped.loss(batch, epoch)
         self.meter.add(step + 1, loss)
         return loss.total
 
@@ -182,9 +183,7 @@ class Pretraining(LightningModule):
             sync_gradients(self.parameters())
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        factor = self.factor()
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * factor
+        set_rate(optimizer, self.factor())
         optimizer.step(closure=optimizer_closure)
         # Lightning counts this step when the hook has returned
         after_step(self.objective, self.encoder, self.progress(self.trainer.global_step + 1))

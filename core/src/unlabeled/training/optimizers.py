@@ -41,6 +41,12 @@ def parameter_groups(*modules: nn.Module) -> Groups:
     return [group for group in groups if group["params"]]
 
 
+def set_rate(optimizer: Optimizer, factor: float) -> None:
+    """Have the next step of ``optimizer``, which a run's parts made, at ``factor`` times its full learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_lr"] * factor
+
+
 def _is_token(name: str) -> bool:
     parts = name.removesuffix(".weight").split(".")
     return parts[-1].endswith(TOKENS)

@@ -19,10 +19,10 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from unlabeled.build import Parts, construct
+from unlabeled.build import Parts, make
 from unlabeled.config.run import Training
 from unlabeled.errors import UsageError
-from unlabeled.plugins.registry import registry
+from unlabeled.runs.folder import LAST, METRICS
 from unlabeled.training import loggers
 from unlabeled.training.allocator import keep_freed_memory
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
@@ -42,6 +42,7 @@ class Result:
     """How a run ended.
 
     Args:
+        out: the run folder.
         steps: optimizer steps done, over all resumes.
         epochs: passes over the data done.
         seconds: of training, over all resumes.
@@ -54,6 +55,7 @@ class Result:
         rank: of this process; only rank 0 writes the encoder.
     """
 
+    out: Path
     steps: int
     epochs: float
     seconds: float
@@ -78,7 +80,7 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
             keep_freed_memory()
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         steps = total_steps(settings, plan)
-        checkpoint = out / "checkpoints" / "last.ckpt"
+        checkpoint = out / LAST
         start = _start(checkpoint, resume)
         budget = None if settings.minutes is None else 60 * settings.minutes
         session = Session(steps, plan.steps, settings.batch_size, start, budget)
@@ -139,16 +141,13 @@ def _trainer(settings: Training, out: Path) -> Trainer:
 
 
 def _module(parts: Parts, plan: Plan, session: Session) -> Pretraining:
-    choice = parts.config.parts["schedule"]
-    component = parts.config.component("schedule")
-    schedule = construct(component, choice.settings, {"steps": session.steps}, name=choice.name)
     parts.encoder.train()
     parts.objective.train()
     if parts.config.training.micro_batch:
         refuse_batchnorm(parts.encoder)
     if parts.config.training.compile:
         parts.encoder.compile()
-    return Pretraining(parts, plan, session.steps, schedule, lambda: session.spent)
+    return Pretraining(parts, plan, session.steps, lambda: session.spent)
 
 
 def _start(checkpoint: Path, resume: bool) -> int:
@@ -169,12 +168,11 @@ def _start(checkpoint: Path, resume: bool) -> int:
 def _sinks(parts: Parts, out: Path, start: int) -> list[loggers.Sink]:
     """Where rows go on rank 0."""
     settings = parts.config.training
-    sinks: list[Any] = [loggers.Jsonl(out / "metrics.jsonl", start)]
+    sinks: list[Any] = [loggers.Jsonl(out / METRICS, start)]
     if settings.tensorboard:
         sinks.append(loggers.tensorboard(out, start))
     if settings.logger != "none":
-        component = registry().find(parts.config.domain, "logger", settings.logger)
-        sinks.append(construct(component, {}, {"out": out, "run": out.name}, name=settings.logger))
+        sinks.append(make(parts.config.domain, "logger", settings.logger, {}, {"out": out, "run": out.name}))
     return sinks
 
 
@@ -189,7 +187,7 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
     if settings.probe_every and parts.data.labels is not None:
         callbacks.append(OnlineProbe(parts, settings.probe_every * plan.steps, sinks, shown))
     every, spare = (settings.checkpoint_every, 0.0) if settings.checkpoint_every else (plan.steps, SPARE)
-    callbacks.append(Save(out / "checkpoints" / "last.ckpt", every, spare))
+    callbacks.append(Save(out / LAST, every, spare))
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     trainer.fit_loop.epoch_loop.max_steps = session.steps
     data = PretrainingData(parts.data, plan, settings.seed, settings.workers)
@@ -221,6 +219,7 @@ def _reason(session: Session, settings: Training, plan: Plan) -> str:
 def _result(session: Session, trainer: Trainer, steps: int, stopped: str) -> Result:
     seconds = session.seconds - session.before
     return Result(
+        out=Path(trainer.default_root_dir),
         steps=steps,
         epochs=steps / session.per_epoch,
         seconds=session.seconds,

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
+
+from unlabeled.data.batch import MovableBatch
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class AudioSpec:
 
 
 @dataclass(frozen=True)
-class AudioBatch:
+class AudioBatch(MovableBatch):
     """Clips end to end, without padding.
 
     Args:
@@ -111,19 +113,6 @@ class AudioBatch:
             frames=self.frames[start:stop],
             bad=(),
         )
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
-
-    def _each(self, move: Callable[[Tensor], Tensor]) -> Self:
-        names = ("ids", "wave", "mel", "target", "partner")
-        values: dict[str, Any] = {name: getattr(self, name) for name in names}
-        moved: dict[str, Any] = {name: x if x is None else move(x) for name, x in values.items()}
-        return replace(self, **moved)
 
     @property
     def source(self) -> Tensor:

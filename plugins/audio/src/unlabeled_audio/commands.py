@@ -15,111 +15,89 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlabeled.cli.pretrain import pretrain_command
-from unlabeled.errors import UsageError
-from unlabeled.runs.folder import ENCODER, is_run
-
-OWN = ("out", "iterations", "units", "layer")  # flags of these commands, each with a value
+from unlabeled.cli.main import in_domain
+from unlabeled.errors import above
+from unlabeled.runs.folder import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Turns:
-    """What was asked for: the folder, how often, and the words for ``pretrain``."""
+    """Settings of both.
+
+    Args:
+        out: the folder that gets a run folder for each iteration.
+        iterations: how many, at least 1.
+    """
 
     out: Path
-    iterations: int
-    own: dict[str, str]
-    rest: tuple[str, ...]
+    iterations: int = 2
+
+    def __post_init__(self) -> None:
+        above(0, iterations=self.iterations)
 
 
-def hubert(domain: str, words: Sequence[str]) -> int:
-    """``unlabeled audio hubert``: pre-train, cluster the features, pre-train again."""
-    if _asks_help(words):
-        return _help(
-            domain, "hubert", "--units 100,500  units of each iteration  --layer N  clustered, from 0; -1 last"
-        )
-    turns = read(words, iterations=2)
-    units = [_number("units", n) for n in turns.own.get("units", "").split(",") if n]
-    layer = turns.own.get("layer")
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Settings of the clusters.
+
+    Args:
+        units: of each iteration, 100,500; the last number serves those after it, none leaves the recipe's.
+        layer: that is clustered, from 0; -1 is the last, and the recipe's if not given.
+    """
+
+    units: tuple[int, ...] = ()
+    layer: int | None = None
+
+    def __post_init__(self) -> None:
+        for count in self.units:
+            above(0, units=count)
+
+
+def hubert(domain: str, words: Sequence[str], turns: Turns, clusters: Units) -> int:
+    """Pre-train, cluster the features, pre-train again, each on the units that the last one gave.
+
+    OUT/1, OUT/2, ... are run folders. See also: unlabeled audio pretrain hubert --help
+    """
     before: Path | None = None
     for number in range(turns.iterations):
         flags = ["--tokenizer", "units"]
-        if units:
-            flags += ["--tokenizer.count", str(units[min(number, len(units) - 1)])]
+        if clusters.units:
+            flags += ["--tokenizer.count", str(clusters.units[min(number, len(clusters.units) - 1)])]
         if before is not None:
-            flags += ["--tokenizer.run", str(before)] + (["--tokenizer.layer", layer] if layer else [])
+            flags += ["--tokenizer.run", str(before)]
+            flags += [] if clusters.layer is None else ["--tokenizer.layer", str(clusters.layer)]
         before = turns.out / str(number + 1)
-        if status := _run(domain, "hubert", before, flags, turns.rest):
+        if status := _run(domain, "hubert", before, flags, words):
             return status
     return 0
 
 
-def beats(domain: str, words: Sequence[str]) -> int:
-    """``unlabeled audio beats``: pre-train, distil a tokenizer, pre-train on its labels."""
-    if _asks_help(words):
-        return _help(domain, "beats", "")
-    turns = read(words, iterations=2)
-    if unknown := [name for name in ("units", "layer") if name in turns.own]:
-        raise UsageError(f"beats has no --{unknown[0]}: its labels are the tokenizer's, --objective.entries")
+def beats(domain: str, words: Sequence[str], turns: Turns) -> int:
+    """Pre-train, distil a tokenizer, pre-train on its labels.
+
+    OUT/1, OUT/2, ... are run folders. See also: unlabeled audio pretrain beats --help
+    """
     before: Path | None = None
     for number in range(turns.iterations):
         flags: list[str] = []
         if before is not None:
             tokenizer = turns.out / f"{number + 1}-tokenizer"
-            if status := _run(domain, "beats_tokenizer", tokenizer, ["--objective.run", str(before)], turns.rest):
+            if status := _run(domain, "beats_tokenizer", tokenizer, ["--objective.run", str(before)], words):
                 return status
             flags = ["--tokenizer", "codes", "--tokenizer.run", str(tokenizer)]
         before = turns.out / str(number + 1)
-        if status := _run(domain, "beats", before, flags, turns.rest):
+        if status := _run(domain, "beats", before, flags, words):
             return status
     return 0
-
-
-def read(words: Sequence[str], iterations: int) -> Turns:
-    """Take the flags of these commands out of ``words``."""
-    own: dict[str, str] = {}
-    rest: list[str] = []
-    queue = list(words)
-    while queue:
-        word = queue.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or name not in OWN:
-            rest.append(word)
-        elif equals or queue:
-            own[name] = value if equals else queue.pop(0)
-        else:
-            raise UsageError(f"{word} needs a value")
-    if "out" not in own:
-        raise UsageError("--out is missing: the folder that gets a run folder for each iteration")
-    count = _number("iterations", own.get("iterations", str(iterations)))
-    return Turns(Path(own["out"]), count, own, tuple(rest))
-
-
-def _number(name: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"--{name} is {value!r}; it must be a number from 1 on")
-    return int(value)
 
 
 def _run(domain: str, recipe: str, out: Path, flags: Sequence[str], rest: Sequence[str]) -> int:
     """One run; with ``--resume`` a finished one is kept, and one that was never begun is begun."""
     words = [w for w in rest if w != "--resume"]
-    if "--resume" in rest and (out / ENCODER).is_dir():
+    if "--resume" in rest and RunFolder(out).encoder.is_dir():
         print(f"{out} is finished, and kept", flush=True)
         return 0
-    again = ["--resume"] if "--resume" in rest and is_run(out) else []
+    again = ["--resume"] if "--resume" in rest and RunFolder(out).is_run else []
     chosen = [] if again else [recipe, *flags]  # on a resume, they come from the run's own config
     print(f"== {recipe}: {out}", flush=True)
-    return pretrain_command(domain, [*chosen, "--out", str(out), *again, *words])
-
-
-def _asks_help(words: Sequence[str]) -> bool:
-    return "-h" in words or "--help" in words
-
-
-def _help(domain: str, name: str, more: str) -> int:
-    print(f"usage: unlabeled {domain} {name} --out FOLDER [--iterations N] [flags of pretrain]\n")
-    print("Pre-trains in turns, each on targets that the last one gave; FOLDER/1, FOLDER/2, ... are run folders.")
-    print("  --iterations N  how many, 2 by default" + (f"\n  {more}" if more else ""))
-    print(f"see also: unlabeled {domain} pretrain {name} --help")
-    return 0
+    return in_domain(domain, ["pretrain", *chosen, "--out", str(out), *again, *words])

@@ -175,12 +175,6 @@ def test_what_cannot_be_read_is_named_counted_and_passed_over(tmp_path):
     assert "9 unreadable skipped" in data.describe()
 
 
-def test_too_many_bad_files_stop(tmp_path):
-    broken(tmp_path / "bad")
-    with pytest.raises(UsageError, match=r"of 10 clips cannot be read.*--max-bad allows 5.0%"):
-        Clips(str(tmp_path / "bad"), 0.05)
-
-
 def test_paths_that_hold_nothing_say_so(tmp_path, folder):
     with pytest.raises(UsageError, match="does not exist"):
         Clips(str(tmp_path / "nowhere"), 0.0)

@@ -8,7 +8,7 @@ import torch
 from unlabeled import pretrain
 from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled.runs.encoder import load_encoder
+from unlabeled.runs.pretrained import load
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.units import UnitTransformer
@@ -67,7 +67,7 @@ def test_codes_of_a_run_of_vq_wav2vec_are_read(data, tmp_path):
     view = clean(data)
     layout = encoder.layout(view.batch)
     _, ids = Heard(data.spec, encoder)(view.batch, layout)
-    source = load_encoder(run).encoder
+    source = load(run).encoder
     tokens = source(View(view.batch, "clean", layout)).tokens
     scores = encoder.quantizer.score(tokens).unflatten(1, (2, 8))
     assert torch.equal(ids, scores.argmax(-1))

@@ -10,7 +10,8 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioBatch
 from unlabeled_audio.encoders.rows import step_layout
-from unlabeled_audio.masks.spans import BlockMask, ChunkMask, EqualSpanMask, InverseBlockMask, SpanMask, sliding_min
+from unlabeled_audio.masks.grid import BlockMask, InverseBlockMask
+from unlabeled_audio.masks.spans import ChunkMask, EqualSpanMask, SpanMask
 
 ALL = (SpanMask, EqualSpanMask, BlockMask, InverseBlockMask, ChunkMask)
 
@@ -33,12 +34,6 @@ def runs(row: torch.Tensor) -> list[int]:
     return (torch.nonzero(edges < 0) - torch.nonzero(edges > 0)).flatten().tolist()
 
 
-def test_sliding_min_is_the_least_of_each_window():
-    x = torch.randint(1000, (2, 30), generator=torch.Generator().manual_seed(0))
-    for width in (1, 2, 3, 7, 10):
-        assert torch.equal(sliding_min(x, width), x.unfold(1, width, 1).amin(-1))
-
-
 @pytest.mark.parametrize("kind", ALL)
 def test_counts_are_a_function_of_length(kind):
     for steps in ((100, 37, 100, 5, 2, 1), (64,)):
@@ -46,22 +41,6 @@ def test_counts_are_a_function_of_length(kind):
         counts = [[int(row.sum()) for row in rows] for rows in found]
         assert all(c == counts[0] for c in counts)
         assert all(0 < c < n for c, n in zip(counts[0], steps, strict=True) if n > 1)
-
-
-@pytest.mark.parametrize("kind", [SpanMask, BlockMask, InverseBlockMask, ChunkMask])
-def test_the_share_is_realized_exactly(kind):
-    mask = kind(ratio=0.49)
-    for row in flags(mask, (781, 500, 33)):
-        assert int(row.sum()) == round(0.49 * len(row))
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_a_clip_is_masked_alike_in_any_batch(kind):
-    together = flags(kind(), (30, 12, 55))
-    view = view_of((30, 12, 55))
-    alone = View(AudioBatch(view.batch.ids[1:2], torch.zeros(1), (1,)), "global", layout=view_of((12,)).layout)
-    out = kind()(alone, Draw(3, 0, alone.batch.ids))
-    assert torch.equal(out.hidden.flags(12), together[1])
 
 
 def test_spans_are_as_long_as_asked_but_for_one():

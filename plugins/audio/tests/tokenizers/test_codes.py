@@ -9,7 +9,7 @@ from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
 from unlabeled.errors import UsageError
 from unlabeled.nn.kmeans import nearest
-from unlabeled.runs.folder import read_run
+from unlabeled.runs.folder import RunFolder
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.vit import ViT
 from unlabeled_audio.tokenizers.codes import Codes
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 
 
 def test_codes_are_those_of_the_run(run):
-    config = read_run(run)
+    config = RunFolder(run).config
     data = build_data(config)
     encoder = build_encoder(config.with_training(seed=5), data.spec)  # another start: the run's encoder speaks
     codes = Codes(data.spec, encoder, run=str(run))

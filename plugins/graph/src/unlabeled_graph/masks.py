@@ -15,7 +15,7 @@ import torch
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks.rows import choose, gather_rows, keys, share, touchable
+from unlabeled.masks.rows import choose, gather_rows, keys, layout_of, share, touchable
 
 
 class NodeMask:
@@ -38,8 +38,7 @@ class NodeMask:
         self.targets = 1 if replace else 0
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         counts = share(self.ratio, touchable(layout))
         chosen = choose(keys(layout, draw), layout, counts)
         if not self.replace:

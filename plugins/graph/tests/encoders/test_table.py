@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +11,6 @@ import torch.nn.functional as F
 from unlabeled.contract import Needs, Rows, View
 from unlabeled.errors import UsageError
 from unlabeled.nn.codebooks import Quantizer, entrance
-from unlabeled_graph.commands import texts
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.encoders.table import Table
@@ -65,14 +62,3 @@ def test_a_run_without_a_codebook_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {"objective.head": torch.zeros(1)}}, tmp_path / "checkpoints" / "last.ckpt")
     with pytest.raises(UsageError, match="has no codebook"):
         codebook_of(tmp_path)
-
-
-def test_summaries_are_written_for_the_objective(tmp_path: Path, capsys: Any) -> None:
-    out = tmp_path / "texts.npz"
-    assert texts("graph", ["--data", "karate", "--out", str(out)]) == 0
-    assert np.load(out)["embeddings"].shape == (34, 256)
-    assert "34 embeddings of 256 numbers" in capsys.readouterr().out
-    lines = tmp_path / "lines.txt"
-    lines.write_text("one\ntwo\n")
-    with pytest.raises(UsageError, match="has 2 lines; the data has 34 samples"):
-        texts("graph", ["--data", "karate", "--out", str(out), "--lines", str(lines)])

@@ -1,4 +1,4 @@
-"""The spec that parts for volumes are wired with, batches of volumes, and the partners and the memory of data sets.
+"""The spec that parts for volumes are wired with, prepared volumes, batches of them, and partners.
 
 Every volume that leaves a data set has RAS axes, the spec's spacing and the scale of its modality
 (``ops/intensity.py``); views cut it to the spec's size.
@@ -12,7 +12,6 @@ to both sides), ``regions`` (names of voxel labels, background first; empty with
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.batch import MovableBatch
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.ops.intensity import Modality, foreground_points, scale
@@ -58,7 +58,7 @@ class VolumeSpec:
 
 
 @dataclass(frozen=True)
-class VolumeBatch:
+class VolumeBatch(MovableBatch):
     """``ids[B]``; ``images`` float32 ``[B, C, X, Y, Z]`` where all are of one size, else a list of ``[C, X, Y, Z]``.
 
     ``affine[B, 4, 4]`` float64 maps voxels to mm, RAS. ``foreground[B, K, 3]`` are voxels inside what is not air, for
@@ -85,26 +85,6 @@ class VolumeBatch:
             foreground=None if self.foreground is None else self.foreground[samples],
             bad=(),
             partners=None if self.partners is None else self.partners[samples],
-        )
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
-
-    def _each(self, move: Any) -> Self:
-        images = move(self.images) if isinstance(self.images, Tensor) else [move(x) for x in self.images]
-        foreground = None if self.foreground is None else move(self.foreground)
-        partners = None if self.partners is None else self.partners._each(move)
-        return replace(
-            self,
-            ids=move(self.ids),
-            images=images,
-            affine=move(self.affine),
-            foreground=foreground,
-            partners=partners,
         )
 
 
@@ -183,25 +163,3 @@ class Partners:
             return ids
         chosen = pool[Draw(0, epoch, ids).integers(1, Use.PARTNER, len(pool) - 1)[:, 0]]
         return torch.where(chosen == ids, pool[-1], chosen)
-
-
-class Memory:
-    """The volumes used last, up to ``most`` MiB of them, in this process."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._held, self._bytes = most << 20, OrderedDict[int, Volume](), 0
-
-    def get(self, number: int) -> Volume | None:
-        """Volume ``number``, if it is here."""
-        if number in self._held:
-            self._held.move_to_end(number)
-        return self._held.get(number)
-
-    def put(self, number: int, volume: Volume) -> None:
-        """Keep a volume, and let go of those not used for longest."""
-        if number in self._held or volume.bytes > self._most:
-            return
-        self._held[number] = volume
-        self._bytes += volume.bytes
-        while self._bytes > self._most:
-            self._bytes -= self._held.popitem(last=False)[1].bytes

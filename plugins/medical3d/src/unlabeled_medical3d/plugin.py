@@ -72,8 +72,8 @@ ROWS = (
     row("export", "native", "native", "a MONAI bundle that MONAI alone loads"),
     row("preview", "views", "preview_views", "middle slices of a few samples' views"),
     row("select", "near_duplicates", "NearDuplicates", "slices that differ from those before", "2410.14524"),
-    row("command", "segment", "segment:segment_command", "voxel labels of k volumes, pre-trained beside scratch"),
-    row("command", "select", "select:select_command", "leave out near-duplicate slices", "2410.14524"),
+    row("command", "segment", "segment:segment", "voxel labels of k volumes, pre-trained beside scratch"),
+    row("command", "select", "select:select", "leave out near-duplicate slices", "2410.14524"),
 )  # fmt: skip
 
 

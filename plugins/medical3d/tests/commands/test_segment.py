@@ -15,12 +15,12 @@ from unlabeled_medical3d.commands.segment import (
     Curves,
     Segment,
     crops,
+    curves,
     decoder_of,
     fit,
     make,
     one_crop,
     score,
-    segment,
     shares_of,
 )
 from unlabeled_medical3d.data.phantoms import Phantoms
@@ -120,21 +120,13 @@ def test_the_table_has_a_row_each_and_says_its_spec():
         ({"steps": 0}, "steps is 0"),
         ({"overlap": 1.0}, "overlap is 1.0"),
         ({"volumes": ()}, "at least one each"),
-        ({"nonsense": 1}, "nonsense"),
         ({"lr": ()}, "at least one each"),
         ({"lr": (1e-3, -1.0)}, "lr 1 is -1.0"),
     ],
 )
 def test_bad_settings_are_named(given, message):
-    run = SimpleNamespace(config=object())
-    with pytest.raises(UsageError, match=message):
-        segment(run, None, **given)
-
-
-def test_data_without_voxel_labels_is_refused():
-    run = SimpleNamespace(config=object())
-    with pytest.raises(UsageError, match="needs voxel labels"):
-        segment(run, SimpleNamespace(describe=lambda: "scans"))
+    with pytest.raises(ValueError, match=message):
+        Segment(**given)
 
 
 def test_volumes_without_labels_take_no_part():
@@ -174,9 +166,12 @@ def test_both_halves_of_a_unet_are_taken_over_and_rates_are_tried_on_train(tmp_p
     assert all(torch.equal(own[name], value) for name, value in decoder.items())
     assert not torch.equal(make(loaded.encoder, loaded.spec, 5, Segment(), 0).head.state_dict()[next(iter(decoder))],
                            next(iter(decoder.values())))  # fmt: skip
-    found = segment(loaded, data, volumes=(1, 2), seeds=(0,), steps=1, batch_size=1, lr=(1e-3, 1e-2), validation=2)
+    short = {"seeds": (0,), "steps": 1, "lr": (1e-3, 1e-2)}
+    found = curves(loaded, data, Segment(volumes=(1, 2), batch_size=1, validation=2, **short))
     assert set(found.tried["from scratch"]) == {"0.001", "0.01"}
     assert all(rate in (1e-3, 1e-2) for rate in found.lr.values())
     assert "(pre-trained)" in found.text()
     with pytest.raises(UsageError, match="--validation 9"):
-        segment(loaded, data, volumes=(2,), seeds=(0,), steps=1, lr=(1e-3, 1e-2), validation=9)
+        curves(loaded, data, Segment(volumes=(2,), validation=9, **short))
+    with pytest.raises(UsageError, match="needs voxel labels"):
+        curves(loaded, SimpleNamespace(describe=lambda: "scans"), Segment())

@@ -7,7 +7,8 @@ import pickle
 import pytest
 import torch
 
-from unlabeled_medical3d.batch import Memory, Volume, VolumeBatch, VolumeSpec
+from unlabeled_medical3d.batch import Volume, VolumeBatch, VolumeSpec
+from unlabeled_medical3d.data.cache import Memory
 from unlabeled_medical3d.data.phantoms import KINDS, Phantoms
 
 

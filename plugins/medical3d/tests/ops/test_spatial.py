@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation, Spacing
 
-from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled.data.readable import SampleError
 from unlabeled_medical3d.ops.spatial import (
     check_affine,
     resample,
@@ -101,5 +101,5 @@ def test_nothing_changes_at_the_same_spacing(volume):
     ],
 )
 def test_an_affine_that_maps_no_volume_is_named(affine, reason):
-    with pytest.raises(VolumeError, match=reason):
+    with pytest.raises(SampleError, match=reason):
         check_affine(affine)

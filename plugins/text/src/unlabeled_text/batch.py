@@ -17,6 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from unlabeled.data.batch import MovableBatch
 from unlabeled_text.ops.codecs import Codec, codec_of
 
 
@@ -98,7 +99,7 @@ class TextSpec:
 
 
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(MovableBatch):
     """``tokens`` int64[T] of all samples, prefix and suffix included; ``lengths`` of each, on the host.
 
     Args:
@@ -150,22 +151,4 @@ class TextBatch:
             near=partners(self.near),
             far=partners(self.far),
             hard=partners(self.hard),
-        )
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
-
-    def _each(self, move: Any) -> Self:
-        return replace(
-            self,
-            ids=move(self.ids),
-            tokens=move(self.tokens),
-            starts=None if self.starts is None else move(self.starts),
-            near=None if self.near is None else self.near._each(move),
-            far=None if self.far is None else self.far._each(move),
-            hard=None if self.hard is None else self.hard._each(move),
         )

@@ -11,22 +11,21 @@ fixed-length sequences, and are written as their tokens say them; a text of whic
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.api import open_data
 from unlabeled.contract import View
-from unlabeled.errors import UsageError
+from unlabeled.errors import UsageError, above, within
 from unlabeled.probes.embedding import batches, evaluating
-from unlabeled.runs.encoder import load_encoder
-from unlabeled.runs.folder import is_run, read_run
 from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
+
+if TYPE_CHECKING:
+    from unlabeled.runs.pretrained import Pretrained
 
 BATCH = 64
 
@@ -54,34 +53,36 @@ def score_texts(encoder: Any, data: Any, likely: int) -> Tensor:
     return torch.cat(found)
 
 
-def choose(domain: str, words: Sequence[str]) -> int:
-    """``unlabeled text choose RUN --data PATH --out FILE``: the texts that a small causal model scores highest."""
-    args = _arguments(domain, words)
-    run = Path(args.run)
-    if not is_run(run):
-        raise UsageError(f"{run} is no run folder; train a small model first: unlabeled {domain} pretrain clm")
-    saved = load_encoder(run)
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Settings.
+
+    Args:
+        share: of the texts that is kept, in (0, 1].
+        likely: a word beyond this many likeliest is noise; k.
+    """
+
+    share: float = 0.3
+    likely: int = 10
+
+    def __post_init__(self) -> None:
+        above(0, share=self.share, likely=self.likely)
+        within(0, 1, share=self.share)
+
+
+def choose(run: Pretrained, data: Any, choice: Choice, *, out: Path) -> str:
+    """The texts that a small causal model finds hard, but can learn; RUN is one of recipe clm.
+
+    Args:
+        data: texts to choose from.
+        out: text file to write, a text a line.
+    """
     try:
-        refuse_two_sided(saved.encoder, "choose")
+        refuse_two_sided(run.encoder, "choose")
     except ValueError as error:
         raise UsageError(str(error)) from error
-    data = open_data(domain, args.data, read_run(run), saved.spec)
-    score = score_texts(saved.encoder, data, args.likely)
-    count = max(1, round(args.share * len(data)))
+    score = score_texts(run.encoder, data, choice.likely)
+    count = max(1, round(choice.share * len(data)))
     chosen = score.topk(count).indices.sort().values
-    Path(args.out).write_text("".join(f"{' '.join(t.split())}\n" for t in data.texts(chosen)), encoding="utf-8")
-    print(f"{count:,} of {len(data):,} texts, score {score[chosen].min():.3g} and higher: {args.out}")
-    return 0
-
-
-def _arguments(domain: str, words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(f"unlabeled {domain} choose", description=choose.__doc__)
-    parser.add_argument("run", help="run folder of a small causal model (recipe clm)")
-    parser.add_argument("--data", help="texts to choose from; those of the run where it is left out")
-    parser.add_argument("--out", required=True, help="text file to write, a text a line")
-    parser.add_argument("--share", type=float, default=0.3, help="share of the texts that is kept, in (0, 1]")
-    parser.add_argument("--likely", type=int, default=10, help="a word beyond this many likeliest is noise; k")
-    args = parser.parse_args(list(words))
-    if not 0 < args.share <= 1 or args.likely < 1:
-        raise UsageError(f"--share is {args.share} and --likely {args.likely}; share lies in (0, 1], likely from 1 on")
-    return args
+    out.write_text("".join(f"{' '.join(t.split())}\n" for t in data.texts(chosen)), encoding="utf-8")
+    return f"{count:,} of {len(data):,} texts, score {score[chosen].min():.3g} and higher: {out}"

@@ -171,7 +171,7 @@ def test_tagging_reads_the_first_token_of_each_word():
     data = Data(30, tags=[row.numpy() for row in tags])
     probe = Tagging()
     assert probe.applies(data)
-    assert "no model" not in probe.kinds
+    assert "no model" not in probe.asks.kinds
     assert probe(frozen(data, words.mean(1), words))["accuracy"] > 0.9
     assert probe.chance(frozen(data, words.mean(1)))["accuracy"] < 0.8
 

@@ -11,6 +11,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from unlabeled.data.batch import MovableBatch
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -46,7 +48,7 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class ImageBatch(MovableBatch):
     """``ids[B]`` and ``images``: ``[B, C, H, W]`` where all are of one size, else a list of ``[C, H, W]``.
 
     uint8, or float32 in [0, 1] (16-bit and float sources); after views, normalized floats. ``bad`` names samples that
@@ -62,13 +64,6 @@ class ImageBatch:
 
     def __getitem__(self, samples: slice) -> Self:
         return replace(self, ids=self.ids[samples], images=self.images[samples], bad=())
-
-    def to(self, device: torch.device | str) -> Self:
-        return self._each(lambda x: x.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Called by torch's loader."""
-        return self._each(lambda x: x.pin_memory())
 
     def _each(self, move: Any) -> Self:
         """``move`` applied to the tensors, a list of images as one flat tensor."""

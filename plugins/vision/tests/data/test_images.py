@@ -91,7 +91,6 @@ def test_digits():
     assert data.labels is not None
     assert data.labels[batch.ids].tolist() == load_digits().target[[5, 0, 1796]].tolist()
     assert "1,797 images" in data.describe()
-    assert data.report(batch) == []
     with pytest.raises(ValueError, match="to read photos, give --data images:photos"):
         Digits("photos")
 
@@ -202,13 +201,6 @@ def test_bad_headers_are_skipped_and_counted(tmp_path):
         Images(str(tmp_path), 0.3)
 
 
-def test_long_lists_of_bad_files_are_cut(tmp_path):
-    for number in range(8):
-        (tmp_path / f"{number}.png").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"(?s)8 of 8 .*\n  4.png: empty file\n  and 3 more$"):
-        Images(str(tmp_path), 1.0)
-
-
 @pytest.mark.parametrize("cache", [0, 512])
 def test_truncated_file_is_replaced_by_the_next(tmp_path, cache):
     _folder(tmp_path)
@@ -226,18 +218,6 @@ def test_truncated_file_is_replaced_by_the_next(tmp_path, cache):
     assert lines[0].startswith("skipped 3.png: image file is truncated")
     assert data.report(batch) == []
     assert "2 unreadable skipped" in data.describe()
-
-
-def test_truncated_files_stop_above_max_bad(tmp_path):
-    _folder(tmp_path)
-    _truncate(tmp_path / "3.png")
-    data = Images(str(tmp_path), 0.1)
-    with pytest.raises(UsageError, match=r"1 of 6 images cannot be read .*\n  3.png: "):
-        data.report(data.__getitems__([3]))
-    for number in range(6):
-        _truncate(tmp_path / f"{number}.png")
-    with pytest.raises(UsageError, match="none of the 6 images can be decoded"):
-        Images(str(tmp_path), 0.5).__getitems__([0])
 
 
 class _Slices:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from unlabeled.data.readable import SampleError
 from unlabeled_vision.data.reading import decode, read_header
-from unlabeled_vision.data.sources import FileError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 9, 3), dtype=np.uint8)
@@ -64,9 +64,9 @@ def test_sixteen_bit_gray_is_scaled_by_its_white(form):
 def test_float_tiff_lies_in_the_unit_interval():
     values = np.array([[0.0, 0.25, 1.0]], dtype=np.float32)
     assert torch.equal(decode(_encode(Image.fromarray(values), "TIFF"), 1)[0], torch.tensor(values))
-    with pytest.raises(FileError, match=r"float values from 0 to 2; they must lie in \[0, 1\]"):
+    with pytest.raises(SampleError, match=r"float values from 0 to 2; they must lie in \[0, 1\]"):
         decode(_encode(Image.fromarray(values * 2), "TIFF"), 1)
-    with pytest.raises(FileError, match="nan"):
+    with pytest.raises(SampleError, match="nan"):
         decode(_encode(Image.fromarray(values * np.float32("nan")), "TIFF"), 1)
 
 
@@ -138,12 +138,12 @@ def test_damage_has_a_reason():
     noise = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
         data = _encode(noise, form)
-        with pytest.raises(FileError, match=r"\w"):
+        with pytest.raises(SampleError, match=r"\w"):
             decode(data[: len(data) // 2], 3)
     for junk in (b"hello, this is text", b"\x89PNG\r\n\x1a\n", b""):
-        with pytest.raises(FileError, match="no image, or a damaged one"):
+        with pytest.raises(SampleError, match="no image, or a damaged one"):
             _header(junk)
-    with pytest.raises(FileError, match="no image"):
+    with pytest.raises(SampleError, match="no image"):
         decode(_encode(noise, "GIF"), 3)
 
 
@@ -152,5 +152,5 @@ def test_decompression_bombs_are_refused(monkeypatch):
     for most in (899, 300):  # Pillow alone would only warn of the first
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
         for look in (_header, lambda d: decode(d, 1)):
-            with pytest.raises(FileError, match="decompression bomb"):
+            with pytest.raises(SampleError, match="decompression bomb"):
                 look(data)

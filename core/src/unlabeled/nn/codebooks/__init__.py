@@ -3,7 +3,6 @@
 FSQ (https://arxiv.org/abs/2309.15505) and LFQ (https://arxiv.org/abs/2310.05737) come from `vector-quantize-pytorch`
 (``pip install unlabeled[quantize]``), whose modules take ``[B, N, D]``: a batch of packed rows is ``x[None]``.
 
->>> import torch
 >>> from vector_quantize_pytorch import FSQ, LFQ
 >>> q, codes = FSQ(levels=[8, 6, 5])(torch.randn(1, 10, 3))
 >>> codes.shape

@@ -1,30 +1,37 @@
-"""A user's clips: a folder, a zip or a manifest."""
+"""A user's clips: a folder, a zip or a manifest, of which long recordings are several samples each.
+
+Clips are read when they are asked for, mono and at one rate. A recording longer than ``segment`` seconds is cut into
+parts, so that an hour is never read whole; views crop within a part.
+
+    # N clips of the data set
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from unlabeled.data.files import check_bad, natural
-from unlabeled.errors import UsageError, within
+from unlabeled.data.files import natural
+from unlabeled.data.readable import Readable, SampleError, scan
+from unlabeled.data.sources import Folder
+from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, resampled
-from unlabeled_audio.data.sources import Entry, FileError, Source, open_source
-from unlabeled_audio.data.waves import _Waves, fit
+from unlabeled_audio.data.sources import Entry, open_source
+from unlabeled_audio.data.waves import Waves
 
 HIGHEST = 16000  # Hz; the default rate is that of most files, and no more than this
 
 
-class Clips(_Waves):
+class Clips(Waves, Readable):
     """Recordings of a user: a folder, a ``.zip``, or a manifest ``.csv``, of WAV, FLAC, OGG, MP3 at any rate.
 
     A folder's first level of sub-folders gives the classes. A manifest has a column ``path`` (or file), and may have
@@ -42,6 +49,9 @@ class Clips(_Waves):
         batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
         cache: MiB of decoded clips kept in memory, where all fit; 0 = none.
     """
+
+    samples = "clips"
+    none_left = "{path}: none of the {count:,} clips can be read; the last: {reason}"
 
     def __init__(
         self,
@@ -62,27 +72,32 @@ class Clips(_Waves):
         within(0, 384000, rate=rate)
         within(0, 3600, seconds=seconds)
         within(2 * SHORTEST, 3600, segment=segment)
-        self._path, self._max_bad = Path(path), max_bad
-        self._source, entries = open_source(self._path, label)
-        headers, unreadable = _scan(self._source, list(dict.fromkeys(e.name for e in entries)))
+        self._source, entries = open_source(Path(path), label)
+        # an archive has one position, so its members are read in turn
+        threads = 4 if isinstance(self._source, Folder) else 1
+        good, missing = scan(list(dict.fromkeys(e.name for e in entries)), self._look, threads)
+        headers, unreadable = dict(good), dict(missing)
         rates = Counter(h.rate for h in headers.values())
         rate = rate or (min(HIGHEST, rates.most_common(1)[0][0]) if rates else HIGHEST)
         self._parts: list[_Part] = []
-        self.bad: dict[str, str] = {}
+        bad: dict[str, str] = {}
         for entry in entries:
             try:
                 if entry.name in unreadable:
-                    raise FileError(unreadable[entry.name])
+                    raise SampleError(unreadable[entry.name])
                 self._parts += _cut(entry, headers[entry.name], segment, rate)
-            except FileError as error:
-                self.bad[_title(entry)] = str(error)
-        self._total = len(entries)
-        self._check_bad()
+            except SampleError as error:
+                bad[_title(entry)] = str(error)
+        self._open(Path(path), bad, len(entries), max_bad)
         longest = max(p.length for p in self._parts) / rate
         mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)
         self.spec = AudioSpec(rate, seconds or max(window, min(10.0, longest)), mels, window, hop, front)
         self._annotate([p.entry for p in self._parts])
         super().__init__([p.length for p in self._parts], cache, batching)
+
+    def _look(self, name: str) -> Header:
+        with self._source.open(name) as file:
+            return read_header(file, self._source.size(name))
 
     def _annotate(self, entries: Sequence[Entry]) -> None:
         self.labels, self.classes = _numbered([e.label for e in entries])
@@ -92,9 +107,8 @@ class Clips(_Waves):
 
     def _wave(self, number: int) -> Tensor:
         part = self._parts[number]
-        file, _ = self._source.open(part.entry.name)
-        with file:
-            return fit(decode(file, self.spec.rate, part.first, part.count), part.length)
+        with self._source.open(part.entry.name) as file:
+            return decode(file, self.spec.rate, part.first, part.count)
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
         """Clips ``indices``. One that cannot be read is replaced by the next that can, whose id it takes."""
@@ -103,29 +117,8 @@ class Clips(_Waves):
         batch = self._collate(read, lambda number: self._readable(number, bad)[1], getattr(indices, "epoch", 0))
         return replace(batch, bad=tuple(bad.items()))
 
-    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Tensor]:
-        """The first clip from ``first`` on that can be read, and its number; ``bad`` gets those before it."""
-        for turn in range(len(self)):
-            number = (first + turn) % len(self)
-            try:
-                return number, self._one(number)
-            except FileError as error:
-                bad[_title(self._parts[number].entry)] = str(error)
-        raise UsageError(f"{self._path}: none of the {len(self):,} clips can be read; the last: {bad.popitem()[1]}")
-
-    def report(self, batch: AudioBatch) -> list[str]:
-        """One line for each clip of ``batch.bad`` that is new here; :class:`UsageError` once they are too many.
-
-        Decoding happens in worker processes, so the main process calls this with each batch that arrives.
-        """
-        new = {name: reason for name, reason in batch.bad if name not in self.bad}
-        self.bad |= new
-        if new:
-            self._check_bad()
-        return [f"skipped {name}: {reason}" for name, reason in new.items()]
-
-    def _check_bad(self) -> None:
-        check_bad(self._path, self.bad, self._total, self._max_bad, "clips")
+    def _title(self, number: int) -> str:
+        return _title(self._parts[number].entry)
 
     def describe(self) -> str:
         hours = sum(self._lengths) / self.spec.rate / 3600
@@ -160,7 +153,9 @@ def _cut(entry: Entry, header: Header, segment: float, rate: int) -> list[_Part]
     first = round(entry.start * header.rate)
     last = header.frames if entry.end is None else min(header.frames, round(entry.end * header.rate))
     if last - first < SHORTEST * header.rate:
-        raise FileError(f"{header.seconds:.2f} s long, so nothing lies from {entry.start:g} s to {entry.end or 0:g} s")
+        raise SampleError(
+            f"{header.seconds:.2f} s long, so nothing lies from {entry.start:g} s to {entry.end or 0:g} s"
+        )
     pieces = math.ceil((last - first) / (segment * header.rate))
     edges = [first + (last - first) * n // pieces for n in range(pieces + 1)]
     return [_Part(entry, a, b - a, resampled(b - a, header.rate, rate)) for a, b in pairwise(edges)]
@@ -173,22 +168,3 @@ def _numbered(names: Sequence[str | None]) -> tuple[Tensor | None, tuple[str, ..
         return None, ()
     number = {name: n for n, name in enumerate(known)}
     return torch.tensor([-1 if n is None else number[n] for n in names]), known
-
-
-def _scan(source: Source, names: Sequence[str]) -> tuple[dict[str, Header], dict[str, str]]:
-    """The header of each readable file, and why the others are not."""
-
-    def look(name: str) -> Header | str:
-        try:
-            file, size = source.open(name)
-            with file:
-                return read_header(file, size)
-        except FileError as error:
-            return str(error)
-
-    # threads wait for disks together; an archive has one position, and its members are read in turn
-    slices = [names[start : start + 256] for start in range(0, len(names), 256)]
-    with ThreadPoolExecutor(4 if type(source).__name__ == "Folder" else 1) as pool:
-        found = dict(zip(names, chain.from_iterable(pool.map(lambda part: [look(n) for n in part], slices))))
-    good = {name: header for name, header in found.items() if isinstance(header, Header)}
-    return good, {name: reason for name, reason in found.items() if isinstance(reason, str)}

@@ -17,7 +17,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from unlabeled_audio.data.sources import FileError
+from unlabeled.data.readable import SampleError
 
 SHORTEST = 0.05  # seconds; less holds no two frames
 SILENT = 1e-6  # greatest magnitude of a file that says nothing
@@ -37,17 +37,17 @@ class Header:
 
 
 def read_header(file: BinaryIO, size: int) -> Header:
-    """What the header says; :class:`FileError` where the file is none, is empty, or is cut short."""
+    """What the header says; :class:`SampleError` where the file is none, is empty, or is cut short."""
     _check_riff(file, size)
     try:
         found = soundfile.info(file)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
-        raise FileError(_reason(error)) from error
+        raise SampleError(_reason(error)) from error
     header = Header(int(found.samplerate), int(found.frames), int(found.channels))
     if header.rate < 1 or header.frames < 1:
-        raise FileError("no samples")
+        raise SampleError("no samples")
     if header.seconds < SHORTEST:
-        raise FileError(f"{1000 * header.seconds:.0f} ms long, and {1000 * SHORTEST:.0f} are the least")
+        raise SampleError(f"{1000 * header.seconds:.0f} ms long, and {1000 * SHORTEST:.0f} are the least")
     return header
 
 
@@ -58,7 +58,7 @@ def _check_riff(file: BinaryIO, size: int) -> None:
     if len(head) == 8 and head[:4] == b"RIFF":
         claimed = struct.unpack("<I", head[4:])[0] + 8
         if size + 1 < claimed < 0xFFFFFF00:  # streams write the greatest number, or 8
-            raise FileError(f"cut short: {size} of {claimed} bytes")
+            raise SampleError(f"cut short: {size} of {claimed} bytes")
 
 
 def decode(file: BinaryIO, rate: int, first: int = 0, count: int = -1) -> Tensor:
@@ -71,14 +71,14 @@ def decode(file: BinaryIO, rate: int, first: int = 0, count: int = -1) -> Tensor
             x = sound.read(count, dtype="float32", always_2d=True)
             own = int(sound.samplerate)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError) as error:
-        raise FileError(_reason(error)) from error
+        raise SampleError(_reason(error)) from error
     if len(x) < count:
-        raise FileError(f"cut short: {first + len(x)} of {first + count} samples")
+        raise SampleError(f"cut short: {first + len(x)} of {first + count} samples")
     if not np.isfinite(x).all():
-        raise FileError("holds values that are no numbers")
+        raise SampleError("holds values that are no numbers")
     mono = x[:, 0] if x.shape[1] == 1 else x.mean(1)
     if float(np.abs(mono).max(initial=0.0)) < SILENT:
-        raise FileError("silent")
+        raise SampleError("silent")
     return resample(torch.from_numpy(np.ascontiguousarray(mono)), own, rate)
 
 

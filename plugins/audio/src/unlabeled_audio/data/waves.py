@@ -1,32 +1,25 @@
-"""Audio data sets: generated syllables, which need no download, and a user's files.
+"""Batches of clips of like lengths, with partners where views ask for them: what all data sets of clips share.
 
-Clips are read when they are asked for, mono and at one rate, and kept in memory that workers share where all fit. A
-recording longer than ``segment`` seconds is several samples, each a part of it, so that an hour is never read whole;
-views crop within a part. A clip that cannot be read never stops a run by itself: it is found by its header when the
-data set is opened, or when it is decoded, named once with the reason, and counted;
-only a share above ``max_bad`` stops.
-
-    # N clips of the data set, B of a batch, S samples
+# N clips of the data set, B of a batch, S samples
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from unlabeled.data.cache import Cache
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError
-from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.batching import Batching, bucketed, by_seconds
-from unlabeled_audio.data.sources import FileError
 
 
-class _Waves:
-    """What both data sets share: batches of like lengths, partners, and the memory that decoded clips are kept in."""
+class Waves:
+    """A data set of clips, of which a subclass says how one is read: ``_wave``."""
 
     spec: AudioSpec
     test: Tensor | None
@@ -35,7 +28,7 @@ class _Waves:
         if cache < 0:
             raise ValueError(f"cache is {cache} MiB; it must be at least 0")
         self._lengths, self._partners, self._batching = tuple(lengths), False, batching
-        self._cache = Cache.fitting(self._lengths, cache)
+        self._cache = Cache.fitting(self._lengths, torch.float32, cache)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -46,7 +39,7 @@ class _Waves:
         return torch.tensor(self._lengths) / self.spec.rate
 
     def arrange(self, ids: Tensor, size: int) -> Tensor:
-        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding (``batching.py``)."""
+        """An epoch's ids in batches of clips of like lengths, so that little is spent on padding."""
         return ids[bucketed(self._samples(ids), size)]
 
     def batches(self, ids: Tensor, size: int, parts: int) -> list[Tensor]:
@@ -67,11 +60,12 @@ class _Waves:
         self._partners = True
 
     def _wave(self, number: int) -> Tensor:
-        raise FileError(f"{type(self).__name__} reads nothing")
+        """``float32[S]``, clip ``number``."""
+        raise NotImplementedError
 
-    def _one(self, number: int) -> Tensor:
+    def _load(self, number: int) -> Tensor:
         def load() -> Tensor:
-            return self._wave(number)
+            return fit(self._wave(number), self._lengths[number])
 
         return load() if self._cache is None else self._cache.one(number, load)
 
@@ -93,35 +87,6 @@ class _Waves:
         turn = (mix64(mix64(ids + 1) + epoch) & 0xFFFFFFFF) % (len(pool) - 1)
         chosen = pool[turn]
         return torch.where(chosen == ids, pool[-1], chosen)
-
-
-@dataclass
-class Cache:
-    """Decoded clips end to end, ``wave[S]``, and which of them are there: ``ready[N]``."""
-
-    wave: Tensor
-    ready: Tensor
-    lengths: tuple[int, ...]
-    begin: tuple[int, ...]
-
-    @classmethod
-    def fitting(cls, lengths: tuple[int, ...], most: int) -> Cache | None:
-        """Room for all clips, where that is within ``most`` MiB; else None."""
-        total = 4 * sum(lengths)
-        if not total or total > most << 20:
-            return None
-        # an anonymous map, not torch's shared memory: a container's /dev/shm may hold 64 MB, and a fault there kills
-        room = mmap.mmap(-1, total + len(lengths))
-        flat = torch.frombuffer(room, dtype=torch.uint8)
-        return cls(flat[:total].view(torch.float32), flat[total:].view(torch.bool), lengths, starts(lengths))
-
-    def one(self, number: int, read: Callable[[], Tensor]) -> Tensor:
-        """Clip ``number``, by ``read`` the first time."""
-        place = slice(self.begin[number], self.begin[number] + self.lengths[number])
-        if not self.ready[number]:
-            self.wave[place] = fit(read(), self.lengths[number])
-            self.ready[number] = True
-        return self.wave[place]
 
 
 def fit(wave: Tensor, length: int) -> Tensor:

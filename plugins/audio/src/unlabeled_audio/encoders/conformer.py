@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.nn.init import xavier
+from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.rows import edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, attend, finish, places, refuse_drop, state
+from unlabeled_audio.encoders.rows import MelEncoder, attend, finish, refuse_drop, state
 
 
 class FeedForward(nn.Module):
@@ -105,7 +105,7 @@ class Conformer(MelEncoder):
         refuse_drop("conformer", view, hide)
         layout = view.layout or self.layout(batch)
         x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
-        x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
+        x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         states = []
         for block in self.blocks:
             x_TD = block(x_TD, layout)

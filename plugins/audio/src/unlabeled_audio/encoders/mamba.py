@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
+from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import drop, edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, places, state
+from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, state
 
 
 class Scan(torch.autograd.Function):
@@ -143,7 +144,7 @@ class Mamba(MelEncoder):
         batch: Any = view.batch
         layout = view.layout or self.layout(batch)
         x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
-        x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
+        x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         turned, states = reversal(layout), []
         for block in self.blocks:

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
-from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
@@ -164,11 +163,6 @@ def refuse_drop(who: str, view: View, hide: Hide) -> None:
     """``ValueError`` from encoders whose convolutions need every row in its place."""
     if view.hidden is not None and hide == "drop":
         raise ValueError(f"{who} cannot drop rows: its convolutions need their neighbors; vit and mamba can")
-
-
-def places(layout: Layout, width: int) -> Tensor:
-    """Sine-cosine embedding of steps (and bands): ``[T, width]``."""
-    return sincos(layout.position, width)
 
 
 def runs(lengths: Sequence[int]) -> list[tuple[int, int]]:

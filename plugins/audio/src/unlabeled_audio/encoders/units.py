@@ -25,12 +25,12 @@ from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import GumbelProduct
-from unlabeled.nn.init import xavier
+from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.nn.rows import drop, edit
 from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
-from unlabeled_audio.encoders.rows import AudioEncoder, finish, places, state, step_layout
+from unlabeled_audio.encoders.rows import AudioEncoder, finish, state, step_layout
 from unlabeled_audio.encoders.vit import through
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 from unlabeled_audio.tokenizers.units import HELD, rows_of
@@ -143,7 +143,7 @@ class UnitTransformer(AudioEncoder):
         place = self.vocabulary * torch.arange(self.books, device=batch.wave.device)
         x_TD = self.embed(self.codes(batch, layout) + place).sum(1)
         x_TD = edit(x_TD, view, hide, self.mask_token)
-        x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
+        x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []
         for block in self.blocks:

@@ -19,10 +19,10 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.nn.init import xavier
+from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.rows import drop, edit
 from unlabeled_audio.batch import AudioSpec
-from unlabeled_audio.encoders.rows import MelEncoder, attend, places
+from unlabeled_audio.encoders.rows import MelEncoder, attend
 
 PREFIX = 2  # class and distillation token
 
@@ -80,7 +80,7 @@ class ViT(MelEncoder):
         batch: Any = view.batch
         layout = view.layout or self.layout(batch)
         x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
-        x_TD = x_TD + places(layout, self.dim).to(x_TD.dtype)
+        x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         whole, place = prefixed(layout)
         x = self.prefix.to(x_TD.dtype).repeat(len(layout.lengths), 1)

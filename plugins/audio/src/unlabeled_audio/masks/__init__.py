@@ -1,1 +1,1 @@
-"""Masks over time and bands."""
+"""Masks over steps of time and mel bands."""

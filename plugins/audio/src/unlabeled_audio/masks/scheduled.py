@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks.rows import choose, keys, share, touchable
+from unlabeled.masks.rows import check_share, choose, keys, layout_of, share, touchable
 
 
 class ScheduledMask:
@@ -29,13 +29,11 @@ class ScheduledMask:
     exact = False  # and as many of them as the cosine says this time
 
     def __init__(self, *, least: float = 0.05) -> None:
-        if not 0 < least < 1:
-            raise ValueError(f"least is {least}; it must lie between 0 and 1, both excluded")
+        check_share(least=least)
         self.least = least
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         place = draw.to("cpu").uniform(1, Purpose.MASK_SIZE)[:, 0].tolist()
         ratios = [max(self.least, math.cos(math.pi / 2 * u)) for u in place]
         counts = tuple(share(ratio, (n,))[0] for ratio, n in zip(ratios, touchable(layout), strict=True))

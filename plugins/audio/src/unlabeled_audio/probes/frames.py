@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Data, Features
+from unlabeled.contract import Asks, Data, Features
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
@@ -90,9 +90,7 @@ class Frames:
         most: frames of train that are learned from, about.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    kinds = ENCODERS
+    asks = Asks(reads="encoder", labels=True, kinds=ENCODERS)
 
     def __init__(self, *, most: int = 5000) -> None:
         above(0, most=most)
@@ -118,10 +116,7 @@ class Superb:
         batch_size: clips a step; 32 in SUPERB.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    draws = True
-    kinds = ENCODERS
+    asks = Asks(reads="encoder", labels=True, draws=True, kinds=ENCODERS)
 
     def __init__(self, *, width: int = 256, steps: int = 1000, lr: float = 1e-3, batch_size: int = 32) -> None:
         above(0, width=width, steps=steps, lr=lr, batch_size=batch_size)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Data
+from unlabeled.contract import Asks, Data
 from unlabeled.probes.frozen import Frozen
 
 STEPS = 500
@@ -52,7 +52,7 @@ def unseen_speakers(x_ND: Tensor, y_N: Tensor, speaker_N: Tensor) -> list[float]
 class Speaker:
     """Speaker identification: who speaks in a held-out clip."""
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
     spec = f"speaker-v1: standardized, L2 logistic regression with C 1, {STEPS} steps, on the data's split"
 
     def applies(self, data: Data) -> bool:
@@ -77,8 +77,7 @@ class Speaker:
 class UnseenSpeaker:
     """Classes of a speaker whom the probe has never heard, one speaker left out at a time, over all clips."""
 
-    reads = "encoder"
-    needs_labels = True
+    asks = Asks(reads="encoder", labels=True)
     spec = (
         f"unseen_speaker-v1: standardized, L2 logistic regression with C 1, {STEPS} steps, on all clips of the other "
         "speakers; mean over speakers, and the least; the encoder may have heard all, without labels"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Data, View
+from unlabeled.contract import Asks, Data, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.nn.kmeans import nearest
@@ -98,9 +98,7 @@ class Units:
         snr: of the noise that an edit distance is measured under, in dB.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    kinds = ENCODERS
+    asks = Asks(reads="encoder", labels=True, kinds=ENCODERS)
 
     def __init__(self, *, count: int = 100, most: int = 50000, snr: float = 15.0) -> None:
         above(1, count=count)
@@ -147,9 +145,7 @@ class TokenSequence:
         most: clips of train that are compared with, and of test that are scored.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    kinds = ENCODERS
+    asks = Asks(reads="encoder", labels=True, kinds=ENCODERS)
 
     def __init__(self, *, count: int = 50, k: int = 5, most: int = 500) -> None:
         above(1, count=count)

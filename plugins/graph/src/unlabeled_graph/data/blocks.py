@@ -1,4 +1,7 @@
-"""A generated stochastic block model with words."""
+"""A generated stochastic block model whose nodes have words, which needs no download.
+
+# N nodes, E directed edges, F words
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's path as a data set: the form is told by what lies there."""
+"""A user's graphs: one data set for every form of file, which is told by what lies at the path."""
 
 from __future__ import annotations
 

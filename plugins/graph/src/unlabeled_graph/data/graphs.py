@@ -1,6 +1,6 @@
-"""Many graphs that are the samples: what every graph-level data set does, and one that needs no download.
+"""Many graphs that are the samples: what every graph-level data set does.
 
-# N graphs, B of a batch, T nodes, E directed edges
+# N graphs, B of a batch, T nodes, E directed edges, K slices
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.data import splits
 from unlabeled_graph.data.raw import Raw, labels_of
-from unlabeled_graph.data.splits import Split
+from unlabeled_graph.data.splits import Labeled
 from unlabeled_graph.ops.sparse import offsets_of, take
 
 
@@ -24,7 +24,7 @@ def ranges(starts_K: Tensor, counts_K: Tensor) -> Tensor:
     return torch.arange(len(owner)) + (starts_K - counts_K.cumsum(0) + counts_K)[owner]
 
 
-class Graphs:
+class Graphs(Labeled):
     """What graph-level data sets share. ``split`` and ``turn`` say which labels core's probes may see.
 
     A split that came with the data holds its test graphs out of training too. With folds, every graph is test once,
@@ -45,31 +45,11 @@ class Graphs:
         self.targets = raw.y if raw.y is not None and raw.y.is_floating_point() else None
         self.all_labels = labels_of(raw.y)
         self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
-        self.labels: Tensor | None = self.all_labels
-        self.test: Tensor | None = None
+        self.labels, self.test = self.all_labels, None
         if self.protocol in ("public", "random"):
             self._show(turn)
         elif splits.has(raw, "public") and split == "public":  # a regression has no labels, but a test all the same
             self.test = torch.zeros(len(self), dtype=torch.bool).index_fill_(0, raw.sets["test"], True)
-
-    def _show(self, turn: int) -> None:
-        assert self.all_labels is not None
-        part = self.split(turn)
-        self.labels = torch.full_like(self.all_labels, -1)
-        shown = torch.cat((part.train, part.test))
-        self.labels[shown] = self.all_labels[shown]
-        self.test = torch.zeros(len(self), dtype=torch.bool).index_fill_(0, part.test, True)
-
-    def split(self, turn: int = 0, protocol: str | None = None) -> Split:
-        """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
-        protocol = self.protocol if protocol is None else protocol
-        if protocol == "public":
-            return splits.public(self.raw)
-        assert self.all_labels is not None, "a split by class needs labels"
-        if protocol == "folds":
-            folds = self.raw.folds
-            return splits.fold_split(splits.make_folds(self.all_labels, 0) if folds is None else folds, turn)
-        return splits.random_split(self.all_labels, turn)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -101,17 +81,3 @@ class Graphs:
         if self.protocol == "folds":
             about.append("ten folds; training sees all graphs, without labels")
         return f"{self.raw.name}: {', '.join([*about, *self.raw.notes])}"
-
-
-def degree_features(edges: Tensor, total: int, degrees: int) -> Tensor:
-    """``float[T, degrees]``: the degree of each node, one of so many, the last for all above."""
-    degree = torch.bincount(edges.unique(dim=1)[1], minlength=total)
-    return F.one_hot(degree.clamp(max=degrees - 1), degrees).float()
-
-
-MOTIFS: tuple[tuple[tuple[int, int], ...], ...] = (
-    tuple((n, (n + 1) % 6) for n in range(6)),
-    tuple((a, b) for a in range(5) for b in range(a)),
-    tuple((0, n) for n in range(1, 7)),
-    ((0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)),
-)

@@ -1,7 +1,4 @@
-"""Graphs that need no download: Zachary's karate club, and a generated stochastic block model.
-
-# N nodes, E directed edges
-"""
+"""Zachary's karate club, which needs no download."""
 
 from __future__ import annotations
 

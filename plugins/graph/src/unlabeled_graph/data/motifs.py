@@ -1,4 +1,7 @@
-"""Generated graphs that hold a ring, a clique, a star or a ladder."""
+"""Generated graphs that hold a ring, a clique, a star or a ladder, which need no download.
+
+# N graphs, E one-way edges, F features
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,16 @@ from typing import Literal
 import numpy as np
 import torch
 
-from unlabeled_graph.data.graphs import MOTIFS, Graphs, degree_features
+from unlabeled_graph.data.arrays import degree_columns
+from unlabeled_graph.data.graphs import Graphs
 from unlabeled_graph.data.raw import Raw, mend
+
+MOTIFS: tuple[tuple[tuple[int, int], ...], ...] = (
+    tuple((n, (n + 1) % 6) for n in range(6)),
+    tuple((a, b) for a in range(5) for b in range(a)),
+    tuple((0, n) for n in range(1, 7)),
+    ((0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)),
+)
 
 
 class Motifs(Graphs):
@@ -48,7 +59,7 @@ class Motifs(Graphs):
         shifts = np.cumsum((0, *lengths))
         edges = torch.from_numpy(np.concatenate([e + s for (_, e), s in zip(found, shifts)], axis=1))
         both = torch.cat((edges, edges.flip(0)), dim=1)
-        x = degree_features(both, sum(lengths), degrees)
+        x = degree_columns(both, sum(lengths), degrees)
         names = ("ring", "clique", "star", "ladder")
         labels = torch.from_numpy(y.astype(np.int64))
         raw = Raw("generated motifs", "graph", x, both, lengths, labels, names)

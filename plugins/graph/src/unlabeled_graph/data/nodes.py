@@ -19,7 +19,7 @@ from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.data import splits
 from unlabeled_graph.data.raw import Raw, labels_of
-from unlabeled_graph.data.splits import Split
+from unlabeled_graph.data.splits import Labeled
 from unlabeled_graph.ops.sampling import by_cluster, cluster_order, induced, neighborhoods
 from unlabeled_graph.ops.sparse import Pattern, offsets_of, sparse_rows, take
 
@@ -27,7 +27,7 @@ Sampling = Literal["whole", "neighbors", "clusters"]
 SPARSE = 0.1  # features with a smaller share of numbers that are not 0 are kept sparse
 
 
-class Nodes:
+class Nodes(Labeled):
     """What node-level data sets share. ``split`` and ``turn`` say which labels core's probes may see."""
 
     transductive = True
@@ -74,30 +74,9 @@ class Nodes:
         self.classes = raw.classes
         self.all_labels = labels_of(raw.y)
         self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
-        self._show(turn)
-
-    def _show(self, turn: int) -> None:
-        """Labels of the split's train and test alone, as core's probes learn from every label that is not test."""
         self.labels, self.test = self.all_labels, None
-        if self.protocol == "none" or self.all_labels is None:
-            return
-        part = self.split(turn)
-        shown = torch.cat((part.train, part.test))
-        self.labels = torch.full_like(self.all_labels, -1)
-        self.labels[shown] = self.all_labels[shown]
-        self.test = torch.zeros(len(self), dtype=torch.bool)
-        self.test[part.test] = True
-
-    def split(self, turn: int = 0, protocol: str | None = None) -> Split:
-        """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
-        protocol = self.protocol if protocol is None else protocol
-        if protocol == "public":
-            return splits.public(self.raw)
-        assert self.all_labels is not None, "a split by class needs labels"
-        if protocol == "folds":
-            folds = self.raw.folds
-            return splits.fold_split(splits.make_folds(self.all_labels, 0) if folds is None else folds, turn)
-        return splits.random_split(self.all_labels, turn)
+        if self.protocol != "none":
+            self._show(turn)
 
     @property
     def together(self) -> int:

@@ -1,4 +1,4 @@
-"""What readers find in files, and what is checked and mended before anyone else sees it.
+"""A data set as a file has it, and its checks and mending before anyone else sees it.
 
 # N samples, G graphs, T nodes of all graphs, E directed edges, F features
 """

@@ -75,3 +75,33 @@ def fold_split(folds_N: Tensor, fold: int) -> Split:
     test = folds_N == fold % FOLDS
     none = torch.zeros(0, dtype=torch.int64)
     return Split(torch.nonzero(known & ~test)[:, 0], none, torch.nonzero(test)[:, 0])
+
+
+class Labeled:
+    """A data set of which probes see some labels, by ``protocol``."""
+
+    raw: Raw
+    protocol: str
+    all_labels: Tensor | None
+    labels: Tensor | None
+    test: Tensor | None
+
+    def split(self, turn: int = 0, protocol: str | None = None) -> Split:
+        """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
+        protocol = self.protocol if protocol is None else protocol
+        if protocol == "public":
+            return public(self.raw)
+        assert self.all_labels is not None, "a split by class needs labels"
+        if protocol == "folds":
+            folds = self.raw.folds
+            return fold_split(make_folds(self.all_labels, 0) if folds is None else folds, turn)
+        return random_split(self.all_labels, turn)
+
+    def _show(self, turn: int) -> None:
+        """Labels of the split's train and test alone, as core's probes learn from every label that is not test."""
+        assert self.all_labels is not None, "a split by class needs labels"
+        part = self.split(turn)
+        shown = torch.cat((part.train, part.test))
+        self.labels = torch.full_like(self.all_labels, -1)
+        self.labels[shown] = self.all_labels[shown]
+        self.test = torch.zeros(len(self.all_labels), dtype=torch.bool).index_fill_(0, part.test, True)

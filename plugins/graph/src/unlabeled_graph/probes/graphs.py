@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.contract import Asks
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
 from unlabeled_graph.data import splits
@@ -51,9 +52,7 @@ class SVC10Fold:
         most: samples above which it is not asked: its time grows with their square.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    draws = True
+    asks = Asks(reads="encoder", labels=True, draws=True)
 
     def __init__(self, *, folds: int = 10, inner: int = 5, most: int = 5000) -> None:
         above(1, folds=folds, inner=inner)
@@ -99,8 +98,7 @@ def auc(x_ND: Tensor, y_N: Tensor, train: Tensor, test: Tensor) -> float:
 class ScaffoldAUC:
     """Area under the ROC curve of logistic regression, on the split that the data fixes, for two classes."""
 
-    reads = "encoder"
-    needs_labels = True
+    asks = Asks(reads="encoder", labels=True)
     spec = "auc-v1: the data's own train and test graphs, standardized, logistic regression (L2, C = 1), ROC-AUC"
 
     def applies(self, data: Any) -> bool:

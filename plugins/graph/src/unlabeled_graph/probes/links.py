@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlabeled.contract import Asks
 from unlabeled.draw import Draw, Purpose
 from unlabeled.probes.embedding import evaluating, feature_of, take
 from unlabeled.probes.frozen import Frozen
@@ -47,8 +48,7 @@ class LinkPrediction:
         share: of the links that is held out, in (0, 0.5].
     """
 
-    reads = "encoder"
-    draws = True
+    asks = Asks(reads="encoder", draws=True)
 
     def __init__(self, *, share: float = 0.1) -> None:
         if not 0 < share <= 0.5:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.contract import Asks
 from unlabeled.errors import above
 from unlabeled.probes.frozen import Frozen
 from unlabeled_graph.data import splits
@@ -57,8 +58,7 @@ class PublicSplit:
         epochs: full-batch steps, at least 1.
     """
 
-    reads = "encoder"
-    needs_labels = True
+    asks = Asks(reads="encoder", labels=True)
 
     def __init__(self, *, lr: float = 1e-2, decay: float = 1e-4, epochs: int = 300) -> None:
         above(0, lr=lr, epochs=epochs)
@@ -98,9 +98,7 @@ class RandomSplit:
         epochs: full-batch steps, at least 1.
     """
 
-    reads = "encoder"
-    needs_labels = True
-    draws = True
+    asks = Asks(reads="encoder", labels=True, draws=True)
 
     def __init__(self, *, lr: float = 1e-2, decay: float = 1e-4, epochs: int = 300) -> None:
         above(0, lr=lr, epochs=epochs)

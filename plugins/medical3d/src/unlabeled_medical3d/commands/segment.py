@@ -15,9 +15,7 @@ are a part of its first 2k. Splits are by patient wherever the data knows patien
 from __future__ import annotations
 
 import copy
-import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -33,9 +31,9 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import RunError, UsageError, above, at_least, within
 from unlabeled.probes.embedding import evaluating
 from unlabeled.probes.splits import shuffled, split
-from unlabeled.runs.encoder import write_json
 from unlabeled.runs.finetune import APART, factor
-from unlabeled.runs.folder import LAST
+from unlabeled.runs.folder import LAST, write_json
+from unlabeled.runs.launch import Say, quiet
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.ops.segmentation import (
     SCORES,
@@ -49,7 +47,7 @@ from unlabeled_medical3d.ops.segmentation import (
 )
 
 if TYPE_CHECKING:
-    from unlabeled.api import Pretrained
+    from unlabeled.runs.pretrained import Pretrained
 
 SPEC = "segment-3"
 FILE = "segment.json"
@@ -96,6 +94,15 @@ class Segment:
     test: int = 0
     precision: Literal["32", "bf16"] = "32"
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        above(0, steps=self.steps, batch_size=self.batch_size, validation=self.validation)
+        above(0, **{f"lr {n}": rate for n, rate in enumerate(self.lr)})
+        at_least(0, test=self.test)
+        within(0, 0.95, overlap=self.overlap)
+        within(0, 1, jitter=self.jitter)
+        if not self.lr or not self.seeds or not self.volumes or min(self.volumes) < 1:
+            raise ValueError(f"volumes {self.volumes}, seeds {self.seeds}, lr {self.lr}: at least one each, k from 1")
 
     def autocast(self, device: str) -> torch.autocast:
         """What forward passes run under."""
@@ -145,22 +152,22 @@ class Curves:
         return "\n".join(lines)
 
 
-def segment(
-    run: Pretrained,
-    data: Data,
-    *,
-    rates: Mapping[str, float] | None = None,
-    say: Callable[[str], None] = lambda line: None,
-    **given: Any,
+def segment(run: Pretrained, data: Data, say: Say, settings: Segment) -> Curves:
+    """Voxel segmentation from k labeled volumes, pre-trained beside scratch; segment.json."""
+    return curves(run, data, settings, say=say)
+
+
+def curves(
+    run: Pretrained, data: Data, settings: Segment, *, rates: Mapping[str, float] | None = None, say: Say = quiet
 ) -> Curves:
     """Fine-tune ``run`` and a fresh encoder on k labeled volumes each, and score both; writes ``segment.json``.
 
     ``rates``: the learning rate of each row, as another call has found them; none is then tried.
     """
-    from unlabeled.api import pick_device
+    from unlabeled.api import run_of
+    from unlabeled.runs.pretrained import pick_device
 
-    settings = _checked(given)
-    assert run.config is not None
+    run, config = run_of(run)
     regions = tuple(getattr(data, "regions", ()))
     if len(regions) < 2:
         raise UsageError(f"{data.describe()}: segmentation needs voxel labels, and this data has none")
@@ -180,8 +187,7 @@ def segment(
     chosen = dict.fromkeys(ROWS, settings.lr[0]) | dict(rates or {})
 
     def model_of(row: str, seed: int) -> Segmenter:
-        assert run.config is not None
-        fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
+        fresh = config.with_training(seed=config.training.seed + APART + seed)
         known = row == ROWS[1]
         encoder = run.encoder if known else build_untrained(fresh, run.spec, run.encoder)
         return make(encoder, run.spec, len(regions), settings, seed, given_decoder if known else {}).to(device)
@@ -337,57 +343,8 @@ def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: s
     return scores
 
 
-def _checked(given: dict[str, Any]) -> Segment:
-    try:
-        settings = Segment(**given)
-        above(0, steps=settings.steps, batch_size=settings.batch_size, validation=settings.validation)
-        above(0, **{f"lr {n}": rate for n, rate in enumerate(settings.lr)})
-        at_least(0, test=settings.test)
-        within(0, 0.95, overlap=settings.overlap)
-        within(0, 1, jitter=settings.jitter)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"segment: {error}") from error
-    if not settings.lr or not settings.seeds or not settings.volumes or min(settings.volumes) < 1:
-        raise UsageError(f"segment: volumes {settings.volumes} and seeds {settings.seeds}: at least one each, k from 1")
-    return settings
-
-
 def _spread(values: Sequence[float]) -> str:
     mean = sum(values) / len(values)
     if len(values) < 2:
         return f"{mean:.1f}"
     return f"{mean:.1f} ± {math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)):.1f}"
-
-
-def segment_command(domain: str, words: list[str]) -> int:
-    """``unlabeled medical3d segment RUN --data PATH``"""
-    from unlabeled.api import load
-    from unlabeled.cli.flags import Flag, read, render
-    from unlabeled.config.run import together
-    from unlabeled.config.settings import read_signature
-
-    settings = read_signature("unlabeled_medical3d.commands.segment", "Segment").settings
-    own = [Flag(s.name.replace("_", "-"), s.type, s.help, s.default) for s in settings]
-    flags = [
-        Flag("data", str, "a path or a data set's name; the run's own data if not given", metavar="PATH|NAME"),
-        Flag("json", bool, "print JSON instead of the table", False),
-        *own,
-    ]
-    usage = f"unlabeled {domain} segment RUN [--data PATH] [flags]"
-    if any(word in ("-h", "--help") for word in words):
-        print(
-            render(usage, "Voxel segmentation from k labeled volumes, pre-trained beside scratch; segment.json.", flags)
-        )
-        return 0
-    typed = read(words, flags)
-    if len(typed.words) != 1:
-        typed.errors.append(f"give one run folder, found {len(typed.words)}: {usage}")
-    if typed.errors:
-        raise UsageError(together(typed.errors))
-    run = load(typed.words[0])
-    if run.domain != domain or run.config is None:
-        raise UsageError(f"{typed.words[0]} is no run folder of {domain}")
-    given = {f.name.replace("-", "_"): typed[f.name] for f in own if typed[f.name] is not None}
-    found = segment(run, run.data(typed["data"]), say=lambda line: print(line, file=sys.stderr, flush=True), **given)
-    print(json.dumps(found.to_dict(), indent=2) if typed["json"] else found.text())
-    return 0

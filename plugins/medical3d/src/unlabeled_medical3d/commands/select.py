@@ -3,64 +3,40 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.select import NearDuplicates, Selected
 
-# ---------------------------------------------------------------------------------------------- the command
+if TYPE_CHECKING:
+    from unlabeled.runs.pretrained import Pretrained
 
 
-def select_command(domain: str, words: list[str]) -> int:
-    """``unlabeled medical3d select --data PATH --out FILE.csv``"""
-    from unlabeled.cli.flags import Flag, read, render
-    from unlabeled.config.run import together
-    from unlabeled.config.settings import read_signature
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Where the slices go.
 
-    settings = read_signature("unlabeled_medical3d.select", "NearDuplicates").settings
-    own = [Flag(s.name.replace("_", "-"), s.type, s.help, s.default) for s in settings]
-    flags = [
-        Flag("data", str, "a path or a data set's name", metavar="PATH|NAME"),
-        Flag("out", str, "table of the kept slices", "kept.csv", metavar="FILE.csv"),
-        Flag("run", str, "a run whose encoder describes slices, for --by embedding", metavar="RUN"),
-        *own,
-    ]
-    usage = f"unlabeled {domain} select --data PATH --out FILE.csv [flags]"
-    if any(word in ("-h", "--help") for word in words):
-        print(render(usage, "Leave out near-duplicate slices; a table of what is kept.", flags))
-        return 0
-    typed = read(words, flags)
-    if typed.words:
-        typed.errors.append(f"unexpected {' '.join(map(repr, typed.words))}: {usage}")
-    if typed["data"] is None:
-        typed.errors.append(f"--data is missing: {usage}")
-    if typed.errors:
-        raise UsageError(together(typed.errors))
-    given = {flag.name: typed[flag.name] for flag in own if typed[flag.name] is not None}
-    try:
-        select = NearDuplicates(**given)
-    except ValueError as error:
-        raise UsageError(f"select: {error}") from error
-    out = Path(typed["out"] or "kept.csv")
-    if out.suffix.lower() != ".csv":
-        raise UsageError(f"--out {out}: the table is a .csv")
-    data, run = _open(domain, typed["data"], typed["run"])
-    print(_write(out, select(data, run), select.axis, data.patients), file=sys.stdout)
-    return 0
+    Args:
+        out: table of the kept slices; a .csv file.
+    """
+
+    out: str = "kept.csv"
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix.lower() != ".csv":
+            raise UsageError(f"--out {self.out}: the table is a .csv")
 
 
-def _open(domain: str, source: str, folder: str | None) -> tuple[Any, Any]:
-    from unlabeled.api import load
-    from unlabeled.build import build_data
-    from unlabeled.config.run import data_choice, resolve
+def select(data: Any, table: Table, near: NearDuplicates, run: Pretrained | None = None) -> str:
+    """Leave out near-duplicate slices; a table of what is kept.
 
-    if folder is not None:
-        run = load(folder)
-        return run.data(source), run
-    return build_data(resolve({"data": data_choice(domain, source)}, domain)), None
+    Args:
+        run: a run whose encoder describes slices, for --by embedding.
+    """
+    return _write(Path(table.out), near(data, run), near.axis, data.patients)
 
 
 def _write(out: Path, found: Iterator[Selected], axis: str, patients: Sequence[str]) -> str:

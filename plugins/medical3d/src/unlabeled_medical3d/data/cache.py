@@ -1,4 +1,4 @@
-"""Prepared volumes on disk, keyed by the content of their files and by every setting that shaped them.
+"""Prepared volumes kept in memory, and on disk by the content of their files and every setting that shaped them.
 
 An entry holds its own checksum: one that is cut off or altered is rebuilt, never served. Writers put a whole file in
 place at once, so workers and ranks share a cache. What a file's content hashes to is remembered by its size and times,
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,6 +39,28 @@ def default_folder() -> Path:
     """Where caches lie on this system, by the XDG convention."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(root) / "unlabeled" / "medical3d"
+
+
+class Memory:
+    """The volumes used last, up to ``most`` MiB of them, in this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held, self._bytes = most << 20, OrderedDict[int, Volume](), 0
+
+    def get(self, number: int) -> Volume | None:
+        """Volume ``number``, if it is here."""
+        if number in self._held:
+            self._held.move_to_end(number)
+        return self._held.get(number)
+
+    def put(self, number: int, volume: Volume) -> None:
+        """Keep a volume, and let go of those not used for longest."""
+        if number in self._held or volume.bytes > self._most:
+            return
+        self._held[number] = volume
+        self._bytes += volume.bytes
+        while self._bytes > self._most:
+            self._bytes -= self._held.popitem(last=False)[1].bytes
 
 
 class Cache:

@@ -17,9 +17,10 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled.data.readable import SampleError
+from unlabeled.data.sources import Source
 from unlabeled_medical3d.data.nifti import Header
-from unlabeled_medical3d.data.sources import DICOM, Entry, Source, read, stem
+from unlabeled_medical3d.data.sources import DICOM, Entry, read, stem
 from unlabeled_medical3d.ops.spatial import check_affine
 
 EVEN = 0.02  # distances between slices may differ by this share
@@ -34,7 +35,7 @@ def is_dicom(source: Source, name: str) -> bool:
         return False
     try:
         return read(source, name, PREAMBLE)[128:] == b"DICM"
-    except VolumeError:
+    except SampleError:
         return False
 
 
@@ -46,7 +47,7 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
         try:
             header = _parse(read(source, name), voxels=False)
             uid = str(header.SeriesInstanceUID)
-        except (VolumeError, AttributeError) as error:
+        except (SampleError, AttributeError) as error:
             bad[name] = str(error)
             continue
         series[uid].append(name)
@@ -67,7 +68,7 @@ def _parse(data: bytes, *, voxels: bool) -> Any:
     try:
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not voxels)
     except (InvalidDicomError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
-        raise VolumeError(f"no readable DICOM file: {' '.join(str(error).split())}") from error
+        raise SampleError(f"no readable DICOM file: {' '.join(str(error).split())}") from error
 
 
 def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
@@ -79,9 +80,9 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
         place = np.array([s.ImagePositionPatient for s in slices], dtype=np.float64)
         same = all(np.allclose(s.ImageOrientationPatient, first.ImageOrientationPatient, atol=1e-4) for s in slices)
     except (AttributeError, TypeError, ValueError) as error:
-        raise VolumeError(f"a slice lacks its place in the patient: {error}") from error
+        raise SampleError(f"a slice lacks its place in the patient: {error}") from error
     if not same:
-        raise VolumeError("its slices are turned against each other")
+        raise SampleError("its slices are turned against each other")
     normal = np.cross(row, column)
     depth = place @ normal
     order = np.argsort(depth, kind="stable")
@@ -97,14 +98,14 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
 
 
 def _check_steps(steps: np.ndarray, depth: np.ndarray) -> None:
-    """:class:`VolumeError` for slices in one place, or at unequal distances."""
+    """:class:`SampleError` for slices in one place, or at unequal distances."""
     middle = float(np.median(steps))
     if middle <= 1e-4 or steps.min() <= 1e-4:
-        raise VolumeError("two of its slices lie in the same place: more than one series, or a copy")
+        raise SampleError("two of its slices lie in the same place: more than one series, or a copy")
     wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
     if len(wide):
         at = int(wide[0])
-        raise VolumeError(
+        raise SampleError(
             f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} (at {depth[at]:.1f} mm), "
             f"{middle:.2f} mm elsewhere"
         )
@@ -127,9 +128,9 @@ def read_series(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         try:
             pixels = one.pixel_array
         except Exception as error:  # pydicom raises of many kinds, by the codec that is missing or fails
-            raise VolumeError(f"slice {number + 1} cannot be decoded: {' '.join(str(error).split())}") from error
+            raise SampleError(f"slice {number + 1} cannot be decoded: {' '.join(str(error).split())}") from error
         if pixels.ndim != 2 or (planes and pixels.T.shape != planes[0].shape):
-            raise VolumeError(f"slice {number + 1} is {' x '.join(map(str, pixels.shape))}, unlike the first")
+            raise SampleError(f"slice {number + 1} is {' x '.join(map(str, pixels.shape))}, unlike the first")
         slope, intercept = float(one.get("RescaleSlope", 1) or 1), float(one.get("RescaleIntercept", 0) or 0)
         planes.append((pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)).T)
     return np.stack(planes, -1)[None], affine

@@ -1,4 +1,4 @@
-"""A CSV that says what samples there are, or what is known of those in a folder.
+"""Samples named by a CSV, or what a CSV knows of those in a folder.
 
 Columns: ``image`` (a path relative to the CSV, several channels joined by ``;``, or a folder of one DICOM series), or
 ``id`` (the name of a file without folder and suffix); and, each as wanted, ``mask``, ``label``, ``split`` (train, val,
@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
+from unlabeled.data.sources import Folder
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.data.sources import Entry, Folder, stem
+from unlabeled_medical3d.data.sources import LIMITS, Entry, stem
 from unlabeled_medical3d.ops.intensity import Modality
 
 SPLITS = {"train": False, "val": False, "valid": False, "validation": False, "test": True, "": None}
@@ -54,7 +55,7 @@ def from_manifest(path: Path) -> tuple[Folder, list[Entry]]:
     rows = read_rows(path)
     if "image" not in rows[0]:
         raise UsageError(f"{path} has columns {', '.join(rows[0])}; it must have one named image, with paths")
-    source, entries = Folder(path.parent), []
+    source, entries = Folder(path.parent, limits=LIMITS), []
     inside = set(source.names)
     for row in rows:
         files = tuple(_relative(part) for part in row["image"].split(";") if part.strip())

@@ -13,8 +13,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from unlabeled_medical3d.data.errors import VolumeError
-from unlabeled_medical3d.data.sources import Source, read
+from unlabeled.data.readable import SampleError
+from unlabeled.data.sources import Source
+from unlabeled_medical3d.data.sources import read
 from unlabeled_medical3d.ops.spatial import check_affine
 
 HEADER = 544  # bytes of the longer of the two headers, with the sign for extensions
@@ -34,7 +35,7 @@ def _kind(start: bytes) -> Any:
     for kind, length in ((nib.Nifti1Image, 348), (nib.Nifti2Image, 540)):
         if size in (length, struct.unpack(">i", struct.pack("<i", length))[0]):
             return kind
-    raise VolumeError("no NIfTI file: its header has none of the two known lengths")
+    raise SampleError("no NIfTI file: its header has none of the two known lengths")
 
 
 def _header(start: bytes, channels: int) -> Header:
@@ -44,14 +45,14 @@ def _header(start: bytes, channels: int) -> Header:
         shape = tuple(int(n) for n in header.get_data_shape())
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except Exception as error:  # nibabel raises of many kinds for a damaged header, and the kind is no matter
-        raise VolumeError(f"its header is damaged: {error}") from error
+        raise SampleError(f"its header is damaged: {error}") from error
     check_affine(affine)
     space, count = _shape(shape, channels)
     return Header(space, count, affine)
 
 
 def _shape(shape: tuple[int, ...], channels: int) -> tuple[tuple[int, ...], int]:
-    """Voxels and channels; :class:`VolumeError` for what is no volume."""
+    """Voxels and channels; :class:`SampleError` for what is no volume."""
     said = " x ".join(map(str, shape))
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -59,9 +60,9 @@ def _shape(shape: tuple[int, ...], channels: int) -> tuple[tuple[int, ...], int]
         return shape[:3], channels
     if len(shape) > 3:
         hint = f"; if the last are channels, say so with --data.channels {shape[3]}" if len(shape) == 4 else ""
-        raise VolumeError(f"{len(shape)} dimensions, {said}, where a volume has 3{hint}")
+        raise SampleError(f"{len(shape)} dimensions, {said}, where a volume has 3{hint}")
     if len(shape) < 3 or min(shape) < 2:
-        raise VolumeError(f"{said} voxels: a slice, not a volume")
+        raise SampleError(f"{said} voxels: a slice, not a volume")
     return shape, 1
 
 
@@ -77,8 +78,8 @@ def read_nifti(data: bytes, channels: int = 0) -> tuple[np.ndarray, np.ndarray]:
         image = _kind(data).from_bytes(data)
         voxels = np.asarray(image.dataobj)
     except Exception as error:  # as above
-        raise VolumeError(f"its voxels cannot be read: {' '.join(str(error).split())}") from error
+        raise SampleError(f"its voxels cannot be read: {' '.join(str(error).split())}") from error
     voxels = voxels.reshape(*header.shape, header.channels)
     if voxels.dtype.kind not in "fiu":
-        raise VolumeError(f"its voxels are {voxels.dtype}, not numbers")
+        raise SampleError(f"its voxels are {voxels.dtype}, not numbers")
     return np.moveaxis(voxels, -1, 0), header.affine

@@ -1,4 +1,7 @@
-"""Generated CT of labeled ellipsoid organs, which needs no download."""
+"""Generated CT of labeled ellipsoid organs, which needs no download.
+
+# N phantoms, X, Y, Z voxels
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled_medical3d.batch import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
-
-# ---------------------------------------------------------------------------------------------- phantoms
+from unlabeled_medical3d.batch import Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
+from unlabeled_medical3d.data.cache import Memory
 
 EXTENT = np.array((92.0, 84.0, 92.0))  # mm of the scanned box
 ORGANS = {  # center in mm from the middle of the box, half axes in mm, Hounsfield units
@@ -80,10 +82,6 @@ class Phantoms(Partners):
     def masks(self, indices: Sequence[int]) -> list[Tensor]:
         """Voxel labels ``int64[X, Y, Z]`` of each."""
         return [m.long() for n in indices if (m := self._volume(int(n)).mask) is not None]
-
-    def report(self, batch: VolumeBatch) -> list[str]:
-        """Nothing here can be unreadable."""
-        return []
 
     def describe(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""The samples of a path, with headers known from the start and voxels read when they are asked for.
+"""Samples of a path, with headers known from the start and voxels read when they are asked for.
 
 # N samples, C channels, X, Y, Z voxels
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from unlabeled.data.readable import SampleError, scan
+from unlabeled.data.sources import Source
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.arrays import Arrays, read_npz
 from unlabeled_medical3d.data.dicom import dicom_entries, is_dicom, read_series, read_series_header
-from unlabeled_medical3d.data.errors import VolumeError
 from unlabeled_medical3d.data.manifest import annotate, from_manifest
 from unlabeled_medical3d.data.nifti import Header, read_header, read_nifti
-from unlabeled_medical3d.data.sources import Entry, Source, by_folder, is_label, nifti_entries, open_source, read
+from unlabeled_medical3d.data.sources import Entry, by_folder, is_label, nifti_entries, open_source, read
 
 NEAR = 1e-3  # affines of channels and labels may differ by this, in mm
 
@@ -40,12 +40,9 @@ class FileReader:
 
     def __init__(self, source: Source, entries: Sequence[Entry], bad: dict[str, str], asked: int) -> None:
         self.source, self.asked = source, asked
-        self.bad = dict(bad)
-        with ThreadPoolExecutor(4) as pool:  # threads wait for disks together
-            found = list(pool.map(self._look, entries))
-        self.headers = [h for h in found if isinstance(h, Header)]
-        self.entries = [e for e, h in zip(entries, found) if isinstance(h, Header)]
-        self.bad |= {e.name: str(h) for e, h in zip(entries, found) if not isinstance(h, Header)}
+        good, unusable = scan(entries, self._look)
+        self.bad = bad | {entry.name: reason for entry, reason in unusable}
+        self.entries, self.headers = [entry for entry, _ in good], [header for _, header in good]
         self.channels = 1
         self._same_channels()
         self.names = [e.name for e in self.entries]
@@ -55,18 +52,15 @@ class FileReader:
         self.modalities = [e.modality for e in self.entries]
         self.regions = self._named_regions()
 
-    def _look(self, entry: Entry) -> Header | VolumeError:
-        try:
-            if entry.dicom:
-                return read_series_header(self.source, entry)
-            headers = [read_header(self.source, name, self.asked) for name in entry.files]
-            for name, other in zip(entry.files[1:], headers[1:]):
-                _same_grid(headers[0], other, name)
-            if entry.mask:
-                _same_grid(headers[0], read_header(self.source, entry.mask), entry.mask)
-            return Header(headers[0].shape, sum(h.channels for h in headers), headers[0].affine)
-        except VolumeError as error:
-            return error
+    def _look(self, entry: Entry) -> Header:
+        if entry.dicom:
+            return read_series_header(self.source, entry)
+        headers = [read_header(self.source, name, self.asked) for name in entry.files]
+        for name, other in zip(entry.files[1:], headers[1:]):
+            _same_grid(headers[0], other, name)
+        if entry.mask:
+            _same_grid(headers[0], read_header(self.source, entry.mask), entry.mask)
+        return Header(headers[0].shape, sum(h.channels for h in headers), headers[0].affine)
 
     def _same_channels(self) -> None:
         """Keep the samples with the most common number of channels."""
@@ -90,7 +84,7 @@ class FileReader:
             labels = json.loads(read(self.source, name)).get("labels", {})
             named = {int(k): v for k, v in labels.items()} if _numbers(labels) else {v: k for k, v in labels.items()}
             return tuple(str(named[n]) for n in range(len(named)))
-        except (VolumeError, ValueError, AttributeError, KeyError, TypeError):
+        except (SampleError, ValueError, AttributeError, KeyError, TypeError):
             return ()  # the labels themselves say how many there are
 
     def has_mask(self, number: int) -> bool:
@@ -98,7 +92,7 @@ class FileReader:
         return bool(self.entries[number].mask)
 
     def read(self, number: int) -> Raw:
-        """A sample's voxels; :class:`VolumeError` where they cannot be had."""
+        """A sample's voxels; :class:`SampleError` where they cannot be had."""
         entry = self.entries[number]
         if entry.dicom:
             image, affine = read_series([read(self.source, name) for name in entry.files])
@@ -121,9 +115,9 @@ def _numbers(labels: dict[str, object]) -> bool:
 
 def _same_grid(one: Header, other: Header, name: str) -> None:
     if one.shape != other.shape:
-        raise VolumeError(f"{name} has {other.shape} voxels, the image {one.shape}")
+        raise SampleError(f"{name} has {other.shape} voxels, the image {one.shape}")
     if not np.allclose(one.affine, other.affine, atol=NEAR * max(1.0, float(np.abs(one.affine).max()))):
-        raise VolumeError(f"{name} lies elsewhere: its affine is not the image's")
+        raise SampleError(f"{name} lies elsewhere: its affine is not the image's")
 
 
 class ArrayReader:

@@ -1,4 +1,4 @@
-"""Where volumes come from: a folder or a zip archive, read as bytes; and which files make one sample.
+"""Files of volumes in a folder or a zip archive, read as bytes, and the samples that they make.
 
 NIfTI files are a sample each; files of nnU-Net's channels (``case_0000``, ``case_0001``) make one together. DICOM files
 are grouped by series. Label volumes lie in a folder named for them (``labels``, ``labelsTr``, ``masks``) beside one of
@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
 
-from unlabeled.data.files import Zip, walk
+from unlabeled.data import sources
+from unlabeled.data.readable import SampleError
+from unlabeled.data.sources import Folder, Limits, Source
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.data.errors import VolumeError
 
 NIFTI = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
@@ -28,66 +28,23 @@ IMAGES = ("images", "imagestr", "image", "volumes", "img", "imagests")
 HELD_OUT = ("test", "imagests")
 MOST_CHANNELS = 8
 MOST_BYTES = 1 << 34  # of one file, decompressed
-
-
-class Folder:
-    """Files under ``root``, by their relative names."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.names = walk(root)
-
-    def open(self, name: str) -> BinaryIO:
-        try:
-            return (self.root / name).open("rb")
-        except OSError as error:
-            raise VolumeError((error.strerror or str(error)).lower()) from error
-
-    def stamp(self, name: str) -> str:
-        """What changes when the file does, without reading it."""
-        found = (self.root / name).stat()
-        return f"{(self.root / name).resolve()}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}"
-
-
-class Archive(Zip):
-    """Members of a zip file. Nothing is ever written to disk, so a member's path cannot do harm."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.names = self.members()
-
-    def open(self, name: str) -> BinaryIO:
-        try:
-            return cast(BinaryIO, self.file.open(name))
-        except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, OSError) as error:
-            raise VolumeError(f"damaged in the archive: {error}") from error
-
-    def stamp(self, name: str) -> str:
-        """What changes when the member does: its checksum stands in the archive."""
-        info, found = self.file.getinfo(name), self.path.stat()
-        return f"{self.path.resolve()}|{found.st_mtime_ns}|{name}|{info.CRC}|{info.file_size}"
-
-
-Source = Folder | Archive
+LIMITS = Limits(least=0)  # what an empty file is, its format says
 
 
 def open_source(path: Path) -> Source:
     """The files at ``path``; :class:`UsageError` where there can be none."""
-    if not path.exists():
-        raise UsageError(f"{path} does not exist")
-    if path.is_dir():
-        return Folder(path)
-    if path.suffix.lower() == ".zip":
-        return Archive(path)
-    if path.name.lower().endswith(NIFTI):
-        alone = Folder(path.parent)
-        alone.names = [path.name]
-        return alone
-    raise UsageError(f"{path} is no volume data: give a folder, a .zip, a .nii or .nii.gz, an .npz, or a .csv manifest")
+    source = sources.open_source(path, limits=LIMITS)
+    if source is None and path.name.lower().endswith(NIFTI):
+        source = Folder(path.parent, limits=LIMITS, names=[path.name])
+    if source is None:
+        raise UsageError(
+            f"{path} is no volume data: give a folder, a .zip, a .nii or .nii.gz, an .npz, or a .csv manifest"
+        )
+    return source
 
 
 def read(source: Source, name: str, most: int = MOST_BYTES) -> bytes:
-    """Up to ``most`` bytes of a file, decompressed where its name ends in ``.gz``; else :class:`VolumeError`."""
+    """Up to ``most`` bytes of a file, decompressed where its name ends in ``.gz``; else :class:`SampleError`."""
     try:
         with source.open(name) as file:
             if not name.lower().endswith(".gz"):
@@ -95,9 +52,9 @@ def read(source: Source, name: str, most: int = MOST_BYTES) -> bytes:
             with gzip.GzipFile(fileobj=file) as inner:
                 return inner.read(most)
     except (EOFError, zlib.error) as error:
-        raise VolumeError(f"its compressed data is cut off or damaged: {error}") from error
+        raise SampleError(f"its compressed data is cut off or damaged: {error}") from error
     except (OSError, zipfile.BadZipFile) as error:
-        raise VolumeError(f"cannot be read: {error}") from error
+        raise SampleError(f"cannot be read: {error}") from error
 
 
 # ------------------------------------------------------------------------------------------------- samples

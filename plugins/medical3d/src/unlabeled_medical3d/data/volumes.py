@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.data.files import check_bad
+from unlabeled.data.readable import Readable, SampleError
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.batch import Memory, Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
-from unlabeled_medical3d.data.cache import Cache, default_folder, digest
-from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled_medical3d.batch import Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
+from unlabeled_medical3d.data.cache import Cache, Memory, default_folder, digest
 from unlabeled_medical3d.data.nifti import Header
 from unlabeled_medical3d.data.reading import ArrayReader, FileReader, Raw, Reader, open_reader
 from unlabeled_medical3d.ops.intensity import Modality, guess_modality
@@ -36,7 +35,7 @@ TEST_SHARE = 5  # one patient in so many, where patients have several volumes an
 LOOKED_AT = 16  # masks that the names of regions are found from
 
 
-class Volumes(Partners):
+class Volumes(Readable, Partners):
     """Volumes of a user: NIfTI (``.nii``, ``.nii.gz``), DICOM series, ``.npz``; in folders, zips or a CSV.
 
     Args:
@@ -54,6 +53,9 @@ class Volumes(Partners):
         cache_gib: GiB that the cache folder may hold.
         memory: MiB of prepared volumes kept in each process.
     """
+
+    samples = "volumes"
+    none_left = "{path}: none of the {count:,} volumes can be used; {name}: {reason}"
 
     def __init__(
         self,
@@ -77,12 +79,10 @@ class Volumes(Partners):
         _check(size, size_mm, spacing, window, percentiles)
         if min(channels, cache_gib, memory) < 0:
             raise ValueError(f"channels {channels}, cache_gib {cache_gib}, memory {memory}: none can be negative")
-        self._path, self._max_bad = Path(path), max_bad
         self._window, self._percentiles = window, percentiles
-        self._reader: Reader = open_reader(self._path, channels, manifest)
-        self.bad: dict[str, str] = dict(self._reader.bad)
-        self._total = len(self._reader.names) + len(self.bad)
-        self._check_bad()
+        self._reader: Reader = open_reader(Path(path), channels, manifest)
+        bad = self._reader.bad
+        self._open(Path(path), bad, len(self._reader.names) + len(bad), max_bad)
         headers = self._reader.headers
         grid = _spacing(spacing, headers)
         self.spec = VolumeSpec(self._reader.channels, _size(size, size_mm, grid, headers), grid, mirror)
@@ -117,7 +117,7 @@ class Volumes(Partners):
         for number in with_masks[::step]:
             try:
                 mask = self._reader.read(number).mask
-            except VolumeError:
+            except SampleError:
                 continue  # counted when it is asked for
             most = most if mask is None else max(most, int(mask.max()))
         return ("background", *(f"region {n}" for n in range(1, most + 1)))
@@ -160,7 +160,7 @@ class Volumes(Partners):
         """Voxel labels ``int64[X, Y, Z]`` of each, on the grid of its image; ``ValueError`` for one without labels."""
         found = []
         for index in indices:
-            mask = self._volume(int(index)).mask
+            mask = self._load(int(index)).mask
             if mask is None:
                 raise ValueError(f"{self._reader.names[int(index)]} has no voxel labels")
             found.append(mask.long())
@@ -170,17 +170,10 @@ class Volumes(Partners):
         """Whether sample ``index`` has voxel labels."""
         return self._reader.has_mask(index)
 
-    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Volume]:
-        for turn in range(len(self)):
-            number = (first + turn) % len(self)
-            try:
-                return number, self._volume(number)
-            except VolumeError as error:
-                bad[self._reader.names[number]] = str(error)
-        last = next(reversed(bad.items()))
-        raise UsageError(f"{self._path}: none of the {len(self):,} volumes can be used; {last[0]}: {last[1]}")
+    def _title(self, number: int) -> str:
+        return self._reader.names[number]
 
-    def _volume(self, number: int) -> Volume:
+    def _load(self, number: int) -> Volume:
         found = self._memory.get(number)
         if found is None:
             found = self._cached(number)
@@ -198,7 +191,7 @@ class Volumes(Partners):
     def _prepared(self, number: int) -> Volume:
         raw = checked(self._reader.read(number), self.spec.channels)
         if raw.mask is not None and int(raw.mask.max()) >= len(self.regions):
-            raise VolumeError(f"its voxel labels reach {int(raw.mask.max())}, and {len(self.regions) - 1} are named")
+            raise SampleError(f"its voxel labels reach {int(raw.mask.max())}, and {len(self.regions) - 1} are named")
         made = prepare(
             raw.image,
             raw.affine,
@@ -224,44 +217,31 @@ class Volumes(Partners):
             try:
                 raw = checked(self._reader.read(number), self.spec.channels)
                 return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
-            except VolumeError:
+            except SampleError:
                 continue  # counted when it is asked for
         return "mr"
-
-    # ------------------------------------------------------------------------------------------ what is wrong
-
-    def report(self, batch: VolumeBatch) -> list[str]:
-        """One line for each sample of ``batch.bad`` that is new here; :class:`UsageError` once they are too many."""
-        new = {name: reason for name, reason in batch.bad if name not in self.bad}
-        self.bad |= new
-        if new:
-            self._check_bad()
-        return [f"skipped {name}: {reason}" for name, reason in new.items()]
-
-    def _check_bad(self) -> None:
-        check_bad(self._path, self.bad, self._total, self._max_bad, "volumes")
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_memory": Memory(0)}  # a spawned worker fills its own
 
 
 def checked(raw: Raw, channels: int) -> Raw:
-    """``raw``, if a model can learn from it; else :class:`VolumeError`."""
+    """``raw``, if a model can learn from it; else :class:`SampleError`."""
     if len(raw.image) != channels:
-        raise VolumeError(f"it has {len(raw.image)} channels, the others {channels}")
+        raise SampleError(f"it has {len(raw.image)} channels, the others {channels}")
     for number, channel in enumerate(raw.image):
         where = f"channel {number + 1} " if len(raw.image) > 1 else ""
         if channel.dtype.kind == "f" and not np.isfinite(channel).all():
-            raise VolumeError(f"{where}has {int((~np.isfinite(channel)).sum()):,} voxels that are not finite")
+            raise SampleError(f"{where}has {int((~np.isfinite(channel)).sum()):,} voxels that are not finite")
         if channel.min() == channel.max():
-            raise VolumeError(f"{where}is constant, {float(channel.min()):g} everywhere")
+            raise SampleError(f"{where}is constant, {float(channel.min()):g} everywhere")
     if raw.mask is None:
         return raw
     if raw.mask.shape != raw.image.shape[1:]:
-        raise VolumeError(f"its labels have {raw.mask.shape} voxels, the image {raw.image.shape[1:]}")
+        raise SampleError(f"its labels have {raw.mask.shape} voxels, the image {raw.image.shape[1:]}")
     whole = np.asarray(np.round(raw.mask))
     if not np.isfinite(raw.mask).all() or np.abs(whole - raw.mask).max() > 1e-3 or whole.min() < 0 or whole.max() > 255:
-        raise VolumeError("its labels are not whole numbers from 0 to 255")
+        raise SampleError("its labels are not whole numbers from 0 to 255")
     return replace(raw, mask=whole.astype(np.uint8))
 
 

@@ -3,19 +3,20 @@
 Boxes may overlap; random rows are hidden beside them until every sample hides blocks x rows of a box, so that a ViT can
 drop the hidden rows. Differs: the context is all that is not hidden, where the paper also crops it.
 
-    # G groups (samples), R boxes, N = x * y * z rows of a group; hidden: True = the encoder must not see the row
+    # G groups (samples), R boxes, N = x * y * z rows of a group
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 import torch
 from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.masks.rows import gather_rows
+from unlabeled.masks.grid import inside, to_predict, whole_grid
+from unlabeled.masks.rows import layout_of, smallest
 from unlabeled_medical3d.encoders.rows import Grid, triple
 
 
@@ -40,29 +41,19 @@ class MultiBlock:
         return triple([max(1, min(g, round(g * self.scale ** (1 / 3)))) for g in grid])
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
-        if layout.grid is None or len(layout.grid) != 3 or layout.maskable is not None:
-            raise ValueError("multi_block needs a whole 3-D grid of rows, all maskable; choose --mask random")
-        grid = triple(layout.grid)
-        inside_GRN = self._boxes(draw, grid).to(layout.position.device)
-        count = inside_GRN[0, 0].sum().item() * self.blocks
-        if count >= inside_GRN.shape[2]:
-            raise ValueError(f"{self.blocks} boxes of {self.sides(grid)} rows leave nothing of a {grid} grid to see")
-        union_GN = inside_GRN.any(1)
-        keys_GN = draw.words(inside_GRN.shape[2], Purpose.MASK_FILL).to(union_GN.device) >> 1
-        order_GN = torch.argsort(keys_GN.masked_fill(union_GN, torch.iinfo(torch.int64).min), dim=1, stable=True)
-        hidden_GN = torch.zeros_like(union_GN).scatter_(1, order_GN[:, : int(count)], True)
-        per_box = (int(count) // self.blocks,) * len(union_GN)
-        predict = tuple(gather_rows(inside_GRN[:, n].flatten(), per_box) for n in range(self.blocks))
-        return replace(view, hidden=gather_rows(hidden_GN.flatten(), (int(count),) * len(union_GN)), predict=predict)
+        grid, draw = triple(whole_grid(layout_of(view), 3)), draw.to("cpu")
+        side, rows = self.sides(grid), math.prod(grid)
+        count = math.prod(side) * self.blocks
+        if count >= rows:
+            raise ValueError(f"{self.blocks} boxes of {side} rows leave nothing of a {grid} grid to see")
+        boxes_GRN = self._boxes(draw, grid, torch.tensor(side))
+        # rows of boxes first, then random ones
+        keys_GN = (draw.words(rows, Purpose.MASK_FILL) >> 1).masked_fill(boxes_GRN.any(1), torch.iinfo(torch.int64).min)
+        return to_predict(view, boxes_GRN, smallest(keys_GN, (count,) * len(keys_GN)))
 
-    def _boxes(self, draw: Draw, grid: Grid) -> Tensor:
+    def _boxes(self, draw: Draw, grid: Grid, side: Tensor) -> Tensor:
         """``bool[G, R, N]``, True inside each box."""
-        sides = self.sides(grid)
-        room = torch.tensor([g - s + 1 for g, s in zip(grid, sides, strict=True)])
-        drawn = draw.to("cpu").integers(3 * self.blocks, Purpose.MASK_PLACE, room.repeat(self.blocks))
+        room = torch.tensor(grid) - side + 1
+        drawn = draw.integers(3 * self.blocks, Purpose.MASK_PLACE, room.repeat(self.blocks))
         start_GR3 = drawn.unflatten(1, (self.blocks, 3))
-        place_N3 = torch.cartesian_prod(*(torch.arange(g) for g in grid))
-        beyond = place_N3 - start_GR3[:, :, None]
-        return ((beyond >= 0) & (beyond < torch.tensor(sides))).all(-1)
+        return inside(start_GR3, side.expand_as(start_GR3), grid)

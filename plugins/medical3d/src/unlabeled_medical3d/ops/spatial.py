@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled_medical3d.data.errors import VolumeError
+from unlabeled.data.readable import SampleError
 
 
 def voxel_size(affine: np.ndarray) -> np.ndarray:
@@ -26,23 +26,23 @@ def voxel_size(affine: np.ndarray) -> np.ndarray:
 
 
 def check_affine(affine: np.ndarray) -> None:
-    """:class:`VolumeError` for an affine that maps no volume: not finite, flat, or of absurd voxels."""
+    """:class:`SampleError` for an affine that maps no volume: not finite, flat, or of absurd voxels."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise VolumeError("its affine is not 4 x 4 finite numbers")
+        raise SampleError("its affine is not 4 x 4 finite numbers")
     size = voxel_size(affine)
     if abs(np.linalg.det(affine[:3, :3])) < 1e-6 * max(float(size.prod()), 1e-9) or size.min() <= 0:
-        raise VolumeError("its affine is singular: two voxel axes point the same way, or one has no length")
+        raise SampleError("its affine is singular: two voxel axes point the same way, or one has no length")
     if size.min() < 1e-3 or size.max() > 100:
-        raise VolumeError(f"its voxels are {' x '.join(f'{s:.3g}' for s in size)} mm; 0.001 to 100 mm are read")
+        raise SampleError(f"its voxels are {' x '.join(f'{s:.3g}' for s in size)} mm; 0.001 to 100 mm are read")
     if not np.allclose(affine[3], (0, 0, 0, 1)):
-        raise VolumeError(f"the last row of its affine is {affine[3].tolist()}; it must be 0, 0, 0, 1")
+        raise SampleError(f"the last row of its affine is {affine[3].tolist()}; it must be 0, 0, 0, 1")
 
 
 def to_ras(image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``image[..., X, Y, Z]`` with axes permuted and flipped so that they run nearest to right, anterior, superior."""
     turn = nib.orientations.io_orientation(affine)
     if np.isnan(turn).any():
-        raise VolumeError("its affine names no three axes")
+        raise SampleError("its affine names no three axes")
     lead = image.ndim - 3
     turned = nib.orientations.apply_orientation(np.moveaxis(image, range(lead), range(3, 3 + lead)), turn)
     moved = np.moveaxis(turned, range(3, 3 + lead), range(lead))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.probes.linear import choose, fit, one_thread_if, principal_axes, standardize
 from unlabeled.probes.splits import require_labels
 
@@ -48,7 +48,7 @@ class VolumeAUC:
         steps: most L-BFGS steps of a fit, at least 1.
     """
 
-    needs_labels = True
+    asks = Asks(labels=True)
 
     def __init__(self, *, holdout: float = 0.2, steps: int = 200) -> None:
         if not 0 < holdout < 1 or steps < 1:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Data, Features, Layout
+from unlabeled.contract import Asks, Data, Features, Layout
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import shuffled
 from unlabeled_medical3d.ops.segmentation import (
@@ -53,8 +53,7 @@ class VoxelProbe:
         tolerance: mm within which a surface counts as found.
     """
 
-    reads = "encoder"
-    draws = True
+    asks = Asks(reads="encoder", draws=True)
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Data sets of text: the generated default, files of a user, tables, and Hugging Face data sets.
+"""A store of token ids as a data set: what all data sets of text share.
 
 A sample is one text. Texts are tokenized once, into memory-mapped arrays; a batch is a few slices of them.
 

@@ -1,12 +1,18 @@
-"""Hugging Face data sets."""
+"""Hugging Face data sets as texts: saved folders, folders of data files, or names on the hub, streamed or not."""
 
 from __future__ import annotations
 
-from typing import Literal
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
 
+from unlabeled.errors import UsageError
 from unlabeled_text.data.building import Options, build_cached
 from unlabeled_text.data.corpus import Corpus
-from unlabeled_text.data.reading import Columns
+from unlabeled_text.data.reading import Bad, Columns, Record, records_of
+
+SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk writes
 
 
 class HuggingFace(Corpus):
@@ -39,11 +45,45 @@ class HuggingFace(Corpus):
         dedup: bool = True,
         batches: Literal["packed", "bucketed", "random"] = "packed",
     ) -> None:
-        from unlabeled_text.data.hugging import rows
-
         options = Options(dedup=dedup, columns=Columns(column, label), max_bad=max_bad)
         store, spec = build_cached(
             lambda bad: rows(path, most, streaming, options.columns, bad), path, [], tokenizer, vocabulary, length,
             options, "none",
         )  # fmt: skip
         super().__init__(store, spec, path, batches)
+
+
+def rows(path: str, most: int, streaming: bool, columns: Columns, bad: Bad) -> Iterator[Record]:
+    """Records of every split of a saved data set, or of one split on the hub; splits but train are held out."""
+    for split, found in _splits(path, streaming).items():
+        limited = itertools.islice(found, most) if most else found
+        numbered = ((f"row {number}", row) for number, row in enumerate(_named(limited, found)))
+        for record in records_of(numbered, columns, Path(f"{path}/{split}"), bad):
+            yield Record(record.texts, record.label, record.score, record.document, split in ("test", "validation"))
+
+
+def _named(some: Any, found: Any) -> Iterator[dict[str, Any]]:
+    """Rows with class names in place of class numbers, where the data set knows them."""
+    features = getattr(found, "features", None) or {}
+    names = {key: feature for key, feature in features.items() if hasattr(feature, "int2str")}
+    for row in some:
+        yield {**row, **{k: f.int2str(row[k]) for k, f in names.items() if isinstance(row.get(k), int) and row[k] >= 0}}
+
+
+def _splits(path: str, streaming: bool) -> dict[str, Any]:
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise UsageError("Hugging Face data sets need a package: pip install 'unlabeled-text[datasets]'") from error
+    folder = Path(path)
+    try:
+        if folder.is_dir() and any((folder / name).is_file() for name in SAVED):
+            found = datasets.load_from_disk(path)
+        elif folder.is_dir():
+            found = datasets.load_dataset(path, streaming=streaming)
+        else:
+            name, _, split = path.partition(":")
+            found = {split or "train": datasets.load_dataset(name, split=split or "train", streaming=streaming)}
+    except Exception as error:  # of many libraries: files, Arrow, the hub
+        raise UsageError(f"Hugging Face cannot load {path!r}: {(str(error) or repr(error)).splitlines()[0]}") from error
+    return dict(found) if isinstance(found, dict) else {"train": found}

@@ -1,4 +1,4 @@
-"""Rows of tables as text."""
+"""Rows of tables, each written out as one text of its columns."""
 
 from __future__ import annotations
 

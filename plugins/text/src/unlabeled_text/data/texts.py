@@ -1,4 +1,4 @@
-"""A user's texts."""
+"""A user's texts: files and folders of lines, paragraphs, documents or table columns, and links between them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
-from unlabeled.masks.rows import choose, gather_rows, keys, touchable
+from unlabeled.masks.rows import choose, gather_rows, keys, layout_of, touchable
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.ragged import kept_lengths, owner, ranges, restart
 
@@ -136,9 +136,9 @@ class Bert:
         self.exact = law == "exact"
 
     def __call__(self, view: View, draw: Draw) -> View:
-        assert view.layout is not None, "a mask needs the view's layout"
-        chosen = chosen_rows(view.layout, draw, self.ratio, self.law)
-        fate, fill = at_rows(draw, Purpose.MASK_FILL, view.layout, chosen)
+        layout = layout_of(view)
+        chosen = chosen_rows(layout, draw, self.ratio, self.law)
+        fate, fill = at_rows(draw, Purpose.MASK_FILL, layout, chosen)
         return corrupt(view, chosen, fate, fill, self.hide, self.random, self.spec)
 
 
@@ -202,8 +202,7 @@ class WholeWord:
         self.spec, self.share, self.law, self.hide, self.random = spec, ratio, law, hide, random
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         words, word_T = words_layout(view)
         flags_T = chosen_rows(words, draw, self.share, self.law).flags(words.total).index_select(0, word_T)
         if layout.maskable is not None:
@@ -257,8 +256,7 @@ class SpanBert:
         self.spec, self.ratio, self.hide, self.random = spec, ratio, hide, random
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         words, word_T = words_layout(view)
         counts = budget(self.ratio, touchable(layout))
         # of its own budget, so that a sample is masked alike in any batch
@@ -294,8 +292,7 @@ class Targets:
         self.targets = count
 
     def __call__(self, view: View, draw: Draw) -> View:
-        layout = view.layout
-        assert layout is not None, "a mask needs the view's layout"
+        layout = layout_of(view)
         free = layout.all.flags(layout.total) if layout.maskable is None else layout.maskable.flags(layout.total)
         limits = torch.tensor(touchable(layout), device=free.device)[:, None]
         share = draw.uniform(self.count, Purpose.MASK_SIZE, self.least, self.most)

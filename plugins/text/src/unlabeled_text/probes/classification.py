@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Embedded
+from unlabeled.contract import Asks, Embedded
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.linear import Linear, standardize
 from unlabeled.probes.splits import TEST_SHARE, shuffled
@@ -30,8 +30,7 @@ def labeled_sides(frozen: Frozen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 class Classification:
     """Classes of texts, by all that the features hold: of TF-IDF every word; it has no settings."""
 
-    reads = "encoder"
-    needs_labels = True
+    asks = Asks(reads="encoder", labels=True)
     spec = (
         "classification-v1: linear-v1 on pooled features; of TF-IDF on every 1- and 2-gram, not standardized, "
         "C of {0.01, 0.1, 1, 10, 100} on 20% of train, refit"
@@ -57,8 +56,7 @@ class Tagging:
         most: most words of train that are learned from, at least 1.
     """
 
-    reads = "encoder"
-    kinds = (UNTRAINED, PRETRAINED)  # a baseline has no features of words
+    asks = Asks(reads="encoder", kinds=(UNTRAINED, PRETRAINED))  # a baseline has no features of words
 
     def __init__(self, *, most: int = 20000) -> None:
         if most < 1:
@@ -125,7 +123,7 @@ class MultipleChoice:
         decay: of the weights of the linear scorer, at least 0.
     """
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
 
     def __init__(self, *, decay: float = 0.01) -> None:
         if decay < 0:

@@ -13,6 +13,7 @@ from scipy import sparse, stats
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
+from unlabeled.contract import Asks
 from unlabeled.probes.frozen import Frozen
 from unlabeled_text.probes.reading import (
     Matrix,
@@ -34,7 +35,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 class STS:
     """Semantic textual similarity; nothing is fitted, and it has no settings."""
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
     spec = "sts-v1: Spearman correlation of the cosine of pooled features with the scores of the held-out pairs"
 
     def applies(self, data: Any) -> bool:
@@ -66,7 +67,7 @@ def joined(a: Matrix, b: Matrix) -> Matrix:
 class PairClassification:
     """Classes of pairs: entailment, paraphrase, same author; it has no settings."""
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
     spec = (
         "pair_classification-v1: linear-v1 on |a - b|, a * b and the cosine; average precision of the cosine alone, "
         "where there are two classes"
@@ -138,7 +139,7 @@ class Retrieval:
         most: most queries that are asked, at least 1.
     """
 
-    reads = "encoder"
+    asks = Asks(reads="encoder")
 
     def __init__(self, *, high: float = 0.8, most: int = 2000) -> None:
         if not 0 <= high <= 1 or most < 1:

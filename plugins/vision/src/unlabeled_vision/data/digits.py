@@ -1,4 +1,4 @@
-"""The 1,797 digits that scikit-learn ships."""
+"""The 1,797 handwritten digits that scikit-learn ships, which need no download."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from unlabeled_vision.batch import ImageBatch, ImageSpec
-
-# ---------------------------------------------------------------------------------------------- data sets
 
 
 class Digits:
@@ -39,10 +37,6 @@ class Digits:
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
         ids = torch.as_tensor(indices, dtype=torch.int64)
         return ImageBatch(ids, self._x[ids])
-
-    def report(self, batch: ImageBatch) -> list[str]:
-        """Nothing here can be unreadable."""
-        return []
 
     def describe(self) -> str:
         return f"digits of scikit-learn: {len(self):,} images, 10 classes, 1 channel, 8 x 8, the last fifth held out"

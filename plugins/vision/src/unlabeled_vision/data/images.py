@@ -1,16 +1,13 @@
-"""A user's images: a folder, a zip, an ``.npz`` or a list of paths.
+"""A user's images: a folder, a zip, an ``.npz`` or a list of paths, numbered in natural order of their names.
 
-Samples are numbered in natural order of their names. A file that cannot be read never stops a run by itself: it is
-found by its header when the data set is opened, or when it is decoded, named once with the reason, and counted; only a
-share above ``max_bad`` stops.
+# N samples of the data set, B of a batch, C channels, H height, W width
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.data.files import check_bad
-from unlabeled.errors import UsageError
+from unlabeled.data.cache import Cache
+from unlabeled.data.readable import Readable, scan
+from unlabeled.data.sources import by_folder, read
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
-from unlabeled_vision.data.cache import Cache
 from unlabeled_vision.data.reading import MODES, Header, decode, quiet, read_header
-from unlabeled_vision.data.sources import FileError, Source, by_folder, open_source, read
+from unlabeled_vision.data.sources import HELD_OUT, open_source
 
 
-class Images:
+class Images(Readable):
     """Images of a user: a folder (also with ``train`` and ``test``), a ``.zip``, an ``.npz``, a ``.txt`` of paths.
 
     A folder's first level of sub-folders gives the classes. An ``.npz`` has ``x`` ``[N, H, W]`` or ``[N, H, W, C]``
@@ -45,6 +42,9 @@ class Images:
         white: the value that becomes 1 in 16-bit images (4095 for 12-bit cameras).
         cache: MiB of decoded images kept in memory, where all are of one size and fit; 0 = none.
     """
+
+    samples = "images"
+    none_left = "none of the {count:,} images can be decoded; the last: {reason}"
 
     def __init__(
         self,
@@ -66,16 +66,14 @@ class Images:
             raise ValueError(f"shrink is {shrink}; it must be 0 or at least 1")
         if channels not in (0, *MODES):
             raise ValueError(f"channels is {channels}; it must be 0 (the data's own) or 1 to 4")
-        self._path, self._max_bad = Path(path), max_bad
+        where = Path(path)
         reader: _Files | _Arrays
-        if self._path.suffix.lower() == ".npz" and self._path.is_file():
-            reader = _Arrays(self._path, channels, white)
+        if where.suffix.lower() == ".npz" and where.is_file():
+            reader = _Arrays(where, channels, white)
         else:
-            reader = _Files(self._path, channels, white, cache)
+            reader = _Files(where, channels, white, cache)
         self._reader = reader
-        self.bad: dict[str, str] = dict(reader.bad)
-        self._total = len(reader) + len(reader.bad)
-        self._check_bad()
+        self._open(where, reader.bad, len(reader) + len(reader.bad), max_bad)
         self.labels, self.classes, self.test = reader.labels, reader.classes, reader.test
         self.spec = ImageSpec(reader.channels, size or reader.side, mean, std, mirror)
         reader.least = round(shrink * self.spec.size)
@@ -85,21 +83,22 @@ class Images:
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
         """Samples ``indices``. One that cannot be decoded is replaced by the next that can, whose id it takes."""
-        return self._reader.batch(indices)
+        ready = self._reader.ready(indices)
+        if ready is not None:
+            return ready
+        bad: dict[str, str] = {}
+        with quiet():
+            found = [self._readable(int(index), bad) for index in indices]
+        ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
+        return ImageBatch(ids, collate([image for _, image in found]), tuple(bad.items()))
 
-    def report(self, batch: ImageBatch) -> list[str]:
-        """One line for each file of ``batch.bad`` that is new here; :class:`UsageError` once they are too many.
+    def _title(self, number: int) -> str:
+        assert isinstance(self._reader, _Files), "arrays are always at hand"
+        return self._reader.names[number]
 
-        Decoding happens in worker processes, so the main process calls this with each batch that arrives.
-        """
-        new = {name: reason for name, reason in batch.bad if name not in self.bad}
-        self.bad |= new
-        if new:
-            self._check_bad()
-        return [f"skipped {name}: {reason}" for name, reason in new.items()]
-
-    def _check_bad(self) -> None:
-        check_bad(self._path, self.bad, self._total, self._max_bad, "images")
+    def _load(self, number: int) -> Tensor:
+        assert isinstance(self._reader, _Files), "arrays are always at hand"
+        return self._reader.image(number)
 
     def describe(self) -> str:
         about = [f"{len(self):,} images"]
@@ -118,69 +117,50 @@ class _Files:
 
     def __init__(self, path: Path, channels: int, white: int, cache: int) -> None:
         self._source = open_source(path)
-        headers, self.bad = _scan(self._source)
+        with quiet():
+            good, bad = scan(self._source.names, self._look)
+        headers, self.bad = dict(good), dict(bad)
         self.names = list(headers)
         self.least = 0
         self._white = white
         self.channels = channels or (1 if all(h.gray for h in headers.values()) else 3)
-        folders, test = by_folder(self.names)
+        folders, test = by_folder(self.names, HELD_OUT)
         self.classes = tuple(sorted({f for f in folders if f is not None}))
         number = {name: n for n, name in enumerate(self.classes)}
         self.labels = torch.tensor([number.get(f or "", -1) for f in folders]) if self.classes else None
         self.test = None if test is None else torch.tensor(test)
         self.side, self.extent = _extent(Counter((h.height, h.width) for h in headers.values()))
-        self._cache = Cache.fitting(list(headers.values()), self.channels, cache)
+        sizes = {(self.channels, h.height, h.width) for h in headers.values()}
+        self._shape = sizes.pop() if len(sizes) == 1 and not any(h.deep for h in headers.values()) else (0, 0, 0)
+        self._cache = Cache.fitting([math.prod(self._shape)] * len(self), torch.uint8, cache)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def batch(self, indices: Sequence[int]) -> ImageBatch:
+    def _look(self, name: str) -> Header:
+        with self._source.open(name) as file:
+            return read_header(file)
+
+    def ready(self, indices: Sequence[int]) -> ImageBatch | None:
+        """The batch, where all of it is in the cache."""
         ids = torch.as_tensor(indices, dtype=torch.int64)
-        images = None if self._cache is None else self._cache.get(ids)
-        if images is not None:
-            return ImageBatch(ids, images)
-        bad: dict[str, str] = {}
-        with quiet():
-            found = [self._readable(int(index), bad) for index in indices]
-        ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
-        return ImageBatch(ids, collate([image for _, image in found]), tuple(bad.items()))
+        if self._cache is None or not bool(self._cache.ready[ids].all()):
+            return None
+        return ImageBatch(ids, self._cache.values.view(-1, *self._shape)[ids])
 
-    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Tensor]:
-        """The first sample from ``first`` on that can be decoded, with its number; ``bad`` gets those before it."""
-        for turn in range(len(self)):
-            number = (first + turn) % len(self)
-            try:
-                return number, self._image(number)
-            except FileError as error:
-                bad[self.names[number]] = str(error)
-        raise UsageError(f"none of the {len(self):,} images can be decoded; the last: {bad[self.names[number]]}")
+    def image(self, number: int) -> Tensor:
+        """``[C, H, W]``, decoded unless the cache has it."""
 
-    def _image(self, number: int) -> Tensor:
         def load() -> Tensor:
             return decode(read(self._source, self.names[number]), self.channels, least=self.least, white=self._white)
 
-        return load() if self._cache is None else self._cache.one(number, load)
+        if self._cache is None:
+            return load()
+        found = self._cache.one(number, load)
+        return found.view(self._shape) if found.dim() == 1 else found  # smaller where its file was reduced
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a spawned worker cannot share this memory, so it decodes
-
-
-def _scan(source: Source) -> tuple[dict[str, Header], dict[str, str]]:
-    """The header of each readable file, and why the others are not; in the source's order."""
-
-    def look(name: str) -> Header | str:
-        try:
-            with source.open(name) as file:
-                return read_header(file)
-        except FileError as error:
-            return str(error)
-
-    # threads wait for disks together; in slices, since a task for each file costs as much as a small header
-    slices = [source.names[start : start + 256] for start in range(0, len(source.names), 256)]
-    with quiet(), ThreadPoolExecutor(4) as pool:
-        found = dict(zip(source.names, chain.from_iterable(pool.map(lambda part: [look(n) for n in part], slices))))
-    good = {name: header for name, header in found.items() if isinstance(header, Header)}
-    return good, {name: reason for name, reason in found.items() if isinstance(reason, str)}
 
 
 def _extent(sizes: Counter[tuple[int, int]]) -> tuple[int, str]:
@@ -211,7 +191,8 @@ class _Arrays:
     def __len__(self) -> int:
         return len(self._x)
 
-    def batch(self, indices: Sequence[int]) -> ImageBatch:
+    def ready(self, indices: Sequence[int]) -> ImageBatch | None:
+        """The batch: all is in memory."""
         rows = np.asarray(indices, dtype=np.int64)
         found = self._x[rows]
         if found.dtype != np.uint8:

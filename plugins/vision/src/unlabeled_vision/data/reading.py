@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from unlabeled_vision.data.sources import FileError
+from unlabeled.data.readable import SampleError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16 in its byte orders
@@ -58,10 +58,10 @@ def _open(file: BinaryIO) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)
     except Exception as error:
-        raise FileError(_reason(error)) from error
+        raise SampleError(_reason(error)) from error
     most = Image.MAX_IMAGE_PIXELS or 1 << 28
     if image.width * image.height > most:
-        raise FileError(f"{image.width} x {image.height} pixels: refused as a decompression bomb")
+        raise SampleError(f"{image.width} x {image.height} pixels: refused as a decompression bomb")
     return image
 
 
@@ -74,7 +74,7 @@ def _reason(error: Exception) -> str:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Size and kind of an encoded image; :class:`FileError` where its header is damaged."""
+    """Size and kind of an encoded image; :class:`SampleError` where its header is damaged."""
     image = _open(file)
     width, height = image.size
     if _orientation(image) >= 5:  # these four turn by a quarter
@@ -99,10 +99,10 @@ def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0
     image = _open(io.BytesIO(data))
     try:
         return _pixels(image, channels, least, white)
-    except FileError:
+    except SampleError:
         raise
     except Exception as error:
-        raise FileError(_reason(error)) from error
+        raise SampleError(_reason(error)) from error
 
 
 def _pixels(image: Image.Image, channels: int, least: int, white: float) -> Tensor:
@@ -142,7 +142,7 @@ def _unit_gray(image: Image.Image, white: float) -> Image.Image:
     if image.mode != "F":
         return Image.fromarray(np.clip(array / np.float32(white), 0, 1))
     if not (array.min() >= 0 and array.max() <= 1):  # also where one is NaN
-        raise FileError(f"float values from {array.min():g} to {array.max():g}; they must lie in [0, 1]")
+        raise SampleError(f"float values from {array.min():g} to {array.max():g}; they must lie in [0, 1]")
     return image
 
 

@@ -1,4 +1,4 @@
-"""Span sets: each of its length, what is seen outside of all, a clip's own in any batch."""
+"""Span sets: each of its length, and what is seen outside of all."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioBatch
 from unlabeled_audio.encoders.rows import step_layout
-from unlabeled_audio.masks.span_sets import SpanSetsMask
+from unlabeled_audio.masks.multi_block import SpanSetsMask
 
 
 def masked(steps, bands=1, ids=None, **settings):
@@ -34,12 +34,6 @@ def test_spans_are_whole_and_their_union_is_hidden(bands):
         union |= set(rows.index.tolist())
     assert view.hidden.index.tolist() == sorted(union)
     assert all(h < n for h, n in zip(view.hidden.lengths, view.layout.lengths, strict=True))
-
-
-def test_a_clip_has_its_spans_in_any_batch():
-    whole, alone = masked((20, 30), ids=[3, 8]), masked((30,), ids=[8])
-    for a, b in zip(whole.predict, alone.predict, strict=True):
-        assert torch.equal(a.index[a.lengths[0] :] - 20, b.index)
 
 
 def test_short_clips_are_seen_in_part():

@@ -1,0 +1,5 @@
+"""``python -m unlabeled`` is ``unlabeled``."""
+
+from unlabeled.cli import main
+
+raise SystemExit(main())

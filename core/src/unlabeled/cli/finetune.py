@@ -1,0 +1,19 @@
+"""``unlabeled <domain> finetune RUN``: all weights trained on labels, beside the same from scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unlabeled.contract import Data
+    from unlabeled.runs.finetune import Finetune, Outcome
+    from unlabeled.runs.launch import Say
+    from unlabeled.runs.pretrained import Pretrained
+
+
+def finetune_command(run: Pretrained, data: Data, say: Say, settings: Finetune) -> Outcome:
+    """All weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json."""
+    from unlabeled import api
+
+    outcome: Outcome = api.finetune(run, data, say=say, **vars(settings))
+    return outcome

@@ -1,0 +1,34 @@
+"""``unlabeled <domain> probe RUN``: numbers of frozen features, beside their baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unlabeled.contract import Data
+    from unlabeled.probes.table import Table
+    from unlabeled.runs.launch import Say
+    from unlabeled.runs.pretrained import Pretrained
+
+
+def probe_command(
+    run: Pretrained,
+    data: Data,
+    say: Say,
+    *,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    batch_size: int = 256,
+    workers: int = 0,
+    device: str = "auto",
+) -> Table:
+    """Frozen features of a run beside chance, a no-model baseline and the untrained encoder; probes.json.
+
+    Args:
+        seeds: of splits, label subsets and untrained weights.
+        batch_size: samples per forward pass.
+        workers: processes that read data.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+    from unlabeled import api
+
+    return api.probe(run, data, seeds=seeds, batch_size=batch_size, workers=workers, device=device, say=say)

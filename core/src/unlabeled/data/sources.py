@@ -1,0 +1,170 @@
+"""Files in a folder or a zip archive, and what the names of their folders say.
+
+Nothing is decoded here, and nothing is ever written to disk, so a member's path cannot do harm. Files are in natural
+order (``2`` before ``10``). Hidden files and ``__MACOSX`` are passed over; symbolic links are followed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from unlabeled.data.files import Zip, visible, walk
+from unlabeled.data.readable import SampleError
+from unlabeled.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may be.
+
+    Args:
+        least: bytes.
+        most: bytes.
+        ratio: of the bytes of an archive's member to those that it takes there, at most.
+        whole: bytes up to which a member is unpacked at once: to seek in one that is unpacked as it is read is slow.
+    """
+
+    least: int = 1
+    most: int = 1 << 62
+    ratio: float = math.inf
+    whole: int = 0
+
+    def check(self, size: int) -> None:
+        """:class:`SampleError` for a file of another size."""
+        if size < self.least:
+            raise SampleError("empty file")
+        if size > self.most:
+            raise SampleError(f"{size >> 20} MiB, and {self.most >> 20} are the most")
+
+
+class Folder:
+    """Files under ``root`` that ``keep`` takes, by their relative names; or just ``names``, in their own order."""
+
+    def __init__(
+        self,
+        root: Path,
+        keep: Callable[[str], bool] = visible,
+        limits: Limits = Limits(),
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.root, self.keep, self.limits = root, keep, limits
+        if names is not None:
+            self.names = list(names)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every file, in natural order."""
+        return walk(self.root, self.keep)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / name).is_file()
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return (self.root / name).stat().st_size
+
+    def open(self, name: str) -> BinaryIO:
+        """A file, open; :class:`SampleError` where that cannot be."""
+        path = self.root / name
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise SampleError("not a file")
+            self.limits.check(status.st_size)
+            return path.open("rb")
+        except OSError as error:
+            raise SampleError((error.strerror or str(error)).lower()) from error
+
+    def stamp(self, name: str) -> str:
+        """What changes when the file does, without reading it."""
+        found = (self.root / name).stat()
+        return f"{(self.root / name).resolve()}|{found.st_size}|{found.st_mtime_ns}|{found.st_ctime_ns}"
+
+
+class Archive(Zip):
+    """Members of a zip file that ``keep`` takes, by their names."""
+
+    def __init__(self, path: Path, keep: Callable[[str], bool] = visible, limits: Limits = Limits()) -> None:
+        super().__init__(path)
+        self.limits = limits
+        self.names = self.members(keep)
+        self._known = frozenset(self.names)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a member."""
+        return name in self._known
+
+    def size(self, name: str) -> int:
+        """Bytes of a member, unpacked."""
+        return self.file.getinfo(name).file_size
+
+    def open(self, name: str) -> BinaryIO:
+        """A member, open; :class:`SampleError` where that cannot be."""
+        try:
+            info = self.file.getinfo(name)
+            self.limits.check(info.file_size)
+            if info.file_size > self.limits.ratio * max(1, info.compress_size):
+                raise SampleError(f"claims {info.file_size} bytes from {info.compress_size}: a decompression bomb")
+            if info.flag_bits & 1:
+                raise SampleError("encrypted")
+            file = cast(BinaryIO, self.file.open(info))
+            if info.file_size > self.limits.whole:
+                return file
+            with file:
+                return io.BytesIO(file.read())
+        except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, EOFError, OSError) as error:
+            raise SampleError(f"damaged in the archive: {error}") from error
+
+    def stamp(self, name: str) -> str:
+        """What changes when the member does: its checksum stands in the archive."""
+        info, found = self.file.getinfo(name), self.path.stat()
+        return f"{self.path.resolve()}|{found.st_mtime_ns}|{name}|{info.CRC}|{info.file_size}"
+
+
+Source = Folder | Archive
+
+
+def open_source(path: Path, keep: Callable[[str], bool] = visible, limits: Limits = Limits()) -> Source | None:
+    """The folder or zip at ``path``, None for any other file; :class:`UsageError` where nothing is."""
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+    if path.is_dir():
+        return Folder(path, keep, limits)
+    return Archive(path, keep, limits) if path.suffix.lower() == ".zip" else None
+
+
+def read(source: Source, name: str) -> bytes:
+    """All bytes of one file; :class:`SampleError` where that cannot be."""
+    try:
+        with source.open(name) as file:
+            return file.read()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise SampleError(f"cannot be read: {error}") from error
+
+
+def by_folder(names: Sequence[str], held_out: Collection[str]) -> tuple[list[str | None], list[bool] | None]:
+    """The class of each file, and whether it is held out (None where no folder says so).
+
+    Folders that all files share are passed over. ``train`` beside one of ``held_out`` splits; the next folder is the
+    class, None for a file that lies in none. One class tells nothing: all are None.
+    """
+    parts = [PurePosixPath(n.replace("\\", "/")).parts for n in names]
+    while parts and all(len(p) > 1 and p[0] == parts[0][0] for p in parts):
+        parts = [p[1:] for p in parts]
+    tops = {p[0].casefold() for p in parts if len(p) > 1}
+    test = None
+    if "train" in tops and tops & set(held_out) and tops <= {"train", *held_out} and all(len(p) > 1 for p in parts):
+        test = [p[0].casefold() != "train" for p in parts]
+        parts = [p[1:] for p in parts]
+    classes = [p[0] if len(p) > 1 else None for p in parts]
+    return (classes, test) if len({c for c in classes if c is not None}) > 1 else ([None] * len(names), test)

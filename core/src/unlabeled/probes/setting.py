@@ -1,0 +1,143 @@
+"""What the rows of a probe table share: the data's sides, the probes that are asked, the views, and the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.build import build_untrained, clean_views, make, part
+from unlabeled.config.run import RunConfig
+from unlabeled.contract import Asks, Batch, Data, Embedded, View
+from unlabeled.errors import UsageError
+from unlabeled.plugins.registry import registry
+from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
+from unlabeled.probes.frozen import Frozen
+from unlabeled.probes.splits import shuffled, split
+from unlabeled.probes.table import BASELINE, Column
+
+APART = 1000  # seeds of untrained weights stand this far from the run's own
+CALIBRATION = 8  # batches that set the running statistics of an untrained encoder
+
+
+def applies(part: Any, data: Data) -> bool:
+    """Whether a probe or a baseline has anything to measure on ``data``."""
+    return not hasattr(part, "applies") or bool(part.applies(data))
+
+
+@dataclass
+class Setting:
+    """One table: what is probed, on what, and how; ``columns`` and ``notes`` fill up as rows are made."""
+
+    config: RunConfig
+    data: Data
+    seeds: tuple[int, ...]
+    spec: Any
+    device: torch.device | str
+    batch_size: int
+    workers: int
+    columns: dict[str, Column] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise UsageError("no seeds; a probe table needs at least one")
+        self.clean = clean_views(self.config.domain, self.spec)
+        self.views = part(self.config, "views", {"spec": self.spec})
+        names = [row.name for row in registry().components(self.config.domain, "probe")]
+        made = {name: make(self.config.domain, "probe", name, {}, {}) for name in names}
+        # probes that are asked with few labels come first, then the rest, as the plugins list them
+        found = [(name, probe) for name, probe in made.items() if applies(probe, self.data)]
+        self.probes: dict[str, Any] = dict(sorted(found, key=lambda item: not item[1].asks.fractions))
+        labels = self.data.labels
+        self.classes = 0 if labels is None else len(labels[labels >= 0].unique())
+        self.labeled = self.classes >= 2
+        self.ids = torch.arange(len(self.data))
+        self._sides: dict[int, tuple[Tensor, Tensor]] = {}
+        if self.labeled and self.data.test is None:
+            self.notes.append(
+                "the data fixes no split, so a fifth is held out by seed; a run that was pre-trained on these samples "
+                "has seen them, without their labels"
+            )
+
+    def read(self, ids: Tensor) -> None:
+        """Keep to the samples ``ids[N]``, which could be read; ``UsageError`` where they allow no probe."""
+        self.ids = ids
+        train, test = self.sides(self.seeds[0])
+        what = self.data.describe()
+        if len(train) < 2 or not len(test):
+            raise UsageError(f"{what}: {len(train)} train and {len(test)} test samples are too few")
+        lost = len(self.data) - len(ids)
+        if lost > self.config.training.max_bad * len(self.data):
+            raise UsageError(f"{what}: {lost} of {len(self.data)} samples could not be read")
+        if self.labeled and self.data.labels is not None:
+            y = self.data.labels[ids]
+            if len(y[train][y[train] >= 0].unique()) < 2 or not (y[test] >= 0).any():
+                raise UsageError(f"{what}: train needs labels of 2 classes, and test any")
+
+    def sides(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Positions in ``ids`` of train and of test."""
+        if seed not in self._sides:
+            self._sides[seed] = split(self.data, self.ids, seed)
+        return self._sides[seed]
+
+    def asked(self, asks: Asks, kind: str) -> bool:
+        """Whether a row of this kind has numbers of a probe."""
+        if asks.labels and not self.labeled:
+            return False
+        if asks.reads == "encoder":
+            return not asks.kinds or kind in asks.kinds
+        return asks.labels or kind != BASELINE
+
+    def column(self, name: str, number: str, labels: str, n_train: int, n_test: int) -> str:
+        """The key of a number; its column is that of the row that had it first."""
+        spec = self.probes[name].spec.partition(":")[0]
+        column = Column(name, number, labels, spec, n_train, n_test)
+        return self.columns.setdefault(column.key, column).key
+
+    # ------------------------------------------------------------------------------------------ encoders
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How an encoder is run."""
+        return {"device": self.device, "batch_size": self.batch_size, "workers": self.workers}
+
+    def embed(self, encoder: Any) -> Embedded:
+        """Features of the clean views of all samples."""
+        return embed(encoder, self.data, self.clean, **self.options)
+
+    def seen(self, encoder: Any, count: int, most: int, seed: int) -> Embedded:
+        """Features ``[N, V, D]`` of ``count`` of the run's views of at most ``most`` samples of train; 0 = all."""
+        train, _ = self.sides(seed)
+        order = train[shuffled(self.ids[train], seed, view=2)]
+        ids = self.ids[order[: most or len(order)]].sort().values
+        return embed_views(encoder, self.data, self.views, ids, count=count, seed=seed, **self.options)
+
+    def frozen(self, encoder: Any, kind: str, seed: int, known: Embedded | None = None) -> Frozen:
+        """What a probe that reads the encoder is called with."""
+        if isinstance(encoder, nn.Module):
+            encoder.to(self.device)
+        train, test = (self.ids[side] for side in self.sides(seed))
+        return Frozen(encoder, kind, self.data, self.clean, train, test, seed, known=known, **self.options)
+
+    def untrained(self, like: Any, seed: int) -> nn.Module:
+        """The architecture of ``like`` with weights that no data has touched."""
+        config = self.config.with_training(seed=self.config.training.seed + APART + seed)
+        encoder: nn.Module = build_untrained(config, self.spec, like).to(self.device)
+        if has_running_statistics(encoder):
+            calibrate(encoder, lambda batch: encoder(self._view(batch)), self._calibration(seed))
+            note = f"untrained: BatchNorm statistics set on {CALIBRATION} batches of train, without labels"
+            self.notes += [note] if note not in self.notes else []
+        return encoder
+
+    def _view(self, batch: Batch) -> View:
+        return take(self.clean, batch.to(self.device), 1, 0)[0]
+
+    def _calibration(self, seed: int) -> Iterator[Batch]:
+        train, _ = self.sides(seed)
+        ids = self.ids[train[shuffled(self.ids[train], seed, view=3)]][: CALIBRATION * self.batch_size]
+        return islice(batches(self.data, ids, batch_size=self.batch_size, workers=0), CALIBRATION)

@@ -1,0 +1,78 @@
+"""Weights of an encoder as safetensors, and out of a training checkpoint. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unlabeled.errors import UsageError
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write the state of ``module``, tied weights once; the file is whole or the old one."""
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(_distinct(module.state_dict()), temporary, metadata={"format": "pt"})
+    os.replace(temporary, path)
+
+
+def restore(encoder: nn.Module, checkpoint: Path) -> None:
+    """Load the encoder's weights out of a training checkpoint."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        own = {name.removeprefix("encoder."): value for name, value in state.items() if name.startswith("encoder.")}
+        encoder.load_state_dict(own)
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        raise UsageError(f"cannot read the encoder from {checkpoint}: {str(error).splitlines()[0]}") from error
+
+
+def load_weights(encoder: nn.Module, path: Path) -> None:
+    """Load a safetensors file into ``encoder``; names and shapes must match."""
+    found = _read_weights(path)
+    own = encoder.state_dict()
+    names = _aliases(own)
+    missing = [name for name in own if not any(alias in found for alias in names[name])]
+    unknown = [name for name in found if name not in own]
+    shapes = [
+        f"{n} is {tuple(found[n].shape)}, needs {tuple(own[n].shape)}"
+        for n in own
+        if n in found and found[n].shape != own[n].shape
+    ]
+    wrong = [
+        f"{len(names_)} {what} ({', '.join(names_[:3])}{', ...' if len(names_) > 3 else ''})"
+        for what, names_ in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+        if names_
+    ]
+    if wrong:
+        raise UsageError(f"{path} does not fit this encoder: {'; '.join(wrong)}")
+    encoder.load_state_dict(found, strict=False)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UsageError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def _aliases(state: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Each name with all names of the same tensor: tied weights are saved once."""
+    by_place: dict[tuple[Any, ...], list[str]] = {}
+    for name, tensor in state.items():
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.dtype) if tensor.numel() else (name,)
+        by_place.setdefault(place, []).append(name)
+    return {name: names for names in by_place.values() for name in names}
+
+
+def _distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    first = {names[0] for names in _aliases(state).values()}
+    return {name: state[name].detach().cpu().clone().contiguous() for name in state if name in first}
