@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -149,3 +151,9 @@ def test_gradients_of_weights_under_bfloat16_are_finite() -> None:
             encoder(View(batch, "global")).pooled.float().square().sum().backward()
         for parameter in encoder.parameters():
             assert parameter.grad is None or bool(parameter.grad.isfinite().all())
+
+
+def test_importing_pyg_warns_of_nothing() -> None:
+    code = "import warnings; warnings.simplefilter('error'); import unlabeled_graph.encoders.layers"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "torch.jit" not in done.stderr
