@@ -5,6 +5,7 @@ import torch
 from lightly.loss import DINOLoss
 
 from unlabeled.contract import Progress, after_step
+from unlabeled.objectives import dino
 from unlabeled.objectives.dino import DINO, dino_loss, entropy, teacher_probabilities
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
@@ -149,3 +150,18 @@ def test_the_last_layer_is_frozen_early_and_only_there():
         assert (last.abs().sum() > 0) == (step > 2)
         assert first.abs().sum() > 0
         after_step(objective, encoder, Progress(step, 10))
+
+
+def test_ranks_talk_in_a_forward_pass_of_the_first_step_alone(monkeypatch):
+    """Later the center is known, and is brought up to date after the step: nothing waits for other ranks between."""
+    calls = []
+    monkeypatch.setattr(dino, "mean_over_ranks", lambda x: calls.append(x) or x)
+    encoder, objective = toy()
+    views = toy_views(toy_batch(range(4)))
+    found = []
+    for step in (1, 2):
+        objective(encoder, views)
+        found.append(len(calls))
+        after_step(objective, encoder, Progress(step, 10))
+        found.append(len(calls))
+    assert found == [1, 2, 2, 3]

@@ -1,5 +1,7 @@
 """State of checkpoints that were written under other names."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -11,13 +13,19 @@ from unlabeled.training.former import renamed
 class Run(nn.Module):
     """What a checkpoint is of: an objective under its name."""
 
-    def __init__(self, **parts):
+    def __init__(self, objective):
         super().__init__()
-        self.objective = nn.ModuleDict(parts)
+        self.objective = objective
 
 
-def check(former, **parts):
-    model = Run(**parts)
+class Merged(nn.ModuleDict):
+    """What held another objective, and holds its parts today."""
+
+    former: ClassVar = {"inner.": ""}
+
+
+def check(former, kind=nn.ModuleDict, **parts):
+    model = Run(kind(parts))
     found = renamed(former, model)
     model.load_state_dict(found)
     return found
@@ -45,9 +53,9 @@ def test_an_encoder_that_stays_is_left_to_its_run_folder():
     assert check(found, teacher=Frozen(None, nn.Linear(2, 2))).keys() == found.keys()
 
 
-def test_what_vega_held_inside_it_holds_itself():
-    former = {"objective.rtd.head.weight": torch.ones(1, 2), "objective.rtd.head.bias": torch.ones(1)}
-    former |= {"objective.rtd.step": torch.tensor(3), "objective.done": torch.tensor(0.1)}
-    found = check(former, head=nn.Linear(2, 1), clock=Clock())
+def test_an_objective_says_what_it_was_called_before():
+    former = {"objective.inner.head.weight": torch.ones(1, 2), "objective.inner.head.bias": torch.ones(1)}
+    former |= {"objective.inner.step": torch.tensor(3), "objective.done": torch.tensor(0.1)}
+    found = check(former, Merged, head=nn.Linear(2, 1), clock=Clock())
     assert found["objective.clock.step"] == 3
     assert found["objective.clock.fraction"] == torch.tensor(0.1)

@@ -1,1 +1,1 @@
-"""What readers of files, folders and archives share."""
+"""Files, folders and archives, as all readers see them."""

@@ -1,4 +1,4 @@
-"""What readers of folders and archives share: natural order, hidden files passed over, zip files, bad samples counted.
+"""Folders and archives: natural order of names, hidden files passed over, zip files, bad samples counted.
 
 Nothing is decoded here and nothing is written. No torch.
 """

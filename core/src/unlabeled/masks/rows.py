@@ -17,7 +17,6 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.nn.shown import shown
 
 _LAST = torch.iinfo(torch.int64).max
 
@@ -119,8 +118,6 @@ class ShareMask:
     def __init__(self, ratio: float) -> None:
         check_share(ratio=ratio)
         self.ratio = ratio
-
-    __repr__ = shown
 
     def order(self, layout: Layout, draw: Draw) -> Tensor:
         """``int64[T]``: the key of each row, of which the lowest bit does not count; the smallest are hidden."""

@@ -1,1 +1,1 @@
-"""What methods are built of, each thing once. See `docs/toolbox.md`."""
+"""The toolbox of methods, each thing once. See `docs/toolbox.md`."""

@@ -1,4 +1,4 @@
-"""What an objective draws for itself: a function of (step, sample, place), so the same on any rank, or resumed.
+"""Draws of an objective: functions of (step, sample, place), so the same on any rank, or resumed.
 
 The step is a tensor on the device (:class:`unlabeled.nn.clock.Clock`) and is never read by the host.
 

@@ -1,4 +1,4 @@
-"""Where training stands, on the device and in the state: for schedules and draws inside a forward pass."""
+"""The clock of an objective: where training stands, on the device and in the state, for schedules and draws."""
 
 from __future__ import annotations
 

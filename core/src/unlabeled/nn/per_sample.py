@@ -1,4 +1,4 @@
-"""What is remembered of each sample between epochs, the same on all ranks: moving averages by sample id.
+"""Memory of each sample between epochs, the same on all ranks: moving averages by sample id.
 
 As the estimators of iSogCLR, https://arxiv.org/abs/2305.11965, and memory banks, https://arxiv.org/abs/1805.01978.
 

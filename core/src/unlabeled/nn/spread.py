@@ -1,4 +1,4 @@
-"""How spread features and codes are: near the least of each of these, they have collapsed.
+"""Spread of features and codes: near the least of each of these, they have collapsed.
 
 # N rows, D features, H frames, G codebooks, V entries of each, K prototypes
 """
@@ -69,7 +69,7 @@ def usage_perplexity(ids_HG: Tensor, entries: int) -> Tensor:
     >>> usage_perplexity(torch.tensor([0, 0, 3, 3]), 4)
     tensor(2.)
     """
-    columns = ids_HG.reshape(len(ids_HG), -1)
+    columns = ids_HG.reshape(len(ids_HG), ids_HG.shape[1:].numel())  # not -1: there may be no rows
     counts = all_reduce(torch.stack([torch.bincount(c, minlength=entries) for c in columns.T]).float())
     p = counts / counts.sum(1, keepdim=True).clamp(min=1)
     return torch.exp(-torch.special.xlogy(p, p).sum(1)).mean()

@@ -23,10 +23,9 @@ from unlabeled.errors import above, within
 from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, own_rows
-from unlabeled.nn.precision import full_precision
+from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -51,7 +50,6 @@ class Alice(nn.Module):
     """
 
     cause = "a threshold at which all volumes match, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,
@@ -98,9 +96,10 @@ class Alice(nn.Module):
         for mine, other in ((0, 1), (1, 0)):
             crossed.append(self._find(student[mine].pooled, keys[other]))
             partner_bND, matched_b = self._partner(whole[mine], whole[other])
-            rows_bMD, _ = student[mine].layout.dense(student[mine].tokens)
+            layout = student[mine].layout
+            rows_bMD, _ = layout.dense(student[mine].tokens)
             found, _ = self.align(rows_bMD, partner_bND, partner_bND, need_weights=False)
-            aligned.append(self._find((rows_bMD + found).mean(1), keys[other]))
+            aligned.append(self._find(layout.mean(layout.pack(rows_bMD + found)), keys[other]))
             share.append(matched_b.float().mean())
         view_term, anatomy_term = torch.stack(crossed).mean(), torch.stack(aligned).mean()
         total = painted + self.contrast * (view_term + anatomy_term)
@@ -116,7 +115,7 @@ class Alice(nn.Module):
 
     def _find(self, x_bD: Tensor, key_bD: Tensor) -> Tensor:
         with full_precision(x_bD):
-            query = unit(self.predictor(self.projector(x_bD)))
+            query = unit(self.predictor(self.projector(full(x_bD))))
             return info_nce(query, gather(key_bD), own_rows(key_bD), self.temperature)
 
     @torch.no_grad()

@@ -19,7 +19,6 @@ from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import at_least
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import cross_correlation, standardize
 
 
@@ -38,7 +37,6 @@ class BarlowTwins(nn.Module):
     """
 
     cause = "too low a weight on the term against collapse, or too small a batch for it"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), redundancy: float = 5e-3) -> None:
         super().__init__()

@@ -17,7 +17,6 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
 from unlabeled.nn.cosine import across
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -30,13 +29,12 @@ class BGRL(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, predictor: int = 512, momentum: float = 0.99) -> None:
         super().__init__()
         above(0, predictor=predictor)
         within(0, 1, momentum=momentum)
-        self.needs = Needs(views={"global": 2}, batch=2, couples=True)
+        self.needs = Needs(views={"global": 2}, batch=2)
         self.momentum = momentum
         self.predictor = nn.Sequential(nn.Linear(encoder.dim, predictor), nn.PReLU(), nn.Linear(predictor, encoder.dim))
         self.teacher = Teacher(encoder=encoder)

@@ -19,7 +19,6 @@ from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import above, within
 from unlabeled.nn.cosine import across
 from unlabeled.nn.heads import mlp
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -34,7 +33,6 @@ class BYOL(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), predictor: int = 512, momentum: float = 0.99
@@ -67,7 +65,6 @@ class SimSiam(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), predictor: int = 128) -> None:
         super().__init__()

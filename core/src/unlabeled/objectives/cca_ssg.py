@@ -19,7 +19,6 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import EPS, decorrelation_loss, invariance_loss, standardize
 
 
@@ -31,7 +30,6 @@ class CCASSG(nn.Module):
     """
 
     cause = "too low a weight on the term against collapse, or too small a batch for it"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, decorrelation: float = 1e-3) -> None:
         super().__init__()

@@ -19,7 +19,6 @@ from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather, rank
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 
 def bilinear_scores(anchor_BP: Tensor, other_NP: Tensor, weight_PP: Tensor) -> Tensor:
@@ -36,7 +35,6 @@ class COLA(nn.Module):
     """
 
     cause = "segments that share a shortcut (the noise of a recording), or too high a learning rate"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, width: int = 512) -> None:
         super().__init__()

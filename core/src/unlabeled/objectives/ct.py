@@ -24,7 +24,6 @@ from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import info_nce, own_rows
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 GREATEST = math.log(100.0)  # as in CLIP, https://arxiv.org/abs/2103.00020
 
@@ -59,7 +58,6 @@ class CT(nn.Module):
     """
 
     cause = "too high a learning rate: the paper's falls step by step"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, negatives: int = 7, in_batch: bool = False, scale: float = 20.0) -> None:
         super().__init__()
@@ -67,6 +65,8 @@ class CT(nn.Module):
         self.needs = Needs(views={"global": 1}, uses=("global",), batch=2, couples=True)
         self.negatives, self.in_batch = negatives, in_batch
         self.second = copy.deepcopy(encoder)
+        if hasattr(encoder, "prepare"):
+            self.second.prepare(self.needs)
         self.log_scale = nn.Parameter(torch.tensor(scale).log()) if in_batch else None
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:

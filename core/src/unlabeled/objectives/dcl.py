@@ -21,7 +21,6 @@ from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 
 
 def mises_fisher(cosine_b: Tensor, sigma: float) -> Tensor:
@@ -52,7 +51,6 @@ class DCL(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), temperature: float = 0.1, sigma: float = 0.0

@@ -16,14 +16,12 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 
 class DGI(nn.Module):
     """Mutual information between nodes and their graph; it has no settings."""
 
     cause = "a corruption that the discriminator tells without the features, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()

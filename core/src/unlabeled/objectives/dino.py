@@ -24,7 +24,6 @@ from unlabeled.nn.distributed import mean_over_ranks
 from unlabeled.nn.heads import Norm, mlp, unit
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.prototypes import held
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -99,7 +98,6 @@ class DINO(nn.Module):
     """
 
     cause = "a teacher temperature or centering that lets one prototype win, or too high a learning rate"
-    extra_repr = settings
     center: Tensor
 
     def __init__(

@@ -26,7 +26,6 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.layers import instance_norm, last_layers
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation, usage_perplexity
 from unlabeled.nn.teacher import Teacher, linear_momentum
 
@@ -53,7 +52,6 @@ class DinoSR(nn.Module):
     cause = (
         "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
     )
-    extra_repr = settings
 
     def __init__(
         self,

@@ -23,7 +23,6 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.layers import average_layers, last_layers
 from unlabeled.nn.reconstruction import squared_error
 from unlabeled.nn.rows import restore, target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher, linear_momentum
 
@@ -47,7 +46,6 @@ class EAT(nn.Module):
     """
 
     cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
-    extra_repr = settings
 
     def __init__(
         self,

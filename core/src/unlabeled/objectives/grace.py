@@ -21,7 +21,6 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.heads import unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 
 
 class GRACE(nn.Module):
@@ -35,7 +34,6 @@ class GRACE(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, hidden: int = 128, dim: int = 128, temperature: float = 0.4, chunk: int = 1024

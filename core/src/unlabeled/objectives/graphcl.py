@@ -21,7 +21,6 @@ from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import mean_logsumexp, own_rows
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 
 
 def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
@@ -45,7 +44,6 @@ class GraphCL(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (128, 128), temperature: float = 0.2, chunk: int = 1024

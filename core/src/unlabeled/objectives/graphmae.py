@@ -21,7 +21,6 @@ from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 
 
 class GraphMAE(nn.Module):
@@ -32,7 +31,6 @@ class GraphMAE(nn.Module):
     """
 
     cause = "too high a learning rate; reconstruction alone rarely collapses"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, decoder: MakeDecoder, content: int, *, power: float = 3.0) -> None:
         super().__init__()

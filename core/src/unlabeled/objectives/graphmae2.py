@@ -24,7 +24,6 @@ from unlabeled.nn.cosine import scaled_cosine
 from unlabeled.nn.decoders import decode
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher
 
 
@@ -41,7 +40,6 @@ class GraphMAE2(nn.Module):
     """
 
     cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
-    extra_repr = settings
 
     def __init__(
         self,

@@ -22,7 +22,6 @@ from torch import nn
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.units import UnitHead, masked_units
 
@@ -42,7 +41,6 @@ class HuBERT(nn.Module):
     cause = (
         "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
     )
-    extra_repr = settings
 
     def __init__(
         self,
@@ -77,7 +75,6 @@ class SoftUnits(nn.Module):
     cause = (
         "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
     )
-    extra_repr = settings
 
     def __init__(self, encoder: Any, vocabulary: int, *, width: int = 256, temperature: float = 0.1) -> None:
         super().__init__()

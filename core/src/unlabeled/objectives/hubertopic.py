@@ -22,7 +22,6 @@ from unlabeled.errors import above, at_least, within
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.recorder import Recorder
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.units import UnitHead, masked_units
 
@@ -69,7 +68,6 @@ class HuBERTopic(nn.Module):
     cause = (
         "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
     )
-    extra_repr = settings
     former: ClassVar[dict[str, str]] = {"hubert.head.": "head."}  # names in state of earlier versions
     lambda_: Tensor
 

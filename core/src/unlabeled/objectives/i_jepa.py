@@ -23,7 +23,6 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.predictor import TokenPredictor
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import deviation
 from unlabeled.nn.teacher import Teacher, linear_momentum
 
@@ -45,7 +44,6 @@ class IJEPA(nn.Module):
     """
 
     cause = "targets that become constant: raise the teacher's momentum, lower the learning rate, or hide more"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, width: int = 0, depth: int = 6, heads: int = 0, momentum: float = 0.996

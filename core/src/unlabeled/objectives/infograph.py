@@ -22,7 +22,6 @@ from unlabeled.errors import at_least
 from unlabeled.nn.distributed import all_reduce, gather
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 
 def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +70,6 @@ class InfoGraph(nn.Module):
     """
 
     cause = "graphs that are told apart by their size alone, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, *, width: int = 0) -> None:
         super().__init__()

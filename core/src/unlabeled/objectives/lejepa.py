@@ -26,7 +26,6 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, world
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 
 def prediction_loss(z_VBD: Tensor, globals_: int) -> Tensor:
@@ -83,7 +82,6 @@ class LeJEPA(nn.Module):
     """
 
     cause = "too low a weight on the term against collapse, or too small a batch for it"
-    extra_repr = settings
 
     def __init__(
         self,

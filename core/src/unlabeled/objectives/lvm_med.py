@@ -32,7 +32,6 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 
 Array = Any  # ndarray
 
@@ -123,7 +122,6 @@ class LVMMed(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,

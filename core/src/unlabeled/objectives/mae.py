@@ -18,7 +18,6 @@ from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
-from unlabeled.nn.shown import settings
 
 
 class MAE(nn.Module):
@@ -29,7 +28,6 @@ class MAE(nn.Module):
     """
 
     cause = "too high a learning rate; reconstruction alone rarely collapses"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, decoder: MakeDecoder, content: int, *, norm_pix: bool = True) -> None:
         super().__init__()

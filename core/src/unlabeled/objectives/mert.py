@@ -20,7 +20,6 @@ from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import squared_error
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.units import UnitHead, local_deviation, local_penalty
 
@@ -39,7 +38,6 @@ class MERT(nn.Module):
     cause = (
         "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
     )
-    extra_repr = settings
 
     def __init__(
         self,

@@ -25,7 +25,6 @@ from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import info_nce, info_nce_queue, own_rows
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.queue import Queue
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher, cosine_momentum
 
 
@@ -49,7 +48,6 @@ class MoCoV2(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,
@@ -66,7 +64,7 @@ class MoCoV2(nn.Module):
         above(0, temperature=temperature, queue=queue)
         at_least(0, chunk=chunk)
         within(0, 1, momentum=momentum)
-        self.needs = Needs(views={"global": 2}, couples=True)
+        self.needs = Needs(views={"global": 2})
         self.temperature, self.momentum, self.symmetric, self.chunk = temperature, momentum, symmetric, chunk
         self.projector = mlp((encoder.dim, *projector), norm="none")
         self.teacher = Teacher(encoder=encoder, projector=self.projector)
@@ -108,7 +106,6 @@ class MoCoV3(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, too high a learning rate, or a teacher momentum that is too low"
-    extra_repr = settings
 
     def __init__(
         self,

@@ -18,7 +18,6 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import nt_xent
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 
 
 class SimCLR(nn.Module):
@@ -32,7 +31,6 @@ class SimCLR(nn.Module):
     """
 
     cause = "views that share a shortcut, too high a temperature, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self, encoder: Any, *, projector: tuple[int, ...] = (512, 128), temperature: float = 0.5, chunk: int = 0

@@ -18,7 +18,6 @@ from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
-from unlabeled.nn.shown import settings
 
 
 def simmim_loss(predicted_HC: Tensor, content_HC: Tensor) -> Tensor:
@@ -30,7 +29,6 @@ class SimMIM(nn.Module):
     """Masked image modeling with the simplest head; it has no settings."""
 
     cause = "too high a learning rate; reconstruction alone rarely collapses"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, content: int) -> None:
         super().__init__()

@@ -22,7 +22,6 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.reconstruction import squared_error
-from unlabeled.nn.shown import settings
 
 
 def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) -> Tensor:
@@ -45,7 +44,6 @@ class SSAST(nn.Module):
     """
 
     cause = "too high a learning rate; reconstruction alone rarely collapses"
-    extra_repr = settings
 
     def __init__(self, encoder: Any, content: int, *, generative: float = 10.0) -> None:
         super().__init__()

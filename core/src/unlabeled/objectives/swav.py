@@ -25,7 +25,6 @@ from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.prototypes import held, sinkhorn, swapped_prediction
 from unlabeled.nn.queue import Queue
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import information_perplexity
 
 QUEUES = 2  # the paper's: one for each of the two views that are assigned
@@ -48,7 +47,6 @@ class SwAV(nn.Module):
     """
 
     cause = "an epsilon or temperature that lets one prototype win, or too high a learning rate"
-    extra_repr = settings
     filled: Tensor
 
     def __init__(

@@ -21,7 +21,6 @@ from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import at_least
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.whitening import variance_and_covariance
 
 
@@ -36,7 +35,6 @@ class VICReg(nn.Module):
     """
 
     cause = "too low a weight on the term against collapse, or too small a batch for it"
-    extra_repr = settings
 
     def __init__(
         self,

@@ -24,7 +24,6 @@ from unlabeled.errors import at_least, within
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.teacher import Teacher
 
 Variant = Literal["cvpr24", "repo2025"]
@@ -68,7 +67,6 @@ class VoCo(nn.Module):
     """
 
     cause = "base crops that overlap, too low a weight of their discrepancy, or too high a learning rate"
-    extra_repr = settings
 
     def __init__(
         self,

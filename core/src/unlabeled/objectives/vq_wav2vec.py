@@ -26,7 +26,6 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import union_perplexity
 
 
@@ -88,7 +87,6 @@ class VQWav2Vec(nn.Module):
     """
 
     cause = "codes that are chosen alike: let the Gumbel temperature fall more slowly, or lower the learning rate"
-    extra_repr = settings
 
     def __init__(
         self,

@@ -29,7 +29,6 @@ from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.shown import settings
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
 
@@ -70,7 +69,9 @@ def contrastive_loss(
     with full_precision(context):
         scores = context @ target.mT / temperature
     same = codes[:, :, None] == codes[:, None, :]
-    weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(torch.ones_like(counts_GMM[:, 0]), dim1=1, dim2=2)
+    weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(
+        counts_GMM.new_ones(counts_GMM.shape[:2]), dim1=1, dim2=2
+    )
     loss = torch.logsumexp(scores + weight.log(), dim=2) - scores.diagonal(dim1=1, dim2=2)
     return layout.pack(loss)
 
@@ -101,7 +102,6 @@ class Wav2Vec2(nn.Module):
         "codes that are chosen alike: raise the weight of diversity, let the Gumbel temperature fall more "
         "slowly, or lower the learning rate"
     )
-    extra_repr = settings
 
     def __init__(
         self,
@@ -124,7 +124,12 @@ class Wav2Vec2(nn.Module):
         at_least(0, diversity=diversity, penalty=penalty)
         within(0, 1, gumbel_decay=gumbel_decay)
         local = getattr(encoder, "local_dim", 0) or encoder.dim  # an encoder without is refused by needs
-        self.needs = Needs(views={"global": 1}, hidden=True, encoder=frozenset({"tokens", "mask", "local"}))
+        self.needs = Needs(
+            views={"global": 1},
+            hidden=True,
+            encoder=frozenset({"tokens", "mask", "local"}),
+            couples=diversity > 0,
+        )
         self.distractors, self.temperature = distractors, temperature
         self.diversity, self.penalty = diversity, penalty
         self.gumbel = (gumbel_start, gumbel_end, gumbel_decay)

@@ -23,6 +23,7 @@ import pluggy
 
 from unlabeled.errors import PluginError, UsageError, near
 from unlabeled.plugins import words
+from unlabeled.plugins.shown import with_settings
 from unlabeled.plugins.words import (
     CONTRACT,
     GROUP,
@@ -261,7 +262,7 @@ def _refuse_duplicates(domain: str, rows: Iterable[Component]) -> None:
 
 
 def resolve(component: Component) -> Any:
-    """Import what a component points to. A missing package says what to type."""
+    """Import what a component points to; its class prints its settings. A missing package says what to type."""
     module_name, _, attribute = component.target.partition(":")
     who = f"{component.kind} {component.name!r}"
     try:
@@ -272,7 +273,7 @@ def resolve(component: Component) -> Any:
         install = component.extra or error.name
         raise PluginError(f"{who} needs the package {error.name!r}: pip install '{install}'") from error
     try:
-        return getattr(module, attribute)
+        return with_settings(getattr(module, attribute))
     except AttributeError as error:
         raise PluginError(f"{who} points to {component.target!r}, but {module_name} has no {attribute}") from error
 

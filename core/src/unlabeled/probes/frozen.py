@@ -1,4 +1,4 @@
-"""What a probe of a domain reads that asks for more than pooled features: the frozen encoder itself, and the data.
+"""The frozen encoder and its data, for probes of a domain that ask for more than pooled features.
 
 Core's probes map features to numbers. A probe that asks to read the encoder is called with a :class:`Frozen` instead:
 it may score pairs of sentences, label voxels or weight layers. The rows without a model call it with a baseline in the

@@ -1,4 +1,4 @@
-"""How many directions features use: RankMe, https://arxiv.org/abs/2210.02885, and LiDAR, https://arxiv.org/abs/2312.04000.
+"""Effective rank of features: RankMe, https://arxiv.org/abs/2210.02885, and LiDAR, https://arxiv.org/abs/2312.04000.
 
 Both are exp of the entropy of a normalized spectrum, from 1 (collapsed) to D. RankMe takes the singular values of the
 features. LiDAR takes the eigenvalues of the between-sample scatter, whitened by the scatter of the views of each

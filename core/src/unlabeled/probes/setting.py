@@ -1,4 +1,4 @@
-"""What the rows of a probe table share: the data's sides, the probes that are asked, the views, and the columns."""
+"""The setting of a probe table, shared by its rows: the data's sides, the probes that are asked, views and columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples a probe trains on and which it is tested on, and how many labels it may see.
+"""Splits of probes: samples to train on and to be tested on, and how many labels may be seen.
 
 Every choice is drawn by sample and seed (``unlabeled.draw``), so a sample's side does not depend on library versions,
 and 1 % of the labels is a part of the 10 %. Samples without a label (-1) are left out where labels matter.

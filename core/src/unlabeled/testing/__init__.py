@@ -1,7 +1,8 @@
-"""What plugin authors test with: the conformance kit, toys, ranks, and the template of a new plugin.
+"""The kit of plugin authors: conformance and conduct, toys, ranks, and the template of a new plugin.
 
 ``check("vision")`` yields the outcome of every check, as ``unlabeled plugin check vision`` prints them;
-``parametrize_checks("vision")`` makes a pytest test of each. Heavy imports happen on first use.
+``parametrize_checks("vision")`` makes a pytest test of each. ``parametrize_conduct({"mine": Mine})`` asks every law of
+an objective. Heavy imports happen on first use.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlabeled.testing.checks import CHECKS, Outcome, check
+    from unlabeled.testing.conduct import parametrize_conduct
     from unlabeled.testing.parametrize import parametrize_checks
 
 _HOME = {
     **dict.fromkeys(("CHECKS", "Outcome", "check"), "unlabeled.testing.checks"),
     "parametrize_checks": "unlabeled.testing.parametrize",
+    "parametrize_conduct": "unlabeled.testing.conduct",
 }
-__all__ = ["CHECKS", "Outcome", "check", "parametrize_checks"]
+__all__ = ["CHECKS", "Outcome", "check", "parametrize_checks", "parametrize_conduct"]
 
 
 def __getattr__(name: str) -> Any:

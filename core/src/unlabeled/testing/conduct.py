@@ -1,80 +1,73 @@
-"""What tests of an objective compare: a few steps of plain descent, alone and on ranks, and state that was saved."""
+"""The conduct suite: every law of :mod:`unlabeled.testing.laws` asked of every objective of a table, as pytest tests.
+
+The whole test of a method that any encoder serves::
+
+    @parametrize_conduct({"agree": Agree, "agree_wide": lambda encoder: Agree(encoder, width=16)})
+    def test_conduct(objective, law):
+        law(objective)
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from unlabeled.errors import UsageError, near
+from unlabeled.testing.laws import LAWS, Found, MakeViews, Subject, descend
+from unlabeled.testing.parametrize import Row, parametrize
+from unlabeled.testing.ranks import load, run_ranks
+from unlabeled.testing.toys import ToyEncoder, views_for
 
-from unlabeled.contract import Progress, View, after_step
-from unlabeled.nn.distributed import rank, world
-
-
-def share(ids: Sequence[int]) -> list[int]:
-    """This rank's part of ``ids``, as many as every other rank has."""
-    each = len(ids) // world()
-    return list(ids[rank() * each : (rank() + 1) * each])
+NAMES = tuple(law.__name__ for law in LAWS)
 
 
-def average(x: Tensor) -> Tensor:
-    """The mean of ``x`` over ranks, in its place."""
-    if world() > 1:
-        dist.all_reduce(x)
-        x /= world()
-    return x
+def toy_encoder(name: str) -> ToyEncoder:
+    """The toy encoder, whatever the objective's name."""
+    return ToyEncoder()
 
 
-def descend(
-    encoder: Any,
-    objective: Any,
-    views: Sequence[View],
-    weights: Mapping[str, nn.Parameter],
+def parametrize_conduct(
+    make: Mapping[str, Callable[[Any], Any]],
+    views: MakeViews = views_for,
     *,
-    steps: int = 3,
-    rate: float = 0.05,
-    of: int = 20,
-) -> dict[str, Any]:
-    """``losses``, the first and the last ``gradient``, and the objective's ``state`` after steps of plain descent.
+    encoder: Callable[[str], Any] = toy_encoder,
+    expected_failures: Mapping[tuple[str, str], str] | None = None,
+) -> Any:
+    """A decorator that makes a test ``(objective, law)`` run once for each objective of ``make`` and each law.
 
-    Losses and gradients are means over ranks, as data-parallel training makes them. The objective hears of each step
-    as one of ``of``.
+    The test stands at the top level of its file: two processes load it, once for all objectives, to compare two ranks
+    with one. A law that does not apply is skipped with its reason.
+
+    Args:
+        make: name to what makes the objective of an encoder, with small settings.
+        views: ``(encoder, needs, ids, scale, dtype) -> views``, which follow from the ids; by default toy images with
+            whatever ``needs`` asks for. Each pair of samples should have as many rows, hidden too.
+        encoder: a new encoder for the objective of that name; the toy encoder by default.
+        expected_failures: ``(name, law)`` to the reason why it fails; one that passes all the same fails the suite.
     """
-    losses: list[Tensor] = []
-    first: dict[str, Tensor] = {}
-    gradient: dict[str, Tensor] = {}
-    for step in range(steps):
-        loss = objective(encoder, views).total
-        losses.append(average(loss.detach().clone()))
-        found = torch.autograd.grad(loss, list(weights.values()))
-        gradient = {name: average(g.contiguous()) for name, g in zip(weights, found, strict=True)}
-        first = first or gradient
-        with torch.no_grad():
-            for name, weight in weights.items():
-                weight.sub_(rate * gradient[name])
-        after_step(objective, encoder, Progress(step + 1, of))
-    return {"losses": losses, "first": first, "gradient": gradient, "state": dict(objective.state_dict())}
+    expected = dict(expected_failures or {})
+    for name, law in expected:
+        for word, known in ((name, tuple(make)), (law, NAMES)):
+            if word not in known:
+                raise UsageError(f"no objective or law of this suite is named {word!r}.{near(word, known)}")
+
+    def decorate(test: Any) -> Any:
+        where = inspect.getsourcefile(test), test.__module__, test.__qualname__
+        on_ranks = functools.cache(lambda: run_ranks(_descend_all, 2, *where))
+        test.subjects = {name: Subject(name, each, encoder, views, on_ranks) for name, each in make.items()}
+        rows = [
+            Row(it, law, f"{name}-{law.__name__}", expected.get((name, law.__name__)))
+            for name, it in test.subjects.items()
+            for law in LAWS
+        ]
+        return parametrize("objective", "law", rows)(test)
+
+    return decorate
 
 
-def assert_same(found: Mapping[str, Any], alone: Mapping[str, Any], *, rtol: float, atol: float = 0.0) -> None:
-    """Two results of ``descend`` agree, tensor by tensor; losses to a hundredth of ``rtol``."""
-    torch.testing.assert_close(found["losses"], alone["losses"], rtol=rtol / 100, atol=1e-12)
-    for part in ("first", "gradient", "state"):
-        assert found[part].keys() == alone[part].keys(), part
-        for key, value in alone[part].items():
-            torch.testing.assert_close(found[part][key], value, rtol=rtol, atol=atol, msg=_at(f"{part} {key}"))
-
-
-def _at(place: str) -> Callable[[str], str]:
-    return lambda said: f"{place}: {said}"
-
-
-def reload(saved: nn.Module, other: nn.Module) -> None:
-    """Put the state of ``saved`` into ``other`` by way of a file, as a checkpoint does."""
-    file = io.BytesIO()
-    torch.save(saved.state_dict(), file)
-    file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True))
+def _descend_all(file: str, module: str, test: str) -> dict[str, Found]:
+    """On a rank: :func:`descend` of every objective of the suite that is decorated there."""
+    subjects: Mapping[str, Subject] = getattr(load(file, module), test).subjects
+    return {name: descend(it) for name, it in subjects.items()}

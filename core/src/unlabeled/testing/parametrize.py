@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from unlabeled.testing.checks import CHECKS, known
+from unlabeled.testing.subject import NotApplicable
+
+
+class Row(NamedTuple):
+    """One test: ``check(subject)``, its id, and why it fails, where that is expected."""
+
+    subject: Any
+    check: Callable[[Any], None]
+    id: str
+    expected: str | None
 
 
 def parametrize_checks(domain: str, expected_failures: Mapping[str, str] | None = None) -> Any:
@@ -17,25 +26,30 @@ def parametrize_checks(domain: str, expected_failures: Mapping[str, str] | None 
 
     An expected failure that passes fails the suite. A check that does not apply is skipped with its reason.
     """
-    import pytest
-
-    from unlabeled.testing.subject import NotApplicable
+    from unlabeled.testing.checks import CHECKS, known  # imports much that the conduct suite does without
 
     expected = dict(expected_failures or {})
     known(expected)
+    rows = [Row(domain, each, each.__name__, expected.get(each.__name__)) for each in CHECKS]
+    return parametrize("domain", "check", rows)
 
-    def runs(each: Any) -> Any:
-        def check(name: str) -> None:
+
+def parametrize(subject: str, check: str, rows: Iterable[Row]) -> Any:
+    """``pytest.mark.parametrize`` of a test that takes a subject and a check of it, by these names."""
+    import pytest
+
+    def runs(each: Callable[[Any], None]) -> Any:
+        def checked(it: Any) -> None:
             try:
-                each(name)
+                each(it)
             except NotApplicable as reason:
                 pytest.skip(f"does not apply: {reason}")
 
-        check.__doc__ = each.__doc__
-        return check
+        checked.__doc__ = each.__doc__
+        return checked
 
-    def mark(name: str) -> tuple[Any, ...]:
-        return (pytest.mark.xfail(reason=expected[name], strict=True),) if name in expected else ()
+    def mark(expected: str | None) -> tuple[Any, ...]:
+        return () if expected is None else (pytest.mark.xfail(reason=expected, strict=True),)
 
-    rows = [pytest.param(domain, runs(each), id=each.__name__, marks=mark(each.__name__)) for each in CHECKS]
-    return pytest.mark.parametrize(("domain", "check"), rows)
+    params = [pytest.param(row.subject, runs(row.check), id=row.id, marks=mark(row.expected)) for row in rows]
+    return pytest.mark.parametrize((subject, check), params)

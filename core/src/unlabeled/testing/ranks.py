@@ -127,14 +127,15 @@ def _work(number: int, world: int, folder: str, source: str, module: str, name: 
     dist.init_process_group("gloo", f"file://{folder}/store", timeout=LIMIT, rank=number, world_size=world)
     try:
         args = torch.load(Path(folder) / "args.pt", weights_only=True)
-        result = getattr(_load(source, module), name)(*args)
+        result = getattr(load(source, module), name)(*args)
         torch.save(result, Path(folder) / f"{number}.pt")
         dist.barrier()
     finally:
         dist.destroy_process_group()
 
 
-def _load(source: str, name: str) -> Any:
+def load(source: str, name: str) -> Any:
+    """The module of that name, from its file."""
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == source:
         return known

@@ -1,4 +1,4 @@
-"""What the recipes of a plugin are tested with: they say what they are, and a few steps leave no parameter unused."""
+"""Tests of recipes: they say what they are, and a few steps leave no parameter unused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smallest things that fulfil the contract: a batch, views of it and an encoder, for tests of objectives.
+"""The smallest things that fulfil the contract: a batch, views of it, an encoder, a decoder. For tests of objectives.
 
 Everything about a sample follows from its id, so a batch cut over ranks holds what the whole one holds.
 
@@ -14,8 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Hide, Layout, Rows, View
+from unlabeled.contract import Features, Hide, Layout, Needs, Rows, View
 from unlabeled.draw import Draw
+from unlabeled.masks.rows import choose, keys
+from unlabeled.nn.chance import permute_rows
 from unlabeled.nn.distributed import BatchNorm
 from unlabeled.nn.rows import drop, edit
 
@@ -82,11 +84,65 @@ def toy_hide(view: View, count: int, seed: int = 0) -> View:
     return replace(view, hidden=Rows(index.flatten(), (count,) * len(order)))
 
 
+def views_for(
+    encoder: Any, needs: Needs, ids: Sequence[int], scale: float = 1.0, dtype: torch.dtype = torch.float32
+) -> list[View]:
+    """Views of toy images with whatever ``needs`` asks for; samples hide 2 or 4 rows, so that means over rows count.
+
+    Each row has its pixels as content and two of their signs as one of 4 ids; a ``corrupt`` view swaps the rows of
+    each sample; a named parameter is ``[B, V]`` in [0, 1), V the most views of a role.
+    """
+    batch = toy_batch(ids)
+    batch.x = (batch.x * scale).to(dtype)
+    roles = [role for role, count in needs.views.items() for _ in range(count)] + list(needs.uses)
+    views = toy_views(batch, roles, encoder, noise=0.3 * scale)
+    return [_with_needs(view, needs, number) for number, view in enumerate(views)]
+
+
+def _with_needs(view: View, needs: Needs, number: int) -> View:
+    layout, content, draw = view.layout, view.content, Draw(0, 0, view.batch.ids, number)
+    assert layout is not None
+    assert content is not None
+    width = max(needs.views.values())
+    params = {name: draw.uniform(width, 2010 + i).to(content.dtype) for i, name in enumerate(needs.params)}
+    view = replace(view, ids=(content[:, :2] > 0).long() @ torch.tensor([1, 2]), params=params)
+    if view.role == "corrupt":
+        view = replace(view, swap=permute_rows(keys(layout, draw, 2003), layout))
+    if not needs.hidden or view.role not in ("global", "source"):
+        return view
+    counts = [2 + 2 * (i % 2) for i in view.batch.ids.tolist()]
+    sets = tuple(choose(keys(layout, draw, 2004 + n), layout, counts) for n in range(max(2, needs.predict)))
+    if not needs.predict:
+        return replace(view, hidden=sets[0])
+    index = torch.cat([rows.index for rows in sets]).unique()
+    lengths = torch.bincount(layout.group[index], minlength=len(layout.lengths))
+    return replace(view, hidden=Rows(index, tuple(lengths.tolist())), predict=sets)
+
+
 def patches(x: Tensor) -> Tensor:
     """``[B, C, H, W] -> [B, L, C]`` squares of PATCH; a sequence as it is."""
     if x.dim() == 3:
         return x
     return torch.nn.functional.unfold(x, PATCH, stride=PATCH).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class LocalFeatures(Features):
+    """Features of an encoder with a convolutional front end: ``local[T, C]`` of each row, and the same after a norm."""
+
+    local: Tensor | None = None
+    normed: Tensor | None = None
+
+
+class ToyDecoder(nn.Module):
+    """Lets the rows of a sample see each other."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.mix, self.out = nn.Linear(dim, dim), nn.Linear(dim, width)
+
+    def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
+        return self.out(tokens + self.mix(layout.mean(tokens))[layout.group])
 
 
 class ToyEncoder(nn.Module):
@@ -98,6 +154,7 @@ class ToyEncoder(nn.Module):
         depth: blocks.
         norm: of a block; ``batch`` couples samples as a BatchNorm encoder does.
         dropout: share of a block's activations set to zero in training.
+        local: width of features of each row before any mixing, as of a convolutional front end; 0 = none.
     """
 
     def __init__(
@@ -108,15 +165,21 @@ class ToyEncoder(nn.Module):
         depth: int = 2,
         norm: Literal["layer", "batch", "none"] = "layer",
         dropout: float = 0.0,
+        local: int = 0,
     ) -> None:
         super().__init__()
-        self.dim = dim
-        self.can = CAN
+        self.dim, self.local_dim = dim, local
+        self.can = CAN | {"local"} if local else CAN
         self.embed = nn.Linear(content, dim)
         self.place = nn.Linear(2, dim)
         self.mask_token = nn.Parameter(torch.randn(dim))
         self.cls = nn.Parameter(torch.randn(dim))
         self.blocks = nn.ModuleList(_Block(dim, norm, dropout) for _ in range(depth))
+        self.local = nn.Linear(content, local) if local else None
+
+    def prepare(self, needs: Needs) -> None:
+        """The mask token learns only where rows are masked."""
+        self.mask_token.requires_grad_("mask" in needs.encoder)
 
     def layout(self, batch: Any) -> Layout:
         x = batch.x
@@ -135,7 +198,12 @@ class ToyEncoder(nn.Module):
         position = layout.position.to(x_TD.dtype)
         x_TD = x_TD + self.place(position.expand(-1, 2) if position.shape[1] == 1 else position)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
-        return self._blocks(x_TD, layout, kept, layers)
+        features = self._blocks(x_TD, layout, kept, layers)
+        if self.local is None:
+            return features
+        local = self.local(patches(batch.x).flatten(0, 1))
+        normed = nn.functional.layer_norm(local, local.shape[1:])
+        return LocalFeatures(**vars(features), local=local, normed=normed)
 
     def _blocks(self, x_TD: Tensor, layout: Layout, kept: Rows | None, layers: Sequence[int]) -> Features:
         summary_BD = layout.mean(x_TD) + self.cls

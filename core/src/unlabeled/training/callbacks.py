@@ -1,4 +1,4 @@
-"""What happens after a step, in this order: stop?, log, probe online, save (``saving.Save``).
+"""Callbacks after a step, in this order: stop?, log, probe online, save (``saving.Save``).
 
 All of it happens in ``on_train_batch_end`` of a completed step, so that a checkpoint holds what was decided before it.
 Nothing here waits for an accelerator between log rows.

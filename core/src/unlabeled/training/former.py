@@ -16,7 +16,6 @@ def renamed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """``state`` with the keys that ``model`` has: a teacher's copies by name, an objective's steps in its clock, and
     what a module of it says in ``former``, ``{"old.": "new."}``."""
     found = dict(state)
-    _move(found, "objective.rtd.", "objective.")  # vega held an objective of replaced tokens
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         for old, new in getattr(module, "former", {}).items():

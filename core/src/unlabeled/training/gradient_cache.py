@@ -183,29 +183,40 @@ def _cut(view: View, start: int, stop: int) -> View:
 def _tensors(features: Features) -> list[Tensor]:
     """All tensors of the features and of their layers that gradients may flow through, in a fixed order."""
     prefix = [] if features.prefix is None else [features.prefix]
-    return [features.tokens, features.pooled, *prefix, *(x for layer in features.layers for x in _tensors(layer))]
+    layers = (x for layer in features.layers for x in _tensors(layer))
+    return [features.tokens, features.pooled, *prefix, *_further(features).values(), *layers]
+
+
+def _further(features: Features) -> dict[str, Tensor]:
+    """Tensors of rows that an encoder gives beyond the contract's, by name: those of a convolutional front end."""
+    known = Features.__dataclass_fields__
+    return {name: x for name, x in vars(features).items() if name not in known and isinstance(x, Tensor)}
 
 
 def _map(features: Features, function: Callable[[Tensor], Tensor]) -> Features:
+    further: dict[str, Any] = {name: function(x) for name, x in _further(features).items()}
     return replace(
         features,
         tokens=function(features.tokens),
         pooled=function(features.pooled),
         prefix=None if features.prefix is None else function(features.prefix),
         layers=tuple(_map(layer, function) for layer in features.layers),
+        **further,
     )
 
 
 def concatenate(parts: Sequence[Features], source: Layout | None) -> Features:
     """The features of the whole batch from those of its chunks; ``source`` is the layout that ``kept`` points into."""
     first = parts[0]
-    return Features(
+    return replace(
+        first,
         tokens=torch.cat([part.tokens for part in parts]),
         layout=_join_layouts([part.layout for part in parts]),
         pooled=torch.cat([part.pooled for part in parts]),
         kept=None if first.kept is None else _join_kept([part.kept for part in parts], source),
         prefix=None if first.prefix is None else torch.cat([part.prefix for part in parts if part.prefix is not None]),
         layers=tuple(concatenate(layer, source) for layer in zip(*(part.layers for part in parts), strict=True)),
+        **{name: torch.cat([vars(part)[name] for part in parts]) for name in _further(first)},
     )
 
 

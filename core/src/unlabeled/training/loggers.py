@@ -1,4 +1,4 @@
-"""Where log rows go: ``metrics.jsonl`` always, TensorBoard by default, Weights & Biases or MLflow on request.
+"""Loggers of rows: ``metrics.jsonl`` always, TensorBoard by default, Weights & Biases or MLflow on request.
 
 All but the first are Lightning's own loggers; a ``logger`` component is any function ``(out, run)`` that returns one.
 """

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, one greppable line per log row otherwise."""
+"""The display of a run: a bar on a terminal, one greppable line per log row otherwise."""
 
 from __future__ import annotations
 

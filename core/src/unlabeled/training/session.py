@@ -1,13 +1,15 @@
-"""What the callbacks of one run share: the clock, why it stops, and the last figures."""
+"""The session of a run, shared by its callbacks: the time spent, why it stops, and the last figures."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning.pytorch import Trainer
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 Stop = Literal["", "minutes", "collapse", "interrupted"]
 

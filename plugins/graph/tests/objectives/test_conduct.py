@@ -1,187 +1,94 @@
-"""How every objective of this plugin behaves: ranks, saved state, precision, and errors that name the mistake."""
+"""How the objectives of graphs behave: every law of the conduct suite, on small random graphs."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 
-from unlabeled.build import Parts, build
-from unlabeled.config.recipes import load_recipe
-from unlabeled.config.run import merge, resolve
-from unlabeled.contract import Loss, Progress, View, after_step
-from unlabeled.errors import UsageError
-from unlabeled.nn.distributed import convert_batchnorm, rank, world
-from unlabeled.testing.ranks import run_ranks
+from unlabeled.build import make
+from unlabeled.contract import Needs, View
+from unlabeled.draw import Draw
+from unlabeled.testing import parametrize_conduct
+from unlabeled_graph.batch import GraphSpec, graph_batch, sort_edges
+from unlabeled_graph.decoders import GCNDecoder
+from unlabeled_graph.plugin import unlabeled_domain
 
-OWN = [
-    "bgrl", "cca_ssg", "d_sla", "dgi", "gca", "grace", "graph_clip", "graphcl", "graphmae", "graphmae2", "infograph",
-    "mvgrl", "node2vec", "pareto_gnn", "self_task", "ssqr", "vgae", "vqgraph",
-]  # fmt: skip
-SIZE = 8
-PLAIN = {"name": "gcn", "width": 8, "depth": 2}
+SPEC = GraphSpec(features=6, level="graph")
+WIRED = {"decoder": GCNDecoder, "content": SPEC.features, "samples": 100}
+TASKS = ("degree", "links", "clusters", "attributes", "similarity")
+VIEWS = {"perturbed": ("perturb", {}), "diffusion": ("shuffle", {"diffusion": True}), "clean": ("thinned", {})}
 
 
-def parts_of(name: str, data: str = "motifs", **objective: Any) -> Parts:
-    """A recipe with a small GCN, no dropout, on generated graphs."""
-    raw = merge(load_recipe("graph", name), {"data": {"name": data}, "training": {"batch_size": SIZE}})
-    parts = build(resolve(merge(raw, {"encoder": PLAIN, "objective": objective}), "graph"))
-    for module in parts.objective.modules():  # decoders have it, and it draws from the global generator
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    parts.encoder.train()
-    parts.objective.train()
-    return parts
+def of(name: str, **settings: Any) -> Callable[[Any], Any]:
+    return lambda encoder: make("graph", "objective", name, settings, {"encoder": encoder, **WIRED})
 
 
-def loss_of(parts: Parts, ids: list[int], epoch: int = 0, dtype: torch.dtype = torch.float32) -> Loss:
-    views = parts.prepare(parts.data.__getitems__(ids), 0, epoch)
-    loss: Loss = parts.objective(parts.encoder, [in_precision(view, dtype) for view in views])
-    return loss
+MAKE = {
+    "d_sla": of("d_sla", hidden=8),
+    "graph_clip": of("graph_clip"),
+    "mvgrl": of("mvgrl"),
+    "node2vec": of("node2vec", length=4, window=2),
+    "node2vec_far": of("node2vec", length=4, window=2, p=2.0, q=0.5),
+    "pareto_gnn": of("pareto_gnn", projection=8),
+    "ssqr": of("ssqr", codes=5, slots=2, code_dim=4),
+    "vgae": of("vgae"),
+    "vqgraph": of("vqgraph", codes=5),
+    "self_task": of("self_task"),
+    **{f"self_task_{task}": of("self_task", task=task, centers=2) for task in TASKS},
+}
+
+EXPECTED = {
+    (
+        "graph_clip",
+        "chunks_equal_the_batch",
+    ): "features move by the gradient of a pass, which chunks do not keep",
+    ("mvgrl", "couples_as_it_says"): "nodes of one graph share a summary; here each graph has its own",
+    ("pareto_gnn", "chunks_equal_the_batch"): "weighs tasks by the encoder's gradients, which chunks do not keep",
+}
 
 
-def in_precision(view: View, dtype: torch.dtype) -> View:
+def encoder(name: str) -> Any:
+    return make("graph", "encoder", "gcn", {"width": 8, "depth": 2}, {"spec": SPEC})
+
+
+def graph(number: int) -> tuple[torch.Tensor, torch.Tensor, None]:
+    """A random tree of 6 or 10 nodes with one link more; the features follow from the number, too."""
+    count, draw = 6 + 4 * (number % 2), Draw(0, 0, torch.tensor([number]))
+    parent = (draw.uniform(count, 2000)[0] * torch.arange(count)).long()
+    links = torch.stack((torch.arange(count), parent))
+    links[:, 0] = torch.tensor([0, count - 1]) if parent[-1] else torch.tensor([1, count - 1])
+    x = draw.normal(count * SPEC.features, 2001).view(count, -1)
+    return x, sort_edges(torch.cat((links, links.flip(0)), 1), count)[0], None
+
+
+def views(encoder: Any, needs: Needs, ids: Sequence[int], scale: float, dtype: torch.dtype) -> list[View]:
+    roles = (*needs.views, *needs.uses)
+    name, settings = next((VIEWS[role] for role in roles if role in VIEWS), ("plain", {}))
+    if needs.views["global"] == 2:
+        name = "augment"
+    batch = graph_batch(ids, [graph(number) for number in ids])
+    draw = Draw(0, 0, batch.ids)
+    made: list[View] = make("graph", "views", name, settings, {"spec": SPEC})(batch.altered(x=scale * batch.x), draw)
+    return [prepared(encoder, needs, view, draw.at(number), dtype) for number, view in enumerate(made)]
+
+
+def prepared(encoder: Any, needs: Needs, view: View, draw: Draw, dtype: torch.dtype) -> View:
     batch: Any = view.batch
-    if batch.x.dtype == dtype:
-        return view
     weight = None if batch.weight is None else batch.weight.to(dtype)
-    content = None if view.content is None else view.content.to(dtype)
-    return replace(view, batch=batch.altered(x=batch.x.to(dtype), weight=weight), content=content)
+    batch = batch.altered(x=batch.x.to(dtype), weight=weight)
+    view = replace(view, batch=batch, layout=encoder.layout(batch), content=batch.x)
+    if needs.hidden and view.role == "global":
+        view = make("graph", "mask", "nodes", {"ratio": 0.5}, {})(view, draw)
+    return view
 
 
-def rank_steps(names: list[str], dtype: torch.dtype) -> dict[str, Any]:
-    """Loss and gradient of each recipe on this rank's share of a batch, averaged over ranks."""
-    found: dict[str, Any] = {}
-    for name in names:
-        parts = parts_of(name)
-        parts.encoder.to(dtype)
-        parts.objective.to(dtype)
-        if world() > 1:
-            convert_batchnorm(parts.encoder)
-            convert_batchnorm(parts.objective)
-        share = SIZE // world()
-        loss = loss_of(parts, list(range(rank() * share, (rank() + 1) * share)), dtype=dtype).total
-        loss.backward()
-        weights = [*parts.encoder.parameters(), *parts.objective.parameters()]
-        flat = torch.cat([p.grad.flatten() for p in weights if p.grad is not None] + [loss.detach()[None]])
-        if world() > 1:
-            torch.distributed.all_reduce(flat)
-            flat /= world()
-        found[name] = flat
-    return found
+@parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
+def test_conduct(objective: Any, law: Any) -> None:
+    law(objective)
 
 
-@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-4), (torch.float64, 1e-6)])
-def test_two_ranks_are_one_in_value_and_gradient(dtype: torch.dtype, most: float) -> None:
-    one, two = rank_steps(OWN, dtype), run_ranks(rank_steps, 2, OWN, dtype)[0]
-    gaps = {name: float((two[name] - one[name]).norm() / one[name].norm()) for name in OWN}
-    assert not {name: gap for name, gap in gaps.items() if not gap < most}
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_bfloat16_changes_the_loss_little(name: str) -> None:
-    parts = parts_of(name)
-    ids = list(range(SIZE))
-    expected = loss_of(parts, ids).total.item()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = loss_of(parts, ids).total
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(expected, rel=0.05, abs=0.02)
-    loss.backward()
-    weights = [*parts.encoder.parameters(), *parts.objective.parameters()]
-    found = [p.grad for p in weights if p.grad is not None]
-    assert found
-    assert all(bool(g.isfinite().all()) for g in found)
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_saved_state_goes_on_with_the_same_loss(name: str) -> None:
-    parts, other = parts_of(name), parts_of(name)
-    loss_of(parts, list(range(SIZE))).total.backward()
-    after_step(parts.objective, parts.encoder, Progress(1, 10))
-    with torch.no_grad():
-        for p in [*parts.encoder.parameters(), *parts.objective.parameters()]:
-            p += 0.01
-    for ours, theirs in ((parts.encoder, other.encoder), (parts.objective, other.objective)):
-        file = io.BytesIO()
-        torch.save(ours.state_dict(), file)
-        file.seek(0)
-        theirs.load_state_dict(torch.load(file, weights_only=True))
-    ids = list(range(SIZE))
-    torch.testing.assert_close(loss_of(other, ids, 1).total, loss_of(parts, ids, 1).total, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_losses_are_finite_where_all_rows_are_alike_or_large(name: str) -> None:
-    parts = parts_of(name)
-    for scale in (0.0, 1e4):
-        batch = parts.data.__getitems__(range(SIZE))
-        batch = batch.altered(x=batch.x * scale)  # type: ignore[attr-defined]
-        loss = parts.objective(parts.encoder, parts.prepare(batch, 0, 0)).total
-        assert bool(torch.isfinite(loss)), scale
-
-
-def test_draws_change_with_the_step() -> None:
-    parts = parts_of("vgae")
-    ids = list(range(SIZE))
-    first = loss_of(parts, ids).total
-    assert loss_of(parts, ids).total == first
-    after_step(parts.objective, parts.encoder, Progress(1, 10))
-    assert loss_of(parts, ids).total != first
-
-
-@pytest.mark.parametrize("task", ["degree", "links", "hops", "clusters", "attributes", "similarity"])
-@pytest.mark.parametrize("data", ["karate", "motifs"])
-def test_each_task_of_self_task_learns(task: str, data: str) -> None:
-    parts = parts_of("self_task", data, task=task)
-    optimizer = torch.optim.Adam([p for m in (parts.encoder, parts.objective) for p in m.parameters()], lr=0.02)
-    losses = []
-    for _ in range(15):
-        loss = loss_of(parts, list(range(SIZE))).total
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-
-
-def test_texts_are_read_and_checked(tmp_path: Any) -> None:
-    import numpy as np
-
-    from unlabeled_graph.data.texts import hashed, read_texts, summaries
-
-    path = tmp_path / "texts.npz"
-    np.savez(path, embeddings=np.ones((5, 3)))
-    assert read_texts(str(path), 5).shape == (5, 3)
-    with pytest.raises(UsageError, match="the data has 6 samples"):
-        read_texts(str(path), 6)
-    np.savez(path, other=np.ones(3))
-    with pytest.raises(UsageError, match="it must have embeddings"):
-        read_texts(str(path), 5)
-    with pytest.raises(UsageError, match="missing"):
-        read_texts(str(tmp_path / "missing.npz"), 5)
-    for data in ("karate", "motifs"):
-        found = summaries(parts_of("grace", data).data.__getitems__(range(4)))
-        assert len(found) == 4
-        assert len(set(found)) > 1
-        torch.testing.assert_close(hashed(found, 64).norm(dim=1), torch.ones(4))
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("graphmae", {"power": 0.5}, "power is 0.5; it must be at least 1"),
-        ("graphmae2", {"remask": 1.0}, "remask is 1.0"),
-        ("grace", {"temperature": 0.0}, "temperature is 0.0"),
-        ("bgrl", {"momentum": 1.5}, "momentum is 1.5"),
-        ("vqgraph", {"codes": 1}, "codes is 1"),
-        ("vqgraph", {"power": 0.5}, "power is 0.5; it must be at least 1"),
-        ("node2vec", {"p": 0.0}, "p is 0.0"),
-    ],
-)
-def test_a_bad_setting_is_named(name: str, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        parts_of(name, **settings)
+def test_no_objective_is_left_out() -> None:
+    assert {row.name for row in unlabeled_domain().components if row.kind == "objective"} <= set(MAKE)

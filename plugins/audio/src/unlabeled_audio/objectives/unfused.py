@@ -65,7 +65,7 @@ class UnFuSeD(nn.Module):
         above(0, temperature=temperature)
         at_least(0, distillation=distillation)
         within(0, 1, momentum=momentum)
-        self.needs = Needs(views={"global": 1})
+        self.needs = Needs(views={"global": 1}, couples=True)  # features are centered over the batch
         self.distillation, self.temperature, self.momentum = distillation, temperature, momentum
         self.source = Frozen(frozen, encoder)
         self.codebook = OnlineKMeans(clusters, self.source.encoder.dim, decay=decay, normalize=True)

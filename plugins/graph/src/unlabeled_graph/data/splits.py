@@ -1,4 +1,4 @@
-"""Which samples a probe learns from, by the protocols of the literature: public, random 10 / 10 / 80, or folds.
+"""Splits by the protocols of the literature: public, random 10 / 10 / 80, or folds.
 
 Every random choice is drawn by sample and seed, so that a split does not depend on library versions.
 

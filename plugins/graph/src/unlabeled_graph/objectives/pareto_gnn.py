@@ -95,7 +95,9 @@ class ParetoGNN(nn.Module):
         above(0, temperature=temperature, decorrelation=decorrelation, projection=projection)
         at_least(1, power=power)
         can: frozenset[Capability] = frozenset({"tokens", "mask", "swap"})
-        self.needs = Needs(views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2)
+        self.needs = Needs(
+            views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2, couples=True
+        )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
         self.decoder = decoder(dim=encoder.dim, width=content)

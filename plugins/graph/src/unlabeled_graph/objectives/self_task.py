@@ -74,7 +74,14 @@ class SelfTask(nn.Module):
         can: frozenset[Capability] = frozenset({"tokens", "mask"} if task == "attributes" else {"tokens"})
         views = {"global": 1, "clean": 1} if task == "links" else {"global": 1}
         uses = () if task == "links" else ("clean",)
-        self.needs = Needs(views=views, uses=uses, hidden=task == "attributes", content=int(reads), encoder=can)
+        self.needs = Needs(
+            views=views,
+            uses=uses,
+            hidden=task == "attributes",
+            content=int(reads),
+            encoder=can,
+            couples=task == "hops",  # as many pairs of each distance, over the batch
+        )
         self.task, self.centers, self.sources = task, centers, sources
         width = {"clusters": centers, "attributes": content}.get(task) or OUTPUTS[task]
         self.head = nn.Linear(encoder.dim, width)

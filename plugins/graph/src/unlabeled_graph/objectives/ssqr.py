@@ -66,7 +66,7 @@ class SSQR(nn.Module):
         above(1, codes=codes)
         above(0, slots=slots, code_dim=code_dim, relations=relations)
         at_least(0, text_weight=text_weight)
-        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}), couples=True)
         self.slots, self.codes, self.text_weight = slots, codes, text_weight
         self.enter = entrance(encoder.dim, slots * code_dim)
         self.quantizer = Quantizer(codes, code_dim)

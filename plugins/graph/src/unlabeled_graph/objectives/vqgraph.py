@@ -58,7 +58,7 @@ class VQGraph(nn.Module):
         above(0, commitment=commitment)
         at_least(0, links=links, code_dim=code_dim)
         at_least(1, power=power)
-        self.needs = Needs(views={"global": 1}, content=1, encoder=frozenset({"tokens"}))
+        self.needs = Needs(views={"global": 1}, content=1, encoder=frozenset({"tokens"}), couples=True)
         self.codes, self.links, self.power = codes, links, power
         dim = code_dim or encoder.dim
         self.enter = entrance(encoder.dim, dim)

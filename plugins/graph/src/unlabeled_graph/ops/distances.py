@@ -47,8 +47,11 @@ def centers(layout: Layout, count: int) -> Tensor:
 def _centers(layout: Layout, count: int) -> Tensor:
     edges, total, device = layout.edges, layout.total, layout.position.device
     assert edges is not None
-    near = cluster_order(adjacency_in(layout).pattern).to(device)
-    near = near[torch.argsort(layout.group[near], stable=True)]
+    # group by group: which of several equal rows an order begins with depends on all that it is given
+    groups = range(len(layout.lengths))
+    parts = [layout] if len(groups) == 1 else [layout.groups(group, group + 1) for group in groups]
+    orders = [cluster_order(adjacency_in(part).pattern) for part in parts]
+    near = torch.cat([start + order for start, order in zip(layout.offsets, orders)]).to(device)
     starts, lengths = (torch.tensor(x, device=device) for x in (layout.offsets[:-1], layout.lengths))
     group = layout.group[near]
     cluster = group * count + (torch.arange(total, device=device) - starts[group]) * count // lengths[group]

@@ -1,4 +1,4 @@
-"""How an epoch's order of samples becomes batches: packed to equal totals of tokens, or of like lengths.
+"""Batches of an epoch's order of samples: packed to equal totals of tokens, or of like lengths.
 
 Batches keep their number of samples, so that ranks, accumulation and resume stay as they are; what changes is which
 samples meet. Both are functions of the order alone: no state, no further randomness.

@@ -1,4 +1,4 @@
-"""Which other texts a loader brings along with a sample: ``near`` ones of its neighborhood, ``far`` ones of elsewhere.
+"""Partners that a loader brings along with a text: ``near`` ones of its neighborhood, ``far`` ones of elsewhere.
 
 All are fixed tables of numbers, so that a sample has the same partners in any batch; views draw one of them.
 ``near@25`` and ``hard@4000`` are SciNCL's, https://arxiv.org/abs/2202.06671: the last few texts up to that rank among

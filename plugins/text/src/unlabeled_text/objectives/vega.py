@@ -9,7 +9,7 @@ after pre-training (transductive and self-calibrated tuning on GLUE) is no part 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -31,6 +31,8 @@ class Vega(nn.Module):
         depth: blocks of the generator, at least 1.
         weight: of the encoder's loss beside the generator's.
     """
+
+    former: ClassVar[dict[str, str]] = {"rtd.": ""}  # it held an objective of replaced tokens
 
     def __init__(
         self,
