@@ -6,7 +6,6 @@ A law is a plain function of a subject whose docstring begins with "Ensure that"
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Needs, Progress, Rows, View, after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
-from unlabeled.testing.subject import NotApplicable, ensure, still
+from unlabeled.testing.subject import NotApplicable, ensure, reload, still, weights
 from unlabeled.training.gradient_cache import cached_backward, refuse_batchnorm
 
 BATCH = 6  # samples; on two ranks three each, which need not have as many rows
@@ -69,12 +68,6 @@ class Subject:
         """New parts, and the views of a batch."""
         encoder, objective = self.parts(seed, dtype)
         return encoder, objective, self.make_views(encoder, objective.needs, list(ids), scale, dtype)
-
-
-def weights(encoder: Any, objective: Any) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by name."""
-    named = [*encoder.named_parameters(prefix="encoder"), *objective.named_parameters(prefix="objective")]
-    return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
 # ---------------------------------------------------------------------------------------------- ranks
@@ -219,11 +212,8 @@ def saved_state_goes_on(it: Subject) -> None:
     for step in range(3):
         objective(encoder, views)
         after_step(objective, encoder, Progress(step + 1, STEPS))
-    for saved, loaded in ((encoder, same), (objective, other)):
-        file = io.BytesIO()
-        torch.save(saved.state_dict(), file)
-        file.seek(0)
-        loaded.load_state_dict(torch.load(file, weights_only=True))
+    reload(encoder, same)
+    reload(objective, other)
     for step in range(3, 6):
         expected, found = objective(encoder, views).total, other(same, views).total
         ensure(torch.equal(found, expected), "it goes on from its saved state", f"{found} for {expected}")
