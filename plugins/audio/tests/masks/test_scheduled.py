@@ -35,8 +35,3 @@ def test_a_clip_has_its_mask_in_any_batch_and_another_each_epoch():
     start = whole.lengths[0]
     assert torch.equal(whole.index[start : start + whole.lengths[1]] - 30, alone.index)
     assert not torch.equal(hidden([200], [5], 1).index, hidden([200], [5], 0).index)
-
-
-def test_settings_out_of_range_are_named():
-    with pytest.raises(ValueError, match="least is 0"):
-        ScheduledMask(least=0)
