@@ -28,10 +28,3 @@ def test_shares_are_spread_along_the_cosine():
 def test_neither_all_nor_none_is_hidden():
     rows = hidden([2, 3, 40] * 50)
     assert all(1 <= h < n for h, n in zip(rows.lengths, [2, 3, 40] * 50, strict=True))
-
-
-def test_a_clip_has_its_mask_in_any_batch_and_another_each_epoch():
-    whole, alone = hidden([30, 20, 10], [4, 5, 6]), hidden([20], [5])
-    start = whole.lengths[0]
-    assert torch.equal(whole.index[start : start + whole.lengths[1]] - 30, alone.index)
-    assert not torch.equal(hidden([200], [5], 1).index, hidden([200], [5], 0).index)
