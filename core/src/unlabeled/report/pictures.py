@@ -26,7 +26,7 @@ TITLE = 16
 
 def preview(
     data: Data,
-    clean: Views,
+    clean: Any,
     views: Views,
     out: str | Path,
     draw: Callable[[list[View]], Any],

@@ -53,7 +53,7 @@ def check_steps(parts: Parts, ids: Sequence[int] = range(8), *, steps: int = 2) 
         loss.total.backward()
         unused = [name for name, p in named if p.grad is None]
         ensure(not unused, f"{who} uses every parameter that wants a gradient", unused[:6])
-        wild = [name for name, p in named if not bool(torch.isfinite(p.grad).all())]  # type: ignore[arg-type]
+        wild = [name for name, p in named if not bool(torch.isfinite(p.grad).all())]
         ensure(not wild, f"every gradient of {who} is finite", wild[:6])
         optimizer.step()
         after_step(parts.objective, parts.encoder, Progress(step + 1, steps))

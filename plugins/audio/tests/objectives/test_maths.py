@@ -35,13 +35,6 @@ def test_distillation_is_the_softened_cross_entropy():
     torch.testing.assert_close(distillation_loss(student, teacher, 3.0), -9 * (p * (student / 3).log_softmax(1)).sum(1))
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "distance"), [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "abc", 0), ("flaw", "lawn", 2)]
-)
-def test_edit_distance(a, b, distance):
-    assert edit_distance([*map(ord, a)], [*map(ord, b)]) == distance
-
-
 def test_units_without_repeats_and_their_distance():
     ids = torch.tensor([1, 1, 2, 2, 2, 1, 1, 3])
     clean = without_repeats(ids, ragged(6, 2))
