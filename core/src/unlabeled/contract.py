@@ -359,9 +359,9 @@ class Objective(Protocol):
     ``needs`` asks for is there: a run without it ends before step one, with what to choose.
 
     Optional: ``after_step(encoder, progress) -> None`` is called after each optimizer step, once its weights have moved
-    (teachers, queues, clocks). ``cause``, a string: what usually makes it collapse, said by the collapse watch.
-    ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``, ``{"old.": "new."}``:
-    what its state was called in earlier versions.
+    (teachers, queues); the clocks in it go on by themselves. ``cause``, a string: what usually makes it collapse, said
+    by the collapse watch. ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``,
+    ``{"old.": "new."}``: what its state was called in earlier versions.
 
     >>> class Agree(nn.Module):
     ...     def __init__(self, encoder):
@@ -378,9 +378,13 @@ class Objective(Protocol):
 
 
 def after_step(objective: Any, encoder: Any, progress: Progress) -> None:
-    """Tell an objective that an optimizer step is done, where it wants to know."""
+    """Tell an objective that an optimizer step is done, where it wants to know, and then every clock in it."""
+    from unlabeled.nn.clock import Clock  # which is told in the words of this module
+
     if hasattr(objective, "after_step"):
         objective.after_step(encoder, progress)
+    for clock in (part for part in objective.modules() if isinstance(part, Clock)):
+        clock.advance(progress)
 
 
 @dataclass(frozen=True)

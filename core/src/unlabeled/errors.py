@@ -65,3 +65,15 @@ def within(low: float, high: float, /, **settings: float) -> None:
     for name, value in settings.items():
         if not low <= value <= high:
             raise ValueError(f"{name} is {value}; it must be in [{low}, {high}]")
+
+
+def below_one(**settings: float) -> None:
+    """``ValueError`` for a setting outside [0, 1): for constructors.
+
+    >>> below_one(dropout=1.0)
+    Traceback (most recent call last):
+    ValueError: dropout is 1.0; it must be in [0, 1)
+    """
+    for name, value in settings.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}; it must be in [0, 1)")

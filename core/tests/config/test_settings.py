@@ -36,6 +36,21 @@ class Mask:
         pass
 
 
+class Heir(Mask, heavy_library_that_is_not_installed.Part):
+    """Another mask.
+
+    Args:
+        kind: in another way.
+    """
+
+
+class Own(Heir):
+    """A mask with a constructor of its own."""
+
+    def __init__(self, spec, *, ratio: float = 0.9):
+        pass
+
+
 class Bare:
     """No constructor."""
 
@@ -81,6 +96,13 @@ def test_a_class_is_read_without_its_imports(module):
     assert found["ratio"] == Setting("ratio", float, 0.5, "share hidden, in [0, 1), over two lines.")
     assert found["kind"].type == Literal["a", "b"]
     assert found["must"].default is REQUIRED
+
+
+def test_a_constructor_and_what_is_said_of_its_settings_are_inherited(module):
+    heir, own = read_signature(module, "Heir"), read_signature(module, "Own")
+    assert heir.wired == ("spec", "encoder")
+    assert (heir["kind"].help, heir["ratio"]) == ("in another way.", read_signature(module, "Mask")["ratio"])
+    assert own.settings == (Setting("ratio", float, 0.9, heir["ratio"].help),)
 
 
 def test_a_class_without_constructor_has_no_settings(module):

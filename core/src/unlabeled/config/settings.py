@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -73,22 +73,40 @@ def signature(component: Component) -> Signature:
 @cache
 def read_signature(module: str, name: str) -> Signature:
     """Read class or function ``name`` of ``module`` from its source."""
-    tree = _tree(module)
-    for node in tree.body:
+    for node in _tree(module).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-            doc = ast.get_docstring(node) or ""
-            if init is None:
-                if any(_is_dataclass(d) for d in node.decorator_list):
-                    return _from_fields(module, node, doc)
-                return Signature((), frozenset(), (), doc)
-            return _from_function(
-                f"{module}:{name}", init, arguments_of(doc) | arguments_of(ast.get_docstring(init) or ""), doc, 1
-            )
+            return _from_class(module, node)
         if isinstance(node, ast.FunctionDef) and node.name == name:
             doc = ast.get_docstring(node) or ""
             return _from_function(f"{module}:{name}", node, arguments_of(doc), doc, 0)
     raise PluginError(f"{module} has no class or function {name!r} of its own; a component names where it is written")
+
+
+def _from_class(module: str, node: ast.ClassDef) -> Signature:
+    """By its own constructor or the nearest that it inherits; what its ``Args:`` leave unsaid, its bases' say."""
+    line, doc = list(_lineage(module, node)), ast.get_docstring(node) or ""
+    helps: dict[str, str] = {}
+    for _, owner in reversed(line):
+        helps |= arguments_of(ast.get_docstring(owner) or "")
+    for home, owner in line:
+        init = next((n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+        if init is not None:
+            helps |= arguments_of(ast.get_docstring(init) or "")
+            return _from_function(f"{home}:{owner.name}", init, helps, doc, 1)
+        if any(_is_dataclass(d) for d in owner.decorator_list):
+            return _from_fields(home, owner, helps, doc)
+    return Signature((), frozenset(), (), doc)
+
+
+def _lineage(module: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDef]]:
+    """A class and, nearest first, its bases that are written in the same package or in core: others may be heavy."""
+    yield module, node
+    for base in node.bases:
+        home, _, name = classes_of(module).get(ast.unparse(base), "").partition(":")
+        if home.partition(".")[0] in (module.partition(".")[0], "unlabeled"):
+            for found in _tree(home).body:
+                if isinstance(found, ast.ClassDef) and found.name == name:
+                    yield from _lineage(home, found)
 
 
 @cache
@@ -111,8 +129,7 @@ def _is_dataclass(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "dataclass"
 
 
-def _from_fields(module: str, node: ast.ClassDef, doc: str) -> Signature:
-    helps = arguments_of(doc)
+def _from_fields(module: str, node: ast.ClassDef, helps: dict[str, str], doc: str) -> Signature:
     found = []
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):

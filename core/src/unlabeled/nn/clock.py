@@ -33,7 +33,7 @@ class Clock(nn.Module):
         self._done = 0.0  # the fraction once more, on the host
 
     def advance(self, progress: Progress) -> None:
-        """``progress.step`` steps are done."""
+        """``progress.step`` steps are done: core says so after each (``contract.after_step``)."""
         self.step.fill_(progress.step)
         self.fraction.fill_(progress.fraction)
         self._done = torch.tensor(progress.fraction).item()  # rounded as the buffer is, which a resumed run starts from

@@ -28,6 +28,9 @@ from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.spread import usage_perplexity
 
+# of a collapse, where units are predicted
+CAUSE = "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+
 
 def cosine_scores(x_HP: Tensor, units_CP: Tensor, temperature: float = 0.1) -> Tensor:
     """Cosine of each frame with each unit, over the temperature: ``[H, C]``.

@@ -171,5 +171,4 @@ class DINO(nn.Module):
             self.center.copy_(torch.where(self.clock.fraction > 0, moved, mean))
             self._outputs = []
         self._centered = progress.step > 0
-        self.clock.advance(progress)
         self.teacher.update(cosine_momentum(self.momentum, 1.0, progress), encoder=encoder, head=self.head)

@@ -28,6 +28,7 @@ from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.spread import deviation, usage_perplexity
 from unlabeled.nn.teacher import Teacher, linear_momentum
+from unlabeled.nn.units import CAUSE
 
 
 def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:
@@ -49,9 +50,7 @@ class DinoSR(nn.Module):
         freeze: share of training after which the teacher stands still; 1 = never. 0.5 in the paper.
     """
 
-    cause = (
-        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
-    )
+    cause = CAUSE
 
     def __init__(
         self,
@@ -111,7 +110,6 @@ class DinoSR(nn.Module):
             assert isinstance(book, OnlineKMeans)
             book.update(rows, ids, keys)
         self._pending = []
-        self.clock.advance(progress)
         still = progress.fraction >= self.freeze and self.freeze < 1
         momentum = 1.0 if still else linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
         self.teacher.update(momentum, encoder=encoder)

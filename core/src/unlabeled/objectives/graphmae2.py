@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, View
 from unlabeled.draw import Purpose
-from unlabeled.errors import above, at_least, within
+from unlabeled.errors import above, at_least, below_one, within
 from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.cosine import scaled_cosine
@@ -59,8 +59,7 @@ class GraphMAE2(nn.Module):
         at_least(0, latent=latent)
         above(0, remasks=remasks, projection=projection)
         within(0, 1, momentum=momentum)
-        if not 0 <= remask < 1:
-            raise ValueError(f"remask is {remask}; it must be in [0, 1)")
+        below_one(remask=remask)
         can: frozenset[Capability] = frozenset({"tokens", "mask"})
         self.needs = Needs(views={"global": 1}, hidden=True, content=1, decoder=True, encoder=can)
         self.power, self.latent, self.remasks, self.remask = power, latent, remasks, remask
@@ -103,4 +102,3 @@ class GraphMAE2(nn.Module):
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         self.teacher.update(self.momentum, encoder=encoder, projector=self.projector)
-        self.clock.advance(progress)

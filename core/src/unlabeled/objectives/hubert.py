@@ -23,7 +23,7 @@ from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.nn.units import UnitHead, masked_units
+from unlabeled.nn.units import CAUSE, UnitHead, masked_units
 
 
 class HuBERT(nn.Module):
@@ -38,9 +38,7 @@ class HuBERT(nn.Module):
         penalty: weight of the mean square of the convolutional features, where the encoder has such.
     """
 
-    cause = (
-        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
-    )
+    cause = CAUSE
 
     def __init__(
         self,
@@ -72,9 +70,7 @@ class SoftUnits(nn.Module):
         temperature: divides the cosines, tau.
     """
 
-    cause = (
-        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
-    )
+    cause = CAUSE
 
     def __init__(self, encoder: Any, vocabulary: int, *, width: int = 256, temperature: float = 0.1) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.recorder import Recorder
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.nn.units import UnitHead, masked_units
+from unlabeled.nn.units import CAUSE, UnitHead, masked_units
 
 
 def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:
@@ -65,9 +65,7 @@ class HuBERTopic(nn.Module):
         offset: tau_0 of the same, at least 1.
     """
 
-    cause = (
-        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
-    )
+    cause = CAUSE
     former: ClassVar[dict[str, str]] = {"hubert.head.": "head."}  # names in state of earlier versions
     lambda_: Tensor
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View, global_first
+from unlabeled.contract import Loss, Needs, View, global_first
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.clock import Clock
@@ -114,7 +114,3 @@ class LeJEPA(nn.Module):
             normal = sigreg(z, slices, knots=self.knots, t_max=self.t_max)
         total = self.weight * normal + (1 - self.weight) * predicted
         return Loss(total, {"prediction": predicted.detach(), "sigreg": normal.detach()})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws new directions."""
-        self.clock.advance(progress)

@@ -24,7 +24,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from unlabeled.contract import Features, Loss, Needs, Progress, View, role
+from unlabeled.contract import Features, Loss, Needs, View, role
 from unlabeled.draw import Purpose, gumbel, mix64
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at
@@ -165,7 +165,3 @@ class LVMMed(nn.Module):
         """Gumbel noise ``[N, N]`` that follows from each pair of samples and the step."""
         first_N, second_N = draw_at(self.clock.step, ids_N).words(2, Purpose.NOISE).unbind(1)
         return self.noise * gumbel(mix64(first_N[:, None] ^ second_N))
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws other noise."""
-        self.clock.advance(progress)

@@ -21,7 +21,7 @@ from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import squared_error
 from unlabeled.nn.rows import target_rows
 from unlabeled.nn.spread import usage_perplexity
-from unlabeled.nn.units import UnitHead, local_deviation, local_penalty
+from unlabeled.nn.units import CAUSE, UnitHead, local_deviation, local_penalty
 
 
 class MERT(nn.Module):
@@ -35,9 +35,7 @@ class MERT(nn.Module):
         penalty: weight of the mean square of the convolutional features, where the encoder has such.
     """
 
-    cause = (
-        "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
-    )
+    cause = CAUSE
 
     def __init__(
         self,

@@ -115,7 +115,6 @@ class SwAV(nn.Module):
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Bring the prototypes back to length 1, and the step's projections into the queues."""
         self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
-        self.clock.advance(progress)
         for projections in self._pending:
             for number, z in enumerate(projections):
                 self._queue(number).enqueue(z)

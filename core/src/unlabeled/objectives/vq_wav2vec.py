@@ -139,6 +139,5 @@ class VQWav2Vec(nn.Module):
         return losses, p_TGV
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """New negatives and noise, and a colder choice of codes."""
-        self.clock.advance(progress)
+        """A colder choice of codes."""
         self.quantizer.anneal(progress.step, *self.gumbel)

@@ -185,6 +185,5 @@ class Wav2Vec2(nn.Module):
         return (codes_HG * place).sum(1)
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """New distractors and noise, and a colder choice of codes."""
-        self.clock.advance(progress)
+        """A colder choice of codes."""
         self.quantizer.anneal(progress.step, *self.gumbel)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
+from unlabeled.errors import above, at_least
 from unlabeled.nn.spread import sphere_deviation
 
 CHUNK = 1 << 24  # distances held at once
@@ -57,11 +58,8 @@ class Alignment:
     """
 
     def __init__(self, *, alpha: float = 2.0, t: float = 2.0, samples: int = 500, views: int = 10) -> None:
-        if alpha <= 0 or t <= 0:
-            raise ValueError(f"alpha is {alpha} and t {t}; both must be above 0")
-        for name, value in (("samples", samples), ("views", views)):
-            if value < 2:
-                raise ValueError(f"{name} is {value}; it must be at least 2")
+        above(0, alpha=alpha, t=t)
+        at_least(2, samples=samples, views=views)
         self.alpha, self.t = alpha, t
         self.asks = Asks(samples=samples, views=views)
         self.spec = f"alignment-v1: alpha={alpha:g}, t={t:g}, {views} views of at most {samples} samples of train"

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
+from unlabeled.errors import at_least
 from unlabeled.probes.splits import require_labels
 
 
@@ -42,8 +43,7 @@ class KMeans:
     asks = Asks(labels=True)
 
     def __init__(self, *, restarts: int = 10, seed: int = 0) -> None:
-        if restarts < 1:
-            raise ValueError(f"restarts is {restarts}; it must be at least 1")
+        at_least(1, restarts=restarts)
         self.restarts, self.seed = restarts, seed
         self.spec = f"kmeans-v1: L2-normalized, k=classes, best of {restarts} k-means++ on train, scored on test"
 

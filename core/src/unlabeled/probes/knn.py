@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
+from unlabeled.errors import above, at_least
 from unlabeled.probes.splits import require_labels
 
 CHUNK = 1 << 24  # similarities held at once: 64 MiB in float32
@@ -55,10 +56,8 @@ class KNN:
     asks = Asks(labels=True, fractions=True)  # also asked with few labels
 
     def __init__(self, *, k: int = 20, temperature: float = 0.07) -> None:
-        if k < 1:
-            raise ValueError(f"k is {k}; it must be at least 1")
-        if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}; it must be above 0")
+        at_least(1, k=k)
+        above(0, temperature=temperature)
         self.k, self.temperature = k, temperature
         self.spec = f"knn-v1: cosine, k={k}, T={temperature:g} (DINO), exact"
 

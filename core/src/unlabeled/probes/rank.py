@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
+from unlabeled.errors import above, at_least
 from unlabeled.nn.spread import effective_rank
 
 
@@ -48,10 +49,8 @@ class RankMe:
     """
 
     def __init__(self, *, eps: float = 1e-7, samples: int = 25600) -> None:
-        if eps < 0:
-            raise ValueError(f"eps is {eps}; it must be at least 0")
-        if samples < 1:
-            raise ValueError(f"samples is {samples}; it must be at least 1")
+        at_least(0, eps=eps)
+        at_least(1, samples=samples)
         self.eps, self.asks = eps, Asks(samples=samples)
         self.spec = f"rankme-v1: singular values of raw features, eps={eps:g}, at most {samples} samples of train"
 
@@ -71,11 +70,9 @@ class LiDAR:
     """
 
     def __init__(self, *, samples: int = 500, views: int = 10, delta: float = 1e-4, eps: float = 1e-8) -> None:
-        for name, value in (("samples", samples), ("views", views)):
-            if value < 2:
-                raise ValueError(f"{name} is {value}; it must be at least 2")
-        if delta <= 0 or eps < 0:
-            raise ValueError(f"delta is {delta} and eps {eps}; delta must be above 0, eps at least 0")
+        at_least(2, samples=samples, views=views)
+        above(0, delta=delta)
+        at_least(0, eps=eps)
         self.asks = Asks(samples=samples, views=views)
         self.delta, self.eps = delta, eps
         self.spec = f"lidar-v1: {views} views of at most {samples} samples of train, delta={delta:g}, eps={eps:g}"

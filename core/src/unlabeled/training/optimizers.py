@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from unlabeled.errors import above, at_least, below_one
+
 Groups = list[dict[str, Any]]
 TOKENS = ("token", "tokens", "pos_embed", "pos_embedding", "position_embeddings")  # last names of what never decays
 
@@ -63,13 +65,8 @@ def _listed(module: nn.Module) -> set[str]:
 
 
 def _check(lr: float, weight_decay: float, **rates: float) -> None:
-    if lr < 0:
-        raise ValueError(f"lr is {lr}; it must be at least 0")
-    if weight_decay < 0:
-        raise ValueError(f"weight_decay is {weight_decay}; it must be at least 0")
-    for name, value in rates.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} is {value}; it must be in [0, 1)")
+    at_least(0, lr=lr, weight_decay=weight_decay)
+    below_one(**rates)
 
 
 def _tensors(groups: Groups) -> Iterable[Tensor]:
@@ -207,8 +204,7 @@ class LARS(_Layerwise):
         trust: float = 0.001,
     ):
         _check(lr, weight_decay, momentum=momentum)
-        if trust <= 0:
-            raise ValueError(f"trust is {trust}; it must be above 0")
+        above(0, trust=trust)
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "trust": trust, "adapt": True}
         super().__init__(groups, defaults)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
+from unlabeled.errors import at_least
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ class AudioSpec:
             raise ValueError(f"a window of {self.window} s has {self.window_samples} samples; 16 are the least")
         if self.seconds < self.window:
             raise ValueError(f"seconds is {self.seconds}; it must be at least a window of {self.window}")
-        if self.mels < 2:
-            raise ValueError(f"mels is {self.mels}; it must be at least 2")
+        at_least(2, mels=self.mels)
         if self.front not in ("logmel", "fbank"):
             raise ValueError(f"front is {self.front!r}; it must be logmel or fbank")
 

@@ -13,8 +13,6 @@ from unlabeled_audio.objectives.atst_frame import cosine_distance
 from unlabeled_audio.objectives.invariant_units import (
     InvariantUnits,
     ctc_loss,
-    edit_distance,
-    unit_edit_distance,
     without_repeats,
 )
 from unlabeled_audio.objectives.unfused import distillation_loss
@@ -22,9 +20,6 @@ from unlabeled_audio.objectives.unfused import distillation_loss
 
 def ragged(*lengths):
     return Layout(lengths, torch.zeros(sum(lengths), 1))
-
-
-# ------------------------------------------------------------------------------------------ SSAST, ATST, COLA, DinoSR
 
 
 def test_cosine_distance_is_byols():
@@ -40,25 +35,10 @@ def test_distillation_is_the_softened_cross_entropy():
     torch.testing.assert_close(distillation_loss(student, teacher, 3.0), -9 * (p * (student / 3).log_softmax(1)).sum(1))
 
 
-# ------------------------------------------------------------------------------------------ vq-wav2vec
-
-
-# ------------------------------------------------------------------------------------------ units and their distance
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "distance"), [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "abc", 0), ("flaw", "lawn", 2)]
-)
-def test_edit_distance(a, b, distance):
-    assert edit_distance([*map(ord, a)], [*map(ord, b)]) == distance
-
-
 def test_units_without_repeats_and_their_distance():
     ids = torch.tensor([1, 1, 2, 2, 2, 1, 1, 3])
     clean = without_repeats(ids, ragged(6, 2))
     assert [c.tolist() for c in clean] == [[1, 2, 1], [1, 3]]
-    altered = [torch.tensor([1, 2, 1]), torch.tensor([3])]
-    assert unit_edit_distance(clean, altered) == pytest.approx(0.25)
 
 
 def test_ctc_is_the_sum_over_alignments():
@@ -71,9 +51,6 @@ def test_ctc_is_the_sum_over_alignments():
     found = ctc_loss(scores, ragged(3), [torch.tensor([a, b])])
     assert found.item() == pytest.approx(expected, rel=1e-5)
     assert ctc_loss(scores, ragged(3), [torch.tensor([a, b, a, b])]).item() == 0
-
-
-# ------------------------------------------------------------------------------------------ topics
 
 
 def test_a_frozen_encoder_gives_its_features_without_dropout_and_does_not_change():

@@ -9,7 +9,6 @@ from unlabeled.contract import Features
 from unlabeled.probes.frozen import Frozen
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.rows import step_layout
-from unlabeled_audio.objectives.invariant_units import edit_distance
 from unlabeled_audio.probes.frames import Frames, Superb, WeightedLayers, layer_count
 from unlabeled_audio.probes.units import CHANGES, TokenSequence, Units, altered, edit_distances, purity
 from unlabeled_audio.views.standard import Clean
@@ -61,11 +60,22 @@ def test_purity_and_information():
     assert purity(torch.tensor([0, 1, 0, 1]), y) == pytest.approx((0.5, 0.0))
 
 
+def edit_distance(first, second):
+    """Levenshtein's, one cell of the table at a time."""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(second, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
 def test_edit_distances_equal_the_table_filled_by_hand():
     torch.manual_seed(0)
     one, many = torch.randint(4, (9,)), [torch.randint(4, (int(n),)) for n in torch.randint(1, 12, (30,))]
     expected = [edit_distance(one.tolist(), other.tolist()) for other in many]
     assert edit_distances(one, many).tolist() == expected
+    assert edit_distance("kitten", "sitting") == 3
 
 
 def test_noise_has_the_level_that_was_asked_for(data):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least, below_one
 from unlabeled_graph.ops.adjacency import Adjacency, adjacency_in
 from unlabeled_graph.ops.convolutions import attention_of
 from unlabeled_graph.ops.sparse import Pattern, product
@@ -63,8 +63,7 @@ class GINDecoder(nn.Module):
 
     def __init__(self, dim: int, width: int, *, hidden: int = 0) -> None:
         super().__init__()
-        if hidden < 0:
-            raise ValueError(f"hidden is {hidden}; it must be at least 0")
+        at_least(0, hidden=hidden)
         inner = hidden or dim
         self.network = nn.Sequential(nn.Linear(dim, inner), nn.ReLU(), nn.Linear(inner, width))
 
@@ -100,9 +99,7 @@ class GATDecoder(nn.Module):
         gain: float = 0.0,
     ) -> None:
         super().__init__()
-        for name, share in (("dropout", dropout), ("attention_dropout", attention_dropout)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} is {share}; it must be in [0, 1)")
+        below_one(dropout=dropout, attention_dropout=attention_dropout)
         above(-1e-12, gain=gain)
         self.slope = slope
         self.dropout, self.attention_dropout = nn.Dropout(dropout), nn.Dropout(attention_dropout)
@@ -144,8 +141,8 @@ class MLPDecoder(nn.Module):
 
     def __init__(self, dim: int, width: int, *, hidden: int = 0, depth: int = 2) -> None:
         super().__init__()
-        if hidden < 0 or depth < 1:
-            raise ValueError(f"hidden is {hidden} and depth {depth}; they must be at least 0 and 1")
+        at_least(0, hidden=hidden)
+        at_least(1, depth=depth)
         inner = hidden or dim
         parts: list[nn.Module] = []
         for number in range(depth):

@@ -1,11 +1,9 @@
 """Cubes, quarter turns and gradients of volumes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
-from unlabeled_medical3d.ops.grids import cubes, dense_map, gradient_magnitude, quarter_turns, uncubes
+from unlabeled_medical3d.ops.grids import cubes, dense_map, gradient_magnitude, uncubes
 
 
 def test_cubes_hold_the_voxels_of_their_cell():
@@ -25,16 +23,6 @@ def test_a_grid_that_does_not_divide_is_refused():
 def test_dense_map_is_the_inverse_of_rows():
     x = torch.randn(2, 3, 2, 3, 4)
     assert torch.equal(dense_map(x.permute(0, 2, 3, 4, 1).reshape(-1, 3), (2, 3, 4)), x)
-
-
-def test_quarter_turns_are_torchs_and_undone_by_the_rest():
-    x, turns = torch.randn(4, 1, 3, 3, 2), torch.arange(4)
-    out = quarter_turns(x, turns)
-    for n in range(4):
-        assert torch.equal(out[n], torch.rot90(x[n], n, (1, 2)))
-    assert torch.equal(quarter_turns(out, 4 - turns), x)
-    with pytest.raises(ValueError, match="equal sides"):
-        quarter_turns(x, turns, (3, 4))
 
 
 def test_the_gradient_of_a_ramp_is_its_slope():

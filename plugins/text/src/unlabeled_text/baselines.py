@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.errors import at_least
 from unlabeled_text.ops.purposes import Use
 
 WORDS = r"(?u)\b\w+\b"
@@ -83,8 +84,7 @@ class RandomVectors:
     """
 
     def __init__(self, spec: Any, *, width: int = 384, seed: int = 0) -> None:
-        if width < 1:
-            raise ValueError(f"width is {width}; it must be at least 1")
+        at_least(1, width=width)
         self.table = Draw(seed, 0, torch.arange(spec.vocabulary)).normal(width, Use.VECTOR)
         self.table[torch.tensor(spec.specials, dtype=torch.int64)] = 0.0
 
@@ -106,8 +106,7 @@ class MiniLM:
     """
 
     def __init__(self, spec: Any, *, length: int = 256) -> None:
-        if length < 3:
-            raise ValueError(f"length is {length}; it must be at least 3")
+        at_least(3, length=length)
         self.spec, self.length = spec, length
         self.model: Any = None
         self.tokenizer: Any = None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
+from unlabeled.errors import at_least
 from unlabeled_text.ops.codecs import Codec, codec_of
 
 
@@ -52,8 +53,7 @@ class TextSpec:
     def __post_init__(self) -> None:
         for name in ("prefix", "suffix", "sentinels", "modes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.vocabulary < 2:
-            raise ValueError(f"vocabulary is {self.vocabulary}; it must be at least 2")
+        at_least(2, vocabulary=self.vocabulary)
         if self.length <= len(self.prefix) + len(self.suffix):
             raise ValueError(
                 f"length is {self.length}; it must leave room beside {len(self.prefix) + len(self.suffix)} specials"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import xavier
-from unlabeled.nn.rows import edit
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 
@@ -74,17 +73,14 @@ class CNN(MelEncoder):
             raise ValueError(f"patch is {patch}; a CNN over time takes all mel bands, so 0 of them")
         self.dim, self.pool = width, pool
         self.can = frozenset({"tokens", "mask", "swap", "layers"})
-        self.embed = nn.Linear(self.cell, width)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.enter(width)
         self.blocks = nn.ModuleList(Block(width, kernel) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
-        batch: Any = view.batch
         refuse_drop("cnn", view, hide)
-        layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
+        x_TD, layout = self.rows(view, hide)
         states = []
         for block in self.blocks:
             x_TD = block(x_TD, layout)

@@ -9,15 +9,12 @@ BatchNorm in the convolution module, since statistics over a batch would hold ot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos, xavier
-from unlabeled.nn.rows import edit
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend, finish, refuse_drop, state
 
@@ -95,16 +92,13 @@ class Conformer(MelEncoder):
             raise ValueError(f"patch is {patch}; convolutions over time take all mel bands, so 0 of them")
         self.dim = width
         self.can = frozenset({"tokens", "mask", "swap", "layers"})
-        self.embed = nn.Linear(self.cell, width)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.enter(width)
         self.blocks = nn.ModuleList(Block(width, heads, kernel) for _ in range(depth))
         xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
-        batch: Any = view.batch
         refuse_drop("conformer", view, hide)
-        layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
+        x_TD, layout = self.rows(view, hide)
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         states = []
         for block in self.blocks:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import sincos
-from unlabeled.nn.rows import drop, edit
+from unlabeled.nn.rows import drop
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, state
 
@@ -135,15 +135,12 @@ class Mamba(MelEncoder):
         above(0, width=width, depth=depth, expand=expand, states=states)
         self.dim = width
         self.can = frozenset({"tokens", "mask", "drop", "swap", "layers"})
-        self.embed = nn.Linear(self.cell, width)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.enter(width)
         self.blocks = nn.ModuleList(Block(width, expand * width, states) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
-        batch: Any = view.batch
-        layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
+        x_TD, layout = self.rows(view, hide)
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         turned, states = reversal(layout), []

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
-from unlabeled.nn.rows import learn_mask_token
+from unlabeled.nn.rows import edit, learn_mask_token
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 
@@ -99,6 +100,17 @@ class MelEncoder(AudioEncoder):
 
     def layout(self, batch: AudioBatch) -> Layout:
         return step_layout(self.steps(batch), self.bands, batch.wave.device)
+
+    def enter(self, width: int) -> None:
+        """Make the map from a patch to a row, and the token of hidden rows."""
+        self.embed = nn.Linear(self.cell, width)
+        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
+
+    def rows(self, view: View, hide: Hide) -> tuple[Tensor, Layout]:
+        """``[T, D]``: a row a patch, after the view's swap and with the token at hidden ones; and their layout."""
+        batch: Any = view.batch
+        layout = view.layout or self.layout(batch)
+        return edit(self.embed(self.seen(batch)), view, hide, self.mask_token), layout
 
     def seen(self, batch: AudioBatch) -> Tensor:
         """``[T, C]``: what the encoder reads: the altered spectrogram where views made one."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos, xavier
-from unlabeled.nn.rows import drop, edit
+from unlabeled.nn.rows import drop
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend
 
@@ -77,9 +77,7 @@ class ViT(MelEncoder):
         xavier(self)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
-        batch: Any = view.batch
-        layout = view.layout or self.layout(batch)
-        x_TD = edit(self.embed(self.seen(batch)), view, hide, self.mask_token)
+        x_TD, layout = self.rows(view, hide)
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         whole, place = prefixed(layout)

@@ -31,8 +31,7 @@ from unlabeled.nn.precision import full
 from unlabeled.nn.rows import restore, target_rows
 from unlabeled.nn.spread import usage_perplexity
 from unlabeled.nn.teacher import Frozen
-
-CAUSE = "units that are nearly all the same (see code_perplexity), silence in the clips, or too high a learning rate"
+from unlabeled.nn.units import CAUSE
 
 
 class BEATs(nn.Module):
@@ -133,4 +132,3 @@ class BEATsTokenizer(nn.Module):
         for rows, ids, keys in self._pending:
             self.codebook.update(rows, ids, keys)
         self._pending = []
-        self.clock.advance(progress)

@@ -1,7 +1,7 @@
 """Augmentation-invariant units, https://arxiv.org/abs/2209.15483: say the clean clip's units from an altered one.
 
 The k-means units of a clean clip, with repetitions taken out, are the target of a CTC head on the altered clip, whose
-time may run at another pace. ``edit_distance`` is the paper's metric: how far units of the altered clip are from those
+time may run at another pace. Probe ``units`` has the paper's metric: how far units of the altered clip are from those
 of the clean one. Iterating, the student's units become the next target (tokenizer ``units`` with ``run``). In the paper
 the encoder is a trained one and stays as it is: that is ``frozen``, with ``--init``. Without it the encoder trains with
 the head, so that the recipe also starts from nothing.
@@ -30,22 +30,6 @@ def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:
     first = layout.within == 0
     kept = first | (ids_T != ids_T.roll(1))
     return [ids[keep] for ids, keep in zip(ids_T.split(layout.lengths), kept.split(layout.lengths), strict=True)]
-
-
-def edit_distance(first: Sequence[int], second: Sequence[int]) -> int:
-    """Levenshtein distance: insertions, deletions and substitutions from one sequence to the other."""
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, start=1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(second, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]
-
-
-def unit_edit_distance(clean: Sequence[Tensor], altered: Sequence[Tensor]) -> float:
-    """Mean over clips of the edit distance over the clean clip's length, in units without repetitions."""
-    pairs = [(a.tolist(), b.tolist()) for a, b in zip(clean, altered, strict=True)]
-    return sum(edit_distance(a, b) / max(1, len(a)) for a, b in pairs) / max(1, len(pairs))
 
 
 def ctc_loss(scores_TX: Tensor, layout: Layout, targets: Sequence[Tensor]) -> Tensor:

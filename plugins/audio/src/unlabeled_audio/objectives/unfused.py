@@ -103,5 +103,4 @@ class UnFuSeD(nn.Module):
         for rows, ids, keys in self._pending:
             self.codebook.update(rows, ids, keys)
         self._pending = []
-        self.clock.advance(progress)
         self.teacher.update(self.momentum, encoder=encoder, classify=self.classify)

@@ -42,6 +42,7 @@ class Wave:
         decay: seconds in which a room's answer falls by 60 dB, least and most.
     """
 
+    roles: tuple[str, ...]
     params = PARAMS
 
     def __init__(
@@ -86,16 +87,8 @@ class Wave:
         return views
 
 
-class Plain:
-    """One random crop of each clip, or several, with nothing else done: for masked objectives, COLA and CPC.
-
-    Args:
-        count: number of views.
-        scale: share of the clip that a crop has, least and most, in (0, 1].
-        gain: loudness changes by up to this many dB either way.
-    """
-
-    params = PARAMS
+class Plain(Wave):
+    """One random crop of each clip, or several, with nothing else done: for masked objectives, COLA and CPC."""
 
     def __init__(
         self, spec: AudioSpec, *, count: int = 1, scale: tuple[float, float] = (1.0, 1.0), gain: float = 0.0
@@ -104,25 +97,11 @@ class Plain:
         self.roles = ("global",) * count
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale, gain=gain)
 
-    def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
-        made = [self.augment(batch, draw.at(number)) for number in range(len(self.roles))]
-        return [View(changed, role, params=params) for role, (changed, params) in zip(self.roles, made)]
 
-
-class Paired:
-    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone.
-
-    Args:
-        noise: probability of noise, white to brown.
-        snr: of the noise, signal over noise in dB, least and most.
-        pitch: probability of a shift of pitch.
-        semitones: greatest shift of pitch either way.
-        reverb: probability of reverberation.
-        gain: loudness changes by up to this many dB either way.
-    """
+class Paired(Wave):
+    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone."""
 
     roles = ("source", "altered")
-    params = PARAMS
 
     def __init__(
         self,

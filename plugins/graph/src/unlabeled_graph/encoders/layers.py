@@ -8,12 +8,13 @@ With nothing hidden the outputs are those of PyG's own modules under the same we
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from unlabeled.errors import above, at_least
+from unlabeled.errors import above, at_least, below_one
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.encoders.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
 from unlabeled_graph.ops import convolutions
@@ -27,15 +28,6 @@ class GCN(GraphEncoder):
     """Graph convolutional network, https://arxiv.org/abs/1609.02907.
 
     Args:
-        width: D, features of a row.
-        depth: number of layers.
-        norm: after each layer: none, batch, or layer (of each row).
-        activation: after each layer: prelu, relu, elu or gelu.
-        last: whether norm and activation follow the last layer too.
-        residual: add the input of each layer to its output.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
-        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
-        pool: one vector a graph: mean, sum or max of its rows.
         inner: width of the layers before the last; 0 = as wide. GRACE has twice the width there.
     """
 
@@ -68,20 +60,10 @@ class GCN(GraphEncoder):
         return conv.propagate(batch.edges, x=conv.lin(x_TF), edge_weight=batch.weight) + conv.bias
 
 
-class SAGE(GraphEncoder):
-    """GraphSAGE with the mean of neighbors, https://arxiv.org/abs/1706.02216.
+class Uniform(GraphEncoder):
+    """Layers that are made of their widths alone: ``layer(features in, features out)``."""
 
-    Args:
-        width: D, features of a row.
-        depth: number of layers.
-        norm: after each layer: none, batch, or layer (of each row).
-        activation: after each layer: prelu, relu, elu or gelu.
-        last: whether norm and activation follow the last layer too.
-        residual: add the input of each layer to its output.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
-        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
-        pool: one vector a graph: mean, sum or max of its rows.
-    """
+    layer: Callable[[int, int], nn.Module]
 
     def __init__(
         self,
@@ -98,7 +80,13 @@ class SAGE(GraphEncoder):
         pool: Literal["mean", "sum", "max"] = "mean",
     ) -> None:
         shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
-        super().__init__(spec, [pyg.SAGEConv(a, b) for a, b in shape.widths(spec.features)], shape)
+        super().__init__(spec, [self.layer(a, b) for a, b in shape.widths(spec.features)], shape)
+
+
+class SAGE(Uniform):
+    """GraphSAGE with the mean of neighbors, https://arxiv.org/abs/1706.02216."""
+
+    layer = pyg.SAGEConv
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         return convolutions.sage(self.convs[number], x, edges)
@@ -110,17 +98,9 @@ class GIN(GraphEncoder):
     Where edges have features they are read as in GINE, https://arxiv.org/abs/1905.12265.
 
     Args:
-        width: D, features of a row.
-        depth: number of layers.
         norm: inside each layer and after it: none, batch, or layer (of each row).
         activation: inside each layer and after it: prelu, relu, elu or gelu.
-        last: whether norm and activation follow the last layer too.
-        residual: add the input of each layer to its output.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
-        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
-        pool: one vector a graph: mean, sum or max of its rows.
         train_eps: learn the weight of a node against its neighbors (epsilon in the paper), which is else 0.
-        read_edges: whether features of edges are read, where there are any.
     """
 
     def __init__(
@@ -164,18 +144,9 @@ class GAT(GraphEncoder):
 
     Args:
         width: D, features of a row, over all heads: a multiple of them.
-        depth: number of layers.
         heads: attention heads.
-        norm: after each layer: none, batch, or layer (of each row).
-        activation: after each layer: prelu, relu, elu or gelu.
-        last: whether norm and activation follow the last layer too.
-        residual: add the input of each layer to its output.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
-        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
         attention_dropout: share of the attention weights that are dropped in training, in [0, 1).
         slope: of the leaky ReLU below 0, before the softmax.
-        pool: one vector a graph: mean, sum or max of its rows.
-        read_edges: whether features of edges are read, where there are any.
         gain: of a normal initialization of weights and attention (Glorot); 0 = PyG's uniform one. GraphMAE has 1.414.
     """
 
@@ -201,8 +172,7 @@ class GAT(GraphEncoder):
         shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
         if heads < 1 or width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
-        if not 0 <= attention_dropout < 1:
-            raise ValueError(f"attention_dropout is {attention_dropout}; it must be in [0, 1)")
+        below_one(attention_dropout=attention_dropout)
         self.reads_edges = read_edges and spec.edge_features > 0
         named: dict[str, Any] = {"negative_slope": slope}
         if self.reads_edges:
@@ -232,12 +202,9 @@ class GPS(GraphEncoder):
         heads: attention heads.
         norm: inside each layer: batch, or layer (of each row).
         activation: inside each layer: relu, elu or gelu.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
         dropout: share of each part of a layer that is dropped in training, in [0, 1).
-        pool: one vector a graph: mean, sum or max of its rows.
         walks: steps of the random walks whose chances of return are added to a node's features; 0 = none. They are
             worked out anew for every change of the edges, at a cost of edges times nodes of the largest graph.
-        read_edges: whether features of edges are read, where there are any.
     """
 
     def __init__(
@@ -258,8 +225,7 @@ class GPS(GraphEncoder):
         shape = Shape(width, depth + 1, last=False, jump=jump, pool=pool)
         if depth < 1 or heads < 1 or width % heads:
             raise ValueError(f"depth {depth}, heads {heads}, width {width}: at least 1, and a multiple of heads")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        below_one(dropout=dropout)
         named: dict[str, Any] = {"norm": "batch_norm"}
         if norm == "layer":
             named = {"norm": "layer_norm", "norm_kwargs": {"mode": "node"}}
@@ -293,37 +259,10 @@ class GPS(GraphEncoder):
         return out
 
 
-class MLP(GraphEncoder):
-    """A perceptron on each node: what features give without edges, and the student of distillation.
+class MLP(Uniform):
+    """A perceptron on each node: what features give without edges, and the student of distillation."""
 
-    Args:
-        width: D, features of a row.
-        depth: number of layers.
-        norm: after each layer: none, batch, or layer (of each row).
-        activation: after each layer: prelu, relu, elu or gelu.
-        last: whether norm and activation follow the last layer too.
-        residual: add the input of each layer to its output.
-        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
-        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
-        pool: one vector a graph: mean, sum or max of its rows.
-    """
-
-    def __init__(
-        self,
-        spec: GraphSpec,
-        *,
-        width: int = 256,
-        depth: int = 2,
-        norm: Literal["none", "batch", "layer"] = "none",
-        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
-        last: bool = True,
-        residual: bool = False,
-        jump: Literal["last", "cat", "sum", "max"] = "last",
-        dropout: float = 0.0,
-        pool: Literal["mean", "sum", "max"] = "mean",
-    ) -> None:
-        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
-        super().__init__(spec, [nn.Linear(a, b) for a, b in shape.widths(spec.features)], shape)
+    layer = nn.Linear
 
     def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
         conv: Any = self.convs[number]

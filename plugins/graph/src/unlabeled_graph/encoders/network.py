@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
+from unlabeled.errors import at_least, below_one
 from unlabeled.nn.distributed import BatchNorm
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_graph.batch import GraphBatch, GraphSpec
@@ -48,14 +49,11 @@ class Shape:
     inner: int = 0
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 1:
-            raise ValueError(f"width is {self.width} and depth {self.depth}; both must be at least 1")
-        if self.inner < 0:
-            raise ValueError(f"inner is {self.inner}; it must be at least 0")
+        at_least(1, width=self.width, depth=self.depth)
+        at_least(0, inner=self.inner)
         if self.jump in ("sum", "max") and self.inner not in (0, self.width):
             raise ValueError(f"jump {self.jump} needs layers of one width, found {self.inner} and {self.width}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
+        below_one(dropout=self.dropout)
 
     def widths(self, features: int) -> list[tuple[int, int]]:
         """What goes into each layer, and what comes out."""
@@ -87,7 +85,20 @@ def pool_rows(x_TD: Tensor, layout: Layout, kind: Pool) -> Tensor:
 
 
 class GraphEncoder(nn.Module):
-    """Layers around PyG's modules. Subclasses make the ``convs`` and say how one is computed (``convolve``)."""
+    """Layers around PyG's modules. Subclasses make the ``convs`` and say how one is computed (``convolve``).
+
+    Args:
+        width: D, features of a row.
+        depth: number of layers.
+        norm: after each layer: none, batch, or layer (of each row).
+        activation: after each layer: prelu, relu, elu or gelu.
+        last: whether norm and activation follow the last layer too.
+        residual: add the input of each layer to its output.
+        jump: jumping knowledge: the last layer alone, or all by cat, sum or max.
+        dropout: share of the features that each layer reads which are dropped in training, in [0, 1).
+        pool: one vector a graph: mean, sum or max of its rows.
+        read_edges: whether features of edges are read, where there are any.
+    """
 
     reads_edges = False  # whether features of edges are read
 

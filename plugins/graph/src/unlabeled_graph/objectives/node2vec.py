@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.draw import Purpose, mix64
 from unlabeled.errors import above
 from unlabeled.nn.chance import below, more_words, row_words, uniform
@@ -145,7 +145,3 @@ class Node2Vec(nn.Module):
         walker = torch.arange(len(walks_WL), device=walks_WL.device)[:, None].expand_as(walks_WL)
         (first, second), owner = context_pairs(place, self.window), context_pairs(walker, self.window)[0]
         return more_words(mix64(words_W[owner] + first * place.shape[1] + second), self.negatives)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, Progress, View, role
+from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
@@ -152,7 +152,3 @@ class ParetoGNN(nn.Module):
         return dgi_loss(
             scores(full(local), summary, weight, group), scores(full(locals_of(corrupt)[0]), summary, weight, group)
         )
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Capability, Layout, Loss, Needs, Progress, View, role
+from unlabeled.contract import Capability, Layout, Loss, Needs, View, role
 from unlabeled.draw import Purpose
 from unlabeled.errors import above
 from unlabeled.nn.chance import row_words, uniform
@@ -150,10 +150,6 @@ class SelfTask(nn.Module):
         share = torch.where(counts > 0, counts, torch.inf).min() / counts.clamp(min=1)
         keep = uniform(words[row] ^ words[chosen[column]]) < share[truth]
         return torch.stack((chosen[column], row))[:, keep], truth[keep]
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)
 
 
 def _to_own(layout: Layout, center_G: Tensor) -> Tensor:

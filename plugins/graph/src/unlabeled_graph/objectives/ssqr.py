@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
@@ -105,7 +105,3 @@ class SSQR(nn.Module):
         if attr is None or len(self.relation) == 1:
             return torch.zeros_like(edges_2E[0])
         return attr.argmax(1).clamp(max=len(self.relation) - 1)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

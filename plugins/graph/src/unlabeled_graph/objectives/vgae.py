@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import at_least
 from unlabeled.nn.chance import normal, row_words
@@ -71,7 +71,3 @@ class VGAE(nn.Module):
         log_std = full(self.log_std(features.tokens)).clamp(max=MOST)
         noise = normal(row_words(view, layout, self.clock.step, Purpose.NOISE), mean.shape[1]).to(mean.dtype)
         return recon_loss(mean + noise * log_std.exp(), layout.edges, absent), union_mean(kl_rows(mean, log_std))
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words
@@ -83,7 +83,3 @@ class VQGraph(nn.Module):
         total = features + self.links * links + quantization
         found = {name: part.detach() for name, part in parts.items()}
         return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

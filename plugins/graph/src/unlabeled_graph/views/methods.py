@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.errors import above
+from unlabeled.errors import above, below_one
 from unlabeled.nn.chance import uniform
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.ops.adjacency import adjacency_of
@@ -128,8 +128,7 @@ class Perturb:
     def __init__(self, spec: GraphSpec, *, strengths: tuple[float, ...] = (0.1, 0.2, 0.3), rows: float = 0.2) -> None:
         if len(strengths) < 2 or not all(0 < s <= 0.5 for s in strengths):
             raise ValueError(f"strengths are {strengths}; they must be at least two shares in (0, 0.5]")
-        if not 0 <= rows < 1:
-            raise ValueError(f"rows is {rows}; it must be in [0, 1)")
+        below_one(rows=rows)
         self.strengths, self.rows = strengths, rows
         self.roles = ("global",) + ("perturbed",) * len(strengths)
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import at_least
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.ops.chance import graph_draw
 from unlabeled_graph.ops.diffusion import diffuse
@@ -58,8 +59,7 @@ class Augment:
         added: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         _shares(links=links, columns=columns, rows=rows, nodes=nodes, paths=paths, added=added)
-        if length < 1:
-            raise ValueError(f"length is {length}; it must be at least 1")
+        at_least(1, length=length)
         self.strengths = tuple(zip(links, columns, rows, nodes, paths, added, strict=True))
         self.length = length
         self.roles = ("global", "global")

@@ -18,6 +18,7 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from unlabeled.contract import View
+from unlabeled.errors import at_least
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.maps import MapEncoder, stages_that_fit
 from unlabeled_medical3d.encoders.rows import Grid, triple
@@ -89,8 +90,21 @@ def _dyn_unet(spec: VolumeSpec, width: int, depth: int, residual: bool) -> tuple
     return _Down(nets.DynUNet(**kwargs)), kwargs, together(strides)
 
 
-class _UNetEncoder(MapEncoder):
-    """Stages of a DynUNet."""
+class UNet(MapEncoder):
+    """Encoder of nnU-Net's plain U-Net (MONAI DynUNet), planned for the volume's size and spacing.
+
+    Args:
+        width: channels of the first stage, doubled by each next; 0 = 32 from 96 voxels on, 16 from 40 on, else 8.
+        depth: greatest number of halvings; 0 = until 4 cells are left, 5 at most.
+    """
+
+    residual = False
+
+    def __init__(self, spec: VolumeSpec, *, width: int = 0, depth: int = 0) -> None:
+        model, kwargs, strides = _dyn_unet(spec, width, depth, self.residual)
+        made = Blueprint("", {}, "DynUNet", kwargs, features=DYN_UNET)
+        super().__init__(model, spec, strides, kwargs["filters"][-1], made, sparse=True)
+        self.resolved = {"width": kwargs["filters"][0], "depth": len(strides) - 1}
 
     def stages(self, images: Tensor) -> list[Tensor]:
         maps = [self.model.input_block(images)]
@@ -99,34 +113,10 @@ class _UNetEncoder(MapEncoder):
         return maps
 
 
-class UNet(_UNetEncoder):
-    """Encoder of nnU-Net's plain U-Net (MONAI DynUNet), planned for the volume's size and spacing.
+class ResUNet(UNet):
+    """Encoder of nnU-Net's residual U-Net (MONAI DynUNet), planned for the volume's size and spacing."""
 
-    Args:
-        width: channels of the first stage, doubled by each next; 0 = 32 from 96 voxels on, 16 from 40 on, else 8.
-        depth: greatest number of halvings; 0 = until 4 cells are left, 5 at most.
-    """
-
-    def __init__(self, spec: VolumeSpec, *, width: int = 0, depth: int = 0) -> None:
-        model, kwargs, strides = _dyn_unet(spec, width, depth, residual=False)
-        made = Blueprint("", {}, "DynUNet", kwargs, features=DYN_UNET)
-        super().__init__(model, spec, strides, kwargs["filters"][-1], made, sparse=True)
-        self.resolved = {"width": kwargs["filters"][0], "depth": len(strides) - 1}
-
-
-class ResUNet(_UNetEncoder):
-    """Encoder of nnU-Net's residual U-Net (MONAI DynUNet), planned for the volume's size and spacing.
-
-    Args:
-        width: channels of the first stage, doubled by each next; 0 = 32 from 96 voxels on, 16 from 40 on, else 8.
-        depth: greatest number of halvings; 0 = until 4 cells are left, 5 at most.
-    """
-
-    def __init__(self, spec: VolumeSpec, *, width: int = 0, depth: int = 0) -> None:
-        model, kwargs, strides = _dyn_unet(spec, width, depth, residual=True)
-        made = Blueprint("", {}, "DynUNet", kwargs, features=DYN_UNET)
-        super().__init__(model, spec, strides, kwargs["filters"][-1], made, sparse=True)
-        self.resolved = {"width": kwargs["filters"][0], "depth": len(strides) - 1}
+    residual = True
 
 
 class _SegDown(nn.Module):
@@ -194,8 +184,7 @@ class ResNet3D(MapEncoder):
         width: int = 0,
         stem: Literal["auto", "small", "large"] = "auto",
     ) -> None:
-        if width < 0:
-            raise ValueError(f"width is {width}; it must be at least 0")
+        at_least(0, width=width)
         width = width or (64 if max(spec.size) >= 96 else auto_width(spec.size))
         small = stem == "small" or (stem == "auto" and min(spec.size) < 64)
         layers = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}.get(depth, (3, 4, 6, 3))

@@ -138,6 +138,5 @@ class JointImageVolume(nn.Module):
 
     @torch.no_grad()
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Bring the prototypes back to length 1; other slices are masked in the next step."""
+        """Bring the prototypes back to length 1."""
         self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
-        self.clock.advance(progress)

@@ -51,18 +51,6 @@ def cube_sides(size: Grid, grid: Grid) -> Grid:
     return tuple(n // g for n, g in zip(size, grid, strict=True))
 
 
-def quarter_turns(images: Tensor, turns_B: Tensor, plane: tuple[int, int] = (2, 3)) -> Tensor:
-    """Each volume turned by ``turns_B`` * 90 degrees in a plane of two equal sides."""
-    if images.shape[plane[0]] != images.shape[plane[1]]:
-        raise ValueError(f"a quarter turn needs equal sides in its plane; found {tuple(images.shape[2:])}")
-    out = images.clone()
-    for turns in range(1, 4):
-        # index arithmetic, not a boolean mask: the four variants are cheap beside an encoder
-        chosen = (turns_B % 4 == turns).view(-1, 1, 1, 1, 1)
-        out = torch.where(chosen, torch.rot90(images, turns, plane), out)
-    return out
-
-
 def gradient_magnitude(images: Tensor) -> Tensor:
     """Length of the central difference at each voxel of ``[B, C, X, Y, Z]``, with edges repeated."""
     padded = F.pad(images, (1, 1, 1, 1, 1, 1), mode="replicate")

@@ -20,6 +20,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surf
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
+from unlabeled.errors import below_one
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.decoders.upward import Upward, climbs, maps_of
 from unlabeled_medical3d.ops.grids import cube_sides, dense_map, uncubes
@@ -150,8 +151,7 @@ def slide(
 
     Beyond the image each window sees its lowest value, air, as crops in training do.
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap is {overlap}; it must be in [0, 1)")
+    below_one(overlap=overlap)
     options = {"overlap": overlap, "mode": "gaussian", "cval": float(image.min())}
     found = sliding_window_inference(image[None], tuple(size), windows, predict, **options)  # type: ignore[arg-type]
     assert isinstance(found, Tensor)

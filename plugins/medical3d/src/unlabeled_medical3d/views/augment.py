@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import within
 from unlabeled_medical3d.ops.purposes import Use
 
 REACH = 4  # sigmas at which a blur is cut
@@ -42,11 +43,8 @@ class Augment:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in NAMES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a probability in [0, 1]")
-        if not 0 <= self.strength <= 2:
-            raise ValueError(f"strength is {self.strength}; it must be in [0, 2]")
+        within(0, 1, **{name: getattr(self, name) for name in NAMES})
+        within(0, 2, strength=self.strength)
 
     def draw(self, draw: Draw) -> dict[str, Tensor]:
         """What happens to each sample, ``[B, ...]``, on the host: the neutral value where nothing does."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.errors import within
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import NAMES, Augment
@@ -71,9 +72,9 @@ class PlaceViews:
     ) -> None:
         if len(size) not in (0, 1, 3) or any(n < 2 for n in size):
             raise ValueError(f"size is {size}; it must be one or three numbers of voxels from 2 on")
-        for name, value, most in (("tilt", tilt, 45), ("stretch", stretch, 0.5), ("reach", reach, 2)):
-            if not 0 <= value <= most:
-                raise ValueError(f"{name} is {value}; it must be in [0, {most}]")
+        within(0, 45, tilt=tilt)
+        within(0, 0.5, stretch=stretch)
+        within(0, 2, reach=reach)
         self.spec = spec
         self.size = tuple(size) * 3 if len(size) == 1 else tuple(size) or spec.size
         self.tilt, self.stretch, self.reach = tilt, stretch, reach

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.errors import within
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.crops import overlapping, random_boxes, turn_
 from unlabeled_medical3d.views.crops import volume_sizes as sizes_of
 from unlabeled_medical3d.views.distort import curve, cutout, paint, shuffle
-from unlabeled_medical3d.views.standard import SPATIAL, check_shares, extents, mirrored, place, turnable, view_of
+from unlabeled_medical3d.views.standard import SPATIAL, extents, mirrored, place, turnable, view_of
 
 
 def crop(spec: VolumeSpec, batch: VolumeBatch, draw: Draw, foreground: float) -> Tensor:
@@ -54,7 +55,7 @@ class Genesis:
         foreground: float = 0.33,
     ) -> None:
         self.flip = mirrored(flip, spec) if flip is not None or not spec.mirror else 0.4
-        check_shares(curve=curve, shuffle=shuffle, paint=paint, inner=inner, flip=self.flip, foreground=foreground)
+        within(0, 1, curve=curve, shuffle=shuffle, paint=paint, inner=inner, flip=self.flip, foreground=foreground)
         if not 0 < density <= 20:
             raise ValueError(f"density is {density}; it must be in (0, 20]")
         self.spec, self.foreground = spec, foreground
@@ -87,7 +88,7 @@ class SwinPretext:
     """
 
     def __init__(self, spec: VolumeSpec, *, most: float = 0.3, overlap: float = 1.0, foreground: float = 0.33) -> None:
-        check_shares(most=most, overlap=overlap, foreground=foreground)
+        within(0, 1, most=most, overlap=overlap, foreground=foreground)
         axes = turnable(spec.size)
         if not axes:
             raise ValueError(f"views of {spec.size} voxels have no two equal sides, and cannot be turned")

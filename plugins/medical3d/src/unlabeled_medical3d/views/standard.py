@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import within
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import NAMES, Augment
@@ -71,13 +72,6 @@ def place(
 def view_of(batch: VolumeBatch, role: str, params: dict[str, Tensor]) -> View:
     """A view with its parameters on the batch's device."""
     return View(batch, role, params={name: value.to(batch.ids.device) for name, value in params.items()})
-
-
-def check_shares(**shares: float) -> None:
-    """``ValueError`` for a probability or share outside [0, 1]."""
-    for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}; it must be in [0, 1]")
 
 
 def check_crop(extent: Sequence[float], scale: tuple[float, float]) -> None:
@@ -139,10 +133,9 @@ class SimCLR:
         aligned: bool = False,
     ) -> None:
         check_crop(extent, scale)
-        if not 0 <= tilt <= 45:
-            raise ValueError(f"tilt is {tilt}; it must be in [0, 45] degrees")
+        within(0, 45, tilt=tilt)
         self.flip, self.turn, self.tilt = mirrored(flip, spec), turn, tilt
-        check_shares(overlap=overlap, foreground=foreground, flip=self.flip, turn=turn)
+        within(0, 1, overlap=overlap, foreground=foreground, flip=self.flip, turn=turn)
         self.spec, self.extent, self.scale = spec, extent, scale
         self.share, self.foreground, self.aligned = overlap, foreground, aligned
         self.augment = Augment(
@@ -258,7 +251,7 @@ class Plain:
     ) -> None:
         check_crop(extent, scale)
         self.flip = mirrored(flip, spec)
-        check_shares(foreground=foreground, flip=self.flip, slices=slices)
+        within(0, 1, foreground=foreground, flip=self.flip, slices=slices)
         self.spec, self.extent, self.scale = spec, extent, scale
         self.foreground, self.slices = foreground, slices
         self.roles = ("global",)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout
+from unlabeled.errors import at_least, below_one
 from unlabeled.nn.init import sincos
 
 Memory = Literal["none", "vector", "rows"]
@@ -99,10 +100,8 @@ class Transformer(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise ValueError(f"depth is {depth}; it must be at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        at_least(1, depth=depth)
+        below_one(dropout=dropout)
         heads, wide = heads_for(dim, heads), memory_dim or dim
         self.blocks = nn.ModuleList(
             Block(dim, heads, memory=memory, memory_dim=wide, causal=causal, dropout=dropout) for _ in range(depth)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, Rows, View
+from unlabeled.errors import below_one
 from unlabeled.nn.rows import drop
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.modernbert import THETA_GLOBAL, THETA_LOCAL, modern_model
@@ -87,21 +88,34 @@ class Embeddings(nn.Module):
         self.drop = nn.Dropout(dropout)
 
 
-class PackedTransformer(nn.Module):
-    """What both encoders here share."""
+class Modern(nn.Module):
+    """Bidirectional encoder; exported as ModernBERT.
+
+    Args:
+        width: D, features of a row, a multiple of heads.
+        depth: number of layers.
+        heads: attention heads; 0 = one for each 32 features.
+        inner: features inside the gated perceptron; 0 = one and a half times width.
+        window: rows that a local layer sees, half on either side; even; 0 = all layers see everything.
+        every: one layer in this many sees everything, beginning with the first.
+        dropout: share of activations set to zero in training, in [0, 1).
+        pool: one vector a sample: mean of all rows, the first ([CLS]), or the last.
+    """
+
+    causal = False
 
     def __init__(
         self,
         spec: TextSpec,
-        width: int,
-        depth: int,
-        heads: int,
-        inner: int,
-        window: int,
-        every: int,
-        dropout: float,
-        pool: Pool,
-        causal: bool,
+        *,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 0,
+        inner: int = 0,
+        window: int = 128,
+        every: int = 3,
+        dropout: float = 0.1,
+        pool: Literal["mean", "first", "last"] = "mean",
     ) -> None:
         super().__init__()
         heads = heads or max(1, width // 32)
@@ -112,18 +126,17 @@ class PackedTransformer(nn.Module):
             )
         if min(inner, window) < 0 or window % 2:
             raise ValueError(f"inner is {inner} and window {window}; both must be at least 0, and window even")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
-        self.spec, self.dim, self.causal, self.dropout, self.pool = spec, width, causal, dropout, pool
+        below_one(dropout=dropout)
+        self.spec, self.dim, self.dropout, self.pool = spec, width, dropout, pool
         self.heads, self.window, self.every = heads, window, every
         self.inner = inner or max(8, width * 3 // 2)
         can: set[Capability] = {"tokens", "drop", "swap", "layers"}
         self.can: frozenset[Capability] = frozenset(can | {"mask"} if spec.mask is not None else can)
         # a causal window reaches half as far back as both sides of the other do, itself included: as in transformers
-        self.reach = 0 if not window else window // 2 - causal
+        self.reach = 0 if not window else window // 2 - self.causal
         self.embeddings = Embeddings(spec.vocabulary, width, dropout)
         self.layers: Any = nn.ModuleList(
-            Layer(width, self.inner, heads, self.reach if n % every else 0, causal, dropout, n == 0)
+            Layer(width, self.inner, heads, self.reach if n % every else 0, self.causal, dropout, n == 0)
             for n in range(depth)
         )
         self.final_norm = nn.LayerNorm(width, bias=False)
@@ -187,7 +200,7 @@ class PackedTransformer(nn.Module):
 
 
 @torch.no_grad()
-def initialize(encoder: PackedTransformer, depth: int) -> None:
+def initialize(encoder: Modern, depth: int) -> None:
     """Xavier-uniform layers; what is added to the stream grows by 1 / sqrt(2 * depth) in all, as in ModernBERT."""
     nn.init.normal_(encoder.embeddings.tok_embeddings.weight, std=0.02)
     for name, module in encoder.layers.named_modules():
@@ -195,49 +208,16 @@ def initialize(encoder: PackedTransformer, depth: int) -> None:
             nn.init.xavier_uniform_(module.weight, gain=1 / math.sqrt(2 * depth) if name.endswith("Wo") else 1.0)
 
 
-class Modern(PackedTransformer):
-    """Bidirectional encoder; exported as ModernBERT.
-
-    Args:
-        width: D, features of a row, a multiple of heads.
-        depth: number of layers.
-        heads: attention heads; 0 = one for each 32 features.
-        inner: features inside the gated perceptron; 0 = one and a half times width.
-        window: rows that a local layer sees, half on either side; even; 0 = all layers see everything.
-        every: one layer in this many sees everything, beginning with the first.
-        dropout: share of activations set to zero in training, in [0, 1).
-        pool: one vector a sample: mean of all rows, the first ([CLS]), or the last.
-    """
-
-    def __init__(
-        self,
-        spec: TextSpec,
-        *,
-        width: int = 128,
-        depth: int = 4,
-        heads: int = 0,
-        inner: int = 0,
-        window: int = 128,
-        every: int = 3,
-        dropout: float = 0.1,
-        pool: Literal["mean", "first", "last"] = "mean",
-    ) -> None:
-        super().__init__(spec, width, depth, heads, inner, window, every, dropout, pool, causal=False)
-
-
-class Causal(PackedTransformer):
+class Causal(Modern):
     """Causal encoder: a row sees itself and rows before it; exported as ModernBERT's decoder.
 
     Args:
-        width: D, features of a row, a multiple of heads.
-        depth: number of layers.
-        heads: attention heads; 0 = one for each 32 features.
-        inner: features inside the gated perceptron; 0 = one and a half times width.
         window: a local layer sees half as many rows, itself and those before it; even; 0 = all layers see all.
         every: one layer in this many sees everything before it, beginning with the first.
-        dropout: share of activations set to zero in training, in [0, 1).
         pool: one vector a sample: mean of all rows, or the last, which alone sees the whole text.
     """
+
+    causal = True
 
     def __init__(
         self,
@@ -252,4 +232,5 @@ class Causal(PackedTransformer):
         dropout: float = 0.1,
         pool: Literal["mean", "last"] = "mean",
     ) -> None:
-        super().__init__(spec, width, depth, heads, inner, window, every, dropout, pool, causal=True)
+        sizes = {"width": width, "depth": depth, "heads": heads, "inner": inner, "window": window, "every": every}
+        super().__init__(spec, **sizes, dropout=dropout, pool=pool)

@@ -10,7 +10,7 @@ THETA_GLOBAL, THETA_LOCAL = 160_000.0, 10_000.0  # bases of the rotary waves
 
 
 def modern_config(encoder: Any) -> dict[str, Any]:
-    """The arguments of ``ModernBertConfig`` that make the same model as a ``modern.PackedTransformer``."""
+    """The arguments of ``ModernBertConfig`` that make the same model as a ``modern.Modern``."""
     spec = encoder.spec
     ends = {"bos": spec.prefix[:1], "cls": spec.prefix[:1], "eos": spec.suffix[:1], "sep": spec.suffix[:1]}
     return {

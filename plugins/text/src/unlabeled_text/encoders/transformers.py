@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Needs, View
-from unlabeled.errors import near
+from unlabeled.errors import below_one, near
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.attention import bucketed, gather, spread
 from unlabeled_text.ops.codecs import BYTES, unpack_json
@@ -254,8 +254,7 @@ class Seq2Seq(TransformersEncoder):
         heads = heads or max(1, width // 32)
         if min(width, depth) < 1 or width % heads:
             raise ValueError(f"width {width}, depth {depth}, heads {heads}: sizes from 1 on, width a multiple of heads")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")
+        below_one(dropout=dropout)
         made = from_config(json.dumps({"model_type": "t5", "feed_forward_proj": "gated-gelu", "d_kv": width // heads}))
         fit(made, spec, {"width": width, "depth": depth, "heads": heads, "inner": 2 * width})
         made.dropout_rate = dropout

@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
-from unlabeled.errors import UsageError, above, at_least, within
+from unlabeled.contract import Layout, Loss, Needs, View, role
+from unlabeled.errors import UsageError, above, at_least, below_one, within
 from unlabeled.masks.rows import gather_rows
 from unlabeled.nn.chance import draw_at, uniform
 from unlabeled.nn.clock import Clock
@@ -103,8 +103,7 @@ class DenoSent(nn.Module):
         above(0, temperature=temperature, denoise=denoise, restore=restore)
         within(0, 1, restore=restore)
         at_least(0, contrast=contrast)
-        if not 0 <= noise < 1:
-            raise ValueError(f"noise is {noise}; it must be in [0, 1)")
+        below_one(noise=noise)
         self.needs = Needs(
             views={"global": 2 if contrast else 1, "target": 1},
             uses=("global",),
@@ -140,7 +139,3 @@ class DenoSent(nn.Module):
         """``bool[B]``, True = the text is restored in this step."""
         words = draw_at(self.clock.step, view.batch.ids).words(1, Use.SAMPLE)[:, 0]
         return uniform(words) < self.restore
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step restores other texts."""
-        self.clock.advance(progress)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View
+from unlabeled.contract import Loss, Needs, View
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.clock import Clock
 from unlabeled_text.ops.replaced import Generator, ReplacedHead, detect
@@ -55,7 +55,3 @@ class RTD(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         parts = (encoder, self.generator, self.head)
         return detect(*parts, views, self.clock.step, weight=self.weight, temperature=self.temperature)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Layout, Loss, Needs, View
 from unlabeled.errors import above, within
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
@@ -124,7 +124,3 @@ class SALT(nn.Module):
         assert self.given is not None
         logits = F.linear(self.given(view).tokens[index], table_of(self.given.encoder))
         return logits, logits.new_zeros(())
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Where training stands decides who teaches."""
-        self.clock.advance(progress)

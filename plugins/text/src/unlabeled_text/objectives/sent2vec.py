@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.contract import Layout, Loss, Needs, View
 from unlabeled.draw import mix64
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
@@ -131,7 +131,3 @@ class Sent2Vec(nn.Module):
         word_T1 = row_words(view, layout, self.clock.step, Use.PAIRS)[:, None]
         point = uniform(mix64(word_T1 + torch.arange(self.negatives, device=word_T1.device))) * heap[-1]
         return torch.searchsorted(heap, point).clamp(max=len(heap) - 1)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step draws anew."""
-        self.clock.advance(progress)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View, role
+from unlabeled.contract import Layout, Loss, Needs, View, role
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
@@ -108,7 +108,3 @@ class URLBERT(nn.Module):
             loss = divergence(self.head(moved, table_of(encoder).detach()), logits_HV.detach()).sum()
             (gradient,) = torch.autograd.grad(loss, noise)
         return unit_groups(gradient, layout).detach() * self.radius
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """The next step starts from another random direction."""
-        self.clock.advance(progress)

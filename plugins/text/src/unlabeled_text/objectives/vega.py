@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from unlabeled.contract import Loss, Needs, Progress, View, role
+from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.clock import Clock
 from unlabeled_text.ops.contrast import Twins, sentence_nce
@@ -67,7 +67,3 @@ class Vega(nn.Module):
         contrast = sentence_nce(encoder(clean[0]).pooled, encoder(clean[1]).pooled, self.temperature)
         parts = {**detected.parts, "contrast": contrast.detach()}
         return Loss(detected.total + self.contrast * contrast, parts)
-
-    def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Where training stands decides whether the contrast has set in."""
-        self.clock.advance(progress)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
+from unlabeled.errors import at_least
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.linear import Linear, standardize
 from unlabeled.probes.splits import TEST_SHARE, shuffled
@@ -59,8 +60,7 @@ class Tagging:
     asks = Asks(reads="encoder", kinds=(UNTRAINED, PRETRAINED))  # a baseline has no features of words
 
     def __init__(self, *, most: int = 20000) -> None:
-        if most < 1:
-            raise ValueError(f"most is {most}; it must be at least 1")
+        at_least(1, most=most)
         self.most = most
         self.spec = f"tagging-v1: linear-v1 on the token features of each word's first token, {most} words of train"
 
@@ -126,8 +126,7 @@ class MultipleChoice:
     asks = Asks(reads="encoder")
 
     def __init__(self, *, decay: float = 0.01) -> None:
-        if decay < 0:
-            raise ValueError(f"decay is {decay}; it must be at least 0")
+        at_least(0, decay=decay)
         self.decay = decay
         self.spec = (
             f"multiple_choice-v1: conditional logit on standardized features of context with choice, L2 {decay:g}"

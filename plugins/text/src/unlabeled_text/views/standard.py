@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import below_one
 from unlabeled.errors import within as between
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.ops.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
@@ -96,8 +97,7 @@ class Spans:
         between(0, 1, least=least, most=most)
         if least > most or most == 0:
             raise ValueError(f"least is {least} and most {most}; the smaller comes first, and most is above 0")
-        if not 0 <= leave_out < 1:
-            raise ValueError(f"leave_out is {leave_out}; it must be in [0, 1)")
+        below_one(leave_out=leave_out)
         self.spec, self.law, self.least, self.most, self.leave_out = spec, law, least, most, leave_out
         self.whole, self.roles = whole, ("global", "global", "target") if whole else ("global", "global")
 

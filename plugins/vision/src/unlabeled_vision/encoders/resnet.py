@@ -12,6 +12,7 @@ from typing import Any, Literal
 import timm
 from torch import nn
 
+from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageSpec
 from unlabeled_vision.encoders.timm import Blueprint, TimmEncoder
 
@@ -35,8 +36,7 @@ class ResNet(TimmEncoder):
         width: int = 64,
         small_stem: Literal["auto", "yes", "no"] = "auto",
     ) -> None:
-        if width < 1:
-            raise ValueError(f"width is {width}; it must be at least 1")
+        at_least(1, width=width)
         kwargs: dict[str, Any] = {"in_chans": spec.channels, "num_classes": 0}
         if width != 64:
             kwargs["channels"] = tuple(width * 2**stage for stage in range(4))

@@ -21,7 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, View
-from unlabeled.errors import near
+from unlabeled.errors import below_one, near
 from unlabeled.nn.init import start_transformer
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_vision.batch import ImageSpec
@@ -148,8 +148,7 @@ class ViT(TimmEncoder):
     ) -> None:
         if min(patch, width, depth, heads, registers) < 0:
             raise ValueError("patch, width, depth, heads and registers are sizes; each must be at least 0")
-        if not 0 <= drop_path < 1:
-            raise ValueError(f"drop_path is {drop_path}; it must be in [0, 1)")
+        below_one(drop_path=drop_path)
         patch = patch or auto_patch(spec.size)
         if spec.size % patch:
             raise ValueError(f"patch {patch} does not divide images of {spec.size} px; {auto_patch(spec.size)} does")
@@ -198,8 +197,7 @@ class Timm(TimmEncoder):
     ) -> None:
         if not timm.is_model(model):
             raise ValueError(f"timm has no model {model!r}.{near(model, timm.list_models())}")
-        if not 0 <= drop_path < 1:
-            raise ValueError(f"drop_path is {drop_path}; it must be in [0, 1)")
+        below_one(drop_path=drop_path)
         wanted: dict[str, Any] = {"img_size": spec.size, "dynamic_img_size": True, "dynamic_img_pad": True}
         family = timm.models.model_entrypoint(model).__module__.rpartition(".")[2]
         if patch or (not pretrained and family in PATCHED and spec.size < LARGE):

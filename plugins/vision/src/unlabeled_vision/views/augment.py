@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import within
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.views.color import NEUTRAL, blur_, grayscale_, jitter_, normalize_, solarize_
 from unlabeled_vision.views.crops import crop_resize, image_sizes, random_boxes
@@ -39,9 +40,7 @@ class Augment:
     solarize: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("flip", "jitter", "gray", "blur", "solarize"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a probability in [0, 1]")
+        within(0, 1, flip=self.flip, jitter=self.jitter, gray=self.gray, blur=self.blur, solarize=self.solarize)
         for name, low, high in (("scale", 0.0, 1.0), ("ratio", 0.0, 100.0), ("sigma", 0.0, 100.0)):
             least, most = getattr(self, name)
             if not low < least <= most <= high:

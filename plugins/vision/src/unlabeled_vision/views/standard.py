@@ -13,11 +13,12 @@ SimCLR has it at 224 px.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.views.augment import PARAMS, Augment
 from unlabeled_vision.views.color import normalize_
@@ -36,23 +37,43 @@ def mirrored(flip: float | None, spec: ImageSpec) -> float:
     return flip if flip is not None else 0.5 if spec.mirror else 0.0
 
 
-class SimCLR:
+class Augmented:
+    """One view by each augmentation, addressed by its number.
+
+    Args:
+        ratio: width / height of a crop, least and most.
+        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
+        jitter: probability of color jitter.
+        brightness: strength of jitter: factors in 1 +- this.
+        contrast: strength of jitter: factors in 1 +- this.
+        saturation: strength of jitter: factors in 1 +- this; 3 channels only.
+        hue: strength of jitter: turns in +- this share of the color circle, at most 0.5; 3 channels only.
+        gray: probability of a gray image; 3 channels only.
+        sigma: of the blur, least and most, in pixels.
+        kernel: side of the blur's kernel, as a share of the view's side.
+    """
+
+    params = PARAMS
+
+    def __init__(self, spec: ImageSpec, augments: Sequence[Augment], roles: tuple[str, ...]) -> None:
+        self.spec, self.augments, self.roles = spec, augments, roles
+
+    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
+        draw, made = draw.to("cpu"), zip(self.augments, self.roles, strict=True)
+        return [augment(batch, draw.at(number), self.spec, role) for number, (augment, role) in enumerate(made)]
+
+
+class SimCLR(Augmented):
     """Two views with strong color distortion, https://arxiv.org/abs/2002.05709.
 
     Args:
         scale: share of the image's area that a crop has, least and most, in (0, 1]; None = (0.08, 1) from 96 px on,
             (0.2, 1) from 32 px on, else (0.5, 1).
-        ratio: width / height of a crop, least and most.
-        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
-        jitter: probability of color jitter.
         brightness: strength of jitter: factors in 1 +- this (0.8 s in the paper, s = 1).
         contrast: strength of jitter: factors in 1 +- this (0.8 s).
         saturation: strength of jitter: factors in 1 +- this (0.8 s); 3 channels only.
         hue: strength of jitter: turns in +- this share of the color circle, at most 0.5 (0.2 s); 3 channels only.
-        gray: probability of a gray image; 3 channels only.
         blur: probability of Gaussian blur; None = 0.5 from 64 px on, else 0 (the paper's B.9 has none at 32 px).
-        sigma: of the blur, least and most, in pixels.
-        kernel: side of the blur's kernel, as a share of the view's side.
         solarize: probability that bright values are inverted.
     """
 
@@ -87,32 +108,16 @@ class SimCLR:
             kernel=kernel,
             solarize=solarize,
         )
-        self.spec = spec
-        self.augments = (augment, augment)
-        self.roles = ("global", "global")
-        self.params = PARAMS
-
-    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        return _views(self.augments, self.roles, self.spec, batch, draw)
+        super().__init__(spec, (augment, augment), ("global", "global"))
 
 
-class BYOL:
+class BYOL(Augmented):
     """Two views that differ in blur and solarization, https://arxiv.org/abs/2006.07733, table 6.
 
     Args:
         scale: share of the image's area that a crop has, least and most, in (0, 1]; None = (0.08, 1) from 96 px on,
             (0.2, 1) from 32 px on, else (0.5, 1).
-        ratio: width / height of a crop, least and most.
-        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
-        jitter: probability of color jitter.
-        brightness: strength of jitter: factors in 1 +- this.
-        contrast: strength of jitter: factors in 1 +- this.
-        saturation: strength of jitter: factors in 1 +- this; 3 channels only.
-        hue: strength of jitter: turns in +- this share of the color circle, at most 0.5; 3 channels only.
-        gray: probability of a gray image; 3 channels only.
         blur: probability of Gaussian blur in the first and in the second view; None = (1, 0.1) from 64 px on, else 0.
-        sigma: of the blur, least and most, in pixels.
-        kernel: side of the blur's kernel, as a share of the view's side.
         solarize: probability that bright values are inverted, in the first and in the second view.
     """
 
@@ -135,8 +140,7 @@ class BYOL:
         solarize: tuple[float, float] = (0.0, 0.2),
     ) -> None:
         blurs = fit(blur, spec, {64: (1.0, 0.1), 0: (0.0, 0.0)})
-        self.spec = spec
-        self.augments = tuple(
+        augments = [
             Augment(
                 side=spec.size,
                 scale=fit(scale, spec, {96: (0.08, 1.0), 32: (0.2, 1.0), 0: (0.5, 1.0)}),
@@ -151,15 +155,11 @@ class BYOL:
                 solarize=solarize[number],
             )
             for number in range(2)
-        )
-        self.roles = ("global", "global")
-        self.params = PARAMS
-
-    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        return _views(self.augments, self.roles, self.spec, batch, draw)
+        ]
+        super().__init__(spec, augments, ("global", "global"))
 
 
-class MultiCrop:
+class MultiCrop(Augmented):
     """Two large crops and several small ones, https://arxiv.org/abs/2006.09882, in the colors of DINO (2104.14294).
 
     Args:
@@ -169,18 +169,8 @@ class MultiCrop:
             on, else (0.5, 1).
         local_scale: share of the image's area that a local crop has, least and most, in (0, 1]; None = (0.05, 0.4) from
             96 px on, (0.1, 0.4) from 32 px on, else (0.3, 0.6).
-        ratio: width / height of a crop, least and most.
-        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
-        jitter: probability of color jitter.
-        brightness: strength of jitter: factors in 1 +- this.
-        contrast: strength of jitter: factors in 1 +- this.
-        saturation: strength of jitter: factors in 1 +- this; 3 channels only.
-        hue: strength of jitter: turns in +- this share of the color circle, at most 0.5; 3 channels only.
-        gray: probability of a gray image; 3 channels only.
         blur: probability of Gaussian blur in the first global, the second global, and the local views; None =
             (1, 0.1, 0.5) from 64 px on, else 0.
-        sigma: of the blur, least and most, in pixels.
-        kernel: side of the blur's kernel, as a share of the view's side.
         solarize: probability that bright values are inverted in the second global view.
     """
 
@@ -227,28 +217,23 @@ class MultiCrop:
                 solarize=solarized,
             )
 
-        self.spec = spec
-        self.augments = (
+        augments = (
             augment(spec.size, whole, blurs[0], 0.0),
             augment(spec.size, whole, blurs[1], solarize),
             *(augment(local_size, part, blurs[2], 0.0) for _ in range(locals)),
         )
-        self.roles = ("global", "global", *("local",) * locals)
-        self.params = PARAMS
-
-    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        return _views(self.augments, self.roles, self.spec, batch, draw)
+        super().__init__(spec, augments, ("global", "global", *("local",) * locals))
 
 
-class Weak:
+class Weak(Augmented):
     """Two views by crop and mirror alone.
 
     Args:
         scale: share of the image's area that a crop has, least and most, in (0, 1]; None = (0.2, 1) from 32 px on,
             else (0.5, 1).
-        ratio: width / height of a crop, least and most.
-        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
     """
+
+    roles: tuple[str, ...] = ("global", "global")
 
     def __init__(
         self,
@@ -260,41 +245,13 @@ class Weak:
     ) -> None:
         area = fit(scale, spec, {32: (0.2, 1.0), 0: (0.5, 1.0)})
         augment = Augment(side=spec.size, scale=area, ratio=ratio, flip=mirrored(flip, spec))
-        self.spec = spec
-        self.augments = (augment, augment)
-        self.roles = ("global", "global")
-        self.params = PARAMS
-
-    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        return _views(self.augments, self.roles, self.spec, batch, draw)
+        super().__init__(spec, [augment] * len(self.roles), self.roles)
 
 
-class Plain:
-    """One view by crop and mirror alone, as masked reconstruction has it, https://arxiv.org/abs/2111.06377.
+class Plain(Weak):
+    """One view by crop and mirror alone, as masked reconstruction has it, https://arxiv.org/abs/2111.06377."""
 
-    Args:
-        scale: share of the image's area that a crop has, least and most, in (0, 1]; None = (0.2, 1) from 32 px on,
-            else (0.5, 1).
-        ratio: width / height of a crop, least and most.
-        flip: probability of a horizontal mirror; None = 0.5, or 0 where the data says that left and right differ.
-    """
-
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        scale: tuple[float, float] | None = None,
-        ratio: tuple[float, float] = (0.75, 1.3333333333333333),
-        flip: float | None = None,
-    ) -> None:
-        area = fit(scale, spec, {32: (0.2, 1.0), 0: (0.5, 1.0)})
-        self.spec = spec
-        self.augments = (Augment(side=spec.size, scale=area, ratio=ratio, flip=mirrored(flip, spec)),)
-        self.roles = ("global",)
-        self.params = PARAMS
-
-    def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        return _views(self.augments, self.roles, self.spec, batch, draw)
+    roles = ("global",)
 
 
 class Clean:
@@ -305,8 +262,7 @@ class Clean:
     """
 
     def __init__(self, spec: ImageSpec, *, enlarge: float = 1.0) -> None:
-        if enlarge < 1:
-            raise ValueError(f"enlarge is {enlarge}; it must be at least 1")
+        at_least(1, enlarge=enlarge)
         self.spec = spec
         self.enlarge = enlarge
         self.roles = ("clean",)
@@ -317,11 +273,3 @@ class Clean:
         x = normalize_(crop_resize(batch.images, boxes, self.spec.size), self.spec.mean, self.spec.std)
         crop = boxes.to(x.device, non_blocking=True)
         return [View(ImageBatch(batch.ids, x), "clean", params={"crop": crop})]
-
-
-def _views(
-    augments: tuple[Augment, ...], roles: tuple[str, ...], spec: ImageSpec, batch: ImageBatch, draw: Draw
-) -> list[View]:
-    """Each view by its own augmentation, addressed by its number."""
-    draw = draw.to("cpu")
-    return [augment(batch, draw.at(number), spec, role) for number, (augment, role) in enumerate(zip(augments, roles))]
