@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:  # the contract knows clocks, and tells them the time
-    from unlabeled.contract import Progress
+from unlabeled.contract import Progress
 
 
 class Clock(nn.Module):
@@ -18,7 +17,6 @@ class Clock(nn.Module):
     They stay on their device: an objective computes with them and never reads them, which would wait for an
     accelerator at every step.
 
-    >>> from unlabeled.contract import Progress
     >>> clock = Clock()
     >>> clock.advance(Progress(5, 20))
     >>> clock.step, clock.fraction
@@ -35,7 +33,7 @@ class Clock(nn.Module):
         self._done = 0.0  # the fraction once more, on the host
 
     def advance(self, progress: Progress) -> None:
-        """``progress.step`` steps are done: core says so after each (``contract.after_step``)."""
+        """``progress.step`` steps are done: core says so after each (:func:`after_step`)."""
         self.step.fill_(progress.step)
         self.fraction.fill_(progress.fraction)
         self._done = torch.tensor(progress.fraction).item()  # rounded as the buffer is, which a resumed run starts from
@@ -56,3 +54,17 @@ class Clock(nn.Module):
     def since(self, share: float) -> Tensor:
         """1 once ``share`` of training is done, 0 before: what multiplies a gradient or a term, ``float32[]``."""
         return (self.fraction >= share).to(self.fraction.dtype)
+
+
+def after_step(objective: Any, encoder: Any, progress: Progress) -> None:
+    """Tell an objective that an optimizer step is done, where it wants to know, and then every clock in it.
+
+    >>> objective = nn.ModuleDict({"clock": Clock()})
+    >>> after_step(objective, None, Progress(1, 4))
+    >>> objective["clock"].step
+    tensor(1)
+    """
+    if hasattr(objective, "after_step"):
+        objective.after_step(encoder, progress)
+    for clock in (part for part in objective.modules() if isinstance(part, Clock)):
+        clock.advance(progress)

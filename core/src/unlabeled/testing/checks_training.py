@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.build import Parts
-from unlabeled.contract import Loss, Progress, View, after_step
+from unlabeled.contract import Loss, Progress, View
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.plugins.registry import registry, use_files
 from unlabeled.testing.ranks import run_ranks

@@ -15,7 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unlabeled.contract import Needs, Progress, Rows, View, after_step
+from unlabeled.contract import Needs, Progress, Rows, View
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.testing.subject import NotApplicable, ensure, reload, still, weights
 from unlabeled.training.gradient_cache import cached_backward, refuse_batchnorm

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from unlabeled.build import Parts
 from unlabeled.config.recipes import load_recipe, recipe_files
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.testing.subject import ensure, weights
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal
