@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from unlabeled.contract import Progress
+if TYPE_CHECKING:  # the contract knows clocks, and tells them the time
+    from unlabeled.contract import Progress
 
 
 class Clock(nn.Module):
@@ -17,6 +18,7 @@ class Clock(nn.Module):
     They stay on their device: an objective computes with them and never reads them, which would wait for an
     accelerator at every step.
 
+    >>> from unlabeled.contract import Progress
     >>> clock = Clock()
     >>> clock.advance(Progress(5, 20))
     >>> clock.step, clock.fraction
