@@ -6,7 +6,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs
 from unlabeled.errors import UsageError
-from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.distributed import union_mean, world
 from unlabeled.testing import parametrize_conduct
 from unlabeled.testing.laws import LAWS
 from unlabeled.testing.toys import ToyEncoder, views_for
@@ -87,7 +87,11 @@ def test_a_fair_objective_keeps_every_law(objective, law):
     law(objective)
 
 
-@parametrize_conduct(BREAKS)
+def fail(*_):
+    raise RuntimeError("a rank has had enough")
+
+
+@parametrize_conduct(BREAKS | {"raises": unfair(lambda rows, *_: rows.mean() if world() == 1 else fail())})
 def broken(objective, law):
     law(objective)
 
@@ -96,6 +100,12 @@ def broken(objective, law):
 def test_a_broken_law_is_found(law):
     with pytest.raises(AssertionError):
         law(broken.subjects[law.__name__])
+
+
+def test_an_error_on_ranks_is_said_by_the_law_and_is_no_other_objectives():
+    with pytest.raises(AssertionError, match="rank 0 can take steps: found RuntimeError: a rank has had enough"):
+        LAWS[0](broken.subjects["raises"])
+    LAWS[0](broken.subjects["chunks_equal_the_batch"])
 
 
 def test_expected_failures_are_strict_and_have_names_that_exist():

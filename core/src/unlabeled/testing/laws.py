@@ -82,6 +82,7 @@ def descend(it: Subject) -> Found:
     share = BATCH // world()
     encoder, objective, views = it.start(ids=range(rank() * share, (rank() + 1) * share), dtype=torch.float64)
     convert_batchnorm(encoder)
+    convert_batchnorm(objective)
     found: Found = {"losses": [], "gradients": []}
     for step in range(3):
         learning = list(weights(encoder, objective).values())
@@ -108,6 +109,7 @@ def two_ranks_equal_one(it: Subject) -> None:
     """
     alone = descend(it)
     for number, several in enumerate(it.on_ranks()):
+        ensure("error" not in several[it.name], f"rank {number} can take steps", several[it.name].get("error"))
         torch.testing.assert_close(several[it.name], alone, **NEAR, msg=partial("rank {}: {}".format, number))
 
 
