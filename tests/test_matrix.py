@@ -1,10 +1,7 @@
 """Where each objective runs, as the tables tell it without importing torch, is where the live parts let it run."""
 
-from __future__ import annotations
-
 import itertools
 from functools import cache
-from typing import Any
 
 import pytest
 from torch import nn
@@ -13,7 +10,6 @@ from unlabeled.build import make, unmet
 from unlabeled.config.run import resolve
 from unlabeled.plugins.core import ROWS
 from unlabeled.plugins.registry import registry
-from unlabeled.plugins.words import Component
 
 DOMAINS = sorted(registry().domains)
 KINDS = ("views", "tokenizer", "mask", "encoder")
@@ -23,14 +19,14 @@ LATER = {("graph", "codes"): {"ids"}}  # of a tokenizer that has them once it is
 
 
 @cache
-def wired(domain: str) -> dict[str, Any]:
+def wired(domain):
     defaults = registry().domain(domain).defaults
     spec = make(domain, "data", defaults["data"], {}, {"path": None, "max_bad": 0.0}).spec
     return {"spec": spec, "encoder": make(domain, "encoder", defaults["encoder"], {}, {"spec": spec})}
 
 
 @cache
-def live(domain: str, kind: str) -> list[tuple[Component, Any]]:
+def live(domain, kind):
     """Every part of a kind, with default settings."""
     given = wired(domain)
     found = []
@@ -41,7 +37,7 @@ def live(domain: str, kind: str) -> list[tuple[Component, Any]]:
     return found
 
 
-def words(kind: str, part: Any, asked: set[str]) -> set[str]:
+def words(kind, part, asked):
     """What a live part gives, in the words of :class:`Component`; of parameters those that an objective asks for."""
     if kind == "views":
         return (set(part.roles) - {"global"}) | (set(part.params) & asked)
@@ -53,18 +49,18 @@ def words(kind: str, part: Any, asked: set[str]) -> set[str]:
     return set(part.can)
 
 
-def signature(kind: str, part: Any) -> str:
+def signature(kind, part):
     """Alike for parts that no objective could tell apart."""
     return str((getattr(part, "roles", ()), sorted(words(kind, part, set(getattr(part, "params", ()))))))
 
 
-def linear(dim: int, width: int) -> nn.Module:
+def linear(dim, width):
     return nn.Linear(dim, width)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_row_gives_what_its_class_does(domain: str, kind: str) -> None:
+def test_a_row_gives_what_its_class_does(domain, kind):
     asked = {word.partition(":")[2] for row in OBJECTIVES for word in row.asks if word.startswith("views:")}
     for row, part in live(domain, kind):
         assert set(row.gives) - LATER.get((domain, row.name), set()) == words(kind, part, asked), row.name
@@ -72,7 +68,7 @@ def test_a_row_gives_what_its_class_does(domain: str, kind: str) -> None:
 
 @pytest.mark.parametrize("row", OBJECTIVES, ids=lambda row: row.name)
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_an_objective_runs_where_the_tables_say_so(domain: str, row: Component) -> None:
+def test_an_objective_runs_where_the_tables_say_so(domain, row):
     config = resolve({"objective": {"name": row.name}}, domain).with_training(batch_size=64)
     given = wired(domain) | {"decoder": linear, "content": 8, "vocabulary": 8, "samples": 64}
     needs = make(domain, "objective", row.name, {}, given).needs

@@ -7,7 +7,7 @@ from unlabeled.testing import CHECKS
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
-def test_every_check_is_on_the_page() -> None:
+def test_every_check_is_on_the_page():
     rows = [line for line in PAGE.splitlines() if line.startswith("| `check_")]
     expected = []
     for check in CHECKS:

@@ -1,13 +1,10 @@
 """What is true of the repository as a whole: one-way arrows, complete distributions, no file of one machine."""
 
-from __future__ import annotations
-
 import ast
 import graphlib
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,7 @@ DISTRIBUTIONS = sorted(p.parent for p in [ROOT / "core" / "pyproject.toml", *ROO
 OURS = re.compile(r"unlabeled(_\w+)?(\.|$)")
 
 
-def imports(path: Path) -> set[str]:
+def imports(path):
     """Every module that a file imports, at the top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -31,12 +28,12 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def sources(folder: Path) -> list[Path]:
+def sources(folder):
     return [p for p in sorted((folder / "src").rglob("*.py")) if "template" not in p.parts]
 
 
 @pytest.mark.parametrize("folder", DISTRIBUTIONS, ids=lambda p: p.name)
-def test_distribution_is_complete(folder: Path) -> None:
+def test_distribution_is_complete(folder):
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["build-system"]["build-backend"] == "hatchling.build"
     assert project["project"]["license"] == "Apache-2.0"
@@ -51,7 +48,7 @@ def test_distribution_is_complete(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources(ROOT / "core"), ids=lambda p: p.name)
-def test_core_imports_no_plugin(path: Path) -> None:
+def test_core_imports_no_plugin(path):
     wrong = {name for name in imports(path) if name.startswith("unlabeled_")}
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
@@ -60,7 +57,7 @@ PACKAGES = [*ROOT.glob("plugins/*/src/*"), *ROOT.glob("examples/*/src/*"), *ROOT
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
-def test_rooms(package: Path) -> None:
+def test_rooms(package):
     """Beside the rooms of the kinds stand only the domain's words and its maths."""
     files = [p.relative_to(package) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     found = {path.parts[0].partition(".")[0] for path in files}
@@ -69,14 +66,14 @@ def test_rooms(package: Path) -> None:
 
 
 @pytest.mark.parametrize("domain", sorted(registry().domains))
-def test_a_component_lives_in_the_room_of_its_kind(domain: str) -> None:
+def test_a_component_lives_in_the_room_of_its_kind(domain):
     for row in registry().components(domain):
         module = row.target.partition(":")[0]
         rooms = [f"{module.partition('.')[0]}.{ROOMS[row.kind]}", "unlabeled.nn.decoders"]  # core's serves several
         assert any(f"{module}.".startswith(f"{room}.") for room in rooms), f"{row.kind} {row.name}: {row.target}"
 
 
-def run_time(node: ast.AST) -> Iterator[ast.AST]:
+def run_time(node):
     """Every node below ``node`` but those for type checkers alone."""
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
@@ -85,13 +82,13 @@ def run_time(node: ast.AST) -> Iterator[ast.AST]:
 
 
 @pytest.mark.parametrize("folder", DISTRIBUTIONS, ids=lambda p: p.name)
-def test_no_import_circle(folder: Path) -> None:
+def test_no_import_circle(folder):
     """Imports inside functions count: a circle that is put off is one all the same."""
     names = {}
     for path in sources(folder):
         parts = path.relative_to(folder / "src").with_suffix("").parts
         names[".".join(parts).removesuffix(".__init__")] = path
-    graph: dict[str, set[str]] = {}
+    graph = {}
     for name, path in names.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         taken = [(n.module or "", a.name) for n in run_time(tree) if isinstance(n, ast.ImportFrom) for a in n.names]
@@ -99,25 +96,25 @@ def test_no_import_circle(folder: Path) -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_no_objective_imports_another() -> None:
+def test_no_objective_imports_another():
     paths = [p for d in DISTRIBUTIONS for p in sources(d) if p.parent.name == "objectives"]
     wrong = {p.name: {name for name in imports(p) if ".objectives" in name} for p in paths}
     assert not {name: found for name, found in wrong.items() if found}
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("contract", {"unlabeled.layout"}), ("layout", set())])
-def test_contract_imports_nothing_of_ours_at_run_time(name: str, allowed: set[str]) -> None:
+def test_contract_imports_nothing_of_ours_at_run_time(name, allowed):
     tree = ast.parse((ROOT / f"core/src/unlabeled/{name}.py").read_text())
     top = {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert {name for name in top if OURS.match(name)} == allowed
 
 
-def test_no_tests_folder_is_a_package() -> None:
+def test_no_tests_folder_is_a_package():
     # with importlib mode an __init__.py makes pytest collect same-named files wrongly (pytest #13997)
     assert not [p for d in DISTRIBUTIONS for p in (d / "tests").rglob("__init__.py")]
 
 
-def test_no_file_of_ours_is_ignored_by_git() -> None:
+def test_no_file_of_ours_is_ignored_by_git():
     # hatch leaves what git ignores out of the wheel
     ignored = subprocess.run(
         ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
@@ -129,7 +126,7 @@ def test_no_file_of_ours_is_ignored_by_git() -> None:
     assert ignored.stdout.split() == []
 
 
-def test_no_file_names_a_path_of_one_machine() -> None:
+def test_no_file_names_a_path_of_one_machine():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert listed, "git lists no files"
     wrong = []
@@ -141,7 +138,7 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     assert not wrong
 
 
-def test_settings_that_make_loading_safe() -> None:
+def test_settings_that_make_loading_safe():
     """No ``torch.load`` without ``weights_only=True``, no unsafe YAML, no pickles, in any source or example."""
     wrong = []
     files = [p for d in DISTRIBUTIONS for p in sources(d)] + sorted((ROOT / "examples").rglob("*.py"))

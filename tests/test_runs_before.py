@@ -3,8 +3,6 @@
 ``runs_before/DOMAIN`` is a run of four steps of a tiny encoder; ``expected.json`` has what that commit made of it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,13 +1,9 @@
 """What must be light is light, with everything installed: help, listings and configs never import a heavy library."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +18,7 @@ print("\\n" + json.dumps({{"seconds": time.process_time() - start, "modules": so
 MAIN = "from unlabeled.cli import main\ncode = main({words!r})\nassert code == 0, code"
 
 
-def run(body: str, folder: Path) -> dict[str, Any]:
+def run(body, folder):
     """Run ``body`` in a process of its own; what it imported and the CPU time that it took."""
     environment = {key: value for key, value in os.environ.items() if key != "UNLABELED_PLUGINS"}
     done = subprocess.run(
@@ -30,7 +26,7 @@ def run(body: str, folder: Path) -> dict[str, Any]:
         capture_output=True, text=True, cwd=folder, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -1,8 +1,5 @@
 """A toy domain from a plugin file, with no installed plugin beside it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ TOY = Path(__file__).with_name("toy_domain.py")
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def toy(monkeypatch, tmp_path):
     """Domain ``toy`` alone, in an empty working folder; the path of its plugin file."""
     monkeypatch.setenv("UNLABELED_PLUGINS", "")
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,5 @@
 """The Python face does what the command line does."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -18,16 +16,14 @@ SHORT = {"epochs": 1, "batch_size": 16, "log_every": 1, "tensorboard": False}
 
 
 def test_pretrain_embed_load():
-    lines: list[str] = []
+    lines = []
     run = unlabeled.pretrain(
         "toy", out="run", data="centers", encoder={"width": 4}, objective="simclr", lr=0.01, say=lines.append, **SHORT
     )
     assert lines[0].startswith("data centers: 64 samples | encoder mlp")
-    assert run.config is not None
     assert run.config.parts["optimizer"].settings["lr"] == 0.01
     x, y = run.embed()
     assert x.shape == (64, 4)
-    assert y is not None
     assert y.tolist() == [n % 4 for n in range(64)]
     again = unlabeled.load("run")
     assert torch.equal(again.embed()[0], x)
@@ -131,7 +127,6 @@ def test_a_later_process_needs_the_folder_of_the_first(monkeypatch):
 
 def test_the_next_folder_is_free():
     run = unlabeled.pretrain("toy", out="run", say=lambda line: None, **SHORT)
-    assert run.config is not None
     Path("runs/toy-simclr-1").mkdir(parents=True)
     assert RunFolder.next(run.config).path == Path("runs/toy-simclr-2")
     assert RunFolder("run").config == run.config

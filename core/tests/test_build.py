@@ -1,10 +1,7 @@
 """Wiring by name, and what is said before step one when parts do not fit."""
 
-from __future__ import annotations
-
 import sys
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +10,7 @@ import unlabeled.build as build_module
 from unlabeled.build import Parts, _seeded, build, build_untrained, unmet
 from unlabeled.config.run import Choice, RunConfig, Training
 from unlabeled.contract import Needs, View
-from unlabeled.draw import Draw, Purpose
+from unlabeled.draw import Purpose
 from unlabeled.errors import PluginError, UsageError
 from unlabeled.plugins import live
 from unlabeled.plugins.live import construct
@@ -25,39 +22,39 @@ HERE = "toy_parts_of_test_build"
 
 
 class Wants:
-    def __init__(self, spec: object, encoder: object = None, *, size: int = 3) -> None:
+    def __init__(self, spec, encoder=None, *, size=3):
         if size < 1:
             raise ValueError(f"size is {size}; it must be at least 1")
         self.spec, self.encoder, self.size = spec, encoder, size
 
 
 class Family:
-    def __init__(self, model: str, spec: object, *, depth: int = 1) -> None:
+    def __init__(self, model, spec, *, depth=1):
         self.model, self.spec, self.depth = model, spec, depth
 
 
 class ToyData:
-    def __init__(self, path: str | None, max_bad: float, *, count: int = 6) -> None:
+    def __init__(self, path, max_bad, *, count=6):
         self.path, self.max_bad, self.count = path, max_bad, count
         self.spec, self.labels, self.classes, self.test = "spec", None, (), None
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self.count
 
-    def __getitems__(self, indices: list[int]) -> ToyBatch:
+    def __getitems__(self, indices):
         return toy_batch(indices)
 
-    def describe(self) -> str:
+    def describe(self):
         return f"{self.count} toys"
 
 
 class ToyViews:
     params: tuple[str, ...] = ("shift",)
 
-    def __init__(self, spec: object, *, roles: tuple[str, ...] = ("global", "global")) -> None:
+    def __init__(self, spec, *, roles=("global", "global")):
         self.spec, self.roles = spec, roles
 
-    def __call__(self, batch: ToyBatch, draw: Draw) -> list[View]:
+    def __call__(self, batch, draw):
         made = []
         for number, role in enumerate(self.roles):
             shift = draw.at(number).uniform(1, Purpose.SHIFT)
@@ -68,38 +65,38 @@ class ToyViews:
 class ToyTokenizer:
     vocabulary = 0
 
-    def __init__(self, spec: object, encoder: object, *, width: int = 4) -> None:
+    def __init__(self, spec, encoder, *, width=4):
         self.spec, self.encoder, self.width = spec, encoder, width
 
-    def __call__(self, batch: ToyBatch, layout: Any) -> tuple[torch.Tensor, None]:
+    def __call__(self, batch, layout):
         return torch.zeros(layout.total, self.width), None
 
 
 class ToyMask:
     sets, targets = frozenset({"hidden"}), 0
 
-    def __init__(self, *, count: int = 2) -> None:
+    def __init__(self, *, count=2):
         self.count = count
 
-    def __call__(self, view: View, draw: Draw) -> View:
+    def __call__(self, view, draw):
         return toy_hide(view, self.count, seed=draw.view)
 
 
 class BuiltEncoder(ToyEncoder):
-    def __init__(self, spec: object, *, dim: int = 8) -> None:
+    def __init__(self, spec, *, dim=8):
         super().__init__(4, dim)
         self.spec = spec
 
 
 class ToyDecoder:
-    def __init__(self, dim: int, width: int, *, depth: int = 1) -> None:
+    def __init__(self, dim, width, *, depth=1):
         self.dim, self.width, self.depth = dim, width, depth
 
 
 class ToyObjective(torch.nn.Module):
     needs = Needs(views={"global": 2})
 
-    def __init__(self, encoder: object, decoder: object, content: int, samples: int, *, hidden: bool = False) -> None:
+    def __init__(self, encoder, decoder, content, samples, *, hidden=False):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(3))
         self.wired = {"encoder": encoder, "decoder": decoder, "content": content, "samples": samples}
@@ -118,10 +115,10 @@ TOYS = {
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Registry:
+def toy(monkeypatch):
     """A registry with one domain, whose components are the classes above."""
     monkeypatch.setitem(sys.modules, HERE, SimpleNamespace(**TOYS))
-    rows = [Component(kind=k, name=f"toy_{k}", target=f"{HERE}:{k}", summary="") for k in TOYS]  # type: ignore[arg-type]
+    rows = [Component(kind=k, name=f"toy_{k}", target=f"{HERE}:{k}", summary="") for k in TOYS]
 
     class Plugin:
         @hookimpl
@@ -135,43 +132,43 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Registry:
     return found
 
 
-def config(**settings: dict[str, Any]) -> RunConfig:
+def config(**settings):
     parts = {kind: Choice(f"toy_{kind}", settings.get(kind, {})) for kind in TOYS}
     return RunConfig("toy", parts, Training(batch_size=4, max_bad=0.25), data_path="here")
 
 
-def component(target: str, kind: str = "views", name: str = "x") -> Component:
-    return Component(kind=kind, name=name, target=f"{HERE}:{target}", summary="")  # type: ignore[arg-type]
+def component(target, kind="views", name="x"):
+    return Component(kind=kind, name=name, target=f"{HERE}:{target}", summary="")
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+def importable(monkeypatch):
     monkeypatch.setitem(sys.modules, HERE, SimpleNamespace(Wants=Wants, Family=Family))
 
 
 # ------------------------------------------------------------------------------------------------- construct
 
 
-def test_positional_parameters_are_wired_by_name() -> None:
+def test_positional_parameters_are_wired_by_name():
     made = construct(component("Wants"), {"size": 5}, {"encoder": "E", "spec": "S", "samples": 3})
     assert (made.spec, made.encoder, made.size) == ("S", "E", 5)
     assert construct(component("Wants"), {}, {"spec": "S"}).encoder is None
 
 
-def test_a_family_gets_what_stands_for_the_star() -> None:
+def test_a_family_gets_what_stands_for_the_star():
     row = component("Family", "encoder", "timm/*")
     made = construct(row, {"depth": 2}, {"spec": "S"}, name="timm/vit_tiny/16")
     assert (made.model, made.spec, made.depth) == ("vit_tiny/16", "S", 2)
 
 
-def test_a_parameter_that_core_cannot_wire_is_the_plugins_mistake() -> None:
+def test_a_parameter_that_core_cannot_wire_is_the_plugins_mistake():
     with pytest.raises(PluginError, match=r"views 'x' asks for 'spec'; core wires encoder, samples here"):
         construct(component("Wants"), {}, {"samples": 1, "encoder": 2})
     with pytest.raises(PluginError, match="core wires nothing here"):
         construct(component("Wants"), {}, {})
 
 
-def test_a_value_error_of_a_constructor_is_a_usage_error() -> None:
+def test_a_value_error_of_a_constructor_is_a_usage_error():
     with pytest.raises(UsageError, match="views x: size is 0; it must be at least 1"):
         construct(component("Wants"), {"size": 0}, {"spec": 1})
 
@@ -179,7 +176,7 @@ def test_a_value_error_of_a_constructor_is_a_usage_error() -> None:
 # ------------------------------------------------------------------------------------------------- build
 
 
-def test_build_wires_every_part(toy: Registry) -> None:
+def test_build_wires_every_part(toy):
     parts = build(config(objective={"hidden": True}, decoder={"depth": 7}))
     assert parts.data.path == "here"
     assert parts.data.max_bad == 0.25
@@ -192,20 +189,20 @@ def test_build_wires_every_part(toy: Registry) -> None:
     assert (made.dim, made.width, made.depth) == (8, 4, 7)
 
 
-def test_a_tokenizer_that_learns_is_fitted_once_before_training(toy: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Any, int]] = []
+def test_a_tokenizer_that_learns_is_fitted_once_before_training(toy, monkeypatch):
+    calls = []
     monkeypatch.setattr(ToyTokenizer, "fit", lambda self, data, seed: calls.append((data, seed)), raising=False)
     parts = build(config(objective={"hidden": True}).with_training(seed=3))
     assert calls == [(parts.data, 3)]
 
 
-def test_parts_that_the_objective_makes_no_use_of_are_left_out(toy: Registry) -> None:
+def test_parts_that_the_objective_makes_no_use_of_are_left_out(toy):
     parts = build(config())
     assert parts.mask is None
     assert parts.tokenizer is None
 
 
-def test_weights_follow_the_seed_and_leave_the_global_generator_alone(toy: Registry) -> None:
+def test_weights_follow_the_seed_and_leave_the_global_generator_alone(toy):
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first = build(config())
@@ -217,9 +214,9 @@ def test_weights_follow_the_seed_and_leave_the_global_generator_alone(toy: Regis
     assert not torch.equal(first.encoder.embed.weight, other.encoder.embed.weight)
 
 
-def test_an_untrained_encoder_has_the_settings_that_the_trained_one_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untrained_encoder_has_the_settings_that_the_trained_one_chose(monkeypatch):
     """A folder of trained weights, resolved, is an architecture: the baseline must not be the model itself."""
-    seen: list[Any] = []
+    seen = []
     monkeypatch.setattr(build_module, "build_encoder", lambda made, spec: seen.append(made.parts["encoder"].settings))
     run = config(encoder={"pretrained": True, "width": 3})
     build_untrained(run, "spec", SimpleNamespace())
@@ -228,30 +225,27 @@ def test_an_untrained_encoder_has_the_settings_that_the_trained_one_chose(monkey
     assert seen == [{"pretrained": False, "width": 3}, {"pretrained": False, "config": "{}", "width": 0}, {"width": 3}]
 
 
-def test_the_generator_comes_back_after_an_error() -> None:
+def test_the_generator_comes_back_after_an_error():
     state = torch.get_rng_state()
     with pytest.raises(KeyError), _seeded(3):
         raise KeyError
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_no_samples_is_a_usage_error(toy: Registry) -> None:
+def test_no_samples_is_a_usage_error(toy):
     with pytest.raises(UsageError, match="0 toys: no samples"):
         build(config(data={"count": 0}))
 
 
-def test_prepare_masks_the_views_that_a_mask_may_touch(toy: Registry) -> None:
+def test_prepare_masks_the_views_that_a_mask_may_touch(toy):
     parts = build(config(objective={"hidden": True}, views={"roles": ("global", "global")}))
     first, second = parts.prepare(parts.data.__getitems__([0, 1, 2]), seed=3, epoch=1)
-    assert first.hidden is not None
-    assert second.hidden is not None
     assert first.hidden.lengths == (2, 2, 2)
-    assert first.content is not None
     assert first.content.shape == (first.layout.total, 4)
     assert not torch.equal(first.hidden.index, second.hidden.index)  # each view has draws of its own
 
 
-def test_prepare_gives_a_sample_the_same_draws_in_any_batch(toy: Registry) -> None:
+def test_prepare_gives_a_sample_the_same_draws_in_any_batch(toy):
     parts = build(config(objective={"hidden": True}))
     whole = parts.prepare(parts.data.__getitems__([0, 1, 2, 3]), seed=3, epoch=1)
     alone = parts.prepare(parts.data.__getitems__([2]), seed=3, epoch=1)
@@ -260,11 +254,11 @@ def test_prepare_gives_a_sample_the_same_draws_in_any_batch(toy: Registry) -> No
         assert torch.equal(a.hidden.groups(2, 3, a.layout).index, b.hidden.index)
 
 
-def test_prepare_leaves_other_roles_alone(toy: Registry) -> None:
+def test_prepare_leaves_other_roles_alone(toy):
     objective = SimpleNamespace(needs=Needs(views={"global": 1}, uses=("local", "clean"), hidden=True))
     encoder = ToyEncoder()
     views = ToyViews("spec", roles=("global", "clean"))
-    parts = Parts(config(), None, views, None, ToyMask(), encoder, objective)  # type: ignore[arg-type]
+    parts = Parts(config(), None, views, None, ToyMask(), encoder, objective)
     first, second = parts.prepare(toy_batch(range(3)), 0, 0)
     assert first.hidden is not None
     assert second.hidden is None
@@ -316,7 +310,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_unmet_needs_say_what_would_satisfy_them(toy: Registry, case: str) -> None:
+def test_unmet_needs_say_what_would_satisfy_them(toy, case):
     changed, expected = CASES[case]
     errors = unmet(config(), **(GOOD | changed))
     assert len(errors) == 1
@@ -324,14 +318,14 @@ def test_unmet_needs_say_what_would_satisfy_them(toy: Registry, case: str) -> No
     assert expected in errors[0]
 
 
-def test_what_is_met_gives_no_error(toy: Registry) -> None:
+def test_what_is_met_gives_no_error(toy):
     assert unmet(config(), **GOOD) == []
     needs = Needs(views={"global": 2}, uses=("local",), hidden=True, content=1, params=("box",), batch=4)
     tokenizer = SimpleNamespace(width=3, vocabulary=0)
     assert unmet(config(), **(GOOD | {"needs": needs, "mask": HIDES, "tokenizer": tokenizer})) == []
 
 
-def test_build_reports_every_unmet_need_at_once(toy: Registry) -> None:
+def test_build_reports_every_unmet_need_at_once(toy):
     bad = config(views={"roles": ("global",)}, objective={"hidden": True}, tokenizer={"width": 0})
     with pytest.raises(UsageError) as error:
         build(bad)
@@ -339,12 +333,12 @@ def test_build_reports_every_unmet_need_at_once(toy: Registry) -> None:
     assert "needs continuous content" in str(error.value)
 
 
-def test_data_brings_what_views_ask_for() -> None:
-    asked: list[tuple[str, ...]] = []
-    views: Any = SimpleNamespace(asks=("near", "far"))
-    data: Any = SimpleNamespace(bring=asked.append, describe=lambda: "6 toys")
+def test_data_brings_what_views_ask_for():
+    asked = []
+    views = SimpleNamespace(asks=("near", "far"))
+    data = SimpleNamespace(bring=asked.append, describe=lambda: "6 toys")
     build_module.bring(data, views)
-    build_module.bring(data, SimpleNamespace())  # type: ignore[arg-type]
+    build_module.bring(data, SimpleNamespace())
     assert asked == [("near", "far")]
     with pytest.raises(UsageError, match="the views ask for near, far samples, and 6 toys can bring none"):
-        build_module.bring(ToyData(None, 0.0), views)  # type: ignore[arg-type]
+        build_module.bring(ToyData(None, 0.0), views)

@@ -1,9 +1,6 @@
 """Commands in this process, and one short run of the toy domain that tests copy."""
 
-from __future__ import annotations
-
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +23,10 @@ class Ran:
 
 
 @pytest.fixture
-def unlabeled(toy: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def unlabeled(toy, capsys):
     """``unlabeled("toy", "pretrain", ...)`` with the toy's plugin file."""
 
-    def command(*words: object) -> Ran:
+    def command(*words):
         capsys.readouterr()
         code = main(["--plugin", toy, *map(str, words)])
         return Ran(code, *capsys.readouterr())
@@ -38,7 +35,7 @@ def unlabeled(toy: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     """A run folder; not to be changed."""
     out = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -53,6 +50,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
+def run(trained, tmp_path):
     """A run folder of one's own."""
     return Path(shutil.copytree(trained, tmp_path / "run"))

@@ -1,7 +1,5 @@
 """Which command is meant, exit codes, help, listings."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 
@@ -83,7 +81,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(unlabeled, words, message):
     assert found.out == ""
 
 
-def raising(error: BaseException):
+def raising(error):
     def command(**settings):
         raise error
 

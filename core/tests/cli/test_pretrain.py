@@ -1,7 +1,5 @@
 """``pretrain``: composed, checked before any folder is made, repeatable, resumable, never destructive."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What one does with a run, by command: embed, probe, finetune, export, preview, report."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 

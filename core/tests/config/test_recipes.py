@@ -1,10 +1,7 @@
 """Recipes are found by name in the package of a domain, and describe themselves."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,7 @@ from unlabeled.plugins.words import CONTRACT, Component, Domain, hookimpl
 
 
 @pytest.fixture
-def shop(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shop(toy, tmp_path, monkeypatch):
     """A domain whose package has recipes; the package cannot be imported."""
     package = tmp_path / "shop_package"
     (package / "recipes").mkdir(parents=True)

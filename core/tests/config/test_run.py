@@ -1,7 +1,6 @@
 """A config is checked as a whole, completed, and replayable."""
 
-from __future__ import annotations
-
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,30 +107,25 @@ def test_a_family_of_encoders():
     assert resolve({"encoder": "zoo/bear"}, "toy").parts["encoder"].name == "zoo/bear"
 
 
-class TestMerge:
-    def test_settings_go_on_top(self):
-        assert merge({"encoder": {"name": "a", "x": 1, "y": 1}}, {"encoder": {"x": 2}}) == {
-            "encoder": {"name": "a", "x": 2, "y": 1}
-        }
+A = {"encoder": {"name": "a", "x": 1}}
 
-    def test_another_component_drops_the_settings(self):
-        assert merge({"encoder": {"name": "a", "x": 1}}, {"encoder": {"name": "b"}}) == {"encoder": {"name": "b"}}
+
+@pytest.mark.parametrize(
+    ("base", "top", "expected"),
+    [
+        (A, {"encoder": {"x": 2, "y": 1}}, {"encoder": {"name": "a", "x": 2, "y": 1}}),  # settings go on top
+        (A, {"encoder": {"name": "b"}}, {"encoder": {"name": "b"}}),  # another component drops them
+        (A, {"encoder": "a"}, A),  # the same one keeps them
         # settings without a name are of whichever component is named later
-        assert merge({"data": {"x": 1}}, {"data": {"name": "b"}}) == {"data": {"x": 1, "name": "b"}}
-
-    def test_the_same_component_keeps_them(self):
-        assert merge({"encoder": {"name": "a", "x": 1}}, {"encoder": "a"}) == {"encoder": {"name": "a", "x": 1}}
-
-    def test_a_bare_name_keeps_its_place_under_settings(self):
-        assert merge({"encoder": "a"}, {"encoder": {"x": 1}}) == {"encoder": {"name": "a", "x": 1}}
-
-    def test_none_switches_off(self):
-        assert merge({"mask": {"name": "a"}}, {"mask": None}) == {"mask": None}
-
-    def test_the_arguments_stay_as_they_are(self):
-        base = {"encoder": {"name": "a", "x": 1}}
-        merge(base, {"encoder": {"x": 2}})
-        assert base == {"encoder": {"name": "a", "x": 1}}
+        ({"data": {"x": 1}}, {"data": {"name": "b"}}, {"data": {"x": 1, "name": "b"}}),
+        ({"encoder": "a"}, {"encoder": {"x": 1}}, A),  # a bare name keeps its place
+        ({"mask": {"name": "a"}}, {"mask": None}, {"mask": None}),  # none switches off
+    ],
+)
+def test_merge(base, top, expected):
+    before = deepcopy(base)
+    assert merge(base, top) == expected
+    assert base == before
 
 
 class TestData:

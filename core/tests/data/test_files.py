@@ -1,11 +1,8 @@
 """Names, archives and bad samples, as every reader of files handles them."""
 
-from __future__ import annotations
-
 import copy
 import os
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +10,18 @@ from unlabeled.data.files import Zip, check_bad, natural, visible, walk
 from unlabeled.errors import UsageError
 
 
-def test_numbers_in_names_count_as_numbers() -> None:
+def test_numbers_in_names_count_as_numbers():
     names = ["a10", "a2", "B1", "9", "10", "a02"]
     assert natural(names) == ["9", "10", "a02", "a2", "a10", "B1"]
 
 
 @pytest.mark.parametrize("name", [".a", "x/.git/b", "__MACOSX/a.png", ""])
-def test_what_is_hidden_is_not_visible(name: str) -> None:
+def test_what_is_hidden_is_not_visible(name):
     assert not visible(name)
     assert visible("x/" + name.replace(".", "").replace("__", "") + "y")
 
 
-def test_a_walk_follows_links_and_ends(tmp_path: Path) -> None:
+def test_a_walk_follows_links_and_ends(tmp_path):
     (tmp_path / "b").mkdir()
     for name in ("10", "9", "b/1", "b/.hidden"):
         (tmp_path / name).write_text("x")
@@ -33,7 +30,7 @@ def test_a_walk_follows_links_and_ends(tmp_path: Path) -> None:
     assert walk(tmp_path, lambda name: name.startswith("b/.")) == ["b/.hidden"]
 
 
-def test_a_zip_is_opened_by_each_process_for_itself(tmp_path: Path) -> None:
+def test_a_zip_is_opened_by_each_process_for_itself(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
         for name in ("10", "9", "__MACOSX/9"):
             file.writestr(name, name)
@@ -47,7 +44,7 @@ def test_a_zip_is_opened_by_each_process_for_itself(tmp_path: Path) -> None:
         Zip(tmp_path / "y.zip").members()
 
 
-def test_bad_samples_stop_above_their_share() -> None:
+def test_bad_samples_stop_above_their_share():
     bad = {f"{n}.png": "empty file" for n in range(7)}
     check_bad("photos", bad, 70, 0.1)
     check_bad("photos", {}, 0, 0.0)

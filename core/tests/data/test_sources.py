@@ -1,7 +1,5 @@
 """Folders and archives as sources of files: what is read, what is refused and why, and what folders say."""
 
-from __future__ import annotations
-
 import zipfile
 
 import pytest

@@ -8,13 +8,13 @@ from sklearn.cluster import MiniBatchKMeans
 from unlabeled.nn.kmeans import k_means, means, nearest, stream
 
 
-def blobs(count: int, rows: int, seed: int = 0) -> torch.Tensor:
+def blobs(count, rows, seed=0):
     random = np.random.default_rng(seed)
     centers = random.normal(0, 5, (count, 6))
     return torch.from_numpy(centers[random.integers(count, size=rows)] + random.normal(0, 1, (rows, 6))).float()
 
 
-def inertia(x: torch.Tensor, centers: torch.Tensor) -> float:
+def inertia(x, centers):
     return float((x - centers[nearest(x, centers)]).square().sum(1).mean())
 
 

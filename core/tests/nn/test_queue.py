@@ -1,11 +1,9 @@
-"""The queue keeps the last keys in order, whatever the batch size, and is the same on every rank."""
+"""The queue keeps the last keys in order, whatever the batch size."""
 
 import pytest
 import torch
 
-from unlabeled.nn.distributed import rank, world
 from unlabeled.nn.queue import Queue
-from unlabeled.testing.ranks import run_ranks
 
 
 def keys(start, stop):
@@ -42,32 +40,6 @@ def test_keys_are_kept_without_their_graph_and_in_its_precision():
     assert not queue.contents.requires_grad
 
 
-def test_state_round_trip_goes_on_where_it_was():
-    one, other = Queue(5, 3), Queue(5, 3)
-    one.enqueue(keys(0, 3))
-    assert set(one.state_dict()) == {"contents", "pointer"}
-    other.load_state_dict(one.state_dict())
-    for queue in (one, other):
-        queue.enqueue(keys(3, 7))
-    assert torch.equal(one.contents, other.contents)
-    assert torch.equal(one.pointer, other.pointer)
-
-
 def test_an_empty_queue_is_refused():
     with pytest.raises(ValueError, match="size 0; it must hold at least 1 key"):
         Queue(0, 3)
-
-
-def fill():
-    torch.manual_seed(0)
-    queue = Queue(7, 3)
-    for step in range(4):
-        batch = keys(step * 4, step * 4 + 4)
-        queue.enqueue(batch.chunk(world())[rank()])
-    return dict(queue.state_dict())
-
-
-def test_ranks_hold_what_one_would():
-    alone = fill()
-    for found in run_ranks(fill, 2):
-        torch.testing.assert_close(found, alone, rtol=0, atol=0)

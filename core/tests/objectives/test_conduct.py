@@ -16,6 +16,8 @@ def of(name, **settings):
 MAKE = {
     "simclr": of("simclr", **HEAD),
     "simclr_chunked": of("simclr", **HEAD, chunk=3),
+    "dcl": of("dcl", **HEAD, temperature=0.5),
+    "dclw": of("dcl", **HEAD, temperature=0.5, sigma=0.5),
     "moco_v2": of("moco_v2", **HEAD, queue=20),
     "moco_v2_symmetric": of("moco_v2", **HEAD, queue=21, symmetric=True, chunk=3),
     "moco_v3": of("moco_v3", **DEEP, predictor=12),

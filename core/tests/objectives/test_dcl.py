@@ -53,10 +53,3 @@ def test_weights_have_mean_1_and_are_less_for_pairs_that_agree():
     weights = mises_fisher(torch.tensor([0.1, 0.5, 0.9]), 0.5)
     assert weights.mean().item() == pytest.approx(1)
     assert weights.diff().max() < 0
-
-
-def test_a_wrong_setting_is_named():
-    with pytest.raises(ValueError, match=r"temperature is 0.0; it must be above 0"):
-        DCL(ToyEncoder(), temperature=0.0)
-    with pytest.raises(ValueError, match=r"sigma is -1.0; it must be at least 0"):
-        DCL(ToyEncoder(), sigma=-1.0)

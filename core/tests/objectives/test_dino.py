@@ -52,11 +52,6 @@ def test_the_best_student_reaches_the_teachers_entropy(outputs):
     torch.testing.assert_close(entropy(torch.full((3, 8), 1 / 8)), torch.tensor(8.0).log())
 
 
-def test_extreme_outputs_stay_finite(outputs):
-    loss = dino_loss(outputs[1] * 1e6, outputs[0] * 1e6, torch.zeros(K))
-    assert loss.isfinite()
-
-
 def mean_output(objective, views):
     with torch.no_grad():
         seen = [view for view in views if view.role == "global"]

@@ -16,5 +16,4 @@ def test_the_scaled_cosine_is_the_papers():
 def test_the_scaled_cosine_has_a_finite_gradient_where_it_is_met():
     x = torch.ones(2, 3, requires_grad=True)
     scaled_cosine(x, torch.tensor([[1.0, 1, 1], [0, 0, 0]]), 1.5).sum().backward()
-    assert x.grad is not None
     assert bool(x.grad.isfinite().all())

@@ -6,6 +6,7 @@ from unlabeled.objectives.barlow_twins import BarlowTwins
 from unlabeled.objectives.bgrl import BGRL
 from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.objectives.data2vec import Data2Vec
+from unlabeled.objectives.dcl import DCL
 from unlabeled.objectives.dino import DINO
 from unlabeled.objectives.grace import GRACE
 from unlabeled.objectives.i_jepa import IJEPA
@@ -29,6 +30,8 @@ from unlabeled.testing.toys import ToyEncoder
         (MoCoV3, {"temperature": -1.0}, "temperature is -1.0"),
         (MoCoV3, {"predictor": 0}, "predictor is 0"),
         (MoCoV3, {"projector": ()}, "widths are"),
+        (DCL, {"temperature": 0.0}, "temperature is 0.0; it must be above 0"),
+        (DCL, {"sigma": -1.0}, "sigma is -1.0; it must be at least 0"),
         (BarlowTwins, {"redundancy": -1.0}, "redundancy is -1.0"),
         (VICReg, {"covariance": -1.0}, "covariance is -1.0"),
         (BYOL, {"momentum": -0.1}, "momentum is -0.1"),

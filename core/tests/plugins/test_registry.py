@@ -1,11 +1,8 @@
 """Discovery: what loads, what one broken plugin must not stop, and what the messages say."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,11 +12,11 @@ from unlabeled.plugins.registry import Registry, registry, resolve, use_files
 from unlabeled.plugins.words import CONTRACT, KINDS, Component, Domain, hookimpl
 
 
-def row(kind: str = "mask", name: str = "block", **fields: str) -> Component:
-    return Component(kind=kind, name=name, target="toy.masks:Block", summary="blocks", **fields)  # type: ignore[arg-type]
+def row(kind="mask", name="block", **fields):
+    return Component(kind=kind, name=name, target="toy.masks:Block", summary="blocks", **fields)
 
 
-def domain(name: str = "toy", *components: Component, contract: int = CONTRACT, **defaults: str) -> Domain:
+def domain(name="toy", *components, contract=CONTRACT, **defaults):
     return Domain(
         name=name, summary="", contract=contract, sample="", components=components or (row(),), defaults=defaults
     )
@@ -28,7 +25,7 @@ def domain(name: str = "toy", *components: Component, contract: int = CONTRACT, 
 class Brings:
     """A plugin that brings a domain."""
 
-    def __init__(self, found: object) -> None:
+    def __init__(self, found):
         self.found = found
 
     @hookimpl
@@ -39,7 +36,7 @@ class Brings:
 class Adds:
     """A plugin that adds components; ``rows`` maps a domain to them, or raises for the ones it does not know."""
 
-    def __init__(self, rows: dict[str, list[object]], strict: bool = False) -> None:
+    def __init__(self, rows, strict=False):
         self.rows, self.strict = rows, strict
 
     @hookimpl
@@ -50,15 +47,15 @@ class Adds:
 class Point(SimpleNamespace):
     """A stand-in for an installed entry point."""
 
-    def load(self) -> object:
+    def load(self):
         if isinstance(self.plugin, Exception):
             raise self.plugin
         return self.plugin
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch):
-    def install(**plugins: object):
+def installed(monkeypatch):
+    def install(**plugins):
         dist = SimpleNamespace(name="unlabeled-x", version="1.0")
         points = [Point(name=name, plugin=plugin, dist=dist) for name, plugin in plugins.items()]
         monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == "unlabeled" else [])
@@ -67,19 +64,19 @@ def installed(monkeypatch: pytest.MonkeyPatch):
     return install
 
 
-def empty() -> Registry:
+def empty():
     return Registry(discover=False)
 
 
 # ------------------------------------------------------------------------------------------------- isolation
 
 
-def test_core_comes_through_its_own_hook() -> None:
+def test_core_comes_through_its_own_hook():
     kinds = {c.kind for c in empty().components("any")}
     assert {"objective", "probe", "optimizer", "schedule"} <= kinds
 
 
-def test_a_plugin_that_raises_on_import_stops_no_other(installed) -> None:
+def test_a_plugin_that_raises_on_import_stops_no_other(installed):
     found = installed(bad=RuntimeError("boom"), toy=Brings(domain("toy", row())))()
     assert list(found.domains) == ["toy"]
     assert str(found.broken["bad"]) == "unlabeled-x 1.0: RuntimeError: boom"
@@ -90,7 +87,7 @@ def test_a_plugin_that_raises_on_import_stops_no_other(installed) -> None:
         found.domain("tyo")
 
 
-def test_a_misspelt_hook_is_an_error() -> None:
+def test_a_misspelt_hook_is_an_error():
     class Misspelt:
         @hookimpl
         def unlabeled_domian(self) -> Domain:
@@ -103,12 +100,12 @@ def test_a_misspelt_hook_is_an_error() -> None:
     assert list(found.domains) == ["toy"]
 
 
-def test_a_hook_without_its_marker_is_an_error() -> None:
+def test_a_hook_without_its_marker_is_an_error():
     with pytest.raises(PluginError, match=r"implements no hook: is @hookimpl missing"):
         empty().add("toy", SimpleNamespace(unlabeled_domain=domain))
 
 
-def test_another_contract_is_refused_with_the_page() -> None:
+def test_another_contract_is_refused_with_the_page():
     found = empty()
     with pytest.raises(PluginError, match=rf"contract 99, this core has {CONTRACT}; docs/architecture.md"):
         found.add("toy", Brings(domain(contract=99)))
@@ -121,12 +118,12 @@ def test_another_contract_is_refused_with_the_page() -> None:
         (Brings("vision"), "returned str; it must return a Domain"),
         (Brings(domain("toy", row(), row())), "two components mask 'block'"),
         (Brings(domain("toy", row("objective", "simclr"))), "two components objective 'simclr'"),
-        (Brings(domain("toy", {"kind": "mask"})), "holds dict .*every row must be a Component"),  # type: ignore[arg-type]
+        (Brings(domain("toy", {"kind": "mask"})), "holds dict .*every row must be a Component"),
         (Brings(domain("toy", row(), encoder="vit")), "default encoder 'vit', which is no component"),
         (Brings(domain("toy", row(), clean="center")), "default views 'center', which is no component"),
     ],
 )
-def test_a_wrong_domain_is_refused_and_leaves_nothing(plugin: object, message: str) -> None:
+def test_a_wrong_domain_is_refused_and_leaves_nothing(plugin, message):
     found = empty()
     with pytest.raises(PluginError, match=message):
         found.add("toy", plugin)
@@ -134,7 +131,7 @@ def test_a_wrong_domain_is_refused_and_leaves_nothing(plugin: object, message: s
     found.add("toy", Brings(domain()))
 
 
-def test_defaults_may_name_core_components_and_families() -> None:
+def test_defaults_may_name_core_components_and_families():
     found = empty()
     rows = (row(), row("encoder", "timm/*"))
     found.add("toy", Brings(domain("toy", *rows, objective="simclr", encoder="timm/resnet18", mask="random")))
@@ -143,14 +140,14 @@ def test_defaults_may_name_core_components_and_families() -> None:
         found.find("toy", "encoder", "timm/")
 
 
-def test_two_plugins_of_one_domain_keep_the_first(installed) -> None:
+def test_two_plugins_of_one_domain_keep_the_first(installed):
     first, second = domain("toy", row(name="a")), domain("toy", row(name="b"))
     found = installed(one=Brings(first), two=Brings(second))()
     assert found.domains == {"toy": first}
     assert "brought by plugin 'one' already" in str(found.broken["two"])
 
 
-def test_two_entry_points_of_one_name_keep_the_first(installed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_entry_points_of_one_name_keep_the_first(installed, monkeypatch):
     installed()
     points = [Point(name="toy", plugin=Brings(domain("toy", row(name=n))), dist=None) for n in ("a", "b")]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
@@ -159,7 +156,7 @@ def test_two_entry_points_of_one_name_keep_the_first(installed, monkeypatch: pyt
     assert "loaded already" in str(found.broken["toy"])
 
 
-def test_a_plugin_fails_under_another_name_than_its_domain(installed) -> None:
+def test_a_plugin_fails_under_another_name_than_its_domain(installed):
     class Both(Brings):
         @hookimpl
         def unlabeled_components(self, domain: str) -> list[Component]:
@@ -174,7 +171,7 @@ def test_a_plugin_fails_under_another_name_than_its_domain(installed) -> None:
 
 
 @pytest.mark.parametrize("order", ["extras first", "domain first"])
-def test_components_are_added_to_a_domain_of_another(order: str) -> None:
+def test_components_are_added_to_a_domain_of_another(order):
     found = empty()
     plugins = {"toy": Brings(domain()), "extras": Adds({"toy": [row(name="grid")]})}
     for name in plugins if order == "domain first" else reversed(plugins):
@@ -189,7 +186,7 @@ def test_components_are_added_to_a_domain_of_another(order: str) -> None:
     ids=["duplicate", "raises", "no component"],
 )
 @pytest.mark.parametrize("order", ["extras first", "domain first"])
-def test_additions_that_do_not_fit_are_taken_out_and_the_domain_stays(installed, extras: Adds, order: str) -> None:
+def test_additions_that_do_not_fit_are_taken_out_and_the_domain_stays(installed, extras, order):
     names = ("a_extras", "toy") if order == "extras first" else ("toy", "z_extras")
     plugins = dict(zip(names, (extras, Brings(domain())) if names[1] == "toy" else (Brings(domain()), extras)))
     found = installed(**plugins)()
@@ -200,7 +197,7 @@ def test_additions_that_do_not_fit_are_taken_out_and_the_domain_stays(installed,
 # ------------------------------------------------------------------------------------------------- questions
 
 
-def test_unknown_names_list_the_near_ones() -> None:
+def test_unknown_names_list_the_near_ones():
     found = empty()
     with pytest.raises(UsageError, match=r"unknown domain 'vison'. No domain is installed: pip install"):
         found.domain("vison")
@@ -209,20 +206,20 @@ def test_unknown_names_list_the_near_ones() -> None:
         found.find("toy", "mask", "blok")
 
 
-def test_components_are_sorted_by_kind_and_name() -> None:
+def test_components_are_sorted_by_kind_and_name():
     found = [(KINDS.index(c.kind), c.name) for c in empty().components("any")]
     assert found == sorted(found)
 
 
-def test_rows_say_what_is_wrong_with_them() -> None:
+def test_rows_say_what_is_wrong_with_them():
     with pytest.raises(PluginError, match=r"unknown kind 'maks'. Perhaps you meant mask"):
         row("maks")
     with pytest.raises(PluginError, match=r"must read 'package.module:Name'"):
         Component(kind="mask", name="x", target="toy.masks.Block", summary="")
 
 
-def test_resolve_says_what_to_type() -> None:
-    def at(target: str, extra: str = "") -> Component:
+def test_resolve_says_what_to_type():
+    def at(target, extra=""):
         return Component(kind="mask", name="x", target=target, summary="", extra=extra)
 
     assert resolve(at("unlabeled.errors:near")).__name__ == "near"
@@ -233,9 +230,7 @@ def test_resolve_says_what_to_type() -> None:
 
 
 @pytest.mark.parametrize(("extra", "typed"), [("unlabeled-toy[flac]", r"unlabeled-toy\[flac\]"), ("", "absent_lib")])
-def test_a_missing_package_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, typed: str
-) -> None:
+def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, extra, typed):
     (tmp_path / "needs_a_library.py").write_text("import absent_lib\n")
     monkeypatch.syspath_prepend(tmp_path)
     component = Component(kind="data", name="flac", target="needs_a_library:X", summary="", extra=extra)
@@ -259,7 +254,7 @@ def unlabeled_domain():
 """
 
 
-def test_a_plugin_file_needs_no_packaging(tmp_path: Path) -> None:
+def test_a_plugin_file_needs_no_packaging(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(FILE)
     found = Registry(files=[file], discover=False)
@@ -271,7 +266,7 @@ def test_a_plugin_file_needs_no_packaging(tmp_path: Path) -> None:
     ("text", "message"),
     [("import nothing_of_the_kind", "No module named"), ("x = 1", "implements no hook"), ("def (", "SyntaxError")],
 )
-def test_a_broken_plugin_file_is_an_error_at_once(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_plugin_file_is_an_error_at_once(tmp_path, text, message):
     file = tmp_path / "bad.py"
     file.write_text(text)
     with pytest.raises(PluginError, match=message):
@@ -292,9 +287,7 @@ def fresh_registry():
 
 
 @pytest.mark.parametrize(("value", "expected"), [("a", ["a"]), ("a, b,", ["a", "b"]), ("", []), (None, ["a", "b"])])
-def test_the_environment_restricts(
-    installed, fresh_registry, monkeypatch: pytest.MonkeyPatch, value: str | None, expected: list[str]
-) -> None:
+def test_the_environment_restricts(installed, fresh_registry, monkeypatch, value, expected):
     installed(a=Brings(domain("a")), b=Brings(domain("b")))
     if value is None:
         monkeypatch.delenv("UNLABELED_PLUGINS", raising=False)
@@ -303,7 +296,7 @@ def test_the_environment_restricts(
     assert sorted(registry().domains) == expected
 
 
-def test_the_environment_names_what_is_not_installed(installed, fresh_registry, monkeypatch) -> None:
+def test_the_environment_names_what_is_not_installed(installed, fresh_registry, monkeypatch):
     installed(a=Brings(domain("a")))
     monkeypatch.setenv("UNLABELED_PLUGINS", "a,audoi")
     assert registry().missing == ["audoi"]
@@ -311,7 +304,7 @@ def test_the_environment_names_what_is_not_installed(installed, fresh_registry, 
         registry().domain("audio")
 
 
-def test_use_files_reaches_the_registry(installed, fresh_registry, tmp_path: Path) -> None:
+def test_use_files_reaches_the_registry(installed, fresh_registry, tmp_path):
     installed()
     (tmp_path / "mine.py").write_text(FILE)
     use_files([str(tmp_path / "mine.py")])
@@ -320,7 +313,7 @@ def test_use_files_reaches_the_registry(installed, fresh_registry, tmp_path: Pat
     assert list(registry().domains) == []
 
 
-def test_loading_every_installed_plugin_imports_no_torch() -> None:
+def test_loading_every_installed_plugin_imports_no_torch():
     program = """
         import sys
         from unlabeled.plugins.registry import registry

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 
 import pytest
@@ -8,15 +6,7 @@ import torch
 from unlabeled.contract import Features, Layout
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
-from unlabeled.probes.embedding import (
-    batches,
-    calibrate,
-    embed,
-    embed_views,
-    feature_of,
-    has_running_statistics,
-    take,
-)
+from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, feature_of, has_running_statistics, take
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import sys
 
 import numpy as np
@@ -38,10 +36,7 @@ def test_scores_are_the_protocols_up_to_a_factor(points, k, temperature):
     ours = knn_scores(train_x, train_y, test_x, classes=3, k=k, temperature=temperature)
     theirs = literal(train_x.numpy(), train_y.numpy(), test_x.numpy(), 3, k, temperature)
     torch.testing.assert_close(
-        F.normalize(ours.double(), p=1, dim=1),
-        F.normalize(torch.from_numpy(theirs), p=1, dim=1),
-        rtol=1e-4,
-        atol=1e-6,
+        F.normalize(ours.double(), p=1, dim=1), F.normalize(torch.from_numpy(theirs), p=1, dim=1), rtol=1e-4, atol=1e-6
     )
 
 

@@ -1,13 +1,10 @@
 """The encoder folder: saved and loaded equal, never unpickled, and one clear line for whatever is broken."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from unlabeled.build import build_data, build_encoder
-from unlabeled.config.run import RunConfig, resolve
+from unlabeled.config.run import resolve
 from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError
 from unlabeled.runs.encoder import initialize, save_encoder
@@ -24,7 +21,7 @@ from unlabeled.runs.pretrained import load
 from unlabeled.runs.weights import load_weights, restore
 
 
-def write(folder: Path, **encoder: Any) -> tuple[Any, RunConfig]:
+def write(folder, **encoder):
     """A saved encoder, as it was before."""
     config = resolve({"recipe": "tea", "paper": "2002.05709", "encoder": {"name": "mlp", **encoder}}, "toy")
     data = build_data(config)
@@ -98,8 +95,8 @@ def test_no_download_of_weights_that_are_overwritten(folder):
     assert load(folder).encoder.dim == 8
 
 
-def edit(**changes: Any):
-    def apply(folder: Path) -> None:
+def edit(**changes):
+    def apply(folder):
         path = folder / "config.json"
         info = json.loads(path.read_text()) | changes
         path.write_text(json.dumps({k: v for k, v in info.items() if v is not ...}))
@@ -107,8 +104,8 @@ def edit(**changes: Any):
     return apply
 
 
-def replaced(name: str, content: bytes | None):
-    def apply(folder: Path) -> None:
+def replaced(name, content):
+    def apply(folder):
         if content is None:
             (folder / name).unlink()
         else:
@@ -189,7 +186,7 @@ def test_restore_takes_the_encoder_alone(tmp_path):
 class Tied(nn.Module):
     """Input and output share one matrix."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.embed = nn.Embedding(5, 3)
         self.out = nn.Linear(3, 5, bias=False)
@@ -234,7 +231,7 @@ def test_a_domain_without_a_spec_says_so(folder, monkeypatch):
 def test_killed_while_writing_leaves_the_old_weights(toy, tmp_path, monkeypatch):
     before, _ = write(tmp_path / "encoder")
 
-    def killed(*args: Any, **options: Any) -> None:
+    def killed(*args, **options):
         Path(args[1]).write_bytes(b"half")
         raise KeyboardInterrupt
 

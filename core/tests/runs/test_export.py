@@ -1,7 +1,5 @@
 """Export: the domain's own format, and ONNX for any domain."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Fine-tuning: its schedule, that it learns, and that it leaves the run's encoder as it is."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

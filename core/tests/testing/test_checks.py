@@ -2,12 +2,9 @@
 
 # ruff: noqa: E501 - a mutation is a row, however long
 
-from __future__ import annotations
-
 import importlib
 import itertools
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -97,11 +94,11 @@ MUTATIONS = [
 
 
 @pytest.fixture
-def mutant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def mutant(tmp_path, monkeypatch):
     """Write the template, change one of its files, and load it under a name of its own."""
-    made: list[str] = []
+    made = []
 
-    def make(*edits: tuple[str, str, str]) -> str:
+    def make(*edits):
         name = f"mutant{next(COUNT)}"
         write(name, tmp_path)
         package = tmp_path / f"unlabeled-{name}" / "src" / f"unlabeled_{name}"
@@ -122,13 +119,13 @@ def mutant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[f"{m[0]}-{n}" for n, m in enumerate(MUTATIONS)])
-def test_a_broken_promise_is_found(mutant, mutation: tuple) -> None:
+def test_a_broken_promise_is_found(mutant, mutation):
     name, words, *edits = mutation
     with pytest.raises(AssertionError, match=f"ensure that .*{words}"):
         BY_NAME[name](mutant(*edits))
 
 
-def test_a_seed_of_its_own_objective_state_is_found(monkeypatch: pytest.MonkeyPatch, mutant) -> None:
+def test_a_seed_of_its_own_objective_state_is_found(monkeypatch, mutant):
     """State that no buffer holds is lost on loading."""
     from unlabeled.objectives.simclr import SimCLR
 
@@ -144,7 +141,7 @@ def test_a_seed_of_its_own_objective_state_is_found(monkeypatch: pytest.MonkeyPa
         BY_NAME["check_state_round_trip"](mutant())
 
 
-def test_a_loss_that_rises_is_found(monkeypatch: pytest.MonkeyPatch, mutant) -> None:
+def test_a_loss_that_rises_is_found(monkeypatch, mutant):
     from unlabeled.objectives.simclr import SimCLR
 
     forward = SimCLR.forward
@@ -159,7 +156,7 @@ def test_a_loss_that_rises_is_found(monkeypatch: pytest.MonkeyPatch, mutant) -> 
 
 
 @pytest.mark.slow
-def test_ranks_that_disagree_are_found(mutant) -> None:
+def test_ranks_that_disagree_are_found(mutant):
     """Noise that depends on the batch: each rank draws other numbers than one rank does."""
     domain = mutant(("encoders", "x_TD = self.norm(x_TD)", "x_TD = self.norm(x_TD) * (1 + 0.01 * len(batch))"))
     with pytest.raises(AssertionError, match=r"2 ranks give the (loss|gradient) of one"):
@@ -169,32 +166,32 @@ def test_ranks_that_disagree_are_found(mutant) -> None:
 # ------------------------------------------------------------------------------------------------- outcomes
 
 
-def passes(domain: str) -> None:
+def passes(domain):
     """Ensure that nothing."""
 
 
-def fails(domain: str) -> None:
+def fails(domain):
     """Ensure that nothing."""
     raise AssertionError("ensure that it holds: found that it does not")
 
 
-def raises(domain: str) -> None:
+def raises(domain):
     """Ensure that nothing."""
     raise KeyError("field")
 
 
-def idle(domain: str) -> None:
+def idle(domain):
     """Ensure that nothing."""
     raise NotApplicable("there is nothing to look at")
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(monkeypatch):
     monkeypatch.setattr(kit, "CHECKS", (passes, fails, raises, idle))
     monkeypatch.setattr(kit, "NAMES", ("passes", "fails", "raises", "idle"))
 
 
-def test_outcomes_say_what_was_found(few, mutant) -> None:
+def test_outcomes_say_what_was_found(few, mutant):
     domain = mutant()
     found = {o.check: (o.status, o.good, o.message) for o in check(domain)}
     assert found == {
@@ -205,7 +202,7 @@ def test_outcomes_say_what_was_found(few, mutant) -> None:
     }
 
 
-def test_an_expected_failure_is_strict(few, mutant) -> None:
+def test_an_expected_failure_is_strict(few, mutant):
     domain = mutant()
     found = {o.check: (o.status, o.good) for o in check(domain, {"fails": "known", "raises": "known", "passes": "old"})}
     assert found == {
@@ -216,12 +213,12 @@ def test_an_expected_failure_is_strict(few, mutant) -> None:
     }
 
 
-def test_an_outcome_is_one_line() -> None:
+def test_an_outcome_is_one_line():
     line = str(Outcome("check_x", "failed", "ensure that it holds: found 3", 0.25))
     assert line == "failed         check_x (0.2 s): ensure that it holds: found 3"
 
 
-def test_unknown_names_are_refused(mutant) -> None:
+def test_unknown_names_are_refused(mutant):
     with pytest.raises(UsageError, match="unknown domain 'absent'"):
         next(check("absent"))
     with pytest.raises(UsageError, match=r"no check is named 'check_maks_rates'.* check_mask_rates_are_exact"):
@@ -230,14 +227,14 @@ def test_unknown_names_are_refused(mutant) -> None:
         parametrize_checks("toy", {"check_x": "typo"})
 
 
-def test_every_check_says_what_it_ensures() -> None:
+def test_every_check_says_what_it_ensures():
     assert all((c.__doc__ or "").startswith("Ensure that ") for c in CHECKS)
     assert len(BY_NAME) == len(CHECKS)
     here = [n for m in vars(kit).values() for n in getattr(m, "__dict__", {}) if n.startswith("check_")]
     assert {n for n in here if n not in ("check_name",)} <= set(BY_NAME)  # none is written and left out
 
 
-def test_parametrize_marks_expected_failures_as_strict() -> None:
+def test_parametrize_marks_expected_failures_as_strict():
     mark = parametrize_checks("toy", {"check_loss_falls": "too noisy"}).mark
     params = {p.id: p for p in mark.args[1]}
     assert list(params) == [c.__name__ for c in CHECKS]
@@ -246,7 +243,7 @@ def test_parametrize_marks_expected_failures_as_strict() -> None:
     assert not params["check_mask_marginals"].marks
 
 
-def test_differences_are_found_in_words() -> None:
+def test_differences_are_found_in_words():
     import torch
 
     a = {"x": [torch.tensor([1.0, 2.0])], "n": 3}

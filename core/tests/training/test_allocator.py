@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -19,7 +17,7 @@ print(keep_freed_memory(), faults() - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings are read on Linux alone")
-def test_freed_blocks_are_taken_again_without_page_faults() -> None:
+def test_freed_blocks_are_taken_again_without_page_faults():
     code = PROBE.format(call="keep_freed_memory()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
     kept, faults = done.stdout.split()
@@ -28,7 +26,7 @@ def test_freed_blocks_are_taken_again_without_page_faults() -> None:
         assert int(faults) < 20_000
 
 
-def test_a_users_own_settings_stay() -> None:
+def test_a_users_own_settings_stay():
     code = PROBE.format(call="")
     env = {"MALLOC_ARENA_MAX": "2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)

@@ -1,18 +1,14 @@
-from __future__ import annotations
-
 import copy
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unlabeled.training.optimizers import LAMB, LARS, adam, adamw, parameter_groups, sgd
 
 
 class Model(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.cls_token = nn.Parameter(torch.randn(1, 1, 6))
         self.pos_embed = nn.Parameter(torch.randn(1, 4, 6))
@@ -23,17 +19,17 @@ class Model(nn.Module):
         self.tied.weight = self.word_embeddings.weight
         self.frozen = nn.Linear(2, 2).requires_grad_(False)
 
-    def forward(self) -> Tensor:
+    def forward(self):
         x = self.body(self.norm(self.pos_embed + self.cls_token) + self.word_embeddings.weight.mean(0))
         return self.tied(x).square().sum() * 3
 
 
-def names(model: nn.Module, group: dict[str, Any]) -> set[str]:
+def names(model, group):
     known = {id(p): name for name, p in model.named_parameters()}
     return {known[id(p)] for p in group["params"]}
 
 
-def test_what_decays_and_what_does_not() -> None:
+def test_what_decays_and_what_does_not():
     model = Model()
     decay, plain = parameter_groups(model)
     assert names(model, decay) == {"word_embeddings.weight", "body.0.weight", "body.1.weight"}
@@ -44,7 +40,7 @@ def test_what_decays_and_what_does_not() -> None:
     assert not plain["adapt"]
 
 
-def test_shared_parameters_are_in_one_group_once() -> None:
+def test_shared_parameters_are_in_one_group_once():
     model = Model()
     head = nn.Module()
     head.tied = model.tied
@@ -53,7 +49,7 @@ def test_shared_parameters_are_in_one_group_once() -> None:
     assert len(every) == len(set(every)) == sum(p.requires_grad for p in model.parameters())
 
 
-def test_what_a_library_model_lists_does_not_decay() -> None:
+def test_what_a_library_model_lists_does_not_decay():
     import timm
 
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=0)
@@ -68,7 +64,7 @@ def test_what_a_library_model_lists_does_not_decay() -> None:
 # ---------------------------------------------------------------------------------------------- references
 
 
-def lars_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bool, decay: float) -> Tensor:
+def lars_of_the_paper(p, g, state, *, lr, adapt, decay):
     """Algorithm 1 of 1708.03888 for one layer, with the global rate applied to the momentum buffer."""
     momentum, eta = 0.9, 0.001
     rate = eta * p.norm() / (g.norm() + decay * p.norm()) if adapt else 1.0
@@ -76,7 +72,7 @@ def lars_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bo
     return p - lr * state["v"]
 
 
-def lamb_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bool, decay: float) -> Tensor:
+def lamb_of_the_paper(p, g, state, *, lr, adapt, decay):
     """Algorithm 2 of 1904.00962 for one layer."""
     beta1, beta2, eps = 0.9, 0.999, 1e-6
     t = state["t"] = state.get("t", 0) + 1
@@ -90,7 +86,7 @@ def lamb_of_the_paper(p: Tensor, g: Tensor, state: dict, *, lr: float, adapt: bo
     ("optimizer", "reference", "settings"),
     [(LARS, lars_of_the_paper, {"lr": 0.5}), (LAMB, lamb_of_the_paper, {"lr": 0.05})],
 )
-def test_equals_the_paper(optimizer: Callable, reference: Callable, settings: dict) -> None:
+def test_equals_the_paper(optimizer, reference, settings):
     torch.manual_seed(0)
     model = Model().double()
     groups = parameter_groups(model)
@@ -109,7 +105,7 @@ def test_equals_the_paper(optimizer: Callable, reference: Callable, settings: di
         mine = [(p, q, state, first) for (p, _, state, first), q in zip(mine, expected, strict=True)]
 
 
-def test_lars_equals_lightly() -> None:
+def test_lars_equals_lightly():
     from lightly.utils import lars as lightly_lars
 
     torch.manual_seed(0)
@@ -130,7 +126,7 @@ def test_lars_equals_lightly() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [LARS, LAMB])
-def test_a_layer_of_zeros_takes_a_finite_step(optimizer: Callable) -> None:
+def test_a_layer_of_zeros_takes_a_finite_step(optimizer):
     p = nn.Parameter(torch.zeros(3, 3))
     made = optimizer([{"params": [p]}], lr=0.1)
     p.grad = torch.ones_like(p)
@@ -143,12 +139,12 @@ def test_a_layer_of_zeros_takes_a_finite_step(optimizer: Callable) -> None:
 
 
 @pytest.mark.parametrize("optimizer", [adam, adamw, sgd, LARS, LAMB])
-def test_state_saved_and_loaded_gives_the_same_next_step(optimizer: Callable) -> None:
+def test_state_saved_and_loaded_gives_the_same_next_step(optimizer):
     torch.manual_seed(0)
     model = Model()
     made = optimizer(parameter_groups(model), lr=0.01)
 
-    def step(one: nn.Module, its: torch.optim.Optimizer) -> None:
+    def step(one, its):
         its.zero_grad()
         one().backward()
         its.step()
@@ -163,7 +159,7 @@ def test_state_saved_and_loaded_gives_the_same_next_step(optimizer: Callable) ->
         assert torch.equal(a, b)
 
 
-def test_adamw_equals_torch_with_the_same_groups() -> None:
+def test_adamw_equals_torch_with_the_same_groups():
     torch.manual_seed(0)
     model = Model().double()
     other = copy.deepcopy(model)
@@ -190,6 +186,6 @@ def test_adamw_equals_torch_with_the_same_groups() -> None:
         (LAMB, {"beta1": -0.1}, "beta1 is -0.1"),
     ],
 )
-def test_errors_say_what_would_be_right(optimizer: Callable, settings: dict, message: str) -> None:
+def test_errors_say_what_would_be_right(optimizer, settings, message):
     with pytest.raises(ValueError, match=message):
         optimizer([{"params": [nn.Parameter(torch.zeros(2))]}], **settings)

@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import io
 import json
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +12,11 @@ ROW = {"loss": 0.4123456, "rank": 37.12, "samples_per_second": 212.4, "data_wait
 
 
 class Terminal(io.StringIO):
-    def isatty(self) -> bool:
+    def isatty(self):
         return True
 
 
-def test_a_line_can_be_grepped() -> None:
+def test_a_line_can_be_grepped():
     text = line(100, 4800, ROW)
     assert text == "step 00100/04800 (2%) | loss 0.4123 | rank 37.1 | 212 samples/s | wait 3% | eta 11m"
     assert "rank" not in line(1, 2, {k: v for k, v in ROW.items() if k != "rank"})
@@ -28,11 +25,11 @@ def test_a_line_can_be_grepped() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (59, "59s"), (75, "1m15s"), (660, "11m"), (7500, "2h05m"), (273600, "3d04h")]
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-def test_a_bar_on_a_terminal_lines_elsewhere_nothing_on_other_ranks() -> None:
+def test_a_bar_on_a_terminal_lines_elsewhere_nothing_on_other_ranks():
     plain = io.StringIO()
     assert isinstance(display(0, 0, 10, plain), Lines)
     assert isinstance(display(1, 0, 10, plain), Silent)
@@ -48,7 +45,7 @@ def test_a_bar_on_a_terminal_lines_elsewhere_nothing_on_other_ranks() -> None:
     assert "6/10" in terminal.getvalue()
 
 
-def test_rows_after_the_resumed_step_and_torn_lines_go(tmp_path: Path) -> None:
+def test_rows_after_the_resumed_step_and_torn_lines_go(tmp_path):
     path = tmp_path / "metrics.jsonl"
     sink = Jsonl(path, 0)
     for step in (10, 20, 30):
@@ -60,7 +57,7 @@ def test_rows_after_the_resumed_step_and_torn_lines_go(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_logger_package_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_logger_package_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(PluginError, match=r"pip install 'unlabeled\[wandb\]'"):
         loggers.wandb(tmp_path, "run")
@@ -68,7 +65,7 @@ def test_a_missing_logger_package_says_what_to_type(tmp_path: Path, monkeypatch:
         loggers.mlflow(tmp_path, "run")
 
 
-def test_the_identity_of_a_run_stays_with_its_folder(tmp_path: Path) -> None:
+def test_the_identity_of_a_run_stays_with_its_folder(tmp_path):
     first = loggers._run_id(tmp_path)
     assert first == loggers._run_id(tmp_path)
     assert len(first) == 12

@@ -1,13 +1,10 @@
 """A run on two ranks takes the steps of a run on one: order, views, BatchNorm, loss, gradients, optimizer."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,11 +13,11 @@ SCRIPT = Path(__file__).with_name("toy_training.py")
 TWO = {"devices": 2, "strategy": "ddp"}
 
 
-def job(training: dict[str, Any], **options: Any) -> dict[str, Any]:
+def job(training, **options):
     return {"training": {"log_every": 1, **training}, "dropout": 0.0, **options}
 
 
-def run_all(base: Path, jobs: list[tuple[str, dict[str, Any]]]) -> None:
+def run_all(base, jobs):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "UNLABELED_PLUGINS": ""}
     command = [sys.executable, "-W", "error", str(SCRIPT), str(base), json.dumps(jobs)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, timeout=240)
@@ -28,7 +25,7 @@ def run_all(base: Path, jobs: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory):
     base = tmp_path_factory.mktemp("ranks")
     # with SGD at rate 1, one step is the gradient
     gradient = {"optimizer": "sgd", "schedule": "constant", "lr": 1.0}
@@ -46,14 +43,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def compare(one: Path, two: Path, tolerance: float) -> None:
+def compare(one, two, tolerance):
     a, b = (torch.load(folder / "weights.pt", weights_only=True) for folder in (one, two))
     assert list(a) == list(b)
     for name in a:
         torch.testing.assert_close(b[name], a[name], rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def losses(folder: Path) -> list[float]:
+def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -61,7 +58,7 @@ def losses(folder: Path) -> list[float]:
     ("name", "tolerance"),
     [("gradient", 3e-6), ("exact", 1e-7), ("cached", 1e-7)],  # float32; float64; float64 with gradient caching
 )
-def test_two_ranks_equal_one(name: str, tolerance: float, runs: Path) -> None:
+def test_two_ranks_equal_one(name, tolerance, runs):
     one, two = runs / f"{name}1", runs / f"{name}2"
     assert (runs / f"{name}2.txt").read_text() == "EXIT 0\nEXIT 0\n"
     assert losses(two) == pytest.approx(losses(one), rel=1e-6)
@@ -69,7 +66,7 @@ def test_two_ranks_equal_one(name: str, tolerance: float, runs: Path) -> None:
 
 
 @pytest.mark.slow
-def test_lightning_launches_the_second_rank(runs: Path, tmp_path: Path) -> None:
+def test_lightning_launches_the_second_rank(runs, tmp_path):
     gradient = {"optimizer": "sgd", "schedule": "constant", "lr": 1.0}
     run_all(tmp_path, [("launched", job({"steps": 1, **TWO}, **gradient))])
     compare(runs / "gradient1", tmp_path / "launched", 3e-6)

@@ -1,12 +1,7 @@
 """Whole runs in this process, each of a second: what ends them, what they write, what they refuse."""
 
-from __future__ import annotations
-
 import json
 import signal
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
@@ -17,20 +12,18 @@ from unlabeled.training.module import step_seed
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Any:
+def _one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def rows(out: Path) -> list[dict[str, Any]]:
+def rows(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_trains_and_writes_its_folder(
-    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_trains_and_writes_its_folder(toy, tmp_path, capsys):
     state, handlers = torch.get_rng_state(), [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     result, parts = toy.run(tmp_path, training={"epochs": 6, "log_every": 10, "tensorboard": True, "clip": 1.0})
     assert (result.steps, result.epochs, result.stopped, result.interrupted) == (30, 6.0, "epochs", False)
@@ -55,7 +48,7 @@ def test_a_run_trains_and_writes_its_folder(
     assert not parts.encoder._forward_hooks
 
 
-def test_the_checkpoint_holds_all_state_and_no_code(toy: ModuleType, tmp_path: Path) -> None:
+def test_the_checkpoint_holds_all_state_and_no_code(toy, tmp_path):
     _, parts = toy.run(tmp_path, training={"epochs": 2})
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     for name, value in toy.weights(parts).items():
@@ -68,12 +61,12 @@ def test_the_checkpoint_holds_all_state_and_no_code(toy: ModuleType, tmp_path: P
     ("training", "steps", "stopped"),
     [({"epochs": 3, "steps": 4}, 4, "steps"), ({"epochs": 1, "steps": 99}, 5, "epochs"), ({"epochs": 0}, 0, "epochs")],
 )
-def test_whichever_comes_first(toy: ModuleType, tmp_path: Path, training: dict, steps: int, stopped: str) -> None:
+def test_whichever_comes_first(toy, tmp_path, training, steps, stopped):
     result, _ = toy.run(tmp_path, training=training)
     assert (result.steps, result.stopped) == (steps, stopped)
 
 
-def test_minutes_end_a_run_and_anneal_the_rate(toy: ModuleType, tmp_path: Path) -> None:
+def test_minutes_end_a_run_and_anneal_the_rate(toy, tmp_path):
     options = {"training": {"epochs": 10**6, "minutes": 0.02, "log_every": 1}}
     result, _ = toy.run(tmp_path, **options)
     assert result.stopped == "minutes"
@@ -86,7 +79,7 @@ def test_minutes_end_a_run_and_anneal_the_rate(toy: ModuleType, tmp_path: Path) 
     assert (again.steps, again.stopped) == (result.steps, "minutes")
 
 
-def test_resume_of_a_finished_run_does_nothing_and_more_epochs_go_on(toy: ModuleType, tmp_path: Path) -> None:
+def test_resume_of_a_finished_run_does_nothing_and_more_epochs_go_on(toy, tmp_path):
     toy.run(tmp_path, training={"epochs": 2})
     again, _ = toy.run(tmp_path, resume=True, training={"epochs": 2})
     assert (again.steps, again.samples_per_second) == (10, 0.0)
@@ -95,7 +88,7 @@ def test_resume_of_a_finished_run_does_nothing_and_more_epochs_go_on(toy: Module
     assert more.samples_per_second > 0
 
 
-def test_resume_before_the_first_checkpoint_starts_over(toy: ModuleType, tmp_path: Path) -> None:
+def test_resume_before_the_first_checkpoint_starts_over(toy, tmp_path):
     stale = tmp_path / "checkpoints" / "last.ckpt.tmp"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"torn")
@@ -105,7 +98,7 @@ def test_resume_before_the_first_checkpoint_starts_over(toy: ModuleType, tmp_pat
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_seeds_decide_everything(toy: ModuleType, tmp_path: Path, workers: int) -> None:
+def test_seeds_decide_everything(toy, tmp_path, workers):
     found = []
     for number, seed in enumerate((3, 3, 4)):
         torch.rand(number + 1)  # the caller's generator has no say
@@ -115,7 +108,7 @@ def test_seeds_decide_everything(toy: ModuleType, tmp_path: Path, workers: int) 
     assert not torch.equal(found[0], found[2])
 
 
-def test_gradient_caching_takes_the_steps_of_the_whole_batch(toy: ModuleType, tmp_path: Path) -> None:
+def test_gradient_caching_takes_the_steps_of_the_whole_batch(toy, tmp_path):
     options = {"batchnorm": False, "dropout": 0.0, "dtype": "float64"}
     _, whole = toy.run(tmp_path / "whole", training={"steps": 8}, **options)
     _, cached = toy.run(tmp_path / "cached", training={"steps": 8, "micro_batch": 5}, **options)
@@ -123,9 +116,7 @@ def test_gradient_caching_takes_the_steps_of_the_whole_batch(toy: ModuleType, tm
         torch.testing.assert_close(toy.weights(cached)[name], value, rtol=1e-7, atol=1e-7)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
-    toy: ModuleType, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(toy, tmp_path):
     good, _ = toy.run(tmp_path, training={"epochs": 1, "checkpoint_every": 1})
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
     with pytest.raises(RunError, match=r"not finite at step [6-9] \(loss nan, similarity nan\).*--lr.*--resume"):
@@ -134,8 +125,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 
 
-def test_collapse_warns_once_and_stops_when_told(toy: ModuleType, tmp_path: Path) -> None:
-    def collapsing(out: Path, stop: bool) -> Any:
+def test_collapse_warns_once_and_stops_when_told(toy, tmp_path):
+    def collapsing(out, stop):
         parts = toy.toy_parts(training={"epochs": 20, "log_every": 2, "stop_on_collapse": stop})
         last = parts.encoder.body[-1]
         with torch.no_grad():
@@ -154,10 +145,10 @@ def test_collapse_warns_once_and_stops_when_told(toy: ModuleType, tmp_path: Path
     assert (result.steps, result.stopped) == (11, "collapse")
 
 
-def test_online_probe(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_probe(toy, tmp_path, monkeypatch):
     """It finds the three centers, and leaves no trace in the weights."""
     monkeypatch.setattr(callbacks, "clean_views", lambda domain, spec: toy.CleanViews(spec))
-    options: dict[str, Any] = {"epochs": 4, "log_every": 7}
+    options = {"epochs": 4, "log_every": 7}
     _, probed = toy.run(tmp_path / "probed", training={**options, "probe_every": 2})
     _, plain = toy.run(tmp_path / "plain", training=options)
     found = [(row["step"], row["knn"]) for row in rows(tmp_path / "probed") if "knn" in row]
@@ -167,16 +158,14 @@ def test_online_probe(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.Monke
         assert torch.equal(toy.weights(probed)[name], value), name
 
 
-def test_unreadable_samples_are_told_and_too_many_end_the_run(
-    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_samples_are_told_and_too_many_end_the_run(toy, tmp_path, capsys):
     parts = toy.toy_parts(training={"epochs": 1})
     told = iter([["skipped a.png: truncated"]])
     parts.data.report = lambda batch: next(told, [])
     toy.train(parts, tmp_path)
     assert capsys.readouterr().out.splitlines()[0] == "skipped a.png: truncated"
 
-    def refuse(batch: Any) -> list[str]:
+    def refuse(batch):
         raise UsageError("40 of 80 images cannot be read")
 
     parts.data.report = refuse
@@ -184,7 +173,7 @@ def test_unreadable_samples_are_told_and_too_many_end_the_run(
         toy.train(parts, tmp_path / "b")
 
 
-def test_refusals(toy: ModuleType, tmp_path: Path) -> None:
+def test_refusals(toy, tmp_path):
     for training, message in [
         ({"batch_size": 128}, "the data has 80 samples to train on, fewer than one batch of 128"),
         ({"accelerator": "quantum"}, "lightning refuses accelerator 'quantum'"),
@@ -197,7 +186,7 @@ def test_refusals(toy: ModuleType, tmp_path: Path) -> None:
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_damaged_checkpoint_and_one_of_another_model_are_refused(toy: ModuleType, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_and_one_of_another_model_are_refused(toy, tmp_path):
     toy.run(tmp_path, training={"epochs": 1})
     with pytest.raises(UsageError, match="is of another model than this config builds"):
         toy.run(tmp_path, resume=True, queue=64, training={"epochs": 2})
@@ -206,7 +195,7 @@ def test_a_damaged_checkpoint_and_one_of_another_model_are_refused(toy: ModuleTy
         toy.run(tmp_path, resume=True, training={"epochs": 2})
 
 
-def test_step_seeds_do_not_repeat() -> None:
+def test_step_seeds_do_not_repeat():
     grid = [(s, step, micro, rank) for s in range(3) for step in range(50) for micro in range(3) for rank in range(4)]
     assert len({step_seed(*address) & 0xFFFFFFFF for address in grid}) == len(grid)
     assert all(0 <= step_seed(*address) < 1 << 63 for address in grid)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -10,7 +8,7 @@ from unlabeled.training.schedules import Constant, Cosine, Infinite, Linear, Ste
 ALL = [Cosine, Constant, Step, Linear, Infinite]
 
 
-def test_cosine_equals_torch() -> None:
+def test_cosine_equals_torch():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=0.2)
@@ -21,7 +19,7 @@ def test_cosine_equals_torch() -> None:
         torchs.step()
 
 
-def test_linear_equals_torch() -> None:
+def test_linear_equals_torch():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     torchs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.3, total_iters=40)
     ours = Linear(40, warmup=0.0, floor=0.3)
@@ -31,12 +29,12 @@ def test_linear_equals_torch() -> None:
         torchs.step()
 
 
-def test_step_drops_at_its_milestones() -> None:
+def test_step_drops_at_its_milestones():
     schedule = Step(100, milestones=(0.5, 0.9), drop=0.1)
     assert [schedule(s) for s in (0, 49, 50, 89, 90, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_infinite_has_the_four_phases_of_the_paper() -> None:
+def test_infinite_has_the_four_phases_of_the_paper():
     schedule = Infinite(1000, warmup=0.1, cooldown=0.3, annealing=0.1, plateau=0.5, floor=0.05)
     assert schedule(49) == pytest.approx(0.5)  # half of the warm-up
     assert schedule(100) == pytest.approx(1.0)
@@ -46,13 +44,13 @@ def test_infinite_has_the_four_phases_of_the_paper() -> None:
     assert schedule(1000) == pytest.approx(0.05)
 
 
-def test_infinite_without_annealing_ends_on_the_plateau() -> None:
+def test_infinite_without_annealing_ends_on_the_plateau():
     assert Infinite(100, annealing=0.0)(100) == 0.5
 
 
 @pytest.mark.parametrize("schedule", ALL)
 @pytest.mark.parametrize("steps", [1, 7, 1000])
-def test_factors_are_in_range_and_rise_only_while_warming(schedule: type, steps: int) -> None:
+def test_factors_are_in_range_and_rise_only_while_warming(schedule, steps):
     made = schedule(steps, warmup=0.2)
     factors = [made(step) for step in range(steps + 1)]
     assert all(0 <= f <= 1 for f in factors)
@@ -62,7 +60,7 @@ def test_factors_are_in_range_and_rise_only_while_warming(schedule: type, steps:
 
 
 @pytest.mark.parametrize("schedule", ALL)
-def test_a_step_between_two_is_between_them(schedule: type) -> None:
+def test_a_step_between_two_is_between_them(schedule):
     """Under a budget of minutes the position is a share of the budget."""
     made = schedule(100, warmup=0.1)
     for step in (3, 30, 75):
@@ -82,6 +80,6 @@ def test_a_step_between_two_is_between_them(schedule: type) -> None:
         (Infinite, {"plateau": 2.0}, "plateau is 2.0"),
     ],
 )
-def test_errors_say_what_would_be_right(schedule: type, settings: dict, message: str) -> None:
+def test_errors_say_what_would_be_right(schedule, settings, message):
     with pytest.raises(ValueError, match=message):
         schedule(100, **settings)

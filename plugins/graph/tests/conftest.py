@@ -1,7 +1,5 @@
 """Makes ``graph_samples.py`` importable by its name: a tests folder is no package."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The graph domain with whole graphs as its default samples, so that the conformance kit looks at that level too."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from unlabeled.plugins.words import Domain, hookimpl

@@ -1,16 +1,11 @@
 """What the commands of this domain write."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from unlabeled.cli import main
 
 
-def test_summaries_are_written_for_the_objective(tmp_path: Path, capsys: Any) -> None:
+def test_summaries_are_written_for_the_objective(tmp_path, capsys):
     words, out = ["graph", "texts", "--data", "karate", "--out"], tmp_path / "texts.npz"
     assert main([*words, str(out)]) == 0
     assert np.load(out)["embeddings"].shape == (34, 256)

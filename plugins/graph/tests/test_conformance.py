@@ -1,7 +1,7 @@
 """What `unlabeled` asks of every domain, of nodes and of whole graphs.
 
 The default data are nodes of one graph, which cannot be taken apart; so what the kit asks of samples one by one it asks
-again of generated graphs, by a domain that differs in its default data alone. Recipes run on both in test_recipes.
+again of generated graphs, by a domain that differs in its default data alone. Recipes take their first steps on both.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from unlabeled.build import build
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
 from unlabeled.plugins.registry import use_files
 from unlabeled.testing import checks as kit
 from unlabeled.testing import parametrize_checks
+from unlabeled.testing.recipes import check_steps
 from unlabeled.testing.subject import NotApplicable
 
 FILE = Path(__file__).with_name("graph_level.py")
@@ -53,3 +57,10 @@ def test_conformance_of_whole_graphs(graph_level: str, check: Callable[[str], No
         check(graph_level)
     except NotApplicable as reason:
         pytest.skip(f"does not apply: {reason}")
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_files("graph") if name != "node2vec"])
+def test_first_steps_of_a_recipe_on_whole_graphs(name: str) -> None:
+    """``node2vec``'s table has a vector for each node of one graph."""
+    more = {"data": {"name": "motifs"}, "training": {"batch_size": 16}}
+    check_steps(build(resolve(merge(load_recipe("graph", name), more), "graph")), range(16))

@@ -1,9 +1,5 @@
 """Decoders: some rows alone equal those of all, and one layer equals PyG's."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 import torch
 from graph_samples import many, single
@@ -17,7 +13,7 @@ ALL = [decoders.GCNDecoder, decoders.GATDecoder, decoders.GINDecoder, decoders.M
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_rows_alone_equal_those_of_all_in_value_and_gradient(kind: Any) -> None:
+def test_rows_alone_equal_those_of_all_in_value_and_gradient(kind):
     torch.manual_seed(0)
     batch = many().__getitems__([0, 1, 2, 3])
     decoder, tokens = kind(4, 7), torch.randn(batch.total, 4, requires_grad=True)
@@ -32,12 +28,12 @@ def test_rows_alone_equal_those_of_all_in_value_and_gradient(kind: Any) -> None:
         assert torch.allclose(a, b, atol=1e-4)
 
 
-def test_layers_equal_pyg() -> None:
+def test_layers_equal_pyg():
     torch.manual_seed(0)
     batch = single(12)
     tokens = torch.randn(12, 4)
     gcn, gat = pyg.GCNConv(4, 7), pyg.GATConv(4, 7)
-    ours: Any = decoders.GCNDecoder(4, 7)
+    ours = decoders.GCNDecoder(4, 7)
     ours.project.load_state_dict({"weight": gcn.lin.weight, "bias": gcn.bias})
     assert torch.allclose(ours(tokens, batch.layout), gcn(tokens, batch.edges), atol=1e-6)
     ours = decoders.GATDecoder(4, 7)
@@ -46,35 +42,35 @@ def test_layers_equal_pyg() -> None:
     assert torch.allclose(ours(tokens, batch.layout), gat(tokens, batch.edges), atol=1e-6)
 
 
-def test_dropout_is_for_training_alone() -> None:
+def test_dropout_is_for_training_alone():
     torch.manual_seed(0)
     batch, tokens = single(12), torch.randn(12, 4)
-    bare: Any = decoders.GATDecoder(4, 7)
+    bare = decoders.GATDecoder(4, 7)
     for settings in ({"dropout": 0.5}, {"attention_dropout": 0.5}):
-        decoder: Any = decoders.GATDecoder(4, 7, **settings)
+        decoder = decoders.GATDecoder(4, 7, **settings)
         decoder.load_state_dict(bare.state_dict())
         assert not torch.allclose(decoder(tokens, batch.layout), bare(tokens, batch.layout))
         decoder.eval()
         assert torch.equal(decoder(tokens, batch.layout), bare(tokens, batch.layout))
 
 
-def test_graphmae_s_weights_are_normal_with_a_gain() -> None:
+def test_graphmae_s_weights_are_normal_with_a_gain():
     torch.manual_seed(0)
     decoder = decoders.GATDecoder(512, 1433, gain=2**0.5)
-    encoder: Any = encoders.GAT(GraphSpec(1433), width=512, gain=2**0.5)
+    encoder = encoders.GAT(GraphSpec(1433), width=512, gain=2**0.5)
     for weight in (decoder.project.weight.detach(), encoder.convs[0].lin.weight.detach()):
         assert float(weight.std()) == pytest.approx((4 / (512 + 1433)) ** 0.5, rel=0.02)
         assert float(weight.abs().max()) > 3.5 * float(weight.std())
 
 
-def test_no_rows_at_all() -> None:
+def test_no_rows_at_all():
     batch = single(5)
     for kind in ALL:
         out = kind(4, 7)(torch.randn(5, 4), batch.layout, rows=torch.zeros(0, dtype=torch.int64))
         assert out.shape == (0, 7)
 
 
-def test_wrong_settings_are_named() -> None:
+def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="hidden is -1"):
         decoders.MLPDecoder(4, 7, hidden=-1)
     with pytest.raises(ValueError, match="hidden is -1"):

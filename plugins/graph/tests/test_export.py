@@ -1,10 +1,5 @@
 """Native export: the lines that are written make a plain PyG module that gives what the encoder gives."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 from graph_samples import many, single
@@ -16,7 +11,7 @@ from unlabeled_graph.encoders import layers as encoders
 from unlabeled_graph.encoders.table import Table
 from unlabeled_graph.export import WEIGHTS, native, state_of
 
-CASES: list[tuple[Any, dict[str, Any]]] = [
+CASES = [
     (encoders.GCN, {}),
     (encoders.GCN, {"norm": "batch", "residual": True, "jump": "cat", "depth": 3}),
     (encoders.GAT, {"jump": "max", "last": False, "norm": "layer", "activation": "elu"}),
@@ -29,9 +24,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "settings"), CASES)
 @pytest.mark.parametrize("level", ["node", "graph"])
-def test_the_exported_module_equals_the_encoder(
-    kind: Any, settings: dict[str, Any], level: str, tmp_path: Path
-) -> None:
+def test_the_exported_module_equals_the_encoder(kind, settings, level, tmp_path):
     torch.manual_seed(0)
     batch = single() if level == "node" else many().__getitems__([0, 1, 2, 3])
     spec = GraphSpec(6, level=level)
@@ -39,7 +32,7 @@ def test_the_exported_module_equals_the_encoder(
     encoder.train()(View(batch, "global"))  # moves the running statistics of BatchNorm
     encoder.eval()
     lines = native(encoder, spec, tmp_path)
-    scope: dict[str, Any] = {}
+    scope = {}
     exec(lines, scope)
     model = scope["model"]
     assert "unlabeled" not in lines.replace(str(tmp_path), "")
@@ -52,11 +45,11 @@ def test_the_exported_module_equals_the_encoder(
 
 
 @pytest.mark.parametrize("kind", [encoders.GIN, encoders.GAT, encoders.GPS])
-def test_edge_features_are_an_argument(kind: Any, tmp_path: Path) -> None:
+def test_edge_features_are_an_argument(kind, tmp_path):
     batch = single()
     batch = batch.altered(edge_attr=torch.rand(batch.edges.shape[1], 3))
     encoder = kind(GraphSpec(6, edge_features=3), width=8).eval()
-    scope: dict[str, Any] = {}
+    scope = {}
     exec(native(encoder, encoder.spec, tmp_path), scope)
     group = (batch.group,) if kind is encoders.GPS else ()
     with torch.no_grad():
@@ -64,13 +57,13 @@ def test_edge_features_are_an_argument(kind: Any, tmp_path: Path) -> None:
         assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
 
 
-def test_positions_are_those_of_pyg_s_transform(tmp_path: Path) -> None:
+def test_positions_are_those_of_pyg_s_transform(tmp_path):
     from torch_geometric.data import Data
     from torch_geometric.transforms import AddRandomWalkPE
 
     batch = single()
     encoder = encoders.GPS(GraphSpec(6), width=8, walks=4).eval()
-    scope: dict[str, Any] = {}
+    scope = {}
     lines = native(encoder, encoder.spec, tmp_path)
     assert "AddRandomWalkPE(4)" in lines
     exec(lines, scope)
@@ -80,6 +73,6 @@ def test_positions_are_those_of_pyg_s_transform(tmp_path: Path) -> None:
         assert torch.allclose(found, encoder(View(batch, "clean")).tokens, atol=1e-5)
 
 
-def test_what_is_no_pyg_module_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_pyg_module_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no native form"):
         native(Table(GraphSpec(6)), GraphSpec(6), tmp_path)

@@ -1,7 +1,5 @@
 """Exported weights load in plain MONAI, by the snippet and by the bundle's config, with equal outputs."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,12 +1,9 @@
 """Native export: another process, which knows nothing of this project, gets the same outputs from text."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,7 +16,7 @@ from unlabeled_text.encoders.modern import Causal, Modern
 from unlabeled_text.encoders.transformers import Seq2Seq, Transformers
 from unlabeled_text.export import native
 
-SMALL: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2}
+SMALL = {"width": 32, "depth": 2, "heads": 2}
 PROGRAM = """
 import json, sys
 texts = json.load(open(sys.argv[1]))
@@ -41,7 +38,7 @@ print("RESULT" + json.dumps(found))
 """
 
 
-def encoders(spec: Any) -> dict[str, Any]:
+def encoders(spec):
     return {
         "modern": Modern(spec, **SMALL),
         "first": Modern(spec, **SMALL, pool="first", window=8),
@@ -51,7 +48,7 @@ def encoders(spec: Any) -> dict[str, Any]:
     }
 
 
-def test_transformers_and_sentence_transformers_give_the_same(tmp_path: Path) -> None:
+def test_transformers_and_sentence_transformers_give_the_same(tmp_path):
     pytest.importorskip("sentence_transformers", reason="sentence-transformers is an extra")
     data = Sentences(documents=6)
     ids = [0, 5, 9, 23]
@@ -74,14 +71,14 @@ def test_transformers_and_sentence_transformers_give_the_same(tmp_path: Path) ->
         torch.testing.assert_close(torch.tensor(found[folder]["sentence"]), pooled, rtol=1e-4, atol=1e-5)
 
 
-def test_bytes_have_no_tokenizer_json(tmp_path: Path) -> None:
+def test_bytes_have_no_tokenizer_json(tmp_path):
     data = Sentences(documents=6, tokenizer="bytes")
     code = native(Modern(data.spec, **SMALL), data.spec, tmp_path)
     assert "the bytes of a text + 3, then 1" in code
     assert not (tmp_path / "tokenizer.json").exists()
 
 
-def test_a_bag_is_no_model_of_transformers(tmp_path: Path) -> None:
+def test_a_bag_is_no_model_of_transformers(tmp_path):
     data = Sentences(documents=6)
     with pytest.raises(UsageError, match="no native export"):
         native(Bag(data.spec, width=8), data.spec, tmp_path)

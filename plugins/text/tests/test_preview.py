@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from unlabeled.build import build
@@ -41,11 +40,3 @@ def test_partners_are_brought_and_a_picture_is_drawn(tmp_path: Path) -> None:
     picture = np.asarray(Image.open(out))
     assert picture.shape[0] > 40
     assert (picture < 100).any()
-
-
-def test_mistakes(tmp_path: Path) -> None:
-    data = Sentences(documents=6)
-    with pytest.raises(ValueError, match=r"must end in \.png, \.txt or \.md"):
-        preview_views(data, Spans(data.spec), tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="n is 0"):
-        preview_views(data, Spans(data.spec), tmp_path / "a.txt", n=0)

@@ -1,11 +1,7 @@
 """Native export: another process, which knows nothing of this project, gets identical outputs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +14,7 @@ from unlabeled_vision.encoders.timm import Timm, ViT
 from unlabeled_vision.export import native
 
 SPEC = ImageSpec(1, 32)
-ENCODERS: dict[str, Any] = {
+ENCODERS = {
     "vit": lambda: ViT(SPEC, width=32, depth=2, heads=2, registers=1),
     "resnet": lambda: ResNet(SPEC, depth=10),
     "timm": lambda: Timm("vit_tiny_patch16_224", SPEC, patch=8),
@@ -26,7 +22,7 @@ ENCODERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_plain_timm_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
+def test_plain_timm_gives_the_same_outputs(name, tmp_path):
     encoder = ENCODERS[name]().eval()
     images = torch.randn(2, 1, 32, 32)
     with torch.no_grad():
@@ -48,7 +44,7 @@ print("same")
     assert code in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_the_lines_say_how_to_normalize(tmp_path: Path) -> None:
+def test_the_lines_say_how_to_normalize(tmp_path):
     code = native(ENCODERS["vit"](), SPEC, tmp_path)
     assert "mean [0.5] and std [0.25]" in code
     assert "float [B, 1, 32, 32]" in code

@@ -9,10 +9,11 @@ from PIL import Image
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.report.pictures import GAP, TITLE
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.data.digits import Digits
-from unlabeled_vision.preview import CELL, GAP, TITLE, pixels, preview_views
-from unlabeled_vision.views.standard import MultiCrop, Weak
+from unlabeled_vision.preview import CELL, pixels, preview_views
+from unlabeled_vision.views.standard import MultiCrop
 
 
 def test_grid_has_a_row_a_sample_and_a_column_a_view(tmp_path):
@@ -37,12 +38,3 @@ def test_pixels_are_rgb_again(channels):
     shown = pixels(view, ImageSpec(channels, 4, spec.mean, spec.std[:1]))
     assert shown.shape == (2, 4, 4, 3)
     assert bool((shown == 51).all())
-
-
-def test_mistakes(tmp_path):
-    data = Digits(None)
-    views = Weak(data.spec)
-    with pytest.raises(ValueError, match=r"must end in \.png"):
-        preview_views(data, views, tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="n is 0"):
-        preview_views(data, views, tmp_path / "a.png", n=0)

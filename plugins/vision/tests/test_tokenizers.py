@@ -1,7 +1,5 @@
 """Patches: bit-equal to transformers, aligned with the encoder's rows."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -11,7 +9,7 @@ from unlabeled_vision.encoders.timm import ViT
 from unlabeled_vision.tokenizers import Patches, patchify
 
 
-def test_patchify_equals_transformers() -> None:
+def test_patchify_equals_transformers():
     from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
     config = ViTMAEConfig(
@@ -23,7 +21,7 @@ def test_patchify_equals_transformers() -> None:
     assert torch.equal(patchify(images, (4, 4)), theirs.flatten(0, 1))
 
 
-def test_content_stands_at_the_row_of_its_patch() -> None:
+def test_content_stands_at_the_row_of_its_patch():
     spec = ImageSpec(2, 16)
     encoder = ViT(spec, patch=4, width=16, depth=1)
     tokenizer = Patches(spec, encoder)
@@ -31,7 +29,6 @@ def test_content_stands_at_the_row_of_its_patch() -> None:
     layout = encoder.layout(batch)
     content, ids = tokenizer(batch, layout)
     assert ids is None
-    assert content is not None
     assert content.shape == (layout.total, tokenizer.width) == (48, 32)
     for row in (0, 5, 17, 47):
         y, x = layout.position[row].tolist()
@@ -39,7 +36,7 @@ def test_content_stands_at_the_row_of_its_patch() -> None:
         assert torch.equal(content[row], patch.permute(1, 2, 0).flatten())
 
 
-def test_a_map_has_patches_too_and_an_uneven_one_none() -> None:
+def test_a_map_has_patches_too_and_an_uneven_one_none():
     assert Patches(ImageSpec(1, 32), ResNet(ImageSpec(1, 32), depth=10)).width == 64
     assert Patches(ImageSpec(1, 36), ResNet(ImageSpec(1, 36), depth=10)).width == 0
     with pytest.raises(ValueError, match="36 x 36 px cannot be cut into 5 x 5"):

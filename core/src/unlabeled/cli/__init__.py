@@ -1,5 +1,5 @@
 """The command line. Only the part that a command needs is imported, and never torch for help and listings."""
 
-from unlabeled.cli.main import main
+from unlabeled.cli.main import main, script
 
-__all__ = ["main"]
+__all__ = ["main", "script"]

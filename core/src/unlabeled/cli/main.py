@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from unlabeled.errors import RunError, UsageError, near
@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001 - the last stop: a failure of ours is shown whole
         traceback.print_exc()
         return 1
+
+
+def script(domain: str) -> Callable[[], int]:
+    """The console script of a plugin: ``unlabeled-vision ...`` is ``unlabeled vision ...``."""
+    return lambda: main([domain, *sys.argv[1:]])
 
 
 def dispatch(words: list[str]) -> int:

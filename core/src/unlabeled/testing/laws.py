@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Needs, Progress, Rows, View, after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.testing.subject import NotApplicable, ensure, still
+from unlabeled.training.gradient_cache import cached_backward, refuse_batchnorm
 
 BATCH = 6  # samples; on two ranks three each, which need not have as many rows
 STEPS = 20  # of a training, of which laws take a few
@@ -272,6 +273,19 @@ def global_seed_does_not_matter(it: Subject) -> None:
 
 def chunks_equal_the_batch(it: Subject) -> None:
     """Ensure that gradient caching, whose encoder sees two samples at a time, gives loss and gradient of the batch."""
+    (encoder, objective, views), (same, other, _) = (it.start(dtype=torch.float64) for _ in range(2))
+    try:
+        refuse_batchnorm(encoder)
+    except ValueError as reason:
+        raise NotApplicable(str(reason)) from reason
+    whole = objective(encoder, views)
+    whole.total.backward()
+    cached = cached_backward(other, same, views, 2, seed=0)
+    torch.testing.assert_close(cached.total, whole.total, **NEAR)
+    expected, found = (
+        {name: p.grad for name, p in weights(*pair).items()} for pair in ((encoder, objective), (same, other))
+    )
+    torch.testing.assert_close(found, expected, **NEAR)
 
 
 def couples_as_it_says(it: Subject) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from unlabeled.build import Parts
 from unlabeled.config.recipes import load_recipe, recipe_files
 from unlabeled.contract import Progress, after_step
+from unlabeled.testing.subject import ensure
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal
 
@@ -29,28 +32,28 @@ def check_description(domain: str, name: str, data: str) -> None:
     assert 0 < len(raw["summary"]) < LONGEST, f"ensure that the summary of {name} has at most {LONGEST - 1} characters"
 
 
-def check_steps(parts: Parts, *, samples: int = 8, steps: int = 2) -> None:
-    """Ensure that ``steps`` steps on the first samples give every parameter a finite gradient, and a finite loss.
+def check_steps(parts: Parts, ids: Sequence[int] = range(8), *, steps: int = 2) -> None:
+    """Ensure that the first steps give a finite loss, and every parameter that asks for one a finite gradient.
 
     Args:
         parts: as ``unlabeled.build.build`` gives them.
-        samples: of the batch.
+        ids: of the batch.
         steps: of the recipe's own optimizer.
     """
-    parts.encoder.train()
-    parts.objective.train()
+    who = f"recipe {parts.config.recipe!r}" if parts.config.recipe else "the default composition"
     optimizer, _ = parts.optimizer(steps)
+    named = [(f"encoder.{n}", p) for n, p in parts.encoder.named_parameters() if p.requires_grad]
+    named += [(f"objective.{n}", p) for n, p in parts.objective.named_parameters() if p.requires_grad]
     for step in range(steps):
-        loss = parts.loss(parts.data.__getitems__(range(samples)), step)
-        assert torch.isfinite(loss.total), f"ensure that the loss is finite; it is {loss.total.item()}"
-        tracked = [n for n, part in loss.parts.items() if part.requires_grad]
-        assert not tracked, f"ensure that the parts of the loss are detached: {tracked}"
+        loss = parts.loss(parts.data.__getitems__(list(ids)), step)
+        ensure(loss.total.dim() == 0 and bool(torch.isfinite(loss.total)), f"the loss of {who} is a number", loss.total)
+        grown = [name for name, part in loss.parts.items() if part.requires_grad]
+        ensure(not grown, f"the logged parts of {who} are detached", grown)
         optimizer.zero_grad()
         loss.total.backward()
-        named = [*parts.encoder.named_parameters(), *parts.objective.named_parameters()]
-        unused = [n for n, p in named if p.requires_grad and p.grad is None]
-        assert not unused, f"ensure that no parameter that asks for a gradient goes without: {unused}"
-        broken = [n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()]
-        assert not broken, f"ensure that gradients are finite: {broken}"
+        unused = [name for name, p in named if p.grad is None]
+        ensure(not unused, f"{who} uses every parameter that wants a gradient", unused[:6])
+        wild = [name for name, p in named if not bool(torch.isfinite(p.grad).all())]
+        ensure(not wild, f"every gradient of {who} is finite", wild[:6])
         optimizer.step()
         after_step(parts.objective, parts.encoder, Progress(step + 1, steps))

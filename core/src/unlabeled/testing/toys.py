@@ -19,7 +19,7 @@ from unlabeled.draw import Draw
 from unlabeled.masks.rows import choose, keys
 from unlabeled.nn.chance import permute_rows
 from unlabeled.nn.distributed import BatchNorm
-from unlabeled.nn.rows import drop, edit
+from unlabeled.nn.rows import drop, edit, learn_mask_token
 
 IMAGE = (1, 8, 8)  # C, H, W
 PATCH = 2
@@ -177,9 +177,7 @@ class ToyEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(dim, norm, dropout) for _ in range(depth))
         self.local = nn.Linear(content, local) if local else None
 
-    def prepare(self, needs: Needs) -> None:
-        """The mask token learns only where rows are masked."""
-        self.mask_token.requires_grad_("mask" in needs.encoder)
+    prepare = learn_mask_token
 
     def layout(self, batch: Any) -> Layout:
         x = batch.x

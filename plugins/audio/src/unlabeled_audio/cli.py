@@ -1,12 +1,5 @@
 """`unlabeled-audio ...` is `unlabeled audio ...`."""
 
-from __future__ import annotations
+from unlabeled.cli import script
 
-import sys
-
-from unlabeled.cli import main as core_main
-
-
-def main() -> int | None:
-    """The console script."""
-    return core_main(["audio", *sys.argv[1:]])
+main = script("audio")

@@ -5,24 +5,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL.Image import Image
 from torch import Tensor
 
 from unlabeled.build import Parts
 from unlabeled.contract import View, Views
-from unlabeled.draw import Draw
+from unlabeled.report.pictures import grid, preview, scaled
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.ops.frontends import spectrogram
 from unlabeled_audio.views.standard import Clean
 
 CELL = (192, 96)  # width and height of a spectrogram in pixels
-GAP = 4
-TITLE = 16
 LOW, HIGH = -2.5, 3.0  # standardized log-mel that is black, and white
 
 
@@ -35,21 +33,13 @@ def preview_views(
         n: number of clips, at least 1.
         seed: of the run.
     """
-    out = Path(out_png)
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"{out} must end in .png")
-    count = min(n, len(data))
-    batch = data.__getitems__([number * len(data) // count for number in range(count)])
-    draw = Draw(seed, 0, batch.ids)
-    made = views(batch, draw) if parts is None else parts.prepare(batch, seed, 0)
-    columns = [*Clean(data.spec)(batch, draw), *made]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    encoder = None if parts is None else parts.encoder
-    pictures = [cells(view, data.spec, encoder) for view in columns]
-    grid(pictures, [view.role for view in columns]).save(out)
-    return out
+    draw = partial(picture, spec=data.spec, encoder=None if parts is None else parts.encoder)
+    return preview(data, Clean(data.spec), views, out_png, draw, parts, n=n, seed=seed)
+
+
+def picture(views: list[View], spec: AudioSpec, encoder: Any) -> Image:
+    """Columns of spectrograms, all drawn at one size."""
+    return grid(views, [[scaled(clip, CELL) for clip in cells(view, spec, encoder)] for view in views], CELL)
 
 
 def cells(view: View, spec: AudioSpec, encoder: Any = None) -> list[Tensor]:
@@ -77,16 +67,3 @@ def hidden_cells(view: View, spec: AudioSpec, encoder: Any, frames: list[int]) -
         at = (torch.arange(count) * spec.hop_samples // encoder.stride).clamp(max=len(steps) - 1)
         out.append(steps[at].repeat_interleave(spec.mels // bands, 1))
     return torch.cat(out)
-
-
-def grid(columns: list[list[Tensor]], titles: list[str]) -> Image.Image:
-    """Columns of spectrograms, each under its title, all drawn at one size."""
-    wide, high = CELL[0] + GAP, CELL[1] + GAP
-    picture = Image.new("RGB", (wide * len(columns) + GAP, TITLE + high * len(columns[0]) + GAP), "white")
-    pen = ImageDraw.Draw(picture)
-    for column, (clips, title) in enumerate(zip(columns, titles, strict=True)):
-        pen.text((GAP + column * wide, 2), title, fill="black")
-        for row, clip in enumerate(clips):
-            cell = Image.fromarray(np.ascontiguousarray(clip)).resize(CELL, Image.Resampling.NEAREST)
-            picture.paste(cell, (GAP + column * wide, TITLE + row * high))
-    return picture

@@ -16,7 +16,7 @@ from unlabeled_audio.data.reading import resample, resampled
 from unlabeled_audio.data.syllables import Syllables
 
 
-def tone(seconds: float, rate: int, channels: int = 1, pitch: float = 300.0) -> np.ndarray:
+def tone(seconds, rate, channels=1, pitch=300.0):
     wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
     return wave if channels == 1 else np.stack([wave] * channels, 1)
 
@@ -210,7 +210,7 @@ def test_batches_hold_clips_of_like_lengths():
     assert torch.equal(arranged[576:], ids[576:])
     lengths = data.seconds[arranged].clamp(max=data.spec.seconds)
 
-    def wasted(x: torch.Tensor) -> float:
+    def wasted(x):
         rows = x[:576].reshape(-1, 32)
         return float(1 - rows.sum() / (32 * rows.amax(1).sum()))
 

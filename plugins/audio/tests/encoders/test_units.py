@@ -1,7 +1,5 @@
 """The Transformer over units: what it reads is units alone, those of a run of vq-wav2vec where one is given."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

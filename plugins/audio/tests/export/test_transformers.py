@@ -19,19 +19,19 @@ SPEC = AudioSpec(8000, seconds=0.5, mels=40)
 SMALL = {"width": 32, "depth": 2, "heads": 2, "channels": 16, "positions": 8}
 
 
-def clip(samples: int = 4000) -> AudioBatch:
+def clip(samples=4000):
     wave = torch.randn(samples, generator=torch.Generator().manual_seed(samples))
     return AudioBatch(torch.tensor([0]), standardize(wave, (samples,)), (samples,))
 
 
 @pytest.fixture(params=["layer", "group"])
-def waveform(request) -> Wav2Vec2:
+def waveform(request):
     torch.manual_seed(0)
     return Wav2Vec2(SPEC, norm=request.param, order="pre" if request.param == "layer" else "post", **SMALL).eval()
 
 
 @torch.no_grad()
-def tokens(encoder, batch: AudioBatch) -> torch.Tensor:
+def tokens(encoder, batch):
     return encoder(View(batch, "clean")).tokens
 
 
@@ -60,7 +60,7 @@ def test_hubert_loads_in_transformers(waveform, tmp_path):
 @torch.no_grad()
 def test_torchaudio_loads_the_state_dict(waveform, tmp_path):
     snippet = exporting.torchaudio(waveform, SPEC, tmp_path)
-    names: dict = {}
+    names = {}
     lines = snippet.partition("frames, _")[0]
     exec(lines, names)
     found, _ = names["model"](clip().wave[None])
@@ -104,7 +104,7 @@ def test_ast_loads_in_transformers(tmp_path, pool):
     assert ("pooler_output" in snippet) == (pool == "cls")
 
 
-def run(snippet: str, **names):
+def run(snippet, **names):
     """What the printed lines leave behind, typed as they stand."""
     exec(snippet, names)
     return names

@@ -30,13 +30,6 @@ def test_neither_all_nor_none_is_hidden():
     assert all(1 <= h < n for h, n in zip(rows.lengths, [2, 3, 40] * 50, strict=True))
 
 
-def test_a_clip_has_its_mask_in_any_batch_and_another_each_epoch():
-    whole, alone = hidden([30, 20, 10], [4, 5, 6]), hidden([20], [5])
-    start = whole.lengths[0]
-    assert torch.equal(whole.index[start : start + whole.lengths[1]] - 30, alone.index)
-    assert not torch.equal(hidden([200], [5], 1).index, hidden([200], [5], 0).index)
-
-
 def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match="least is 0"):
         ScheduledMask(least=0)

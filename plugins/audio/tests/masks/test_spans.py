@@ -8,6 +8,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.plugins.shown import shown
 from unlabeled_audio.batch import AudioBatch
 from unlabeled_audio.encoders.rows import step_layout
 from unlabeled_audio.masks.grid import BlockMask, InverseBlockMask
@@ -16,7 +17,7 @@ from unlabeled_audio.masks.spans import ChunkMask, EqualSpanMask, SpanMask
 ALL = (SpanMask, EqualSpanMask, BlockMask, InverseBlockMask, ChunkMask)
 
 
-def view_of(steps: tuple[int, ...], bands: int = 1) -> View:
+def view_of(steps, bands=1):
     ids = torch.arange(len(steps)) + 40
     batch = AudioBatch(ids, torch.zeros(len(steps)), (1,) * len(steps))
     return View(batch, "global", layout=step_layout(steps, bands, torch.device("cpu")))
@@ -28,7 +29,7 @@ def flags(mask, steps, epoch=0, bands=1):
     return out.hidden.flags(view.layout.total).split(view.layout.lengths)
 
 
-def runs(row: torch.Tensor) -> list[int]:
+def runs(row):
     """Lengths of stretches that are hidden."""
     edges = torch.diff(torch.cat((row.new_zeros(1), row, row.new_zeros(1))).int())
     return (torch.nonzero(edges < 0) - torch.nonzero(edges > 0)).flatten().tolist()
@@ -76,7 +77,7 @@ def test_chunks_lie_side_by_side():
 def test_blocks_of_patches_are_compact():
     encoder = SimpleNamespace(bands=8)
 
-    def touching(mask) -> float:
+    def touching(mask):
         """Share of neighbors in time and band that are both hidden or both seen."""
         grid = torch.stack(flags(mask, (16,) * 16, bands=8)).unflatten(1, (16, 8)).float()
         same = (grid[:, 1:] == grid[:, :-1]).float().mean() + (grid[:, :, 1:] == grid[:, :, :-1]).float().mean()
@@ -85,6 +86,10 @@ def test_blocks_of_patches_are_compact():
     assert touching(BlockMask(encoder, ratio=0.5)) > 0.7
     assert touching(InverseBlockMask(encoder, ratio=0.5)) > 0.7
     assert touching(BlockMask(encoder, ratio=0.5, steps=1, bands=1)) < 0.6
+
+
+def test_a_mask_prints_its_settings():
+    assert shown(BlockMask(SimpleNamespace(bands=8), steps=3)) == "BlockMask(ratio=0.5, steps=3, bands=5)"
 
 
 def test_bands_of_a_step_are_hidden_together():

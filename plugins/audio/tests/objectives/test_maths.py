@@ -22,9 +22,6 @@ def ragged(*lengths):
     return Layout(lengths, torch.zeros(sum(lengths), 1))
 
 
-# ------------------------------------------------------------------------------------------ SSAST, ATST, COLA, DinoSR
-
-
 def test_cosine_distance_is_byols():
     torch.manual_seed(0)
     p, t = torch.randn(6, 4), torch.randn(6, 4)
@@ -38,13 +35,7 @@ def test_distillation_is_the_softened_cross_entropy():
     torch.testing.assert_close(distillation_loss(student, teacher, 3.0), -9 * (p * (student / 3).log_softmax(1)).sum(1))
 
 
-# ------------------------------------------------------------------------------------------ vq-wav2vec
-
-
-# ------------------------------------------------------------------------------------------ units and their distance
-
-
-def test_units_without_repeats():
+def test_units_without_repeats_and_their_distance():
     ids = torch.tensor([1, 1, 2, 2, 2, 1, 1, 3])
     clean = without_repeats(ids, ragged(6, 2))
     assert [c.tolist() for c in clean] == [[1, 2, 1], [1, 3]]
@@ -60,9 +51,6 @@ def test_ctc_is_the_sum_over_alignments():
     found = ctc_loss(scores, ragged(3), [torch.tensor([a, b])])
     assert found.item() == pytest.approx(expected, rel=1e-5)
     assert ctc_loss(scores, ragged(3), [torch.tensor([a, b, a, b])]).item() == 0
-
-
-# ------------------------------------------------------------------------------------------ topics
 
 
 def test_a_frozen_encoder_gives_its_features_without_dropout_and_does_not_change():

@@ -14,7 +14,7 @@ RATE = 16000
 
 
 @pytest.fixture
-def clips() -> tuple[torch.Tensor, tuple[int, ...]]:
+def clips():
     lengths = (8000, 400, 5123)
     generator = torch.Generator().manual_seed(0)
     return torch.randn(sum(lengths), generator=generator), lengths

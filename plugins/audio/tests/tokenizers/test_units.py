@@ -13,12 +13,12 @@ from unlabeled_audio.views.standard import Clean
 
 
 @pytest.fixture(scope="module")
-def data() -> Syllables:
+def data():
     return Syllables(None, count=120)
 
 
 @pytest.fixture(scope="module")
-def encoder(data) -> ViT:
+def encoder(data):
     return ViT(data.spec, width=24, depth=1, heads=2)
 
 

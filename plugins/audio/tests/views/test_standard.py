@@ -18,26 +18,26 @@ RATE = 8000
 
 
 @pytest.fixture(scope="module")
-def data() -> Syllables:
+def data():
     found = Syllables(None)
     found.bring(("partner",))
     return found
 
 
 @pytest.fixture
-def batch(data) -> AudioBatch:
+def batch(data):
     return data.__getitems__([3, 70, 141, 500])
 
 
-def drawn(batch: AudioBatch, epoch: int = 0) -> Draw:
+def drawn(batch, epoch=0):
     return Draw(5, epoch, batch.ids)
 
 
-def tone(pitch: float, samples: int) -> torch.Tensor:
+def tone(pitch, samples):
     return torch.sin(2 * math.pi * pitch / RATE * torch.arange(samples))
 
 
-def peak(x: torch.Tensor) -> float:
+def peak(x):
     return float(torch.fft.rfft(x * torch.hann_window(len(x)), 1 << 16).abs().argmax()) * RATE / (1 << 16)
 
 

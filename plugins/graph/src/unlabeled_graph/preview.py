@@ -18,51 +18,36 @@ from torch import Tensor
 
 from unlabeled.contract import View, Views
 from unlabeled.draw import Draw, Purpose
+from unlabeled.report.pictures import grid, preview
 from unlabeled_graph.batch import GraphBatch
-from unlabeled_graph.data.graphs import Graphs
-from unlabeled_graph.data.nodes import Nodes
 from unlabeled_graph.ops.sampling import expand
 from unlabeled_graph.ops.sparse import dense, take
 from unlabeled_graph.views.edits import pattern_of
 from unlabeled_graph.views.standard import Clean
 
 CELL = 160  # side of a cell in pixels
-GAP = 4
-TITLE = 16
 MOST = 40  # nodes that are drawn
 ROUNDS = 60
 COLORS = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#9c755f")
 
 
-def preview_views(data: Nodes | Graphs, views: Views, out_png: str | Path, *, n: int = 4, seed: int = 0) -> Path:
+def preview_views(data: Any, views: Views, out_png: str | Path, *, n: int = 4, seed: int = 0) -> Path:
     """Write the views of n samples, spread over the data set, as they are in the first epoch of a run with ``seed``.
 
     Args:
         n: number of samples, at least 1.
         seed: of the run.
     """
-    out = Path(out_png)
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"{out} must end in .png")
-    count = min(n, len(data))
-    batch = data.__getitems__([number * len(data) // count for number in range(count)])
-    draw = Draw(seed, 0, batch.ids)
-    made: list[View] = [*Clean(data.spec)(batch, draw), *views(batch, draw)]
-    step = CELL + GAP
-    picture = Image.new("RGB", (step * len(made) + GAP, TITLE + step * count + GAP), "white")
-    pen = ImageDraw.Draw(picture)
-    for column, view in enumerate(made):
-        pen.text((GAP + column * step, 2), view.role, fill="black")
-    for row in range(count):
-        shown = surroundings(batch, row)
-        place = springs(batch, shown)
-        for column, view in enumerate(made):
-            _draw(pen, view, batch, row, shown, place, (GAP + column * step, TITLE + row * step))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(out)
-    return out
+    return preview(data, Clean(data.spec), views, out_png, picture, n=n, seed=seed)
+
+
+def picture(views: list[View]) -> Image.Image:
+    """Columns of graphs; the places of a sample's nodes are those of its first view."""
+    source: Any = views[0].batch
+    shown = [surroundings(source, sample) for sample in range(len(source))]
+    places = [springs(source, rows) for rows in shown]
+    cells = [[drawn(view, source, s, rows, places[s]) for s, rows in enumerate(shown)] for view in views]
+    return grid(views, cells, (CELL, CELL))
 
 
 def surroundings(batch: GraphBatch, sample: int) -> Tensor:
@@ -100,16 +85,16 @@ def springs(batch: GraphBatch, rows_K: Tensor) -> np.ndarray:
     return out
 
 
-def _draw(
-    pen: Any, view: View, source: GraphBatch, sample: int, rows: Tensor, place: np.ndarray, corner: tuple[int, int]
-) -> None:
+def drawn(view: View, source: GraphBatch, sample: int, rows: Tensor, place: np.ndarray) -> Image.Image:
     """One cell: of the rows that are still there, edges, then nodes."""
+    cell = Image.new("RGB", (CELL, CELL), "white")
+    pen = ImageDraw.Draw(cell)
     batch: Any = view.batch
     origin = batch.layout.within if view.origin is None else view.origin
     origin = origin + torch.tensor(source.layout.offsets)[batch.group]
     at = {row: place[number] for number, row in enumerate(rows.tolist())}
     spot = {
-        now: (corner[0] + 8 + at[was][0] * (CELL - 16), corner[1] + 8 + at[was][1] * (CELL - 16))
+        now: (8 + at[was][0] * (CELL - 16), 8 + at[was][1] * (CELL - 16))
         for now, was in enumerate(origin.tolist())
         if was in at
     }
@@ -123,3 +108,4 @@ def _draw(
         x, y = spot[now]
         ring = "black" if int(origin[now]) == seed else None
         pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill="white" if kind < 0 else COLORS[kind], outline=ring)
+    return cell

@@ -1,7 +1,5 @@
 """Node-level data: the whole graph in memory, neighborhoods, clusters, splits and held-out links."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -16,7 +14,7 @@ from unlabeled_graph.ops.sampling import by_cluster, cluster_order
 from unlabeled_graph.ops.sparse import SparseRows, dense
 
 
-def test_the_whole_graph_is_handed_out_as_it_is() -> None:
+def test_the_whole_graph_is_handed_out_as_it_is():
     data = Blocks()
     whole = data.__getitems__(list(range(len(data))))
     assert whole is data.graph
@@ -29,20 +27,17 @@ def test_the_whole_graph_is_handed_out_as_it_is() -> None:
     assert not some.complete
 
 
-def test_training_sees_all_nodes_and_the_description_says_so() -> None:
+def test_training_sees_all_nodes_and_the_description_says_so():
     data = Blocks()
-    assert data.test is not None
     assert int(data.test.sum()) == 480
     assert len(trainable(data)) == len(data)
     assert "training sees all nodes, without labels" in data.describe()
 
 
-def test_neighborhoods_hold_the_sample_and_what_is_near() -> None:
+def test_neighborhoods_hold_the_sample_and_what_is_near():
     data = Karate(sampling="neighbors", fanout=(3, 2))
     batch = data.__getitems__([5, 0, 33])
     assert len(batch.lengths) == 3
-    assert batch.seeds is not None
-    assert batch.nodes is not None
     assert batch.nodes[batch.seeds].tolist() == [5, 0, 33]
     assert max(batch.lengths) <= 1 + 3 + 6
     assert torch.equal(dense(batch.x), dense(data.graph.x)[batch.nodes])
@@ -56,12 +51,11 @@ def test_neighborhoods_hold_the_sample_and_what_is_near() -> None:
         assert int((group[batch.edges[0]] == number).sum()) == len(inside)
 
 
-def test_a_neighborhood_is_drawn_by_its_sample_the_seed_and_the_epoch() -> None:
+def test_a_neighborhood_is_drawn_by_its_sample_the_seed_and_the_epoch():
     data = Blocks(sampling="neighbors", fanout=(3, 3))
 
-    def rows(ids: list[int], seed: int, epoch: int, place: int) -> list[int]:
+    def rows(ids, seed, epoch, place):
         batch = data.__getitems__(Indices(ids, seed, epoch))[place : place + 1]
-        assert batch.nodes is not None
         return batch.nodes.tolist()
 
     first = rows([9, 50, 3], 1, 2, 1)
@@ -71,35 +65,31 @@ def test_a_neighborhood_is_drawn_by_its_sample_the_seed_and_the_epoch() -> None:
     assert len(first) <= 1 + 3 + 9
 
 
-def test_more_neighbors_than_there_are_give_the_whole_neighborhood() -> None:
+def test_more_neighbors_than_there_are_give_the_whole_neighborhood():
     data = Karate(sampling="neighbors", fanout=(100,))
     batch = data.__getitems__([0])
     near = data.graph.edges[0][data.graph.edges[1] == 0].tolist()
-    assert batch.nodes is not None
     assert batch.nodes.tolist() == sorted([0, *near])
 
 
-def test_clusters_are_parts_of_the_graph_in_which_neighbors_stay_together() -> None:
+def test_clusters_are_parts_of_the_graph_in_which_neighbors_stay_together():
     data = Blocks(sampling="clusters", cluster=50, mixing=0.0)
-    assert data.order is not None
     assert torch.equal(data.order.sort().values, torch.arange(600))
     shuffled = torch.randperm(600, generator=torch.Generator().manual_seed(0))
     ids = data.arrange(shuffled, 100)
     assert torch.equal(ids.sort().values, torch.arange(600))
 
-    def edges(order: torch.Tensor) -> int:
+    def edges(order):
         steps = [Indices(order[i : i + 100].tolist(), 0, 0) for i in range(0, 600, 100)]
         return sum(data.__getitems__(step).edges.shape[1] for step in steps)
 
     assert edges(ids) > 2 * edges(shuffled)
     batch = data.__getitems__(Indices(ids[:100].tolist(), 0, 0))
-    assert batch.seeds is not None
-    assert batch.nodes is not None
     assert torch.equal(batch.nodes[batch.seeds], batch.ids)
     assert len(batch.lengths) == 1
 
 
-def test_probes_read_the_whole_graph_where_training_reads_clusters() -> None:
+def test_probes_read_the_whole_graph_where_training_reads_clusters():
     data = Blocks(sampling="clusters")
     assert data.__getitems__([3, 1]).total == 600
     assert data.__getitems__(Indices([3, 1], 0, 0)).total == 2
@@ -107,22 +97,21 @@ def test_probes_read_the_whole_graph_where_training_reads_clusters() -> None:
     assert Blocks(sampling="neighbors").together == 0
 
 
-def test_clusters_come_in_the_order_in_which_an_epoch_names_them() -> None:
+def test_clusters_come_in_the_order_in_which_an_epoch_names_them():
     order = torch.tensor([2, 0, 1, 3, 5, 4])
     assert by_cluster(order, 2, torch.tensor([4, 3, 0, 1, 2, 5])).tolist() == [5, 4, 1, 3, 2, 0]
     assert len(cluster_order(Karate().pattern)) == 34
 
 
-def test_an_epoch_of_one_step_needs_no_order() -> None:
+def test_an_epoch_of_one_step_needs_no_order():
     data = Karate()
     ids = torch.randperm(34)
     assert torch.equal(data.arrange(ids, 34), torch.arange(34))
     assert data.arrange(ids, 16) is ids
 
 
-def test_splits_are_exact_stratified_and_differ_by_turn() -> None:
+def test_splits_are_exact_stratified_and_differ_by_turn():
     data = Blocks()
-    assert data.all_labels is not None
     part = data.split(0, "random")
     assert [len(x) for x in (part.train, part.val, part.test)] == [60, 60, 480]
     assert torch.cat((part.train, part.val, part.test)).sort().values.tolist() == list(range(600))
@@ -133,9 +122,8 @@ def test_splits_are_exact_stratified_and_differ_by_turn() -> None:
     assert {len(test) for test in tests} == {60}
 
 
-def test_held_out_links_are_gone_in_both_directions_and_negatives_are_no_links() -> None:
+def test_held_out_links_are_gone_in_both_directions_and_negatives_are_no_links():
     data, whole = Blocks(held_links=0.1), Blocks()
-    assert data.links is not None
     train, test, none = data.links
     total = whole.graph.edges.shape[1] // 2
     assert test.shape[1] == none.shape[1] == round(0.1 * total)
@@ -148,7 +136,7 @@ def test_held_out_links_are_gone_in_both_directions_and_negatives_are_no_links()
     assert "links held out" in data.describe()
 
 
-def test_without_labels_there_is_no_split() -> None:
+def test_without_labels_there_is_no_split():
     raw = mend(Raw("it", "node", torch.ones(4, 2), torch.tensor([[0], [1]]), (4,)), undirected=True, normalize=False)
     data = Nodes(raw, split="random")
     assert (data.protocol, data.labels, data.test) == ("none", None, None)
@@ -164,8 +152,8 @@ def test_without_labels_there_is_no_split() -> None:
         ({"turn": -1}, "turn -1"),
     ],
 )
-def test_wrong_settings_are_named(settings: dict[str, object], text: str) -> None:
+def test_wrong_settings_are_named(settings, text):
     with pytest.raises(ValueError, match=text):
-        Blocks(**settings)  # type: ignore[arg-type]
+        Blocks(**settings)
     with pytest.raises(ValueError, match="built in"):
         Karate("somewhere")

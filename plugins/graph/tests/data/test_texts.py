@@ -1,9 +1,5 @@
 """Texts of graphs: files are read and checked, summaries tell graphs apart, hashed words have length 1."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +10,7 @@ from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.data.texts import hashed, read_texts, summaries
 
 
-def test_texts_are_read_and_checked(tmp_path: Path) -> None:
+def test_texts_are_read_and_checked(tmp_path):
     path = tmp_path / "texts.npz"
     np.savez(path, embeddings=np.ones((5, 3)))
     assert read_texts(str(path), 5).shape == (5, 3)
@@ -28,7 +24,7 @@ def test_texts_are_read_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [Karate, Motifs])
-def test_summaries_tell_samples_apart(data: type[Karate] | type[Motifs]) -> None:
+def test_summaries_tell_samples_apart(data):
     found = summaries(data(None).__getitems__(range(4)))
     assert len(found) == 4
     assert len(set(found)) > 1

@@ -1,10 +1,7 @@
 """Encoders: what the conformance kit does not ask, at both levels, with all options."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 import torch
@@ -20,14 +17,14 @@ ALL = [encoders.GCN, encoders.GAT, encoders.GIN, encoders.SAGE, encoders.GPS, en
 OPTIONS = {"width": 8, "depth": 2, "norm": "layer", "activation": "elu", "residual": True, "jump": "cat"}
 
 
-def make(kind: Any, spec: GraphSpec, **settings: Any) -> Any:
+def make(kind, spec, **settings):
     torch.manual_seed(0)
     return kind(spec, **settings).eval()
 
 
 @pytest.mark.parametrize("level", ["node", "graph"])
 @pytest.mark.parametrize("kind", ALL)
-def test_sparse_features_give_what_dense_ones_give(kind: Any, level: str) -> None:
+def test_sparse_features_give_what_dense_ones_give(kind, level):
     batch = single() if level == "node" else many().__getitems__([0, 1, 2, 3])
     encoder = make(kind, GraphSpec(6, level=level))
     other = batch.altered(x=sparse_rows(dense(batch.x)))
@@ -38,7 +35,7 @@ def test_sparse_features_give_what_dense_ones_give(kind: Any, level: str) -> Non
 
 @pytest.mark.parametrize("jump", ["last", "cat", "sum", "max"])
 @pytest.mark.parametrize("kind", [encoders.GCN, encoders.GAT, encoders.GIN, encoders.SAGE, encoders.MLP])
-def test_options_equal_pygs_modules(kind: Any, jump: str) -> None:
+def test_options_equal_pygs_modules(kind, jump):
     encoder = make(kind, GraphSpec(6), **{**OPTIONS, "jump": jump, "last": False})
     view = View(single(), "clean")
     tokens, pooled = encoder.bare(view)
@@ -49,7 +46,7 @@ def test_options_equal_pygs_modules(kind: Any, jump: str) -> None:
 
 
 @pytest.mark.parametrize("jump", ["last", "cat"])
-def test_layers_before_the_last_may_be_wider(jump: str) -> None:
+def test_layers_before_the_last_may_be_wider(jump):
     encoder = make(encoders.GCN, GraphSpec(6), **{**OPTIONS, "jump": jump, "inner": 12, "depth": 3})
     view = View(single(), "clean")
     assert encoder.dim == (32 if jump == "cat" else 8)
@@ -57,16 +54,16 @@ def test_layers_before_the_last_may_be_wider(jump: str) -> None:
 
 
 @pytest.mark.parametrize("pool", ["mean", "sum", "max"])
-def test_pooling_equals_pygs(pool: str) -> None:
+def test_pooling_equals_pygs(pool):
     batch = many().__getitems__([0, 1, 2, 3])
     encoder = make(encoders.GCN, GraphSpec(6, level="graph"), width=5, pool=pool)
     out = encoder(View(batch, "clean"))
-    how: Any = {"mean": pyg.global_mean_pool, "sum": pyg.global_add_pool, "max": pyg.global_max_pool}[pool]
+    how = {"mean": pyg.global_mean_pool, "sum": pyg.global_add_pool, "max": pyg.global_max_pool}[pool]
     assert torch.allclose(out.pooled, how(out.tokens, batch.group), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [encoders.GIN, encoders.GAT, encoders.GPS])
-def test_edge_features_are_read_where_there_are_any(kind: Any) -> None:
+def test_edge_features_are_read_where_there_are_any(kind):
     batch = single()
     attr = torch.rand(batch.edges.shape[1], 3, generator=torch.Generator().manual_seed(0))
     spec = GraphSpec(6, edge_features=3)
@@ -84,7 +81,7 @@ def test_edge_features_are_read_where_there_are_any(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(12,), (3, 1, 7, 5)])
-def test_walks_return_as_pygs_transform_says(sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walks_return_as_pygs_transform_says(sizes, monkeypatch):
     from torch_geometric.data import Data
     from torch_geometric.transforms import AddRandomWalkPE
 
@@ -100,7 +97,7 @@ def test_walks_return_as_pygs_transform_says(sizes: tuple[int, ...], monkeypatch
     torch.testing.assert_close(encoder(view).tokens, encoder.bare(view)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_dropped_sample_has_no_features_of_its_own() -> None:
+def test_a_dropped_sample_has_no_features_of_its_own():
     batch = single()
     encoder = make(encoders.GCN, GraphSpec(6), width=4)
     view = View(batch, "global", layout=batch.layout, hidden=Rows(torch.tensor([2, 7]), (2,)))
@@ -110,14 +107,14 @@ def test_a_dropped_sample_has_no_features_of_its_own() -> None:
     assert bool((pooled[[0, 1]] != 0).any())
 
 
-def test_the_mask_token_learns_only_where_rows_are_masked() -> None:
+def test_the_mask_token_learns_only_where_rows_are_masked():
     encoder = make(encoders.GCN, GraphSpec(6))
     for asked in (frozenset({"mask"}), frozenset()):
-        encoder.prepare(Needs(views={}, encoder=asked))  # type: ignore[arg-type]
+        encoder.prepare(Needs(views={}, encoder=asked))
         assert encoder.mask_token.requires_grad is bool(asked)
 
 
-def test_attention_refuses_weights_of_edges() -> None:
+def test_attention_refuses_weights_of_edges():
     batch = single()
     weighted = batch.altered(weight=torch.ones(batch.edges.shape[1]))
     with pytest.raises(ValueError, match="choose --encoder gcn"):
@@ -138,12 +135,12 @@ def test_attention_refuses_weights_of_edges() -> None:
         (encoders.MLP, {"dropout": 1.0}, "dropout is 1.0"),
     ],
 )
-def test_wrong_settings_are_named(kind: Any, settings: dict[str, Any], text: str) -> None:
+def test_wrong_settings_are_named(kind, settings, text):
     with pytest.raises(ValueError, match=text):
         kind(GraphSpec(6), **settings)
 
 
-def test_gradients_of_weights_under_bfloat16_are_finite() -> None:
+def test_gradients_of_weights_under_bfloat16_are_finite():
     batch = single()
     for kind in ALL:
         encoder = make(kind, GraphSpec(6)).train()
@@ -153,7 +150,7 @@ def test_gradients_of_weights_under_bfloat16_are_finite() -> None:
             assert parameter.grad is None or bool(parameter.grad.isfinite().all())
 
 
-def test_importing_pyg_warns_of_nothing() -> None:
+def test_importing_pyg_warns_of_nothing():
     code = "import warnings; warnings.simplefilter('error'); import unlabeled_graph.encoders.layers"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "torch.jit" not in done.stderr

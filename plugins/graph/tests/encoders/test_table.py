@@ -1,9 +1,5 @@
 """The table, the pair of networks, and codes of a trained codebook."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +15,7 @@ from unlabeled_graph.ops.diffusion import diffuse
 from unlabeled_graph.tokenizers.codes import codebook_of, nearest_codes
 
 
-def test_a_table_has_a_vector_for_each_node() -> None:
+def test_a_table_has_a_vector_for_each_node():
     data = Karate()
     table = Table(data.spec, rows=40, width=6)
     out = table(View(data.__getitems__([4, 9]), "clean"))
@@ -32,7 +28,7 @@ def test_a_table_has_a_vector_for_each_node() -> None:
         table(View(Motifs(count=8).__getitems__([0, 1]), "clean"))
 
 
-def test_two_views_go_to_two_networks() -> None:
+def test_two_views_go_to_two_networks():
     data = Karate()
     pair = TwoView(data.spec, width=6).eval()
     near, far = View(data.graph, "global"), View(diffuse(data.graph, "ppr", 0.2, 64), "diffusion")
@@ -44,7 +40,7 @@ def test_two_views_go_to_two_networks() -> None:
     torch.testing.assert_close(both, pair.near(near).pooled + pair.far(far).pooled)
 
 
-def test_codes_are_the_nearest_of_each_part() -> None:
+def test_codes_are_the_nearest_of_each_part():
     torch.manual_seed(0)
     enter, quantizer, tokens = entrance(4, 6), Quantizer(5, 3), torch.randn(7, 4)
     enter(torch.randn(20, 4))
@@ -55,7 +51,7 @@ def test_codes_are_the_nearest_of_each_part() -> None:
     assert torch.equal(nearest_codes(tokens, book), expected)
 
 
-def test_a_run_without_a_codebook_is_named(tmp_path: Path) -> None:
+def test_a_run_without_a_codebook_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"last\.ckpt cannot be read"):
         codebook_of(tmp_path)
     (tmp_path / "checkpoints").mkdir()

@@ -1,9 +1,5 @@
 """Objectives that compare views or graphs, against PyG 2.8, pytorch-metric-learning, lightly, and transcriptions."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,13 +11,13 @@ from unlabeled_graph.objectives.pareto_gnn import least_norm
 
 
 @pytest.fixture
-def pair() -> tuple[torch.Tensor, torch.Tensor]:
+def pair():
     torch.manual_seed(0)
     a = torch.randn(24, 10)
     return a, 0.5 * a + 0.5 * torch.randn(24, 10)
 
 
-def test_d_sla_s_terms(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_d_sla_s_terms(pair):
     apart = torch.tensor([[1.0, 2.0], [2.0, 2.0], [6.0, 6.0]])
     edits = torch.tensor([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]])
     expected = torch.tensor([((10 - 10) ** 2 + (10 - 20) ** 2 + (10 - 20) ** 2) / 3, (10**2 + 0 + 10**2) / 3])
@@ -32,21 +28,20 @@ def test_d_sla_s_terms(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     torch.testing.assert_close(distances(*pair), (pair[0] - pair[1]).norm(dim=1))
 
 
-def test_identical_graphs_have_a_finite_gradient() -> None:
+def test_identical_graphs_have_a_finite_gradient():
     z = torch.ones(3, 4, requires_grad=True)
     distances(z, z.detach()).sum().backward()
-    assert z.grad is not None
     assert bool(z.grad.isfinite().all())
 
 
-def test_clip_is_cross_entropy_both_ways(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_clip_is_cross_entropy_both_ways(pair):
     a, b = (unit(z) for z in pair)
     logits, target = a @ b.T / 0.1, torch.arange(24)
     expected = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     torch.testing.assert_close(clip_loss(a, b, 0.1), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_least_norm_of_two_is_the_known_one() -> None:
+def test_the_least_norm_of_two_is_the_known_one():
     # Desideri: the foot of the perpendicular from 0 on the segment, or the shorter vector
     for a, b in (([1.0, 0.0], [0.0, 2.0]), ([1.0, 0.0], [3.0, 0.0]), ([1.0, 1.0], [-1.0, 1.0])):
         u, v = torch.tensor(a), torch.tensor(b)
@@ -55,9 +50,9 @@ def test_the_least_norm_of_two_is_the_known_one() -> None:
         torch.testing.assert_close(found, torch.stack((share, 1 - share)), rtol=0, atol=1e-4)
 
 
-def test_the_least_norm_descends_for_every_task() -> None:
+def test_the_least_norm_descends_for_every_task():
     torch.manual_seed(0)
-    gradients: Any = torch.randn(5, 40)
+    gradients = torch.randn(5, 40)
     weights = least_norm(gradients @ gradients.T, steps=500)
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-5)
     assert bool((weights >= 0).all())

@@ -1,13 +1,9 @@
 """SelfTask: each of its tasks can be learned, on one graph and on many; VGAE draws anew in each step."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 import torch
 
-from unlabeled.build import Parts, build
+from unlabeled.build import build
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import merge, resolve
 from unlabeled.contract import Progress, after_step
@@ -16,21 +12,21 @@ SIZE = 8
 PLAIN = {"name": "gcn", "width": 8, "depth": 2}
 
 
-def parts_of(name: str, data: str = "motifs", **objective: Any) -> Parts:
+def parts_of(name, data="motifs", **objective):
     """A recipe with a small GCN on generated graphs."""
     raw = merge(load_recipe("graph", name), {"data": {"name": data}, "training": {"batch_size": SIZE}})
     return build(resolve(merge(raw, {"encoder": PLAIN, "objective": objective}), "graph"))
 
 
-def loss_of(parts: Parts) -> torch.Tensor:
+def loss_of(parts):
     views = parts.prepare(parts.data.__getitems__(range(SIZE)), 0, 0)
-    loss: torch.Tensor = parts.objective(parts.encoder, views).total
+    loss = parts.objective(parts.encoder, views).total
     return loss
 
 
 @pytest.mark.parametrize("task", ["degree", "links", "hops", "clusters", "attributes", "similarity"])
 @pytest.mark.parametrize("data", ["karate", "motifs"])
-def test_each_task_can_be_learned(task: str, data: str) -> None:
+def test_each_task_can_be_learned(task, data):
     parts = parts_of("self_task", data, task=task)
     optimizer = torch.optim.Adam([p for m in (parts.encoder, parts.objective) for p in m.parameters()], lr=0.02)
     losses = []
@@ -43,7 +39,7 @@ def test_each_task_can_be_learned(task: str, data: str) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_draws_change_with_the_step() -> None:
+def test_draws_change_with_the_step():
     parts = parts_of("vgae")
     first = loss_of(parts)
     assert loss_of(parts) == first
@@ -59,6 +55,6 @@ def test_draws_change_with_the_step() -> None:
         ("node2vec", {"p": 0.0}, "p is 0.0"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, settings: dict[str, Any], message: str) -> None:
+def test_a_wrong_setting_is_named(name, settings, message):
     with pytest.raises(ValueError, match=message):
         parts_of(name, **settings)

@@ -1,7 +1,5 @@
 """Objectives of features, links, walks and codes, against PyG, scipy, vector-quantize-pytorch, and the papers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -21,15 +19,15 @@ from unlabeled_graph.ops.pyg import nn as pyg
 
 
 @pytest.fixture
-def edges() -> torch.Tensor:
+def edges():
     return Karate().graph.edges
 
 
-def layout(edges: torch.Tensor, lengths: tuple[int, ...]) -> Layout:
+def layout(edges, lengths):
     return Layout(lengths, torch.zeros(sum(lengths), 0), edges=edges)
 
 
-def test_links_and_divergence_are_pyg_s(edges: torch.Tensor) -> None:
+def test_links_and_divergence_are_pyg_s(edges):
     torch.manual_seed(0)
     z, log_std = 0.3 * torch.randn(34, 8), 0.1 * torch.randn(34, 8)
     absent = torch.randint(34, edges.shape)
@@ -39,7 +37,7 @@ def test_links_and_divergence_are_pyg_s(edges: torch.Tensor) -> None:
     torch.testing.assert_close(kl_rows(z, log_std).mean(), oracle.kl_loss(z, log_std), rtol=1e-5, atol=1e-6)
 
 
-def test_hops_are_shortest_paths(edges: torch.Tensor) -> None:
+def test_hops_are_shortest_paths(edges):
     matrix = coo_matrix((np.ones(edges.shape[1]), edges.numpy()), (34, 34))
     expected = torch.from_numpy(shortest_path(matrix, unweighted=True)).long()
     sources = torch.tensor([0, 11, 33])
@@ -47,7 +45,7 @@ def test_hops_are_shortest_paths(edges: torch.Tensor) -> None:
     torch.testing.assert_close(degrees(edges, 34), torch.bincount(edges[0], minlength=34))
 
 
-def test_centers_are_the_hubs_of_clusters(edges: torch.Tensor) -> None:
+def test_centers_are_the_hubs_of_clusters(edges):
     ring = torch.stack((torch.arange(12), (torch.arange(12) + 1) % 12))
     spokes = torch.tensor([[0, 0, 6, 6], [12, 13, 14, 15]])  # two hubs, on opposite sides of a ring
     links = torch.cat((ring, spokes), 1)
@@ -63,17 +61,16 @@ def test_centers_are_the_hubs_of_clusters(edges: torch.Tensor) -> None:
     assert centers(pair, 5)[0].unique().tolist() == [0, 1]
 
 
-def test_absent_edges_keep_their_source_and_their_graph(edges: torch.Tensor) -> None:
+def test_absent_edges_keep_their_source_and_their_graph(edges):
     both = layout(torch.cat((edges, edges + 34), 1), (34, 34))
     words = more_words(torch.arange(68), 1)[:, 0]
-    assert both.edges is not None
     found = absent_edges(words, both.edges, both)
     assert torch.equal(found[0], both.edges[0])
     assert torch.equal(both.group[found[0]], both.group[found[1]])
     assert len(found[1].unique()) > 50
 
 
-def test_what_is_drawn_has_its_law() -> None:
+def test_what_is_drawn_has_its_law():
     words = more_words(torch.arange(4000), 8)
     assert abs(float(uniform(words).mean()) - 0.5) < 0.01
     noise = normal(words[:, 0], 16)
@@ -84,7 +81,7 @@ def test_what_is_drawn_has_its_law() -> None:
     assert float((counts / counts.sum() - 1 / 7).abs().max()) < 0.01
 
 
-def test_rows_are_permuted_within_their_graph() -> None:
+def test_rows_are_permuted_within_their_graph():
     both = layout(torch.zeros(2, 0, dtype=torch.int64), (5, 9))
     found = permute_rows(more_words(torch.arange(14), 1)[:, 0], both)
     assert sorted(found.tolist()) == list(range(14))
@@ -92,13 +89,13 @@ def test_rows_are_permuted_within_their_graph() -> None:
     assert not torch.equal(found, torch.arange(14))
 
 
-def test_only_what_is_gone_is_missing() -> None:
+def test_only_what_is_gone_is_missing():
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     assert missing_edges(edges, edges[:, :2], 3).tolist() == [[1, 2], [2, 1]]
 
 
 @pytest.mark.parametrize(("p", "q"), [(1.0, 1.0), (0.25, 4.0), (4.0, 0.5)])
-def test_walks_step_by_the_law_of_node2vec(edges: torch.Tensor, p: float, q: float) -> None:
+def test_walks_step_by_the_law_of_node2vec(edges, p, q):
     neighbors = Neighbors(edges, 34)
     before, at, count = 0, 2, 40_000
     start = torch.full((count,), at)
@@ -112,7 +109,7 @@ def test_walks_step_by_the_law_of_node2vec(edges: torch.Tensor, p: float, q: flo
     assert float((share - law / law.sum()).abs().max()) < 0.01
 
 
-def test_walks_follow_edges_and_stay_where_there_are_none(edges: torch.Tensor) -> None:
+def test_walks_follow_edges_and_stay_where_there_are_none(edges):
     alone = torch.tensor([34])
     start = torch.cat((torch.arange(34), alone))
     for p in (1.0, 0.5):
@@ -123,12 +120,12 @@ def test_walks_follow_edges_and_stay_where_there_are_none(edges: torch.Tensor) -
         assert path[34].unique().tolist() == [34]
 
 
-def test_contexts_are_the_window() -> None:
+def test_contexts_are_the_window():
     pairs = context_pairs(torch.tensor([[3, 5, 8]]), 2)
     assert sorted(map(tuple, pairs.T.tolist())) == [(3, 5), (3, 8), (5, 3), (5, 8), (8, 3), (8, 5)]
 
 
-def test_triples_are_scored_by_distmult() -> None:
+def test_triples_are_scored_by_distmult():
     torch.manual_seed(0)
     entity, relation = torch.randn(5, 3), torch.randn(2, 3)
     edges = torch.tensor([[0, 4], [2, 1]])

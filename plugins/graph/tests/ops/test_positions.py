@@ -1,7 +1,5 @@
 """Positions: near vectors for near nodes, the same in any batch, and told to the objective."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -16,7 +14,7 @@ from unlabeled_graph.ops.positions import diffused
 from unlabeled_graph.views.standard import Plain
 
 
-def test_positions_are_near_where_nodes_are() -> None:
+def test_positions_are_near_where_nodes_are():
     ring = torch.arange(30)
     links = torch.stack((ring, (ring + 1) % 30))
     edges, _ = sort_edges(torch.cat((links, links.flip(0)), 1), 30)
@@ -29,14 +27,14 @@ def test_positions_are_near_where_nodes_are() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(5, 1, 8), (12,)])
-def test_positions_of_a_graph_are_its_own_in_any_batch(sizes: tuple[int, ...]) -> None:
+def test_positions_of_a_graph_are_its_own_in_any_batch(sizes):
     data = many(sizes)
     together = diffused(data.__getitems__(list(range(len(sizes)))), 6).split(sizes)
     for number, found in enumerate(together):
         torch.testing.assert_close(diffused(data.__getitems__([number]), 6), found)
 
 
-def test_positions_of_visible_rows_reach_the_objective() -> None:
+def test_positions_of_visible_rows_reach_the_objective():
     batch = many().__getitems__([0, 2])
     (view,) = Plain(GraphSpec(6, level="graph"), positions=4)(batch, Draw(0, 0, batch.ids))
     assert view.layout is not None

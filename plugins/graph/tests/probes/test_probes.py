@@ -1,15 +1,10 @@
 """Probes: frozen specs, splits of the data, no leak of what is held out, and what chance scores."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unlabeled.contract import View
 from unlabeled.probes.frozen import Frozen
 from unlabeled_graph.data.blocks import Blocks
 from unlabeled_graph.data.motifs import Motifs
@@ -19,12 +14,12 @@ from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, by_class, fit
 from unlabeled_graph.views.standard import Clean
 
 
-def frozen(data: Any, encoder: Any, seed: int = 0) -> Frozen:
+def frozen(data, encoder, seed=0):
     ids = torch.arange(len(data))
     return Frozen(encoder, "no model", data, Clean(data.spec), ids, ids, seed)
 
 
-def test_the_linear_probe_is_adam_from_zero() -> None:
+def test_the_linear_probe_is_adam_from_zero():
     torch.manual_seed(0)
     x, y = torch.randn(30, 5), torch.arange(30) % 3
     layer = torch.nn.Linear(5, 3)
@@ -40,12 +35,11 @@ def test_the_linear_probe_is_adam_from_zero() -> None:
     torch.testing.assert_close(bias, layer.bias.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_a_random_split_is_scored_on_its_own_test() -> None:
+def test_a_random_split_is_scored_on_its_own_test():
     data = Blocks(nodes=120)
     y = data.all_labels
-    assert y is not None
 
-    def perfect(view: View) -> torch.Tensor:
+    def perfect(view):
         return F.one_hot(y[view.batch.ids], 4).float()
 
     probe = RandomSplit()
@@ -57,12 +51,12 @@ def test_a_random_split_is_scored_on_its_own_test() -> None:
     assert by_class(y, part.train, part.test) == probe.chance(frozen(data, None))["accuracy"]
 
 
-def test_links_are_held_out_before_the_encoder_reads_them() -> None:
+def test_links_are_held_out_before_the_encoder_reads_them():
     data = Blocks(nodes=120)
-    seen: list[torch.Tensor] = []
+    seen = []
 
-    def remember(view: View) -> torch.Tensor:
-        seen.append(view.batch.edges)  # type: ignore[attr-defined]
+    def remember(view):
+        seen.append(view.batch.edges)
         return torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
 
     found = LinkPrediction()(frozen(data, remember))
@@ -72,18 +66,18 @@ def test_links_are_held_out_before_the_encoder_reads_them() -> None:
     assert abs(found["auc"] - 0.5) < 0.2
 
 
-def test_neighborhoods_tell_links_apart() -> None:
+def test_neighborhoods_tell_links_apart():
     data = Blocks(nodes=200, mixing=0.05)
 
-    def reachable(view: View) -> torch.Tensor:
-        edges = view.batch.edges  # type: ignore[attr-defined]
+    def reachable(view):
+        edges = view.batch.edges
         matrix = torch.zeros(200, 200).index_put((edges[1], edges[0]), torch.ones(edges.shape[1])) + torch.eye(200)
         return torch.linalg.matrix_power(matrix, 3) @ F.one_hot(torch.arange(200) % 4).float()
 
     assert LinkPrediction()(frozen(data, reachable))["auc"] > 0.6
 
 
-def test_random_pairs_are_not_linked() -> None:
+def test_random_pairs_are_not_linked():
     links = undirected(Blocks(nodes=60).graph.edges)
     pairs = random_pairs(links, 60, 200, 0)
     key = pairs[0] * 60 + pairs[1]
@@ -92,12 +86,11 @@ def test_random_pairs_are_not_linked() -> None:
     assert not bool(torch.isin(key, links[0] * 60 + links[1]).any())
 
 
-def test_ten_folds_of_features_that_tell() -> None:
+def test_ten_folds_of_features_that_tell():
     data = Motifs(count=80)
     y = data.all_labels
-    assert y is not None
 
-    def perfect(view: View) -> torch.Tensor:
+    def perfect(view):
         return F.one_hot(y[view.batch.ids]).float()
 
     probe = SVC10Fold(folds=3, inner=2)
@@ -106,7 +99,7 @@ def test_ten_folds_of_features_that_tell() -> None:
     assert probe.chance(frozen(data, None))["accuracy"] == pytest.approx(0.25, abs=0.05)
 
 
-def test_one_kernel_a_fold_is_sklearns_machine() -> None:
+def test_one_kernel_a_fold_is_sklearns_machine():
     from sklearn.model_selection import StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -1,12 +1,5 @@
 """`unlabeled-medical3d ...` is `unlabeled medical3d ...`."""
 
-from __future__ import annotations
+from unlabeled.cli import script
 
-import sys
-
-from unlabeled.cli import main as core_main
-
-
-def main() -> int | None:
-    """The console script."""
-    return core_main(["medical3d", *sys.argv[1:]])
+main = script("medical3d")

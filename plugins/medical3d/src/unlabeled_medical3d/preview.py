@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from unlabeled.build import bring
 from unlabeled.contract import View, Views
-from unlabeled.draw import Draw
+from unlabeled.report.pictures import grid, preview, scaled
 from unlabeled_medical3d.views.standard import Clean
 
 CELL = 96  # least side of a slice in pixels: smaller ones are enlarged by a whole factor
 GAP = 6
-TITLE = 16
 
 
 def preview_views(data: Any, views: Views, out_png: str | Path, *, n: int = 4, seed: int = 0) -> Path:
@@ -33,19 +31,25 @@ def preview_views(data: Any, views: Views, out_png: str | Path, *, n: int = 4, s
         n: number of samples, at least 1.
         seed: of the run.
     """
-    out = Path(out_png)
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"{out} must end in .png")
-    bring(data, views)
-    count = min(n, len(data))
-    batch = data.__getitems__([number * len(data) // count for number in range(count)])
-    draw = Draw(seed, 0, batch.ids)
-    made = [*Clean(data.spec)(batch, draw), *views(batch, draw)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    grid([slices(view) for view in made], [view.role for view in made]).save(out)
-    return out
+    return preview(data, Clean(data.spec), views, out_png, picture, n=n, seed=seed)
+
+
+def picture(views: list[View]) -> Image.Image:
+    """Columns of samples, three slices each, all enlarged by one factor."""
+    columns = [slices(view) for view in views]
+    largest = max(max(plane.shape) for column in columns for sample in column for plane in sample)
+    factor = max(1, -(-CELL // largest))
+    side = largest * factor
+    size = (3 * side + GAP, side)
+    return grid(views, [[row(sample, factor, size) for sample in column] for column in columns], size, GAP)
+
+
+def row(planes: list[np.ndarray], factor: int, size: tuple[int, int]) -> Image.Image:
+    """Slices side by side in a cell."""
+    cell = Image.new("RGB", size, "white")
+    for number, plane in enumerate(planes):
+        cell.paste(scaled(plane, (plane.shape[1] * factor, plane.shape[0] * factor)), (number * size[1], 0))
+    return cell
 
 
 def slices(view: View) -> list[list[np.ndarray]]:
@@ -61,22 +65,3 @@ def planes(volume: Tensor) -> list[np.ndarray]:
     x, y, z = (side // 2 for side in volume.shape)
     found = (gray[:, :, z], gray[:, y, :], gray[x, :, :])
     return [np.ascontiguousarray(plane.T.flip(0).flip(1).numpy()) for plane in found]
-
-
-def grid(columns: list[list[list[np.ndarray]]], titles: list[str]) -> Image.Image:
-    """Columns of samples of slices, each column under its title."""
-    largest = max(max(plane.shape) for column in columns for sample in column for plane in sample)
-    factor = max(1, -(-CELL // largest))
-    side = largest * factor
-    wide = 3 * side + GAP
-    picture = Image.new("RGB", (GAP + (wide + GAP) * len(columns), TITLE + (side + GAP) * len(columns[0])), "white")
-    pen = ImageDraw.Draw(picture)
-    for column, (samples, title) in enumerate(zip(columns, titles)):
-        left = GAP + column * (wide + GAP)
-        pen.text((left, 2), title, fill="black")
-        for row, sample in enumerate(samples):
-            for number, plane in enumerate(sample):
-                size = (plane.shape[1] * factor, plane.shape[0] * factor)
-                cell = Image.fromarray(plane).resize(size, Image.Resampling.NEAREST)
-                picture.paste(cell.convert("RGB"), (left + number * side, TITLE + row * (side + GAP)))
-    return picture

@@ -1,7 +1,5 @@
 """Few-label segmentation: same volumes and crops in both rows, and errors that say what would be right."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

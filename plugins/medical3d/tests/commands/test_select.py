@@ -1,7 +1,5 @@
 """Near-duplicate slices are left out, by each similarity."""
 
-from __future__ import annotations
-
 import csv
 
 import pytest

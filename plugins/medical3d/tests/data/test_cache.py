@@ -1,7 +1,5 @@
 """Prepared volumes on disk: served when all is the same, rebuilt when damaged, never stale."""
 
-from __future__ import annotations
-
 import nibabel as nib
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """DICOM series: order, rescaling, the affine, and slices that are missing."""
 
-from __future__ import annotations
-
 import numpy as np
 import pydicom
 import pytest

@@ -1,7 +1,5 @@
 """Batches, the spec, phantoms and the memory of volumes."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

@@ -1,7 +1,5 @@
 """A user's files: what is read alike, and what is named and passed over."""
 
-from __future__ import annotations
-
 import gzip
 import pickle
 import zipfile

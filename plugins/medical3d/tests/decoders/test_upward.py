@@ -1,7 +1,5 @@
 """The upward half of a U-Net: over MONAI's own encoder it is MONAI's DynUNet; over others it ends at the voxels."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from monai.networks import nets

@@ -1,7 +1,5 @@
 """Cross-shaped windows: what a stripe holds, what attends to what, and nothing of hidden rows."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -38,20 +36,13 @@ def test_a_cell_attends_within_its_cross_alone():
     assert torch.equal(moved, same >= 2)  # a line along each axis, through the cell
 
 
-def test_hidden_rows_leak_nothing_and_every_parameter_is_used():
-    torch.manual_seed(0)
+def test_every_parameter_is_used():
     encoder = CSwinUNet(SPEC)
     encoder.mask_token.requires_grad_()
     batch = VolumeBatch(torch.arange(2), torch.randn(2, 1, 32, 32, 32), torch.eye(4).repeat(2, 1, 1))
-    view = View(batch, "clean", layout=encoder.layout(batch))
-    assert view.layout.grid == (4, 4, 4)
-    view = RandomMask(ratio=0.5)(view, Draw(0, 0, batch.ids))
-    batch.images.requires_grad_()
-    out = encoder(view)
-    out.tokens.square().sum().backward()
+    view = RandomMask()(View(batch, "clean", layout=encoder.layout(batch)), Draw(0, 0, batch.ids))
+    encoder(view).tokens.square().sum().backward()
     assert [n for n, p in encoder.named_parameters() if p.grad is None] == []
-    cells = batch.images.grad.abs().unfold(2, 8, 8).unfold(3, 8, 8).unfold(4, 8, 8).sum((1, 5, 6, 7)).flatten()
-    assert torch.equal(cells == 0, view.hidden.flags(128))
 
 
 def test_a_width_that_heads_do_not_divide_is_refused():

@@ -1,7 +1,5 @@
 """CNNs and Swin UNETR: MONAI's own maps, nnU-Net's plan, and sparse-style masking that leaks nothing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

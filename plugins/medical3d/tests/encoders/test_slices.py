@@ -1,7 +1,5 @@
 """2D models on slices: timm's own numbers, slice by slice."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """ViT-3D: MONAI's own numbers, hidden cubes that cost nothing and leak nothing, channels with rows of their own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

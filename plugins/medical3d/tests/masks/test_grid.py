@@ -1,7 +1,5 @@
 """Masks in mm: sizes in the world, channels by themselves."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

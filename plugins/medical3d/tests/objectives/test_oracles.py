@@ -1,7 +1,5 @@
 """Losses of volumes against MONAI 1.6.1, or a transcription of their paper in plain loops."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

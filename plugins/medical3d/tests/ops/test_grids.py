@@ -1,7 +1,5 @@
 """Cubes, quarter turns and gradients of volumes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Scales by modality, Otsu's threshold against scikit-image's definition, points of the foreground."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Heads, windows that slide, and scores in mm."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from monai.losses import DiceLoss

@@ -1,7 +1,5 @@
 """Orientation and resampling against nibabel and MONAI, arrays and affines, on oblique anisotropic volumes."""
 
-from __future__ import annotations
-
 import nibabel as nib
 import numpy as np
 import pytest

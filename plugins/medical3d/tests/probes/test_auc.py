@@ -1,7 +1,5 @@
 """The area under the ROC curve, against scikit-learn."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score

@@ -1,7 +1,5 @@
 """Segmentation with a frozen encoder."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

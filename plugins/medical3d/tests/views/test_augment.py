@@ -1,7 +1,5 @@
 """Intensity changes: each is what it says, per sample, and the neutral value changes nothing."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Boxes and what becomes of affines, by values that say where they were."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from monai.transforms import SpatialCrop

@@ -1,7 +1,5 @@
 """Curves, shuffling, painting and cut-out, by the properties that the papers give them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Places: what a view says of its voxels' places is where the voxels were taken from."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Views: what overlaps, what is aligned, and affines that say where every voxel lies."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

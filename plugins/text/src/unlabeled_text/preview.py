@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unlabeled.build import bring
 from unlabeled.contract import View, Views
-from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
+from unlabeled.report.pictures import preview
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.corpus import Corpus
 from unlabeled_text.views.standard import Clean
@@ -26,23 +26,15 @@ def preview_views(
         n: number of samples, at least 1.
         seed: of the run.
     """
-    out = Path(out_png)
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
-    if out.suffix.lower() not in (".png", ".txt", ".md"):
-        raise ValueError(f"{out} must end in .png, .txt or .md")
-    bring(data, views)
-    count = min(n, len(data))
-    batch = data.__getitems__([number * len(data) // count for number in range(count)])
-    draw = Draw(seed, 0, batch.ids)
-    made = views(batch, draw) if parts is None else parts.prepare(batch, seed, 0)
-    text = picture([*Clean(data.spec)(batch, draw), *made], data.spec)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() == ".png":
-        drawn(text).save(out)
-    else:
-        out.write_text(text, encoding="utf-8")
-    return out
+    draw = partial(shown, spec=data.spec, ending=Path(out_png).suffix.lower())
+    endings = (".png", ".txt", ".md")
+    return preview(data, Clean(data.spec), views, out_png, draw, parts, n=n, seed=seed, endings=endings)
+
+
+def shown(views: list[View], spec: TextSpec, ending: str) -> Any:
+    """The views as text, or as a picture of it."""
+    text = picture(views, spec)
+    return drawn(text) if ending == ".png" else text
 
 
 def drawn(text: str) -> Any:

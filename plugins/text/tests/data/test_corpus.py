@@ -1,10 +1,7 @@
 """Data sets end to end: what is read, dropped, split and refused; batches by length; partners; the store on disk."""
 
-from __future__ import annotations
-
 import json
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,35 +19,34 @@ from unlabeled_text.data.texts import Texts
 WORDS = list("abcdefghijklmno")
 
 
-def lines(count: int = 40) -> list[str]:
+def lines(count=40):
     return [" ".join(WORDS[(i + j) % len(WORDS)] for j in range(2 + i % 9)) + f" n{i}" for i in range(count)]
 
 
-def file_of(folder: Path, name: str, text: str | bytes) -> str:
+def file_of(folder, name, text):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
     return str(path)
 
 
-def read(path: str, max_bad: float = 0.0, **settings: object) -> Texts:
-    return Texts(path, max_bad, **{"tokenizer": "bytes", "cache": "none", **settings})  # type: ignore[arg-type]
+def read(path, max_bad=0.0, **settings):
+    return Texts(path, max_bad, **{"tokenizer": "bytes", "cache": "none", **settings})
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def test_lines_paragraphs_and_documents(tmp_path: Path) -> None:
+def test_lines_paragraphs_and_documents(tmp_path):
     path = file_of(tmp_path, "a.txt", "one\ntwo\n\n\nthree four\n")
     assert read(path).texts([0, 1, 2]) == ["one", "two", "three four"]
     assert read(path, sample="paragraph").texts([0, 1]) == ["one two", "three four"]
     assert read(path, sample="document").texts([0]) == ["one\ntwo\n\n\nthree four"]
     found = read(path)
-    assert found.documents is not None
     assert found.documents.tolist() == [0, 0, 1], "an empty line ends a document"
 
 
-def test_tables_jsonl_and_parquet_say_the_same(tmp_path: Path) -> None:
+def test_tables_jsonl_and_parquet_say_the_same(tmp_path):
     rows = [{"text": 'a "quoted" text', "label": "x"}, {"text": "another, with a comma", "label": "y"}]
     tsv = file_of(tmp_path, "a.tsv", "text\tlabel\n" + "".join(f"{r['text']}\t{r['label']}\n" for r in rows))
     quoted = 'text,label\n"a ""quoted"" text",x\n"another, with a comma",y\n'
@@ -64,37 +60,33 @@ def test_tables_jsonl_and_parquet_say_the_same(tmp_path: Path) -> None:
         found = read(path)
         assert found.texts([0, 1]) == [r["text"] for r in rows]
         assert found.classes == ("x", "y")
-        assert found.labels is not None
         assert found.labels.tolist() == [0, 1]
 
 
-def test_a_folder_with_train_and_test(tmp_path: Path) -> None:
+def test_a_folder_with_train_and_test(tmp_path):
     file_of(tmp_path, "train.tsv", "text\tlabel\none\t0\ntwo\t1\nshared\t0\n")
     file_of(tmp_path, "test.tsv", "text\tlabel\nthree\t1\nshared\t1\n")
     found = read(str(tmp_path))
-    assert found.test is not None
     seen = dict(zip(found.texts(range(len(found))), found.test.tolist(), strict=True))
     assert seen == {"one": False, "two": False, "three": True, "shared": True}, "what is in both is held out"
     assert "1 duplicates left out" in found.describe()
 
 
-def test_pairs_share_their_sentences(tmp_path: Path) -> None:
+def test_pairs_share_their_sentences(tmp_path):
     path = file_of(tmp_path, "a.tsv", "score\tsentence1\tsentence2\n5.0\ta b\tc d\n1.5\ta b\te f\n")
     found = read(path)
     assert len(found) == 3
-    assert found.pairs is not None
-    assert found.scores is not None
     assert found.pairs.tolist() == [[0, 1], [0, 2]]
     assert found.scores.tolist() == [5.0, 1.5]
 
 
-def test_rows_of_tables_as_text(tmp_path: Path) -> None:
+def test_rows_of_tables_as_text(tmp_path):
     path = file_of(tmp_path, "a.csv", "city,people\nBern,134000\nBasel,\n")
     found = Tables(path, 0.0, tokenizer="bytes", cache="none")
     assert found.texts([0, 1]) == ["city : Bern ; people : 134000", "city : Basel"]
 
 
-def test_long_texts_are_cut_or_split(tmp_path: Path) -> None:
+def test_long_texts_are_cut_or_split(tmp_path):
     path = file_of(tmp_path, "a.txt", "abcdefghij" * 3 + "\nshort\n")
     assert read(path, length=11).texts([0, 1]) == ["abcdefghij", "short"]
     found = read(path, length=11, overflow="split")
@@ -102,14 +94,14 @@ def test_long_texts_are_cut_or_split(tmp_path: Path) -> None:
     assert max(found.lengths.tolist()) == 11, "specials included"
 
 
-def test_a_line_of_10_mb_is_read(tmp_path: Path) -> None:
+def test_a_line_of_10_mb_is_read(tmp_path):
     path = file_of(tmp_path, "a.txt", "word " * 2_000_000 + "\nshort line\n")
     found = read(path, length=64)
     assert len(found) == 2
     assert "1 cut to length" in found.describe()
 
 
-def test_duplicates_and_short_texts(tmp_path: Path) -> None:
+def test_duplicates_and_short_texts(tmp_path):
     path = file_of(tmp_path, "a.txt", "same text\nsame  text\nx\nother text\n")
     assert len(read(path)) == 3
     assert len(read(path, dedup=False)) == 4
@@ -121,7 +113,7 @@ def test_duplicates_and_short_texts(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- bad input
 
 
-def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path) -> None:
+def test_invalid_utf8_is_named_by_line_and_byte(tmp_path):
     path = file_of(tmp_path, "a.txt", b"good\nbad \xff here\n" + b"fine %d\n" * 0 + b"more\n")
     with pytest.raises(UsageError, match=r"a\.txt:2: no UTF-8 at byte 4 of the line \(0xff\)"):
         read(path)
@@ -140,12 +132,12 @@ def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path) -> None:
         ("a.csv", "text,label\n,x\n", "nothing in column text"),
     ],
 )
-def test_bad_files_are_one_clear_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+def test_bad_files_are_one_clear_line(tmp_path, name, content, message):
     with pytest.raises(UsageError, match=message):
         read(file_of(tmp_path, name, content))
 
 
-def test_missing_things_are_named(tmp_path: Path) -> None:
+def test_missing_things_are_named(tmp_path):
     with pytest.raises(UsageError, match="nowhere does not exist"):
         read(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="has no files of text"):
@@ -160,7 +152,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- batches
 
 
-def test_a_batch_is_packed_in_its_frame() -> None:
+def test_a_batch_is_packed_in_its_frame():
     data = Sentences(documents=6)
     batch = data.__getitems__([3, 0])
     assert isinstance(data, Data)
@@ -172,7 +164,7 @@ def test_a_batch_is_packed_in_its_frame() -> None:
     assert pickle.loads(pickle.dumps(data)).texts([3]) == data.texts([3])  # noqa: S301 - its own
 
 
-def test_batches_are_packed_to_like_totals() -> None:
+def test_batches_are_packed_to_like_totals():
     lengths = torch.randint(5, 200, (6400,), generator=torch.Generator().manual_seed(0))
     ids = torch.randperm(6400, generator=torch.Generator().manual_seed(1))
     packed = arrange(ids, lengths[ids], 32, alike=False)
@@ -183,7 +175,7 @@ def test_batches_are_packed_to_like_totals() -> None:
     assert float(totals.std()) < 0.2 * float(loose.std())
 
 
-def test_batches_of_like_lengths_waste_little() -> None:
+def test_batches_of_like_lengths_waste_little():
     lengths = torch.randint(5, 200, (6400,), generator=torch.Generator().manual_seed(0))
     ids = torch.randperm(6400, generator=torch.Generator().manual_seed(1))
     alike = lengths[arrange(ids, lengths[ids], 32, alike=True)].reshape(-1, 32)
@@ -193,7 +185,7 @@ def test_batches_of_like_lengths_waste_little() -> None:
     assert float((order[1:] >= order[:-1]).double().mean()) < 0.7, "batches come in random order"
 
 
-def test_a_tail_stays_last_and_the_order_is_a_function_of_ids() -> None:
+def test_a_tail_stays_last_and_the_order_is_a_function_of_ids():
     ids = torch.arange(100).flip(0)
     lengths = ids % 7 + 1
     out = arrange(ids, lengths, 32, alike=False)
@@ -201,14 +193,14 @@ def test_a_tail_stays_last_and_the_order_is_a_function_of_ids() -> None:
     assert torch.equal(out, arrange(ids, lengths, 32, alike=False))
 
 
-def test_workers_read_what_the_process_reads(tmp_path: Path) -> None:
+def test_workers_read_what_the_process_reads(tmp_path):
     data = read(file_of(tmp_path, "a.txt", "\n".join(lines())))
-    loader = DataLoader(data, batch_sampler=[[0, 5], [7, 2]], collate_fn=lambda x: x, num_workers=1)  # type: ignore[arg-type]
+    loader = DataLoader(data, batch_sampler=[[0, 5], [7, 2]], collate_fn=lambda x: x, num_workers=1)
     found = [batch.tokens.tolist() for batch in loader]
     assert found == [data.__getitems__([0, 5]).tokens.tolist(), data.__getitems__([7, 2]).tokens.tolist()]
 
 
-def test_the_store_is_written_once_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_written_once_and_mapped(tmp_path, monkeypatch):
     from unlabeled_text.data import building
 
     monkeypatch.setattr(building, "CACHED", 1)
@@ -228,7 +220,7 @@ def test_the_store_is_written_once_and_mapped(tmp_path: Path, monkeypatch: pytes
 # ---------------------------------------------------------------------------------------------- partners
 
 
-def test_partners_are_of_the_document_or_of_another() -> None:
+def test_partners_are_of_the_document_or_of_another():
     documents = torch.tensor([0, 0, 0, 1, 1, 2])
     assert following(documents)[:, 0].tolist() == [1, 2, 0, 4, 3, 5]
     found = far(6, documents)
@@ -236,7 +228,7 @@ def test_partners_are_of_the_document_or_of_another() -> None:
     assert linked(4, torch.tensor([[0, 2], [0, 3], [2, 1]])).tolist() == [[2, 3, 2, 3], [1] * 4, [1] * 4, [3] * 4]
 
 
-def test_ranks_are_places_in_the_graph() -> None:
+def test_ranks_are_places_in_the_graph():
     """Two rings of 60 texts, each linked to the next: near ranks stay in the ring, next to the text."""
     ring = torch.arange(60)
     links = torch.stack((ring, (ring + 1) % 60), dim=1)
@@ -256,7 +248,7 @@ def test_ranks_are_places_in_the_graph() -> None:
             partners.table(wrong, 120, None, links)
 
 
-def test_near_texts_are_those_that_links_lead_to() -> None:
+def test_near_texts_are_those_that_links_lead_to():
     """Documents of three texts and one alone: a rank beyond the document would be a stranger."""
     documents = torch.tensor([0, 0, 0, 1, 1, 1, 2])
     near = partners.table("near@25", 7, documents, None)
@@ -266,21 +258,20 @@ def test_near_texts_are_those_that_links_lead_to() -> None:
     assert near[0].tolist() == [1, 2, 1, 2] or near[0].tolist() == [2, 1, 2, 1]
 
 
-def test_links_are_read_and_checked(tmp_path: Path) -> None:
+def test_links_are_read_and_checked(tmp_path):
     path = file_of(tmp_path, "a.txt", "\n".join(lines()))
     data = read(path, links=file_of(tmp_path, "links.tsv", "0\t3\n3\t5\n"))
     data.bring(("near", "far"))
     batch = data.__getitems__([0, 1])
-    assert batch.near is not None
     assert batch.near.ids.tolist() == [3, 3, 3, 3, 1, 1, 1, 1]
-    assert batch[1:].near.ids.tolist() == [1, 1, 1, 1]  # type: ignore[union-attr]
+    assert batch[1:].near.ids.tolist() == [1, 1, 1, 1]
     with pytest.raises(UsageError, match=r"links\.tsv:1 links '0' to '99'; texts have numbers from 0 to 39"):
         read(path, links=file_of(tmp_path, "links.tsv", "0\t99\n"))
     with pytest.raises(UsageError, match="texts that belong together"):
         read(file_of(tmp_path, "b.tsv", "text\none\ntwo\n")).bring(("near",))
 
 
-def test_settings_are_checked(tmp_path: Path) -> None:
+def test_settings_are_checked(tmp_path):
     path = file_of(tmp_path, "a.txt", "one\ntwo\n")
     with pytest.raises(ValueError, match="least is 0"):
         read(path, least=0)

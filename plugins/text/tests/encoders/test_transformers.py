@@ -1,9 +1,6 @@
 """Models of transformers by name and from folders; encoder-decoders; what does not fit is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,21 +12,21 @@ from unlabeled_text.export import native
 from unlabeled_text.ops import laws
 
 SPEC = laws.spec_for_tests(200, 100)
-SMALL: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2}
+SMALL = {"width": 32, "depth": 2, "heads": 2}
 
 
-def made(name: str, **settings: Any) -> Any:
+def made(name, **settings):
     torch.manual_seed(0)
     return Transformers(name, SPEC, **{**SMALL, **settings}).eval()
 
 
-def view(lengths: tuple[int, ...] = (3, 80, 30, 31, 1)) -> View:
+def view(lengths=(3, 80, 30, 31, 1)):
     return View(laws.batch_for_tests(SPEC, lengths), "clean")
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert", "deberta-v2", "gpt2", "t5"])
 @torch.no_grad()
-def test_equal_to_the_padded_model(name: str) -> None:
+def test_equal_to_the_padded_model(name):
     encoder = made(name)
     out = encoder(view())
     tokens, pooled = encoder.bare(view())
@@ -42,7 +39,7 @@ def test_equal_to_the_padded_model(name: str) -> None:
 
 
 @torch.no_grad()
-def test_word_vectors_go_in_as_words_do_and_layers_come_out() -> None:
+def test_word_vectors_go_in_as_words_do_and_layers_come_out():
     encoder = made("bert")
     it = view()
     layout = encoder.layout(it.batch)
@@ -52,7 +49,7 @@ def test_word_vectors_go_in_as_words_do_and_layers_come_out() -> None:
     torch.testing.assert_close(whole.layers[1].tokens, whole.tokens)
 
 
-def test_what_cannot_be_done_is_refused() -> None:
+def test_what_cannot_be_done_is_refused():
     with pytest.raises(ValueError, match="cannot drop rows"):
         made("bert")(View(view().batch, "global", hidden=Rows(torch.tensor([1]), (1, 0, 0, 0, 0))), hide="drop")
     with pytest.raises(ValueError, match=r"neither a folder nor an architecture.*Perhaps you meant bert"):
@@ -64,11 +61,11 @@ def test_what_cannot_be_done_is_refused() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: Seq2Seq(SPEC, width=32, depth=2), lambda: made("bart")], ids=["t5", "bart"])
-def test_a_decoder_reads_its_target_up_to_the_row(make: Any) -> None:
+def test_a_decoder_reads_its_target_up_to_the_row(make):
     encoder = make().eval()
     source, target = encoder(view((5, 30))), view((20, 8))
     layout = encoder.layout(target.batch)
-    words = target.batch.tokens  # type: ignore[attr-defined]
+    words = target.batch.tokens
     logits = encoder.decode(words, layout, source)
     assert logits.shape == (32, 200)
     changed = words.clone()
@@ -77,7 +74,7 @@ def test_a_decoder_reads_its_target_up_to_the_row(make: Any) -> None:
     assert moved.nonzero()[:, 0].tolist() == list(range(11, 22)), "rows after the changed one, of its sample alone"
 
 
-def test_a_decoder_learns_only_where_there_are_targets() -> None:
+def test_a_decoder_learns_only_where_there_are_targets():
     encoder = Seq2Seq(SPEC, width=32, depth=1)
     encoder.prepare(Needs(views={"global": 1}))
     encoder(view()).pooled.sum().backward()
@@ -86,7 +83,7 @@ def test_a_decoder_learns_only_where_there_are_targets() -> None:
     assert all(p.requires_grad for p in encoder.parameters())
 
 
-def test_a_folder_is_loaded_and_outlives_itself(tmp_path: Path) -> None:
+def test_a_folder_is_loaded_and_outlives_itself(tmp_path):
     data = Sentences(documents=6)
     first = Transformers("bert", data.spec, **SMALL).eval()
     folder = str(tmp_path / "model")

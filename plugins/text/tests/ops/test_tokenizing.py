@@ -1,12 +1,9 @@
 """Tokenizers: trained the same in every process, loaded from files, bytes; their specials and words."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +17,12 @@ TEXTS = corpus(60)[0]
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
-def test_a_trained_tokenizer_has_specials_frame_and_words(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trained_tokenizer_has_specials_frame_and_words(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("UNLABELED_CACHE", str(tmp_path))
     spec = spec_of(kind, 64, 512, TEXTS)
     words = spec.words_of_vocabulary()
     assert spec.vocabulary <= 512
     assert [words[i] for i in (*spec.prefix, *spec.suffix)] == ["[CLS]", "[SEP]"]
-    assert spec.mask is not None
     assert words[spec.mask] == "[MASK]"
     assert [words[i] for i in spec.sentinels[:2]] == ["<extra_id_0>", "<extra_id_1>"]
     assert [words[i] for i in spec.modes] == ["[NLU]", "[S2S]", "[NLG]"]
@@ -39,7 +33,7 @@ def test_a_trained_tokenizer_has_specials_frame_and_words(
     assert spec.text(ids.tolist()).replace(" .", ".").strip() == "the sailor rowed near the bay."
 
 
-def test_training_is_the_same_in_every_process() -> None:
+def test_training_is_the_same_in_every_process():
     code = (
         "import hashlib\nfrom unlabeled_text.data.generated import corpus\n"
         "from unlabeled_text.ops.tokenizing import train\n"
@@ -49,20 +43,20 @@ def test_training_is_the_same_in_every_process() -> None:
     assert out == [hashlib.sha256(train(k, TEXTS, 400).encode()).hexdigest() for k in ("wordpiece", "bpe")]
 
 
-def test_continuations_are_no_specials() -> None:
+def test_continuations_are_no_specials():
     content = json.loads(train("wordpiece", TEXTS, 300))
     assert all(not token["content"].startswith("##") for token in content["added_tokens"])
     assert "##a" in content["model"]["vocab"]
 
 
-def test_a_unigram_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unigram_is_trained_once(tmp_path, monkeypatch):
     monkeypatch.setenv("UNLABELED_CACHE", str(tmp_path))
     first = spec_of("unigram", 64, 300, TEXTS)
     assert len(list((tmp_path / "text" / "unigram").iterdir())) == 1
     assert spec_of("unigram", 64, 300, TEXTS) == first
 
 
-def test_files_folders_and_packed_text_give_the_same(tmp_path: Path) -> None:
+def test_files_folders_and_packed_text_give_the_same(tmp_path):
     text = train("bpe", TEXTS, 400)
     (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
     spec = json_spec(text, 32)
@@ -72,7 +66,7 @@ def test_files_folders_and_packed_text_give_the_same(tmp_path: Path) -> None:
     assert len(spec.tokenizer) < 0.6 * len(text)
 
 
-def test_a_foreign_tokenizer_is_understood() -> None:
+def test_a_foreign_tokenizer_is_understood():
     """A GPT-2 kind: no mask, no padding, no template; texts end with its end of text."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -86,7 +80,7 @@ def test_a_foreign_tokenizer_is_understood() -> None:
     assert spec.sentinels == ()
 
 
-def test_bytes_are_those_of_byt5() -> None:
+def test_bytes_are_those_of_byt5():
     spec = byte_spec(64)
     ((ids, starts),) = spec.codec.encode(["Hé y-1"])
     assert ids.tolist() == [b + 3 for b in "Hé y-1".encode()]
@@ -97,7 +91,7 @@ def test_bytes_are_those_of_byt5() -> None:
     assert byte_words(np.zeros(0, np.uint8)).tolist() == []
 
 
-def test_a_long_text_is_tokenized_in_parts() -> None:
+def test_a_long_text_is_tokenized_in_parts():
     codec = Json(train("wordpiece", TEXTS, 300))
     text = "the old sailor " * 20_000
     ((ids, starts),) = codec.encode([text])
@@ -106,7 +100,7 @@ def test_a_long_text_is_tokenized_in_parts() -> None:
     assert int(starts.sum()) == 60_000
 
 
-def test_mistakes_are_named(tmp_path: Path) -> None:
+def test_mistakes_are_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match=r"no tokenizer\.json that the tokenizers library reads"):
         spec_of(str(tmp_path), 32, 0, [])

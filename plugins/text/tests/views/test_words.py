@@ -1,15 +1,9 @@
 """Code-switching by a lexicon, the made-up language, and hyphens."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
 from unlabeled.draw import Draw
-from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.building import Options, build
 from unlabeled_text.data.corpus import Corpus
 from unlabeled_text.data.reading import Record
@@ -19,24 +13,24 @@ from unlabeled_text.views.words import CodeSwitch, Hyphens, word_hashes
 TEXTS = ["the old house is red", "a red house and the well-known blue-green house", "old", "the cat sat near the house"]
 
 
-def corpus(spec: TextSpec) -> Corpus:
+def corpus(spec):
     return Corpus(build((Record((t,)) for t in TEXTS), spec, Options(), []), spec, "test", "random")
 
 
 @pytest.fixture(scope="module")
-def data() -> Corpus:
+def data():
     extra = ["das haus ist rot und grün", "die katze", "alt"]
     return corpus(json_spec(train("wordpiece", TEXTS * 3 + extra * 3, 300), 64))
 
 
-def both(views: Any, data: Corpus) -> tuple[list[str], list[str]]:
+def both(views, data):
     batch = data.__getitems__(range(len(data)))
     made = views(batch, Draw(0, 0, batch.ids))
     found = [[data.spec.text(v.batch[i : i + 1].tokens.tolist()) for i in range(len(data))] for v in made]
     return found[0], found[1]
 
 
-def test_words_are_translated_and_the_target_is_the_text(data: Corpus, tmp_path: Path) -> None:
+def test_words_are_translated_and_the_target_is_the_text(data, tmp_path):
     file = tmp_path / "lexicon.tsv"
     file.write_text("house\tdas haus\nred\trot\nunseen\tnichts\n", encoding="utf-8")
     source, target = both(CodeSwitch(data.spec, lexicon=str(file), ratio=1.0), data)
@@ -44,16 +38,16 @@ def test_words_are_translated_and_the_target_is_the_text(data: Corpus, tmp_path:
     assert source == [text.replace("house", "das haus").replace("red", "rot") for text in target]
 
 
-def test_one_of_several_translations_is_drawn(data: Corpus, tmp_path: Path) -> None:
+def test_one_of_several_translations_is_drawn(data, tmp_path):
     file = tmp_path / "lexicon.tsv"
     file.write_text("the\tdas\nthe\tdie\n", encoding="utf-8")
     views = CodeSwitch(data.spec, lexicon=str(file), ratio=1.0)
     batch = data.__getitems__([0])
-    seen = {data.spec.text(views(batch, Draw(0, e, batch.ids))[0].batch.tokens.tolist()).split()[0] for e in range(20)}  # type: ignore[attr-defined]
+    seen = {data.spec.text(views(batch, Draw(0, e, batch.ids))[0].batch.tokens.tolist()).split()[0] for e in range(20)}
     assert seen == {"das", "die"}
 
 
-def test_the_made_up_language_is_fixed(data: Corpus) -> None:
+def test_the_made_up_language_is_fixed(data):
     views = CodeSwitch(data.spec, ratio=1.0)
     ordinary = data.spec.ordinary
     other = views._foreign(ordinary)
@@ -63,14 +57,14 @@ def test_the_made_up_language_is_fixed(data: Corpus) -> None:
     assert source != target
 
 
-def test_hashes_tell_orders_apart() -> None:
+def test_hashes_tell_orders_apart():
     tokens = torch.tensor([5, 6, 6, 5, 5, 6])
     first, second, third = word_hashes(tokens, torch.tensor([2, 2, 2])).tolist()
     assert first == third != second
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bytes"])
-def test_hyphens_between_letters_are_taken_out(kind: str) -> None:
+def test_hyphens_between_letters_are_taken_out(kind):
     spec = byte_spec(128) if kind == "bytes" else json_spec(train("wordpiece", TEXTS * 3, 300), 64)
     source, target = both(Hyphens(spec), corpus(spec))
     assert "-" in target[1].replace(" - ", "-")
@@ -80,7 +74,7 @@ def test_hyphens_between_letters_are_taken_out(kind: str) -> None:
         assert target == TEXTS
 
 
-def test_mistakes(data: Corpus, tmp_path: Path) -> None:
+def test_mistakes(data, tmp_path):
     with pytest.raises(ValueError, match="cannot be read as a lexicon"):
         CodeSwitch(data.spec, lexicon=str(tmp_path / "none.tsv"))
     (tmp_path / "empty.tsv").write_text("word\n", encoding="utf-8")

@@ -1,7 +1,5 @@
 """Decoding: every format, mode and depth that is promised, and a reason for whatever fails."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -17,13 +15,13 @@ RGB = RNG.integers(0, 256, (12, 9, 3), dtype=np.uint8)
 GRAY = RGB[..., 0]
 
 
-def _encode(image: Image.Image, form: str = "PNG", **settings) -> bytes:
+def _encode(image, form="PNG", **settings):
     out = io.BytesIO()
     image.save(out, form, **settings)
     return out.getvalue()
 
 
-def _header(data: bytes):
+def _header(data):
     return read_header(io.BytesIO(data))
 
 

@@ -1,9 +1,5 @@
 """Image files: which they are, in which order, and the mistakes that a path can be."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from unlabeled.data.readable import SampleError
@@ -55,7 +51,7 @@ def test_folder_mistakes(tmp_path, make, message):
         ("x.txt", b"\xff\xfe\x00", "is no text file of paths"),
     ],
 )
-def test_file_mistakes(tmp_path: Path, name, content, message):
+def test_file_mistakes(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
         open_source(tmp_path / name)

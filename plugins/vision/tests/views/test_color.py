@@ -1,7 +1,5 @@
 """Color operations equal torchvision's, sample by sample, and touch no other sample."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
@@ -14,7 +12,7 @@ ALL = torch.arange(5)
 
 
 @pytest.fixture
-def images() -> torch.Tensor:
+def images():
     x = torch.rand(5, 3, 20, 18, generator=torch.Generator().manual_seed(1))
     x[1, :, :4] = x[1, :1, :4]  # grays have no hue
     x[2, 0] = x[2, 1]  # ties between channels
@@ -51,12 +49,7 @@ def test_jitter_follows_each_samples_order(images):
     order = torch.stack([torch.randperm(4, generator=torch.Generator().manual_seed(n)) for n in range(5)])
     assert len(order.unique(dim=0)) > 1
     factors = torch.stack((FACTORS, FACTORS.flip(0), FACTORS, TURNS), 1)
-    theirs = (
-        reference.adjust_brightness,
-        reference.adjust_contrast,
-        reference.adjust_saturation,
-        reference.adjust_hue,
-    )
+    theirs = (reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation, reference.adjust_hue)
     expected = []
     for x, sequence, strengths in zip(images, order.tolist(), factors.tolist(), strict=True):
         for number in sequence:

@@ -1,7 +1,5 @@
 """Crops follow torchvision's law and give torchvision's pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -14,11 +12,11 @@ from unlabeled_vision.views.crops import by_products, center_boxes, crop_resize,
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
-def _images(count: int, height: int, width: int, channels: int = 3) -> torch.Tensor:
+def _images(count, height, width, channels=3):
     return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def _boxes(count: int, height: int, width: int, scale: tuple[float, float] = SCALE) -> torch.Tensor:
+def _boxes(count, height, width, scale=SCALE):
     sizes = torch.tensor([[height, width]]).expand(count, 2)
     return random_boxes(Draw(1, 2, torch.arange(count)), sizes, scale, RATIO)
 
@@ -82,17 +80,12 @@ def test_boxes_follow_the_law_of_torchvision(height, width):
     assert (ours[:, :2] >= 0).all()
     assert (ours[:, 2:] >= 1).all()
     assert (ours[:, :2] + ours[:, 2:] <= torch.tensor([height, width])).all()
-    for statistic in (
-        lambda b: b[:, 2] * b[:, 3],
-        lambda b: b[:, 3] / b[:, 2],
-        lambda b: b[:, 0],
-        lambda b: b[:, 1],
-    ):
+    for statistic in (lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2], lambda b: b[:, 0], lambda b: b[:, 1]):
         # Kolmogorov-Smirnov distance; 1.95 sqrt(2 / n) is passed by chance once in a thousand
         assert _distance(statistic(ours), statistic(theirs)) < 1.95 * (2 / count) ** 0.5
 
 
-def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+def _distance(a, b):
     a, b = np.sort(a.double().numpy()), np.sort(b.double().numpy())
     points = np.union1d(a, b)
     ranks = (np.searchsorted(x, points, side="right") / len(x) for x in (a, b))

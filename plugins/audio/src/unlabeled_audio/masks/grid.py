@@ -28,10 +28,10 @@ class BlockMask(TimeMask):
 
     def __init__(self, encoder: Any = None, *, ratio: float = 0.5, steps: int = 5, bands: int = 5) -> None:
         super().__init__(encoder, ratio, steps=steps, bands=bands)
-        self.block = steps, min(bands, self.bands)
+        self.steps, self.bands = steps, bands
 
     def keys(self, steps: int, draw: Draw) -> Tensor:
-        return turns(draw, (steps, self.bands), self.block)
+        return turns(draw, (steps, self.per_step), (self.steps, min(self.bands, self.per_step)))
 
 
 class InverseBlockMask(BlockMask):

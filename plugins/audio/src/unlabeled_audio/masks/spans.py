@@ -37,18 +37,15 @@ class TimeMask(ShareMask):
     def __init__(self, encoder: Any, ratio: float, **sizes: int) -> None:
         super().__init__(ratio)
         above(0, **sizes)
-        self.bands = bands_of(encoder)
-
-    def steps(self, layout: Layout) -> tuple[int, ...]:
-        """How many steps each clip has."""
-        return tuple(n // self.bands for n in layout.lengths)
+        self.per_step = bands_of(encoder)
 
     def keys(self, steps: int, draw: Draw) -> Tensor:
         """``int64[G, N]``: a key for each row of clips of ``steps``; the smallest are hidden."""
         raise NotImplementedError
 
     def order(self, layout: Layout, draw: Draw) -> Tensor:
-        return layout.pack(by_place(self.keys(max(self.steps(layout), default=0), draw)))
+        longest = max(layout.lengths, default=0) // self.per_step
+        return layout.pack(by_place(self.keys(longest, draw)))
 
 
 class SpanMask(TimeMask):
@@ -64,7 +61,7 @@ class SpanMask(TimeMask):
         self.length = length
 
     def keys(self, steps: int, draw: Draw) -> Tensor:
-        return turns(draw, (steps,), (self.length,)).repeat_interleave(self.bands, 1)
+        return turns(draw, (steps,), (self.length,)).repeat_interleave(self.per_step, 1)
 
 
 class ChunkMask(TimeMask):
@@ -84,7 +81,7 @@ class ChunkMask(TimeMask):
         shift = draw.integers(1, Purpose.MASK_SIZE, self.length)
         chunk = (torch.arange(steps, device=shift.device) + shift) // self.length
         words = draw.words(steps // self.length + 2, Purpose.MASK)
-        return words.gather(1, chunk).repeat_interleave(self.bands, 1)
+        return words.gather(1, chunk).repeat_interleave(self.per_step, 1)
 
 
 class EqualSpanMask:

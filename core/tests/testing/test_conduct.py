@@ -1,0 +1,164 @@
+"""The conduct suite: an objective that keeps every law passes, and each law finds the one that breaks it."""
+
+import pytest
+import torch
+from torch import nn
+
+from unlabeled.contract import Loss, Needs
+from unlabeled.errors import UsageError
+from unlabeled.nn.distributed import union_mean
+from unlabeled.testing import parametrize_conduct
+from unlabeled.testing.laws import LAWS
+from unlabeled.testing.toys import ToyEncoder, views_for
+
+
+class Fair(nn.Module):
+    """Restores the content of hidden rows, as SimMIM does."""
+
+    couples = False
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.needs = Needs(
+            views={"global": 1}, hidden=True, content=1, encoder=frozenset({"tokens", "mask"}), couples=self.couples
+        )
+        self.head = nn.Linear(encoder.dim, 4)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, encoder, views):
+        index = views[0].hidden.index
+        error = self.head(encoder(views[0]).tokens[index]).float() - views[0].content[index]
+        return Loss(self.total(error.to(views[0].content).square().mean(1), encoder, views))
+
+    def total(self, rows, encoder, views):
+        return union_mean(rows)
+
+
+class OwnMean(Fair):
+    def total(self, rows, encoder, views):
+        return rows.mean()
+
+
+class Idle(Fair):
+    def __init__(self, encoder):
+        super().__init__(encoder)
+        self.idle = nn.Linear(2, 2)
+
+
+class Relative(Fair):
+    def total(self, rows, encoder, views):
+        return union_mean(rows) / views[0].content.std()
+
+
+class Chaos(Fair):
+    def total(self, rows, encoder, views):
+        return (1e4 * union_mean(rows)).sin()
+
+
+class Toll(Fair):
+    def total(self, rows, encoder, views):
+        return 1 + union_mean(rows)
+
+
+class Forgetful(Fair):
+    step = 0
+
+    def after_step(self, encoder, progress):
+        self.step = progress.step
+
+    def total(self, rows, encoder, views):
+        return union_mean(rows) * (1 + self.step)
+
+
+class Counting(Fair):
+    def total(self, rows, encoder, views):
+        self.seen += 1
+        return union_mean(rows)
+
+
+class Ordered(Fair):
+    def total(self, rows, encoder, views):
+        return union_mean(rows * torch.linspace(0, 1, len(rows)))
+
+
+class Dice(Fair):
+    def total(self, rows, encoder, views):
+        return union_mean(rows) * torch.rand(())
+
+
+class Peeking(Fair):
+    def total(self, rows, encoder, views):
+        return union_mean(rows) * (1 + isinstance(encoder, nn.Module))
+
+
+class Boasting(Fair):
+    couples = True
+
+
+class Greedy(Fair):
+    def __init__(self, encoder):
+        super().__init__(encoder)
+        self.encoder = encoder
+
+
+BREAKS = {
+    "two_ranks_equal_one": OwnMean,
+    "every_parameter_gets_a_gradient": Idle,
+    "loss_and_gradients_are_finite": Relative,
+    "bfloat16_is_close": Chaos,
+    "nothing_hidden_costs_nothing": Toll,
+    "saved_state_goes_on": Forgetful,
+    "evaluation_changes_no_state": Counting,
+    "order_does_not_matter": Ordered,
+    "global_seed_does_not_matter": Dice,
+    "chunks_equal_the_batch": Peeking,
+    "couples_as_it_says": Boasting,
+    "encoder_is_no_part_of_it": Greedy,
+}
+
+
+@parametrize_conduct({"fair": Fair})
+def test_a_fair_objective_keeps_every_law(objective, law):
+    law(objective)
+
+
+@parametrize_conduct(BREAKS)
+def broken(objective, law):
+    law(objective)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_a_broken_law_is_found(law):
+    with pytest.raises(AssertionError):
+        law(broken.subjects[law.__name__])
+
+
+def test_expected_failures_are_strict_and_have_names_that_exist():
+    for key, named in ((("unfair", "couples_as_it_says"), "'unfair'"), (("fair", "couples"), "'couples'")):
+        with pytest.raises(UsageError, match=f"no objective or law of this suite is named {named}"):
+            parametrize_conduct({"fair": Fair}, expected_failures={key: "no reason"})
+
+    @parametrize_conduct({"fair": Fair}, expected_failures={("fair", "couples_as_it_says"): "why"})
+    def test(objective, law): ...
+
+    (mark,) = test.pytestmark
+    (row,) = [row for row in mark.args[1] if row.marks]
+    assert row.id == "fair-couples_as_it_says"
+    assert row.marks[0].kwargs == {"reason": "why", "strict": True}
+
+
+def test_views_have_whatever_is_needed():
+    needs = Needs(
+        views={"global": 2, "corrupt": 1}, uses=("local",), hidden=True, predict=3, params=("overlap",),
+        encoder=frozenset({"tokens"}),
+    )  # fmt: skip
+    views = views_for(ToyEncoder(), needs, range(4))
+    assert [view.role for view in views] == ["global", "global", "corrupt", "local"]
+    for view in views[:2]:
+        assert [rows.lengths for rows in view.predict] == [(2, 4, 2, 4)] * 3
+        union = torch.stack([rows.flags(view.layout.total) for rows in view.predict]).any(0)
+        assert torch.equal(view.hidden.flags(view.layout.total), union)
+    assert torch.equal(views[2].layout.group[views[2].swap], views[2].layout.group)
+    assert views[2].hidden is None
+    assert views[0].params["overlap"].shape == (4, 2)
+    assert set(views[0].ids.tolist()) == {0, 1, 2, 3}

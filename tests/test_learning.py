@@ -1,0 +1,257 @@
+"""Every recipe learns, as it stands: nothing is changed but the length of the run, and the data where it says so.
+
+What is judged are samples that training never saw. Most recipes are judged by frozen features: from few labels, or by a
+linear probe, they must tell classes apart better than those of the untrained encoder. The others are judged by their
+own task: they must do better than can be done without looking at a sample. One seed of training is run, so that this
+shows that a recipe does not collapse more than how much it gains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.build import Parts, build, make
+from unlabeled.config.recipes import load_recipe, recipe_files
+from unlabeled.config.run import merge, resolve
+from unlabeled.contract import Embedded
+from unlabeled.probes.embedding import calibrate, embed, has_running_statistics, take
+from unlabeled.probes.knn import KNN, knn_accuracy
+from unlabeled.probes.linear import Linear
+from unlabeled.probes.splits import split, subset
+from unlabeled.testing.learning import pretrain
+from unlabeled_graph.probes.nodes import accuracy
+from unlabeled_text.probes.pairs import spearman
+
+EPOCH = 10**6  # whose views no training has seen
+STEPS = {"vision": 100, "audio": 80, "graph": 60, "medical3d": 200, "text": 150}
+MASKED_STEPS = {"vision": 700, "audio": 250}  # a step of one masked view costs a fraction of one of two views and more
+OTHER_STEPS = {
+    # CCA-SSG is stopped early, as in the paper (20 epochs on CiteSeer, 50 on Cora): views agree ever better by what is
+    # a node's alone, and the probe finds 0.80 after 10 steps, 0.78 after 30, 0.74 after 50; hidden nodes take more
+    "graph": {"cca_ssg": 30, "i_jepa": 200, "mae": 200},
+    "medical3d": {"mae": 300, "simmim": 300, "uni4eye": 300}  # what follows is convolved at full resolution
+    | dict.fromkeys(("lvm_med", "models_genesis", "regions", "spark", "swin_unetr", "volume_fusion"), 60),
+    "text": {"i_jepa": 450, "simsiam": 450},  # slow: after 150 steps i_jepa has a fifth of what it gains on the mean
+}
+MARGIN = {"vision": 0.04, "audio": 0.02, "graph": 0.03, "medical3d": 0.02, "text": 0.05}
+LESS = {"simcse": 0.02}  # its loss is below 0.001 after 150 steps: dropout alone teaches little, and gains 0.036
+UNPROVED = {
+    "joint_image_volume": "kNN 0.67 to 0.63, linear 0.88 to 0.85 after 200 steps",
+    "simsiam": "kNN 0.67 to 0.67, linear 0.88 to 0.85 after 400 steps",
+    "voco_2025": "kNN 0.67 to 0.68, linear 0.88 to 0.86 after 200 steps",
+}
+OF_GRAPHS = ("infograph", "graphcl", "d_sla")
+# few links and mixed words, and motifs in trees that are large beside them: untrained encoders are far from the top
+BLOCKS = {"data": {"name": "blocks", "nodes": 400, "degree": 4.0, "mixing": 0.5, "words": 512}}
+MOTIFS = {"data": {"name": "motifs", "count": 150, "smallest": 20, "largest": 40, "degrees": 3}}
+# a quarter of them is held out: with 40 volumes a difference of 5 points is noise
+PHANTOMS = {"data": {"name": "phantoms", "count": 480}}
+
+
+def parts_of(domain: str, name: str, folder: Path) -> Parts:
+    more: dict[str, Any] = PHANTOMS if domain == "medical3d" else {}
+    if domain == "graph":
+        more = (MOTIFS if name in OF_GRAPHS else BLOCKS) | {"training": {"batch_size": 64 if name in OF_GRAPHS else 0}}
+    if name == "graph_clip":
+        more |= {"objective": {"texts": str(write_texts(folder / "texts.npz"))}}
+    torch.manual_seed(0)
+    return build(resolve(merge(load_recipe(domain, name), more), domain))
+
+
+def write_texts(path: Path) -> Path:
+    """What a sentence encoder might say of each node: its community, and as much of something else."""
+    y = torch.arange(400) % 4
+    noise = torch.randn(len(y), 32, generator=torch.Generator().manual_seed(0))
+    np.savez(path, embeddings=(F.one_hot(y, 32) + 0.2 * noise).numpy())
+    return path
+
+
+def steps_of(domain: str, name: str, parts: Parts) -> int:
+    usual = STEPS[domain] if parts.mask is None else MASKED_STEPS.get(domain, STEPS[domain])
+    return OTHER_STEPS.get(domain, {}).get(name, usual)
+
+
+def sides(parts: Parts) -> tuple[Tensor, Tensor]:
+    """What is trained on, and what is held out; nodes of one graph are trained on all together."""
+    ids = torch.arange(len(parts.data))
+    return (ids, ids) if parts.config.domain == "graph" else split(parts.data, ids, 0)
+
+
+# ------------------------------------------------------------------------------------------- frozen features
+
+
+def features(parts: Parts, batch_size: int = 256) -> Tensor:
+    """Of all samples, from their clean views."""
+    return embed(parts.encoder, parts.data, clean(parts), batch_size=batch_size).x
+
+
+def clean(parts: Parts) -> Any:
+    return make(parts.config.domain, "views", "clean", {}, {"spec": parts.data.spec})
+
+
+def nearest(parts: Parts, x: Tensor) -> float:
+    """Accuracy by nearest neighbors from 10 labels a class, mean of 3 choices of them."""
+    y = parts.data.labels
+    assert y is not None
+    ids, found = torch.nonzero(y >= 0)[:, 0], []
+    for seed in range(3):
+        train, test = (ids[side] for side in split(parts.data, ids, seed))
+        few = train[subset(y[train], train, "10 per class", seed)]
+        found.append(knn_accuracy(x[few], y[few], x[test], y[test]))
+    return sum(found) / len(found)
+
+
+def few_labels(parts: Parts) -> tuple[float, ...]:
+    return (nearest(parts, features(parts)),)
+
+
+def of_texts(parts: Parts) -> tuple[float, ...]:
+    """And Spearman's correlation with graded pairs. A bag of random words does well at both."""
+    x, data = features(parts), cast(Any, parts.data)
+    cosine = torch.cosine_similarity(x[data.pairs[:, 0]], x[data.pairs[:, 1]])
+    return nearest(parts, x), spearman(cosine.numpy(), data.scores.numpy())
+
+
+def of_nodes(parts: Parts) -> tuple[float, ...]:
+    """Mean accuracy of a linear probe on three random splits."""
+    data: Any = parts.data
+    x = F.normalize(features(parts), dim=1)
+    splits = [data.split(seed, "random") for seed in range(3)]
+    found = [accuracy(x, data.all_labels, s.train, s.test, lr=1e-2, decay=1e-4, epochs=300) for s in splits]
+    return (sum(found) / len(found),)
+
+
+def of_volumes(parts: Parts) -> tuple[float, ...]:
+    """Accuracy of the class of the held-out volumes, by nearest neighbors and by a linear probe."""
+    if has_running_statistics(parts.encoder):  # which start, and after few steps still are, far off
+        some = (parts.data.__getitems__(ids.tolist()) for ids in sides(parts)[0][:64].split(16))
+        calibrate(parts.encoder, lambda batch: parts.encoder(take(clean(parts), batch, 1, 0)[0]), some)
+    x, y = features(parts, batch_size=16), parts.data.labels
+    assert y is not None
+    known, asked = (Embedded(x[side], y[side]) for side in sides(parts))
+    return KNN()(known, asked)["accuracy"], Linear()(known, asked)["accuracy"]
+
+
+SCORES = {"vision": few_labels, "audio": few_labels, "graph": of_nodes, "medical3d": of_volumes, "text": of_texts}
+
+# ------------------------------------------------------------------------------------------- the recipe's own task
+
+
+@torch.no_grad()
+def own_task(parts: Parts) -> tuple[Any, dict[str, float]]:
+    """Views of what is held out, and the parts of their loss beside ``loss``, its total."""
+    parts.encoder.eval()
+    parts.objective.eval()
+    views = parts.prepare(parts.data.__getitems__(sides(parts)[1].tolist()), 0, EPOCH)
+    found = parts.objective(parts.encoder, views)
+    return views, {"loss": float(found.total), **{key: float(value) for key, value in found.parts.items()}}
+
+
+def restores(parts: Parts, power: int) -> None:
+    """Intensities are nearer than the best constant; ``power`` is that of the error."""
+    views, found = own_task(parts)
+    images = views[-1].batch.images
+    middle = images.mean() if power == 2 else images.median()
+    assert found.get("intensity", found["loss"]) < 0.75 * float((images - middle).abs().pow(power).mean()), found
+
+
+def paints_regions(parts: Any) -> None:
+    views, found = own_task(parts)
+    paints(parts.objective.regions_of(views[1]), found)
+
+
+def paints_levels(parts: Any) -> None:
+    views, found = own_task(parts)
+    paints(views[1].batch.images.mul(parts.objective.classes - 1).round().long(), found)
+
+
+def paints(classes: Tensor, found: dict[str, float]) -> None:
+    """Classes are told with less loss than by their shares."""
+    shares = torch.bincount(classes.flatten()) / classes.numel()
+    assert found["cross_entropy"] < 0.95 * float(-torch.special.xlogy(shares, shares).sum()), found
+
+
+def predicts(parts: Parts) -> None:
+    """More words are right than the most frequent one would give."""
+    tokens: Any = parts.data.__getitems__(range(len(parts.data))).tokens  # type: ignore[attr-defined]
+    found = own_task(parts)[1]
+    assert found["hits"] > float(torch.bincount(tokens).max()) / len(tokens) + MARGIN["text"], found
+
+
+def tells_replaced(parts: Parts) -> None:
+    """Replaced words are told with less loss than their share alone would give."""
+    found = own_task(parts)[1]
+    share = found.get("replaced", 0.15)
+    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    assert found.get("detector", found["loss"]) < 0.9 * entropy, (found, entropy)
+
+
+def regresses(parts: Parts, beta: float) -> None:
+    """A teacher's features of hidden words are nearer than their mean; smooth L1 turns linear at ``beta``."""
+    found = own_task(parts)[1]
+    error = found["target_std"] * torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(10_000) + 0.5) / 10_000)
+    mean = float(F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta))
+    assert found["loss"] < 0.9 * mean, (found, mean)
+
+
+def tells_same(parts: Parts) -> None:
+    """Whether two spans are of one text is told better than by chance."""
+    found = own_task(parts)[1]
+    assert found["accuracy"] > 0.5 + MARGIN["text"], found
+
+
+OWN: dict[str, dict[str, Callable[[Parts], None]]] = {
+    "medical3d": {
+        **dict.fromkeys(("mae", "models_genesis", "uni4eye"), partial(restores, power=2)),
+        "simmim": partial(restores, power=1),
+        "regions": paints_regions,
+        "volume_fusion": paints_levels,
+    },
+    "text": {
+        **dict.fromkeys(
+            ("bart", "clm", "code_switch", "compoundpiece", "e2s2", "mlm", "salt", "slm", "space2", "spanbert", "t5",
+             "ul2", "whole_word"),
+            predicts,
+        ),
+        **dict.fromkeys(("c_rts", "rtd", "rts", "vega"), tells_replaced),
+        **dict.fromkeys(("same_document", "same_paragraph"), tells_same),
+        "data2vec": partial(regresses, beta=4.0),
+        "i_jepa": partial(regresses, beta=1.0),
+    },
+}  # fmt: skip
+# of audio, at the end of a chain: they promise alone no more than that the loss they are trained by falls
+CHAINED = ("atst_both", "beats_tokenizer", "soft_units", "invariant_units", "unfused")
+
+
+RECIPES = [
+    pytest.param(domain, name, id=f"{domain}-{name}", marks=[
+        pytest.mark.xfail(reason=UNPROVED[name], strict=True)] if domain == "medical3d" and name in UNPROVED else [])
+    for domain in STEPS for name in recipe_files(domain)
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("domain", "name"), RECIPES)
+def test_a_recipe_learns(domain: str, name: str, tmp_path: Path) -> None:
+    parts = parts_of(domain, name, tmp_path)
+    own, scores = OWN.get(domain, {}).get(name), SCORES[domain]
+    before = () if own else scores(parts)
+    losses = pretrain(parts, sides(parts)[0], steps_of(domain, name, parts))
+    if own:
+        own(parts)
+    elif domain == "audio" and name in CHAINED:
+        assert sum(losses[-10:]) < sum(losses[:10])
+    else:
+        after = scores(parts)
+        gain = max(new - old for old, new in zip(before, after, strict=True))
+        assert gain > LESS.get(name, MARGIN[domain]), f"untrained {before}, pre-trained {after}"
