@@ -15,7 +15,8 @@ from graph_train import config_of, keep
 from torch import nn
 
 from unlabeled.build import build, build_data
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 
 
 def ours(recipe: str, path: Path, changes: Mapping[str, Any], ids: list[int] | None = None) -> Callable[[], float]:

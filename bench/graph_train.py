@@ -15,7 +15,8 @@ from torch import nn
 from unlabeled.build import build_encoder, trainable
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, resolve
-from unlabeled.contract import Progress, View, after_step
+from unlabeled.contract import Progress, View
+from unlabeled.nn.clock import after_step
 from unlabeled.probes.embedding import calibrate, has_running_statistics
 from unlabeled.training.optimizers import set_rate
 

@@ -55,7 +55,8 @@ def by_hand(case: str) -> list[tuple[float, float]]:
     """The loop that one would write: same data, views, objective and optimizer; nothing logged, nothing saved."""
     import torch
 
-    from unlabeled.contract import Progress, after_step
+    from unlabeled.contract import Progress
+    from unlabeled.nn.clock import after_step
 
     built = parts(case)
     _, size, steps = CASES[case]

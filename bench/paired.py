@@ -62,7 +62,8 @@ def lightly_side(method: str, parts: Any) -> tuple[Any, Any, Any]:
 def curves(method: str, double: bool, steps: int) -> tuple[list[float], list[float]]:
     import torch
 
-    from unlabeled.contract import Progress, after_step
+    from unlabeled.contract import Progress
+    from unlabeled.nn.clock import after_step
 
     torch.manual_seed(0)
     parts = setting(method)

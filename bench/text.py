@@ -85,7 +85,8 @@ def train(parts: Any, seconds: float, seed: int, most: int = 0) -> int:
     """Optimizer steps until ``seconds`` of CPU time are spent, or ``most`` where that is not 0; how many they were."""
     import torch
 
-    from unlabeled.contract import Progress, after_step
+    from unlabeled.contract import Progress
+    from unlabeled.nn.clock import after_step
     from unlabeled.training.optimizers import parameter_groups
 
     groups = parameter_groups(parts.encoder, parts.objective)

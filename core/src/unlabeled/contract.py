@@ -377,16 +377,6 @@ class Objective(Protocol):
     def __call__(self, encoder: Any, views: Sequence[View]) -> Loss: ...
 
 
-def after_step(objective: Any, encoder: Any, progress: Progress) -> None:
-    """Tell an objective that an optimizer step is done, where it wants to know, and then every clock in it."""
-    from unlabeled.nn.clock import Clock  # which is told in the words of this module
-
-    if hasattr(objective, "after_step"):
-        objective.after_step(encoder, progress)
-    for clock in (part for part in objective.modules() if isinstance(part, Clock)):
-        clock.advance(progress)
-
-
 @dataclass(frozen=True)
 class Embedded:
     """Frozen features of N samples, with labels where there are any.

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unlabeled.contract import Features, Layout, Progress, after_step
+from unlabeled.contract import Features, Layout, Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.layers import average_layers, instance_norm, last_layers
 from unlabeled.objectives.data2vec import Data2Vec, data2vec_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views

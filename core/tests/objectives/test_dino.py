@@ -4,7 +4,8 @@ import pytest
 import torch
 from lightly.loss import DINOLoss
 
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.objectives import dino
 from unlabeled.objectives.dino import DINO, dino_loss, entropy, teacher_probabilities
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views

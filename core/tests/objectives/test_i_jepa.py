@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unlabeled.contract import Layout, Progress, Rows, after_step
+from unlabeled.contract import Layout, Progress, Rows
+from unlabeled.nn.clock import after_step
 from unlabeled.objectives.i_jepa import IJEPA, i_jepa_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 

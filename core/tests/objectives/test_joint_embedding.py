@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.objectives.barlow_twins import BarlowTwins
 from unlabeled.objectives.byol import BYOL, SimSiam
 from unlabeled.objectives.moco import MoCoV2, MoCoV3

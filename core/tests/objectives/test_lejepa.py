@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from lightly.loss.lejepa_loss import LeJEPALoss, SIGReg
 
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.objectives.lejepa import LeJEPA, directions, prediction_loss, sigreg
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 

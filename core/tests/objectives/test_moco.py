@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from info_nce import InfoNCE
 
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.heads import unit
 from unlabeled.objectives.moco import MoCoV2, MoCoV3, moco_v3_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views

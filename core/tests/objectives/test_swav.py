@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from lightly.loss import SwaVLoss
 
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.objectives.swav import SwAV
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 

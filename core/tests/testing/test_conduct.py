@@ -6,7 +6,7 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs
 from unlabeled.errors import UsageError
-from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.distributed import union_mean, world
 from unlabeled.testing import parametrize_conduct
 from unlabeled.testing.laws import LAWS
 from unlabeled.testing.toys import ToyEncoder, views_for
@@ -31,12 +31,17 @@ class Fair(nn.Module):
         return Loss(self.total(error.to(views[0].content).square().mean(1), encoder, views))
 
     def total(self, rows, encoder, views):
-        return union_mean(rows)
+        return mean(rows)
 
 
-class OwnMean(Fair):
-    def total(self, rows, encoder, views):
-        return rows.mean()
+def unfair(total, **more):
+    """A fair objective but for its ``total(rows, it, encoder, views)``."""
+    change = {"total": lambda it, rows, encoder, views: total(rows, it, encoder, views), **more}
+    return lambda encoder: type("Unfair", (Fair,), change)(encoder)
+
+
+def mean(rows, *_):
+    return union_mean(rows)
 
 
 class Idle(Fair):
@@ -45,74 +50,34 @@ class Idle(Fair):
         self.idle = nn.Linear(2, 2)
 
 
-class Relative(Fair):
-    def total(self, rows, encoder, views):
-        return union_mean(rows) / views[0].content.std()
-
-
-class Chaos(Fair):
-    def total(self, rows, encoder, views):
-        return (1e4 * union_mean(rows)).sin()
-
-
-class Toll(Fair):
-    def total(self, rows, encoder, views):
-        return 1 + union_mean(rows)
-
-
-class Forgetful(Fair):
-    step = 0
-
-    def after_step(self, encoder, progress):
-        self.step = progress.step
-
-    def total(self, rows, encoder, views):
-        return union_mean(rows) * (1 + self.step)
-
-
-class Counting(Fair):
-    def total(self, rows, encoder, views):
-        self.seen += 1
-        return union_mean(rows)
-
-
-class Ordered(Fair):
-    def total(self, rows, encoder, views):
-        return union_mean(rows * torch.linspace(0, 1, len(rows)))
-
-
-class Dice(Fair):
-    def total(self, rows, encoder, views):
-        return union_mean(rows) * torch.rand(())
-
-
-class Peeking(Fair):
-    def total(self, rows, encoder, views):
-        return union_mean(rows) * (1 + isinstance(encoder, nn.Module))
-
-
-class Boasting(Fair):
-    couples = True
-
-
 class Greedy(Fair):
     def __init__(self, encoder):
         super().__init__(encoder)
         self.encoder = encoder
 
 
+class Forgetful(Fair):
+    step = 0
+
+    def total(self, rows, encoder, views):
+        return mean(rows) * (1 + self.step)
+
+    def after_step(self, encoder, progress):
+        self.step = progress.step
+
+
 BREAKS = {
-    "two_ranks_equal_one": OwnMean,
+    "two_ranks_equal_one": unfair(lambda rows, *_: rows.mean()),
     "every_parameter_gets_a_gradient": Idle,
-    "loss_and_gradients_are_finite": Relative,
-    "bfloat16_is_close": Chaos,
-    "nothing_hidden_costs_nothing": Toll,
+    "loss_and_gradients_are_finite": unfair(lambda rows, it, encoder, views: mean(rows) / views[0].content.std()),
+    "bfloat16_is_close": unfair(lambda rows, *_: (1e4 * mean(rows)).sin()),
+    "nothing_hidden_costs_nothing": unfair(lambda rows, *_: 1 + mean(rows)),
     "saved_state_goes_on": Forgetful,
-    "evaluation_changes_no_state": Counting,
-    "order_does_not_matter": Ordered,
-    "global_seed_does_not_matter": Dice,
-    "chunks_equal_the_batch": Peeking,
-    "couples_as_it_says": Boasting,
+    "evaluation_changes_no_state": unfair(lambda rows, it, *_: mean(rows) + 0 * it.seen.add_(1)),
+    "order_does_not_matter": unfair(lambda rows, *_: mean(rows * torch.linspace(0, 1, len(rows)))),
+    "global_seed_does_not_matter": unfair(lambda rows, *_: mean(rows) * torch.rand(())),
+    "chunks_equal_the_batch": unfair(lambda rows, it, encoder, _: mean(rows) * (1 + isinstance(encoder, nn.Module))),
+    "couples_as_it_says": unfair(mean, couples=True),
     "encoder_is_no_part_of_it": Greedy,
 }
 
@@ -122,7 +87,11 @@ def test_a_fair_objective_keeps_every_law(objective, law):
     law(objective)
 
 
-@parametrize_conduct(BREAKS)
+def fail(*_):
+    raise RuntimeError("a rank has had enough")
+
+
+@parametrize_conduct(BREAKS | {"raises": unfair(lambda rows, *_: rows.mean() if world() == 1 else fail())})
 def broken(objective, law):
     law(objective)
 
@@ -131,6 +100,12 @@ def broken(objective, law):
 def test_a_broken_law_is_found(law):
     with pytest.raises(AssertionError):
         law(broken.subjects[law.__name__])
+
+
+def test_an_error_on_ranks_is_said_by_the_law_and_is_no_other_objectives():
+    with pytest.raises(AssertionError, match="rank 0 can take steps: found RuntimeError: a rank has had enough"):
+        LAWS[0](broken.subjects["raises"])
+    LAWS[0](broken.subjects["chunks_equal_the_batch"])
 
 
 def test_expected_failures_are_strict_and_have_names_that_exist():

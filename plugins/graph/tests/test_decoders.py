@@ -68,14 +68,3 @@ def test_no_rows_at_all():
     for kind in ALL:
         out = kind(4, 7)(torch.randn(5, 4), batch.layout, rows=torch.zeros(0, dtype=torch.int64))
         assert out.shape == (0, 7)
-
-
-def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match="hidden is -1"):
-        decoders.MLPDecoder(4, 7, hidden=-1)
-    with pytest.raises(ValueError, match="hidden is -1"):
-        decoders.GINDecoder(4, 7, hidden=-1)
-    with pytest.raises(ValueError, match=r"attention_dropout is 1\.0"):
-        decoders.GATDecoder(4, 7, attention_dropout=1.0)
-    with pytest.raises(ValueError, match="gain is -1"):
-        decoders.GATDecoder(4, 7, gain=-1.0)

@@ -1,6 +1,5 @@
 """GraphMAE's node mask: exact shares, rows that show another node, the same draws in any batch."""
 
-import pytest
 import torch
 from graph_samples import batches, many, single
 from hypothesis import given, settings
@@ -51,11 +50,3 @@ def test_every_node_is_swapped_at_times():
         seen += swap != torch.arange(12)
     assert float(seen.min()) > 20
     assert float(seen.max()) < 90
-
-
-@pytest.mark.parametrize(
-    ("settings_", "text"), [({"ratio": 1.0}, "ratio is 1.0"), ({"replace": 1.0}, "replace is 1.0")]
-)
-def test_wrong_settings_are_named(settings_, text):
-    with pytest.raises(ValueError, match=text):
-        NodeMask(**settings_)

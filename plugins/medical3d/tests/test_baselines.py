@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from unlabeled.contract import View
@@ -33,10 +32,3 @@ def test_raw_patches_are_means_and_cubes():
     rows = raw.rows(view(x))
     assert rows.layout.grid == (2, 2, 3)
     assert torch.equal(rows.tokens[1], x[0, :, :4, :4, 4:8].flatten())
-
-
-def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="at least 2 bins"):
-        IntensityHistogram(SPEC, bins=1)
-    with pytest.raises(ValueError, match="must be at least 1"):
-        RawPatches(SPEC, side=0)

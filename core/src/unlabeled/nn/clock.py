@@ -33,7 +33,7 @@ class Clock(nn.Module):
         self._done = 0.0  # the fraction once more, on the host
 
     def advance(self, progress: Progress) -> None:
-        """``progress.step`` steps are done: core says so after each (``contract.after_step``)."""
+        """``progress.step`` steps are done: core says so after each (:func:`after_step`)."""
         self.step.fill_(progress.step)
         self.fraction.fill_(progress.fraction)
         self._done = torch.tensor(progress.fraction).item()  # rounded as the buffer is, which a resumed run starts from
@@ -54,3 +54,17 @@ class Clock(nn.Module):
     def since(self, share: float) -> Tensor:
         """1 once ``share`` of training is done, 0 before: what multiplies a gradient or a term, ``float32[]``."""
         return (self.fraction >= share).to(self.fraction.dtype)
+
+
+def after_step(objective: Any, encoder: Any, progress: Progress) -> None:
+    """Tell an objective that an optimizer step is done, where it wants to know, and then every clock in it.
+
+    >>> objective = nn.ModuleDict({"clock": Clock()})
+    >>> after_step(objective, None, Progress(1, 4))
+    >>> objective["clock"].step
+    tensor(1)
+    """
+    if hasattr(objective, "after_step"):
+        objective.after_step(encoder, progress)
+    for clock in (part for part in objective.modules() if isinstance(part, Clock)):
+        clock.advance(progress)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.build import Parts
-from unlabeled.contract import Loss, Progress, View, after_step
+from unlabeled.contract import Loss, Progress, View
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.plugins.registry import registry, use_files
 from unlabeled.testing.ranks import run_ranks
 from unlabeled.testing.recipes import check_steps
-from unlabeled.testing.subject import BATCH, NotApplicable, Subject, difference, ensure, still, subject
+from unlabeled.testing.subject import BATCH, NotApplicable, Subject, difference, ensure, reload, still, subject, weights
 
 STEPS = 20
 RANKS = 2
@@ -45,12 +45,6 @@ def _loss(parts: Parts, views: list[View], seed: int = 1) -> Loss:
 def _batch(it: Subject, parts: Parts) -> Any:
     """A batch of the data that the recipe reads, which may be another than the default's."""
     return parts.data.__getitems__([number % len(parts.data) for number in it.ids()])
-
-
-def _weights(parts: Parts) -> list[tuple[str, torch.nn.Parameter]]:
-    named = [(f"encoder.{n}", p) for n, p in parts.encoder.named_parameters()]
-    named += [(f"objective.{n}", p) for n, p in parts.objective.named_parameters()]
-    return [(n, p) for n, p in named if p.requires_grad]
 
 
 def check_every_parameter_gets_a_gradient(domain: str) -> None:
@@ -87,7 +81,7 @@ def _fallen(losses: list[float]) -> bool:
 
 
 def _optimizer(parts: Parts) -> torch.optim.Optimizer:
-    return torch.optim.AdamW([p for _, p in _weights(parts)], lr=1e-3, weight_decay=0.0)
+    return torch.optim.AdamW(weights(parts.encoder, parts.objective).values(), lr=1e-3, weight_decay=0.0)
 
 
 def _train(parts: Parts, batches: list[list[View]], optimizer: Any = None, *, move: bool = True) -> list[float]:
@@ -115,11 +109,8 @@ def check_state_round_trip(domain: str) -> None:
         parts, other = it.parts(recipe), it.parts(recipe, seed=5)
         views = parts.prepare(_batch(it, parts), 0, 0)
         _train(parts, [views])
-        for ours, theirs in ((parts.encoder, other.encoder), (parts.objective, other.objective)):
-            file = io.BytesIO()
-            torch.save(ours.state_dict(), file)
-            file.seek(0)
-            theirs.load_state_dict(torch.load(file, weights_only=True))
+        reload(parts.encoder, other.encoder)
+        reload(parts.objective, other.objective)
         gap = difference(_loss(other, views).total, _loss(parts, views).total, 0.0, "the next loss")
         ensure(not gap, f"{who} goes on from its saved state", gap)
 
@@ -160,7 +151,8 @@ def rank_step(domain: str, plugin: str, file: str) -> dict[str, Any]:
     ids = it.ids()[rank() * share : (rank() + 1) * share]
     loss = _loss(parts, parts.prepare(it.batch(ids), 0, 0)).total
     loss.backward()
-    flat = torch.cat([p.grad.flatten() for _, p in _weights(parts) if p.grad is not None] + [loss.detach()[None]])
+    learning = weights(parts.encoder, parts.objective).values()
+    flat = torch.cat([p.grad.flatten() for p in learning if p.grad is not None] + [loss.detach()[None]])
     if world() > 1:
         torch.distributed.all_reduce(flat)
         flat /= world()

@@ -70,4 +70,10 @@ def parametrize_conduct(
 def _descend_all(file: str, module: str, test: str) -> dict[str, Found]:
     """On a rank: :func:`descend` of every objective of the suite that is decorated there."""
     subjects: Mapping[str, Subject] = getattr(load(file, module), test).subjects
-    return {name: descend(it) for name, it in subjects.items()}
+    found: dict[str, Found] = {}
+    for name, it in subjects.items():
+        try:
+            found[name] = descend(it)
+        except Exception as error:  # noqa: BLE001 - the mistake of one objective is no other's
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+    return found

@@ -6,7 +6,6 @@ A law is a plain function of a subject whose docstring begins with "Ensure that"
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unlabeled.contract import Needs, Progress, Rows, View, after_step
+from unlabeled.contract import Needs, Progress, Rows, View
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
-from unlabeled.testing.subject import NotApplicable, ensure, still
+from unlabeled.testing.subject import NotApplicable, ensure, reload, still, weights
 from unlabeled.training.gradient_cache import cached_backward, refuse_batchnorm
 
 BATCH = 6  # samples; on two ranks three each, which need not have as many rows
@@ -71,12 +71,6 @@ class Subject:
         return encoder, objective, self.make_views(encoder, objective.needs, list(ids), scale, dtype)
 
 
-def weights(encoder: Any, objective: Any) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by name."""
-    named = [*encoder.named_parameters(prefix="encoder"), *objective.named_parameters(prefix="objective")]
-    return {name: parameter for name, parameter in named if parameter.requires_grad}
-
-
 # ---------------------------------------------------------------------------------------------- ranks
 
 
@@ -88,6 +82,7 @@ def descend(it: Subject) -> Found:
     share = BATCH // world()
     encoder, objective, views = it.start(ids=range(rank() * share, (rank() + 1) * share), dtype=torch.float64)
     convert_batchnorm(encoder)
+    convert_batchnorm(objective)
     found: Found = {"losses": [], "gradients": []}
     for step in range(3):
         learning = list(weights(encoder, objective).values())
@@ -114,6 +109,7 @@ def two_ranks_equal_one(it: Subject) -> None:
     """
     alone = descend(it)
     for number, several in enumerate(it.on_ranks()):
+        ensure("error" not in several[it.name], f"rank {number} can take steps", several[it.name].get("error"))
         torch.testing.assert_close(several[it.name], alone, **NEAR, msg=partial("rank {}: {}".format, number))
 
 
@@ -219,11 +215,8 @@ def saved_state_goes_on(it: Subject) -> None:
     for step in range(3):
         objective(encoder, views)
         after_step(objective, encoder, Progress(step + 1, STEPS))
-    for saved, loaded in ((encoder, same), (objective, other)):
-        file = io.BytesIO()
-        torch.save(saved.state_dict(), file)
-        file.seek(0)
-        loaded.load_state_dict(torch.load(file, weights_only=True))
+    reload(encoder, same)
+    reload(objective, other)
     for step in range(3, 6):
         expected, found = objective(encoder, views).total, other(same, views).total
         ensure(torch.equal(found, expected), "it goes on from its saved state", f"{found} for {expected}")

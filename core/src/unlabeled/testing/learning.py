@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.build import Parts
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 from unlabeled.training.optimizers import set_rate
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from unlabeled.build import Parts
 from unlabeled.config.recipes import load_recipe, recipe_files
-from unlabeled.contract import Progress, after_step
-from unlabeled.testing.subject import ensure
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
+from unlabeled.testing.subject import ensure, weights
 
 LONGEST = 70  # characters of a summary, so that a table of recipes fits a terminal
 
@@ -42,18 +41,17 @@ def check_steps(parts: Parts, ids: Sequence[int] = range(8), *, steps: int = 2) 
     """
     who = f"recipe {parts.config.recipe!r}" if parts.config.recipe else "the default composition"
     optimizer, _ = parts.optimizer(steps)
-    named = [(f"encoder.{n}", p) for n, p in parts.encoder.named_parameters() if p.requires_grad]
-    named += [(f"objective.{n}", p) for n, p in parts.objective.named_parameters() if p.requires_grad]
+    learning = weights(parts.encoder, parts.objective)
     for step in range(steps):
         loss = parts.loss(parts.data.__getitems__(list(ids)), step)
-        ensure(loss.total.dim() == 0 and bool(torch.isfinite(loss.total)), f"the loss of {who} is a number", loss.total)
+        ensure(loss.total.dim() == 0 and bool(loss.total.isfinite()), f"the loss of {who} is a number", loss.total)
         grown = [name for name, part in loss.parts.items() if part.requires_grad]
         ensure(not grown, f"the logged parts of {who} are detached", grown)
         optimizer.zero_grad()
         loss.total.backward()
-        unused = [name for name, p in named if p.grad is None]
+        unused = [name for name, p in learning.items() if p.grad is None]
         ensure(not unused, f"{who} uses every parameter that wants a gradient", unused[:6])
-        wild = [name for name, p in named if not bool(torch.isfinite(p.grad).all())]
+        wild = [name for name, p in learning.items() if p.grad is not None and not bool(p.grad.isfinite().all())]
         ensure(not wild, f"every gradient of {who} is finite", wild[:6])
         optimizer.step()
         after_step(parts.objective, parts.encoder, Progress(step + 1, steps))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -165,6 +166,20 @@ def still(module: torch.nn.Module) -> None:
     for part in module.modules():
         if "drop" in type(part).__name__.lower():
             part.eval()
+
+
+def weights(encoder: Any, objective: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters that learn, by name."""
+    named = [*encoder.named_parameters(prefix="encoder"), *objective.named_parameters(prefix="objective")]
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def reload(saved: torch.nn.Module, other: torch.nn.Module) -> None:
+    """Put the state of ``saved`` into ``other`` by way of a file, as a checkpoint does."""
+    file = io.BytesIO()
+    torch.save(saved.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
 
 
 # ------------------------------------------------------------------------------------------------- comparing

@@ -28,8 +28,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from unlabeled.build import Parts
-from unlabeled.contract import Batch, Loss, Progress, after_step
+from unlabeled.contract import Batch, Loss, Progress
 from unlabeled.errors import RunError
+from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.former import renamed

@@ -9,7 +9,6 @@ import torchaudio
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
-from unlabeled_audio.decoders import TransformerDecoder
 from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.conformer import Conformer
 from unlabeled_audio.encoders.mamba import Mamba, Scan, reversal, selective_scan
@@ -225,22 +224,6 @@ def test_altered_content_is_only_that_of_its_rows(name):
     assert not torch.allclose(encoder(view).tokens, encoder(replace(view, batch=other)).tokens, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("make", "match"),
-    [
-        (lambda: ViT(SPEC, patch=(7, 4)), "must divide 40"),
-        (lambda: ViT(SPEC, patch=(0, 400)), "views of 1.0 s"),
-        (lambda: ViT(SPEC, width=50, heads=4), "heads a divisor"),
-        (lambda: CNN(SPEC, kernel=4), "must be odd"),
-        (lambda: CNN(SPEC, patch=(8, 2)), "all mel bands"),
-        (lambda: Conformer(SPEC, kernel=4), "the kernel odd"),
-        (lambda: Mamba(SPEC, depth=0), "depth is 0"),
-        (lambda: Wav2Vec2(SPEC, kernels=(3, 3), strides=(2,)), "as many of each"),
-        (lambda: Wav2Vec2(replace(SPEC, seconds=0.025)), "shorter than a row's window"),
-        (lambda: Wav2Vec2(SPEC, width=30, heads=4), "width 30"),
-        (lambda: TransformerDecoder(16, 7, decoder_width=50, heads=4), "multiple of heads"),
-    ],
-)
-def test_settings_out_of_range_are_named(make, match):
-    with pytest.raises(ValueError, match=match):
-        make()
+def test_clips_shorter_than_a_row_are_named():
+    with pytest.raises(ValueError, match="shorter than a row's window"):
+        Wav2Vec2(replace(SPEC, seconds=0.025))

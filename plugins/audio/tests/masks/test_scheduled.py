@@ -28,8 +28,3 @@ def test_shares_are_spread_along_the_cosine():
 def test_neither_all_nor_none_is_hidden():
     rows = hidden([2, 3, 40] * 50)
     assert all(1 <= h < n for h, n in zip(rows.lengths, [2, 3, 40] * 50, strict=True))
-
-
-def test_settings_out_of_range_are_named():
-    with pytest.raises(ValueError, match="least is 0"):
-        ScheduledMask(least=0)

@@ -110,14 +110,3 @@ def test_rows_match_those_of_another_rate(data, encoder):
     )
     inner = mine.within < torch.tensor(mine.lengths)[mine.group] - 4
     assert float(away[inner].abs().max()) <= slow.stride
-
-
-def test_settings_out_of_range_are_named(data, encoder):
-    for kind, settings, match in (
-        (Units, {"count": 1}, "count is 1"),
-        (Units, {"coefficients": 99}, "has 40 bands"),
-        (RandomProjection, {"books": 0}, "books is 0"),
-        (ResidualQuantizer, {"entries": 1}, "entries is 1"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            kind(data.spec, encoder, **settings)

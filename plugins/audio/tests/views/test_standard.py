@@ -203,24 +203,6 @@ def test_clones_are_one_crop(batch):
     assert all(view.batch is views[0].batch for view in views)
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings", "match"),
-    [
-        (Wave, {"scale": (0.0, 1.0)}, "scale is"),
-        (Wave, {"snr": (9.0, 1.0)}, "snr is"),
-        (Wave, {"noise": 2.0}, "noise is 2"),
-        (Wave, {"count": 0}, "count is 0"),
-        (Wave, {"decay": (0.0, 1.0)}, "decay is"),
-        (Mixed, {"level": (5.0, -5.0)}, "level is"),
-        (ATST, {"time": (0.0, 1.0)}, "time is"),
-        (ATST, {"mix": 1.0}, "mix is 1"),
-    ],
-)
-def test_settings_out_of_range_are_named(kind, settings, match):
-    with pytest.raises(ValueError, match=match):
-        kind(AudioSpec(RATE), **settings)
-
-
 def test_an_augment_of_no_strength_is_frozen():
     with pytest.raises(ValueError, match="most_time is 2"):
         MelAugment(AudioSpec(RATE), most_time=2.0)

@@ -142,18 +142,6 @@ def test_without_labels_there_is_no_split():
     assert (data.protocol, data.labels, data.test) == ("none", None, None)
 
 
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"fanout": ()}, "fanout"),
-        ({"held_links": 0.5}, "held_links is 0.5"),
-        ({"nodes": 3}, "nodes 3"),
-        ({"mixing": 2.0}, "mixing 2.0"),
-        ({"turn": -1}, "turn -1"),
-    ],
-)
-def test_wrong_settings_are_named(settings, text):
-    with pytest.raises(ValueError, match=text):
-        Blocks(**settings)
+def test_a_path_of_what_is_built_in_is_refused() -> None:
     with pytest.raises(ValueError, match="built in"):
         Karate("somewhere")

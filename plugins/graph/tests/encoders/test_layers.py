@@ -121,25 +121,6 @@ def test_attention_refuses_weights_of_edges():
         make(encoders.GAT, GraphSpec(6))(View(weighted, "global"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings", "text"),
-    [
-        (encoders.GAT, {"width": 6, "heads": 4}, "width 6 is not a multiple of heads 4"),
-        (encoders.GAT, {"attention_dropout": 1.0}, "attention_dropout is 1.0"),
-        (encoders.GPS, {"width": 6}, "a multiple of heads"),
-        (encoders.GPS, {"dropout": -0.1}, "dropout is -0.1"),
-        (encoders.GPS, {"walks": -1}, "walks is -1"),
-        (encoders.GCN, {"depth": 0}, "depth 0"),
-        (encoders.GCN, {"inner": -1}, "inner is -1"),
-        (encoders.GCN, {"inner": 3, "width": 4, "jump": "sum"}, "jump sum needs layers of one width, found 3 and 4"),
-        (encoders.MLP, {"dropout": 1.0}, "dropout is 1.0"),
-    ],
-)
-def test_wrong_settings_are_named(kind, settings, text):
-    with pytest.raises(ValueError, match=text):
-        kind(GraphSpec(6), **settings)
-
-
 def test_gradients_of_weights_under_bfloat16_are_finite():
     batch = single()
     for kind in ALL:

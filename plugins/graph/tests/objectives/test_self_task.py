@@ -6,7 +6,8 @@ import torch
 from unlabeled.build import build
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import merge, resolve
-from unlabeled.contract import Progress, after_step
+from unlabeled.contract import Progress
+from unlabeled.nn.clock import after_step
 
 SIZE = 8
 PLAIN = {"name": "gcn", "width": 8, "depth": 2}

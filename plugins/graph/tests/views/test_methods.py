@@ -74,17 +74,3 @@ def test_the_whole_graph_stands_beside_the_thinned():
     thin, whole = Thinned(data.spec, links=0.25)(data.graph, Draw(0, 0, data.graph.ids))
     assert whole.batch is data.graph
     assert thin.batch.edges.shape[1] == 2 * (78 - round(0.25 * 78))
-
-
-@pytest.mark.parametrize(
-    ("make", "settings", "message"),
-    [
-        (Adaptive, {"most": 0.0}, "most in"),
-        (Perturb, {"strengths": (0.1,)}, "at least two shares"),
-        (Perturb, {"rows": 1.0}, "rows is 1.0"),
-        (Thinned, {"links": 1.0}, "links is 1.0"),
-    ],
-)
-def test_bad_settings_are_named(make, settings, message):
-    with pytest.raises(ValueError, match=message):
-        make(Karate().spec, **settings)

@@ -1,6 +1,5 @@
 """Views: what each component is made of, and what it refuses."""
 
-import pytest
 import torch
 from graph_samples import links_of, many, single
 
@@ -65,21 +64,3 @@ def test_a_choice_of_one_is_that_change():
     for choice, lengths in (("nodes", (8, 16)), ("subgraph", (8, 16)), ("same", (10, 20)), ("features", (10, 20))):
         view = Chosen(SPEC, choices=(choice,), strength=0.2)(batch, Draw(0, 0, batch.ids))[0]
         assert view.batch.lengths == lengths
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "text"),
-    [
-        (Augment, {"links": (0.2, 1.0)}, "links is"),
-        (Augment, {"length": 0}, "length is 0"),
-        (Chosen, {"choices": ("knots",)}, "each must be one of nodes, links"),
-        (Chosen, {"strength": 0.0}, "strength is 0.0"),
-        (Plain, {"views": 0}, "views is 0"),
-        (Plain, {"positions": -1}, "positions -1"),
-        (Plain, {"links": -0.1}, "links is"),
-        (Shuffle, {"alpha": 1.0}, "alpha 1.0"),
-    ],
-)
-def test_wrong_settings_are_named(kind, settings, text):
-    with pytest.raises(ValueError, match=text):
-        kind(SPEC, **settings)

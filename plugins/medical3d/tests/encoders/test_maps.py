@@ -207,9 +207,7 @@ def test_an_anisotropic_unet_runs_and_masks():
     ("make_one", "said"),
     [
         (lambda: UNet(VolumeSpec(1, (12, 12, 12))), "a U-Net needs 2"),
-        (lambda: SegResNet(SPEC, width=12), "multiple of 8"),
         (lambda: ResNet3D(VolumeSpec(1, (20, 20, 20))), r"do not fit its stride \(8, 8, 8\); \(16, 16, 16\) would"),
-        (lambda: SwinUNETR(SPEC, width=20), "multiple of 12"),
     ],
 )
 def test_wrong_settings_are_named(make_one, said):

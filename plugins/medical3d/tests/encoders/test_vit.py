@@ -113,20 +113,6 @@ def test_unused_parameters_of_monai_ask_for_no_gradient(encoder):
     assert frozen == {"norm_cross_attn"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"patch": (5,)}, "does not divide"),
-        ({"patch": (4, 4)}, "one or three"),
-        ({"width": 25, "heads": 2}, "not a multiple of heads"),
-        ({"mlp": 0.0}, "mlp above 0"),
-    ],
-)
-def test_wrong_settings_are_named(settings, said):
-    with pytest.raises(ValueError, match=said):
-        ViT3D(SPEC, **settings)
-
-
 def test_automatic_sizes_divide_the_volume():
     assert [cube_side(n) for n in (96, 64, 48, 32, 16, 20, 90)] == [16, 8, 8, 8, 4, 4, 6]
     assert ViT3D(VolumeSpec(1, (32, 48, 32))).resolved == {

@@ -49,8 +49,3 @@ def test_it_applies_to_voxel_labels_alone(data):
     assert VoxelProbe().applies(data)
     assert not VoxelProbe().applies(SimpleNamespace(regions=()))
     assert not VoxelProbe().applies(SimpleNamespace())
-
-
-def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="steps 0"):
-        VoxelProbe(steps=0)

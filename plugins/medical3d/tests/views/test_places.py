@@ -1,6 +1,5 @@
 """Places: what a view says of its voxels' places is where the voxels were taken from."""
 
-import pytest
 import torch
 
 from unlabeled.draw import Draw
@@ -50,13 +49,3 @@ def test_turns_are_turns_and_edges_are_repeated():
     torch.testing.assert_close(turn[0] @ torch.tensor([1.0, 0, 0]).double(), torch.tensor([0.0, 1, 0]).double())
     beyond = sample([torch.arange(4.0).reshape(1, 4, 1, 1)], torch.eye(4)[None], (6, 1, 1))
     torch.testing.assert_close(beyond.flatten(), torch.tensor([0.0, 1.0, 2.0, 3.0, 3.0, 3.0]))
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [({"size": (4, 4)}, "one or three"), ({"tilt": 50.0}, "tilt is 50"), ({"stretch": 0.6}, "stretch"),
-     ({"reach": -1.0}, "reach")],
-)  # fmt: skip
-def test_bad_settings_are_named(given, message):
-    with pytest.raises(ValueError, match=message):
-        PlaceViews(SPEC, **given)

@@ -96,19 +96,6 @@ def test_partners_are_all_that_volumes_bring():
         Phantoms(None, count=4).bring(("neighbors",))
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda s: VoCoViews(s, grid=(1, 1)), "at least two base crops"),
-        (lambda s: FusionViews(s, levels=0), "at least 1"),
-        (lambda s: FusionViews(s, least=40), "give a least below the most"),
-    ],
-)
-def test_bad_settings_are_named(data, make, message):
-    with pytest.raises(ValueError, match=message):
-        make(data.spec)
-
-
 def boxed(data, **settings):
     (view,) = made(data, Clean(data.spec))
     encoder = ViT3D(data.spec, patch=(4,), width=12, depth=1, heads=2)

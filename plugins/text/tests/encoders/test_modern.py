@@ -158,17 +158,3 @@ def test_gradients_are_finite_where_windows_leave_padding_alone():
     encoder = made(Modern, window=2)
     encoder(view((1, 50, 2, 49))).pooled.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"width": 30, "heads": 4}, "multiple of heads"),
-        ({"window": 3}, "window even"),
-        ({"dropout": 1.0}, r"dropout is 1\.0"),
-        ({"depth": 0}, "depth 0"),
-    ],
-)
-def test_mistakes(settings, words):
-    with pytest.raises(ValueError, match=words):
-        made(Modern, **settings)

@@ -161,19 +161,3 @@ def test_whole_words_are_those_of_transformers():
     for words in (ours, theirs):
         assert torch.equal(words.all(1), words.any(1)), "whole words"
         laws.near(float(words[:, 0].double().mean()), 0.15, len(words), "the chosen share of words")
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: Bert(SPEC, ratio=1.0), "ratio is 1.0"),
-        (lambda: Bert(SPEC, hide=0.8, random=0.3), "more than 1 together"),
-        (lambda: WholeWord(SPEC, ratio=0.0), "ratio is 0.0"),
-        (lambda: Targets(count=0), "count 0"),
-        (lambda: RTS(SPEC, ratio=2.0), "ratio is 2.0"),
-        (lambda: CRTS(SPEC, clusters=1000), "clusters is 1000"),
-    ],
-)
-def test_mistakes(make, words):
-    with pytest.raises(ValueError, match=words):
-        make()

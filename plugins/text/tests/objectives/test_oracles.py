@@ -9,9 +9,10 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForPreTraining
 
-from unlabeled.contract import Layout, Progress, Rows, View, after_step
+from unlabeled.contract import Layout, Progress, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
+from unlabeled.nn.clock import after_step
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted

@@ -182,22 +182,3 @@ def test_the_batch_is_left_as_it_was(kind):
     before = batch.images.clone()
     _views(kind, batch)
     assert torch.equal(batch.images, before)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "message"),
-    [
-        (SimCLR, {"flip": 1.5}, r"flip is 1.5; it must be a probability in \[0, 1\]"),
-        (SimCLR, {"scale": (0.5, 0.2)}, "scale is 0.5, 0.2; it must be two rising numbers"),
-        (BYOL, {"hue": 0.7}, "hue at most 0.5"),
-        (BYOL, {"blur": (0.1, -1.0)}, "blur is -1.0"),
-        (Weak, {"ratio": (0.0, 1.0)}, "ratio is 0.0, 1.0"),
-        (MultiCrop, {"locals": -1}, "locals is -1"),
-        (Plain, {"scale": (0.2, 1.2)}, "scale is 0.2, 1.2"),
-        (SimCLR, {"kernel": 0.0}, "kernel is 0.0"),
-        (Clean, {"enlarge": 0.9}, "enlarge is 0.9"),
-    ],
-)
-def test_bad_settings_say_what_would_be_right(kind, settings, message):
-    with pytest.raises(ValueError, match=message):
-        kind(SPEC, **settings)
