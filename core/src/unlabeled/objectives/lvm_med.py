@@ -152,7 +152,7 @@ class LVMMed(nn.Module):
             z = [gather(full(self.projector(out.pooled))) for out in outs]
             parts = [gather(full(some_rows(out, self.rows))) for out in outs]
             near = [nearest(unit(x.detach()), min(self.neighbors, len(x) - 1)) for x in z]
-            nodes = [self._nodes(x, n[own_rows(outs[0].pooled)]) for x, n in zip(z, near, strict=True)]
+            nodes = [unit(self.norm(self.own(x) + self.around(x[n].mean(1)))) for x, n in zip(z, near, strict=True)]
             vertex = self.whole * nodes[0] @ nodes[1].T + (1 - self.whole) * alike_in_parts(*parts)
             edges = [unit((x[:, None] - x[n]).flatten(0, 1)) for x, n in zip(nodes, near, strict=True)]
             edge = (edges[0] @ edges[1].T).reshape(*near[0].shape, *near[1].shape)
