@@ -31,6 +31,7 @@ from unlabeled.nn.chance import draw_at
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full, full_precision
 
 Array = Any  # ndarray
@@ -152,7 +153,7 @@ class LVMMed(nn.Module):
             z = [gather(full(self.projector(out.pooled))) for out in outs]
             parts = [gather(full(some_rows(out, self.rows))) for out in outs]
             near = [nearest(unit(x.detach()), min(self.neighbors, len(x) - 1)) for x in z]
-            nodes = [unit(self.norm(self.own(x) + self.around(x[n].mean(1)))) for x, n in zip(z, near, strict=True)]
+            nodes = [self._nodes(x, n, own_rows(outs[0].pooled)) for x, n in zip(z, near, strict=True)]
             vertex = self.whole * nodes[0] @ nodes[1].T + (1 - self.whole) * alike_in_parts(*parts)
             edges = [unit((x[:, None] - x[n]).flatten(0, 1)) for x, n in zip(nodes, near, strict=True)]
             edge = (edges[0] @ edges[1].T).reshape(*near[0].shape, *near[1].shape)
@@ -160,6 +161,11 @@ class LVMMed(nn.Module):
             truth = torch.eye(len(matched), dtype=matched.dtype, device=matched.device)
             total = (matched * (1 - truth) + (1 - matched) * truth).sum() / (2 * len(matched))
         return Loss(total, {"matched": 1 - total.detach()})
+
+    def _nodes(self, z_ND: Tensor, near_NK: Tensor, own_b: Tensor) -> Tensor:
+        """``[N, D]`` of length 1: each sample beside its neighbors; a rank norms its own, so that each counts once."""
+        mixed_bD = self.own(z_ND[own_b]) + self.around(z_ND[near_NK[own_b]].mean(1))
+        return gather(unit(self.norm(mixed_bD)))
 
     def _noise(self, ids_N: Tensor) -> Tensor:
         """Gumbel noise ``[N, N]`` that follows from each pair of samples and the step."""
