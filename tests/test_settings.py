@@ -102,7 +102,7 @@ WRONG: dict[str, list[tuple[str, str, dict[str, Any], str]]] = {
         ("encoder", "modern", {"width": 30, "heads": 4}, "multiple of heads"),
         ("encoder", "modern", {"window": 3}, "window even"),
         ("encoder", "modern", {"dropout": 1.0}, r"dropout is 1\.0"),
-        ("encoder", "modern", {"depth": 0}, "depth is 0; it must be at least 1"),
+        ("encoder", "modern", {"depth": 0}, "depth 0"),
         ("mask", "bert", {"ratio": 1.0}, "ratio is 1.0"),
         ("mask", "bert", {"hide": 0.8, "random": 0.3}, "more than 1 together"),
         ("mask", "whole_word", {"ratio": 0.0}, "ratio is 0.0"),
