@@ -51,7 +51,7 @@ WRONG: dict[str, list[tuple[str, str, dict[str, Any], str]]] = {
         ("encoder", "gps", {"width": 6}, "a multiple of heads"),
         ("encoder", "gps", {"dropout": -0.1}, "dropout is -0.1"),
         ("encoder", "gps", {"walks": -1}, "walks is -1"),
-        ("encoder", "gcn", {"depth": 0}, "depth 0"),
+        ("encoder", "gcn", {"depth": 0}, "depth is 0"),
         ("encoder", "gcn", {"inner": -1}, "inner is -1"),
         ("encoder", "gcn", {"inner": 3, "width": 4, "jump": "sum"}, "needs layers of one width, found 3 and 4"),
         ("encoder", "mlp", {"dropout": 1.0}, "dropout is 1.0"),
@@ -120,7 +120,7 @@ WRONG: dict[str, list[tuple[str, str, dict[str, Any], str]]] = {
     "vision": [
         ("mask", "block", {"ratio": 1.5}, r"ratio is 1\.5; it must lie between 0 and 1"),
         ("mask", "grid", {"cell": 1}, "cell is 1"),
-        ("views", "simclr", {"flip": 1.5}, r"flip is 1.5; it must be a probability in \[0, 1\]"),
+        ("views", "simclr", {"flip": 1.5}, r"flip is 1.5; it must be in \[0, 1\]"),
         ("views", "simclr", {"scale": (0.5, 0.2)}, "scale is 0.5, 0.2; it must be two rising numbers"),
         ("views", "byol", {"hue": 0.7}, "hue at most 0.5"),
         ("views", "byol", {"blur": (0.1, -1.0)}, "blur is -1.0"),
