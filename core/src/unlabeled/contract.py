@@ -233,6 +233,7 @@ class Needs:
         params: named view parameters that it reads.
         batch: least number of samples in a batch.
         couples: whether the loss couples the samples of a batch, so that gradient caching is of use.
+        through: whether it asks for gradients through the encoder as it computes the loss, which caching cannot give.
     """
 
     views: Mapping[str, int]
@@ -246,6 +247,7 @@ class Needs:
     params: tuple[str, ...] = ()
     batch: int = 1
     couples: bool = False
+    through: bool = False
 
 
 # ---------------------------------------------------------------------------------------------- protocols

@@ -242,6 +242,13 @@ def test_other_attributes_are_the_encoders():
 # ---------------------------------------------------------------------------------------------- refusals
 
 
+def test_an_objective_that_needs_gradients_through_the_encoder_is_refused():
+    _, objective = make("simclr", dtype=torch.float32)
+    objective.needs = replace(objective.needs, through=True)
+    with pytest.raises(UsageError, match=r"gradients through the encoder.*--accumulate"):
+        cached_backward(objective, ToyEncoder(), make_views(range(8), torch.float32), 3, seed=0)
+
+
 @pytest.mark.parametrize("kind", ["ours", "torch"])
 def test_batchnorm_is_refused_with_the_remedy(kind):
     _, objective = make("simclr", dtype=torch.float32)

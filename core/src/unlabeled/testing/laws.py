@@ -19,7 +19,7 @@ from unlabeled.contract import Needs, Progress, Rows, View
 from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
 from unlabeled.testing.subject import NotApplicable, ensure, reload, still, weights
-from unlabeled.training.gradient_cache import cached_backward, refuse_batchnorm
+from unlabeled.training.gradient_cache import cached_backward, refuse_uncached
 
 BATCH = 6  # samples; on two ranks three each, which need not have as many rows
 STEPS = 20  # of a training, of which laws take a few
@@ -268,7 +268,7 @@ def chunks_equal_the_batch(it: Subject) -> None:
     """Ensure that gradient caching, whose encoder sees two samples at a time, gives loss and gradient of the batch."""
     (encoder, objective, views), (same, other, _) = (it.start(dtype=torch.float64) for _ in range(2))
     try:
-        refuse_batchnorm(encoder)
+        refuse_uncached(objective, encoder)
     except ValueError as reason:
         raise NotApplicable(str(reason)) from reason
     whole = objective(encoder, views)

@@ -53,16 +53,23 @@ def forward_cached(
         seed: of this step on this rank; dropout follows from it, the call and the chunk.
 
     Raises:
-        UsageError: for an encoder that normalizes over the batch, and for views that cannot be cut.
+        UsageError: for an encoder that normalizes over the batch, an objective that needs gradients through the
+            encoder itself, and for views that cannot be cut.
     """
     above(0, micro_batch=micro_batch)
-    refuse_batchnorm(encoder)
+    refuse_uncached(objective, encoder)
     stand_in = CachedEncoder(encoder, micro_batch, seed)
     return objective(stand_in, views), stand_in.replay
 
 
-def refuse_batchnorm(encoder: nn.Module) -> None:
-    """``UsageError`` where the encoder has BatchNorm in training mode: in chunks it would normalize over each chunk."""
+def refuse_uncached(objective: Objective, encoder: nn.Module) -> None:
+    """``UsageError`` where a loss in chunks would be another: the objective asks for gradients through the encoder, or
+    the encoder has BatchNorm in training mode, which would normalize over each chunk."""
+    if objective.needs.through:
+        raise UsageError(
+            "gradient caching (micro_batch) computes the loss from features without a graph, and this objective asks "
+            "for gradients through the encoder: take a smaller batch, or accumulate gradients (--accumulate)"
+        )
     for name, module in encoder.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise UsageError(

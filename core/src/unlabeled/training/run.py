@@ -28,7 +28,7 @@ from unlabeled.training.allocator import keep_freed_memory
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
 from unlabeled.training.collapse import Watch
 from unlabeled.training.datamodule import Plan, PretrainingData, trainable
-from unlabeled.training.gradient_cache import refuse_batchnorm
+from unlabeled.training.gradient_cache import refuse_uncached
 from unlabeled.training.module import Pretraining
 from unlabeled.training.progress import display
 from unlabeled.training.saving import SPARE, AtomicCheckpointIO, Save, remove_stale
@@ -144,7 +144,7 @@ def _module(parts: Parts, plan: Plan, session: Session) -> Pretraining:
     parts.encoder.train()
     parts.objective.train()
     if parts.config.training.micro_batch:
-        refuse_batchnorm(parts.encoder)
+        refuse_uncached(parts.objective, parts.encoder)
     if parts.config.training.compile:
         parts.encoder.compile()
     return Pretraining(parts, plan, session.steps, lambda: session.spent)

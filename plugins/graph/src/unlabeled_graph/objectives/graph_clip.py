@@ -62,7 +62,7 @@ class GraphCLIP(nn.Module):
         super().__init__()
         above(0, temperature=temperature)
         at_least(0, inner=inner, radius=radius)
-        self.needs = Needs(views={"global": 1}, batch=2, couples=True)
+        self.needs = Needs(views={"global": 1}, batch=2, couples=True, through=True)
         self.temperature, self.inner, self.radius = temperature, inner, radius
         found = read_texts(texts, samples) if texts else torch.zeros(0, HASHED)
         self.register_buffer("texts", found, persistent=False)

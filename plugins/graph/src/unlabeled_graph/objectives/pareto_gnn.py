@@ -96,7 +96,7 @@ class ParetoGNN(nn.Module):
         at_least(1, power=power)
         can: frozenset[Capability] = frozenset({"tokens", "mask", "swap"})
         self.needs = Needs(
-            views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2, couples=True
+            views={"global": 2}, hidden=True, content=1, decoder=True, encoder=can, batch=2, couples=True, through=True
         )
         self.power, self.temperature, self.decorrelation = power, temperature, decorrelation
         self.bridge = nn.Linear(encoder.dim, encoder.dim, bias=False)
