@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 from unlabeled.build import make, unmet
+from unlabeled.config.recipes import describe_recipe, recipe_files
 from unlabeled.config.run import resolve
 from unlabeled.plugins.core import ROWS
 from unlabeled.plugins.registry import registry
@@ -15,6 +16,7 @@ DOMAINS = sorted(registry().domains)
 KINDS = ("views", "tokenizer", "mask", "encoder")
 EXAMPLES = {"timm/*": "timm/resnet18", "slices/*": "slices/resnet18", "transformers/*": "transformers/bert"}
 OBJECTIVES = [row for row in ROWS if row.kind == "objective"]
+SETTINGS = {("graph", "nodes"): {"replace": 0.1}}  # with which a part gives all that its row says
 LATER = {("graph", "codes"): {"ids"}}  # of a tokenizer that has them once it is given a run
 
 
@@ -33,7 +35,9 @@ def live(domain, kind):
     for row in registry().components(domain, kind):
         if row.name == "heard":  # of audio: it gives what this encoder reads
             given = given | {"encoder": make(domain, "encoder", "units", {}, given)}
-        found.append((row, make(domain, kind, EXAMPLES.get(row.name, row.name), {}, given)))
+        found.append(
+            (row, make(domain, kind, EXAMPLES.get(row.name, row.name), SETTINGS.get((domain, row.name), {}), given))
+        )
     return found
 
 
@@ -52,6 +56,13 @@ def words(kind, part, asked):
 def signature(kind, part):
     """Alike for parts that no objective could tell apart."""
     return str((getattr(part, "roles", ()), sorted(words(kind, part, set(getattr(part, "params", ()))))))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_objective_of_a_recipe_runs(domain):
+    for name in recipe_files(domain):
+        row = registry().find(domain, "objective", describe_recipe(domain, name).objective)
+        assert registry().unmet(domain, row) == "", name
 
 
 def linear(dim, width):

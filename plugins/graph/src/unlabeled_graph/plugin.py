@@ -35,7 +35,7 @@ ROWS = (
     row("tokenizer", "codes", "codes:Codes", "features, and codes of a run of vqgraph", "2308.02117",
         gives=("content",)),
     row("mask", "nodes", "NodeMask", "hidden nodes, some of which show another's features", "2205.10803",
-        gives=("hidden",)),
+        gives=("hidden", "predict")),
     row("encoder", "gcn", "layers:GCN", "graph convolutional network", "1609.02907", gives=FULL),
     row("encoder", "gat", "layers:GAT", "graph attention network", "1710.10903", gives=FULL),
     row("encoder", "gin", "layers:GIN", "graph isomorphism network, GINE with edge features", "1810.00826", gives=FULL),
