@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import unlabeled.build as build_module
-from unlabeled.build import Parts, _seeded, build, build_untrained, unmet
+from unlabeled.build import Parts, _seeded, build, build_untrained, too_few, unmet
 from unlabeled.config.run import Choice, RunConfig, Training
 from unlabeled.contract import Needs, View
 from unlabeled.draw import Purpose
@@ -301,6 +301,13 @@ CASES = {
         {"needs": Needs(views={"global": 2}, encoder=frozenset({"drop", "mask"}))},
         "needs an encoder that can drop, mask; 'toy_encoder' can tokens: choose one with --encoder (toy_encoder)",
     ),
+    "what no other encoder mends": (
+        {
+            "needs": Needs(views={"global": 2}, encoder=frozenset({"mask"})),
+            "encoder": SimpleNamespace(can=frozenset({"tokens"}), cannot={"mask": "there is no mask token"}),
+        },
+        "needs an encoder that can mask: there is no mask token",
+    ),
     "params": (
         {"needs": Needs(views={"global": 2}, params=("box", "angle"))},
         "reads view parameters angle; views give box",
@@ -316,6 +323,17 @@ def test_unmet_needs_say_what_would_satisfy_them(toy, case):
     assert len(errors) == 1
     assert errors[0].startswith("objective 'toy_objective' ")
     assert expected in errors[0]
+
+
+@pytest.mark.parametrize(("accumulate", "devices", "nodes"), [(4, 1, 1), (2, "2", 1), (1, 2, 2)])
+def test_a_batch_is_checked_as_each_device_sees_it(toy, accumulate, devices, nodes):
+    split = config().with_training(accumulate=accumulate, devices=devices, num_nodes=nodes)
+    needs = Needs(views={"global": 2}, batch=2)
+    (error,) = unmet(split, **(GOOD | {"needs": needs}))
+    assert "needs at least 2 samples in each micro-step on each device; --batch-size is 4, which" in error
+    assert unmet(split.with_training(batch_size=8), **(GOOD | {"needs": needs})) == []
+    assert len(too_few(config(), needs, 4)) == 1
+    assert too_few(config(), needs, 2) == []
 
 
 def test_what_is_met_gives_no_error(toy):

@@ -112,7 +112,8 @@ def trainable(data: Data) -> torch.Tensor:
     """
     if data.test is None or getattr(data, "transductive", False):
         return torch.arange(len(data))
-    return torch.nonzero(~data.test)[:, 0]
+    val = getattr(data, "val", None)
+    return torch.nonzero(~(data.test if val is None else data.test | val))[:, 0]
 
 
 def build_untrained(config: RunConfig, spec: Any, like: Any) -> Any:
@@ -231,6 +232,9 @@ def unmet(
             f"{who} needs discrete tokens{least}: choose a tokenizer that quantizes ({_known(config, 'tokenizer')})"
         )
     lacking = needs.encoder - encoder.can
+    reasons: Mapping[str, str] = getattr(encoder, "cannot", {})  # what no other encoder could mend
+    errors += [f"{who} needs an encoder that can {name}: {reasons[name]}" for name in sorted(lacking & set(reasons))]
+    lacking -= set(reasons)
     if lacking:
         errors.append(
             f"{who} needs an encoder that can {', '.join(sorted(lacking))}; {config.parts['encoder'].name!r} can "
@@ -239,11 +243,21 @@ def unmet(
     missing = set(needs.params) - set(views.params)
     if missing:
         errors.append(f"{who} reads view parameters {', '.join(sorted(missing))}; views give {', '.join(views.params)}")
-    if config.training.batch_size < needs.batch:
-        errors.append(
-            f"{who} needs at least {needs.batch} samples a batch; --batch-size is {config.training.batch_size}"
-        )
-    return errors
+    t = config.training
+    ranks = t.num_nodes * (int(t.devices) if str(t.devices).isdigit() else 1)  # auto: known to training.run.check
+    return errors + too_few(config, needs, ranks)
+
+
+def too_few(config: RunConfig, needs: Needs, ranks: int) -> list[str]:
+    """An error where the objective sees fewer samples in a micro-step on one of ``ranks`` than it needs."""
+    t = config.training
+    parts = t.accumulate * max(1, ranks)
+    if t.batch_size // parts >= needs.batch:
+        return []
+    where = "a batch" if parts == 1 else "in each micro-step on each device"
+    split = "" if parts == 1 else f", which --accumulate {t.accumulate} and {ranks} device{'s' * (ranks > 1)} split"
+    who = f"objective {config.parts['objective'].name!r}"
+    return [f"{who} needs at least {needs.batch} samples {where}; --batch-size is {t.batch_size}{split}"]
 
 
 def _known(config: RunConfig, kind: str) -> str:

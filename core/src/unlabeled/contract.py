@@ -65,6 +65,7 @@ class Data(Protocol):
         samples that ``parts`` divides (batches of like seconds).
         ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
         ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
+        ``val[N]``: bool, True = kept apart: neither trained on nor probed.
         ``groups``: a name for each sample (its patient, its speaker); no split has one group on both sides.
         ``transductive = True`` where samples cannot be held out of training (nodes of one graph), though their labels
         are.
@@ -323,6 +324,7 @@ class Encoder(Protocol):
         saved with them.
         ``bare(view) -> (tokens, pooled)``, the library model alone: what the checks compare it with; None = not given.
         ``mask_token``, the parameter that stands at hidden rows.
+        ``cannot``: why it lacks a capability, by its name, where another encoder would lack it as well.
         What only objectives and masks of its domain read: ``local_dim``, width of convolutional features (audio's
         wav2vec 2.0, which gives them as ``local`` and ``normed`` beside ``Features``), ``bands`` of a row
         (spectrograms), ``strides`` (medical3d), ``word_embeddings``, ``causal``, ``decode`` and ``parts`` (text).

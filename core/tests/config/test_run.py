@@ -84,6 +84,7 @@ def test_all_errors_at_once():
         ({"training": {"minutes": -1.0}}, "training.minutes is -1.0"),
         ({"training": {"max_bad": 2.0}}, "must be a share"),
         ({"training": {"batch_size": 10, "accumulate": 4}}, "not a multiple of accumulate"),
+        ({"training": {"precision": "bf16-true"}}, "precision is 'bf16-true'; it must be one of 32-true, bf16-mixed"),
         ({"training": {"batch_size": 8, "accumulate": 2, "micro_batch": 2}}, "exclude each other"),
         ({"training": {"logger": "wandbb"}}, "unknown logger 'wandbb'.*wandb"),
         ({"training": [1]}, "it must be a mapping"),

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from unlabeled.data.readable import SampleError
-from unlabeled.data.sources import Archive, Folder, Limits, by_folder, open_source, read
+from unlabeled.data.sources import Archive, Folder, Limits, open_source, read
 from unlabeled.errors import UsageError
 
 
@@ -62,26 +62,6 @@ def test_archive_and_its_damage(tmp_path):
         read(Archive(path), "a/1.png")
     with pytest.raises(SampleError, match="damaged in the archive: Bad CRC"):
         Archive(path, limits=Limits(whole=1000)).open("a/1.png")
-
-
-@pytest.mark.parametrize(
-    ("names", "classes", "test"),
-    [
-        (["1.png", "2.png"], [None, None], None),
-        (["cat/1.png", "dog/2.png"], ["cat", "dog"], None),
-        (["root/cat/1.png", "root/dog/x/2.png"], ["cat", "dog"], None),
-        (["all/1.png", "all/2.png"], [None, None], None),
-        (["0.png", "cat/1.png", "dog/2.png"], [None, "cat", "dog"], None),
-        (["train/cat/1.png", "train/dog/2.png", "test/cat/3.png"], ["cat", "dog", "cat"], [False, False, True]),
-        (["Train/a/1.png", "val/b/2.png"], ["a", "b"], [False, True]),
-        (["train/1.png", "test/2.png"], [None, None], [False, True]),
-        (["train/1.png", "test/2.png", "other/3.png"], ["train", "test", "other"], None),
-        (["train/a/1.png", "train/b/2.png"], ["a", "b"], None),
-        ([], [], None),
-    ],
-)
-def test_labels_by_folder(names, classes, test):
-    assert by_folder(names, ("test", "val")) == (classes, test)
 
 
 def test_what_is_no_source(tmp_path):

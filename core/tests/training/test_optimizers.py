@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
 from unlabeled.training.optimizers import LAMB, LARS, adam, adamw, parameter_groups, sgd
@@ -189,3 +190,10 @@ def test_adamw_equals_torch_with_the_same_groups():
 def test_errors_say_what_would_be_right(optimizer, settings, message):
     with pytest.raises(ValueError, match=message):
         optimizer([{"params": [nn.Parameter(torch.zeros(2))]}], **settings)
+
+
+@pytest.mark.parametrize("optimizer", [adamw, adam])
+def test_a_fused_optimizer_on_a_cpu_may_be_clipped_under_autocast(optimizer):
+    made = optimizer([{"params": [nn.Parameter(torch.zeros(2))]}])
+    assert made.defaults["fused"]
+    MixedPrecision("bf16-mixed", "cpu").clip_gradients(made, 1.0)

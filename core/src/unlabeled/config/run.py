@@ -28,6 +28,7 @@ from unlabeled.plugins.words import Component, Domain
 PARTS = ("data", "views", "tokenizer", "mask", "encoder", "decoder", "objective", "optimizer", "schedule")
 REQUIRED_PARTS = ("data", "views", "encoder", "objective", "optimizer", "schedule")
 HEAD = ("domain", "recipe", "summary", "paper")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")  # short for them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Training:
         devices: devices per node: a count or auto.
         num_nodes: machines.
         strategy: lightning's strategy: auto, ddp, fsdp, ...
-        precision: lightning's precision: 32-true, bf16-mixed, 16-mixed, ...
+        precision: of the encoder's arithmetic: 32-true, bf16-mixed or 16-mixed.
         clip: greatest gradient norm; 0 = no clipping.
         init: encoder weights to start from: a run folder, an encoder folder or a safetensors file.
         log_every: optimizer steps between log rows.
@@ -336,6 +337,8 @@ def _bounds(t: Training) -> list[str]:
             wrong.append(f"training.{name} is {limit}; it must be above 0")
     if not 0 <= t.max_bad <= 1:
         wrong.append(f"training.max_bad is {t.max_bad}; it must be a share in [0, 1]")
+    if t.precision not in PRECISIONS:  # lightning's others cast the batch, which is frozen
+        wrong.append(f"training.precision is {t.precision!r}; it must be one of {', '.join(PRECISIONS)}")
     if t.batch_size % t.accumulate:
         wrong.append(f"training.batch_size {t.batch_size} is not a multiple of accumulate {t.accumulate}")
     if t.micro_batch and t.accumulate > 1:

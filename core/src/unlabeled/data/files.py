@@ -5,6 +5,7 @@ Nothing is decoded here and nothing is written. No torch.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import zipfile
@@ -32,6 +33,27 @@ def visible(name: str) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
     return bool(parts) and not hidden
+
+
+def text_of(path: Path, what: str = "text file") -> str:
+    """All of a text file in UTF-8, with or without a byte order mark; :class:`UsageError` says what it is instead."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} is no {what}: {(error.strerror or str(error)).lower()}") from error
+    if reason := no_text(data):
+        raise UsageError(f"{path} is no {what}: {reason}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no {what}: byte {error.start} is not valid UTF-8 ({error.reason})") from error
+
+
+def no_text(head: bytes) -> str:
+    """Why the bytes at the head of a file are no text in UTF-8; empty where they may be."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16; save it as UTF-8"
+    return "binary data: it has NUL bytes" if b"\x00" in head else ""
 
 
 def walk(root: Path, keep: Callable[[str], bool] = visible) -> list[str]:

@@ -11,10 +11,10 @@ import math
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from unlabeled.data.files import Zip, visible, walk
@@ -150,21 +150,3 @@ def read(source: Source, name: str) -> bytes:
             return file.read()
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise SampleError(f"cannot be read: {error}") from error
-
-
-def by_folder(names: Sequence[str], held_out: Collection[str]) -> tuple[list[str | None], list[bool] | None]:
-    """The class of each file, and whether it is held out (None where no folder says so).
-
-    Folders that all files share are passed over. ``train`` beside one of ``held_out`` splits; the next folder is the
-    class, None for a file that lies in none. One class tells nothing: all are None.
-    """
-    parts = [PurePosixPath(n.replace("\\", "/")).parts for n in names]
-    while parts and all(len(p) > 1 and p[0] == parts[0][0] for p in parts):
-        parts = [p[1:] for p in parts]
-    tops = {p[0].casefold() for p in parts if len(p) > 1}
-    test = None
-    if "train" in tops and tops & set(held_out) and tops <= {"train", *held_out} and all(len(p) > 1 for p in parts):
-        test = [p[0].casefold() != "train" for p in parts]
-        parts = [p[1:] for p in parts]
-    classes = [p[0] if len(p) > 1 else None for p in parts]
-    return (classes, test) if len({c for c in classes if c is not None}) > 1 else ([None] * len(names), test)

@@ -48,8 +48,9 @@ def split(data: Data, ids: Tensor, seed: int, share: float = TEST_SHARE) -> tupl
     Each class keeps at least one sample in train. Without labels, ``share`` of all samples is test.
     """
     if data.test is not None:
-        test = data.test[ids]
-        return torch.nonzero(~test)[:, 0], torch.nonzero(test)[:, 0]
+        test, val = data.test[ids], getattr(data, "val", None)
+        train = ~test if val is None else ~(test | val[ids])
+        return torch.nonzero(train)[:, 0], torch.nonzero(test)[:, 0]
     y = torch.zeros_like(ids) if data.labels is None else data.labels[ids].long() + 1  # unlabeled is a class here
     group = group_of(data, ids)
     first = torch.arange(len(ids)) if group is None else _first_of_group(group)

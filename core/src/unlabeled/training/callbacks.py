@@ -210,7 +210,8 @@ def probe_samples(parts: Parts) -> tuple[Tensor, Tensor]:
     """Labeled samples for the bank and the queries, at most 1,000 each, the same in every run of this data."""
     labels, test = parts.data.labels, parts.data.test
     assert labels is not None
-    known = (labels >= 0).nonzero()[:, 0]
+    val = getattr(parts.data, "val", None)
+    known = (labels >= 0 if val is None else (labels >= 0) & ~val).nonzero()[:, 0]
     known = known[torch.argsort(Draw(0, 0, known).words(1, Purpose.SPLIT)[:, 0])]
     if test is not None and test[known].any() and not test[known].all():
         bank, queries = known[~test[known]], known[test[known]]

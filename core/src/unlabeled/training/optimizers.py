@@ -83,6 +83,12 @@ def _fused(groups: Groups) -> bool | None:
     return True if all(p.device.type == "cpu" for p in _tensors(groups)) else None
 
 
+def _clippable(optimizer: Optimizer) -> Optimizer:
+    """A fused optimizer on a CPU, where no loss is scaled, so that lightning need not refuse to clip under autocast."""
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
 def adamw(
     groups: Groups,
     *,
@@ -103,7 +109,9 @@ def adamw(
     """
     _check(lr, weight_decay, beta1=beta1, beta2=beta2)
     betas = (beta1, beta2)
-    return torch.optim.AdamW(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=_fused(groups))
+    fused = _fused(groups)
+    made = torch.optim.AdamW(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=fused)
+    return _clippable(made) if fused else made
 
 
 def adam(
@@ -127,7 +135,9 @@ def adam(
     """
     _check(lr, weight_decay, beta1=beta1, beta2=beta2)
     betas = (beta1, beta2)
-    return torch.optim.Adam(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, fused=_fused(groups))
+    fused = _fused(groups)
+    made = torch.optim.Adam(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, fused=fused)
+    return _clippable(made) if fused else made
 
 
 def sgd(

@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from unlabeled.build import Parts, make
+from unlabeled.build import Parts, make, too_few
 from unlabeled.config.run import Training
 from unlabeled.errors import UsageError
 from unlabeled.runs.folder import LAST, METRICS
@@ -98,6 +98,8 @@ def check(parts: Parts, out: Path) -> None:
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
+        if errors := too_few(parts.config, parts.objective.needs, trainer.world_size):
+            raise UsageError(errors[0])
         session = Session(total_steps(settings, plan), plan.steps, settings.batch_size, 0)
         _module(parts, plan, session).configure_optimizers()
 

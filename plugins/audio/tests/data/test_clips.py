@@ -257,3 +257,14 @@ def test_resampling_keeps_the_tone_without_torchaudio_too(monkeypatch):
     other = resample(wave, 44100, 16000)
     assert len(ours) == len(other) == resampled(len(wave), 44100, 16000)
     torch.testing.assert_close(ours[400:-400], other[400:-400], rtol=0, atol=0.01)
+
+
+def test_rows_of_a_manifest_keep_val_apart_and_have_the_fields_of_its_header(folder):
+    (folder / "list.csv").write_text("path,label,split\na/1.wav,x,train\na/2.flac,y,dev\na/1.wav,y,test\n")
+    data = Clips(str(folder / "list.csv"), 0.0)
+    assert data.test.tolist() == [False, False, True]
+    assert data.val.tolist() == [False, True, False]
+    assert "1 of val kept apart" in data.describe()
+    (folder / "list.csv").write_text("path,label\na/1.wav,x\na/2.flac,dogs, barking\n")
+    with pytest.raises(UsageError, match="line 3 has 1 fields more than the header; quote delimiters"):
+        Clips(str(folder / "list.csv"), 0.0)

@@ -3,6 +3,8 @@
 import json
 import pickle
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -12,6 +14,8 @@ from unlabeled.errors import UsageError
 from unlabeled_text.data import partners
 from unlabeled_text.data.batching import arrange
 from unlabeled_text.data.partners import at_rank, far, following, graph_places, linked
+from unlabeled_text.data.reading import Columns, records_of
+from unlabeled_text.data.reading import read as records
 from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.data.tables import Tables
 from unlabeled_text.data.texts import Texts
@@ -279,3 +283,34 @@ def test_settings_are_checked(tmp_path):
         read(path, length=1)
     with pytest.raises(ValueError, match="generated; to read"):
         Sentences(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", b"text,label\none, two, three,x\nfine,y\n", r"a.csv:2: 4 fields, and the header has 2; quote"),
+        ("a.tsv", b"text\tlabel\n\nfine\ty\nshort\n", r"a.tsv:4: 1 fields, and the header has 2"),
+        ("a.csv", b"sentence1,sentence2,score\na,b,1\n\na, b,c,2\n", r"a.csv:4: 4 fields, and the header has 3"),
+        ("a.jsonl", b'{"text": "fine"}\n{"text": ["a", "b"]}\n', r"column text holds a list; it must be text"),
+        ("a.jsonl", b'{"text": "a", "label": {"en": 1}}\n', r"column label holds a dict"),
+        ("a.txt", "wide".encode("utf-16"), r"a.txt: it is UTF-16; save it as UTF-8"),
+        ("a.csv", b"text\na\x00b\n", r"a.csv: binary data: it has NUL bytes"),
+    ],
+)
+def test_rows_that_cannot_be_meant_are_named(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=reason):
+        read(str(tmp_path / name))
+
+
+def test_bytes_are_text_and_nested_columns_are_bad(tmp_path):
+    table = pa.table({"body": pa.array(["grün".encode(), b"red", b"\xff"], pa.binary()), "label": [b"x", b"y", b"z"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    bad = []
+    found = list(records(tmp_path / "a.parquet", "line", Columns(), lambda where, why: bad.append(why)))
+    assert [(r.texts, r.label) for r in found] == [(("grün",), "x"), (("red",), "y")]
+    assert bad == ["column body holds bytes that are no UTF-8 at byte 0"]
+    rows = [("row 1", {"a": b"x", "b": 2}), ("row 2", {"a": [1]})]
+    found = list(records_of(rows, Columns(linearize=True), tmp_path, lambda where, why: bad.append(why)))
+    assert [r.texts for r in found] == [("a : x ; b : 2",)]
+    assert bad[1].startswith("column a holds a list")

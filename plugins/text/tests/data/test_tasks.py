@@ -80,3 +80,15 @@ def test_tagged_json_lines_and_their_errors(tmp_path):
     raw.write_bytes(b"a X\n\xff Y\n")
     with pytest.raises(UsageError, match="byte 4 is not valid UTF-8"):
         Tagged(str(raw))
+
+
+def test_ragged_and_nested_questions_are_named(tmp_path):
+    file = write(tmp_path, "a.csv", "context,holding_0,holding_1,label\nc, a,b,c,0\n")
+    with pytest.raises(UsageError, match=r"a.csv:2 has 5 fields, and the header has 4; quote"):
+        Choices(str(file))
+    file = write(tmp_path, "b.jsonl", '{"context": {"x": 1}, "choices": ["a", "b"], "label": 0}\n')
+    with pytest.raises(UsageError, match=r"b.jsonl:1: its context or a choice is a dict"):
+        Choices(str(file))
+    file = write(tmp_path, "c.jsonl", '{"words": ["a", ["b"]], "tags": ["X", "Y"]}\n')
+    with pytest.raises(UsageError, match=r"c.jsonl:1: a word or tag is a list"):
+        Tagged(str(file))

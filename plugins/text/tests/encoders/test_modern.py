@@ -149,6 +149,7 @@ def test_hidden_rows_read_as_the_mask_token_and_dropped_rows_keep_their_places()
 def test_without_a_mask_token_rows_are_not_hidden_by_one():
     encoder = Modern(TextSpec(50, 20), width=16, depth=1)
     assert "mask" not in encoder.can
+    assert "the tokenizer has no mask token ([MASK], <mask>, [mask] are looked for)" in encoder.cannot["mask"]
     batch = laws.batch_for_tests(TextSpec(50, 20), (4,))
     with pytest.raises(ValueError, match="no mask token"):
         encoder(View(batch, "global", hidden=Rows(torch.tensor([1]), (1,))))

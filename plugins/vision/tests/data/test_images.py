@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from unlabeled.build import trainable
 from unlabeled.contract import Batch, Data
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
+from unlabeled.probes.splits import split
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.data.digits import Digits
 from unlabeled_vision.data.images import Images
@@ -311,3 +313,39 @@ def test_array_mistakes(tmp_path, arrays, message):
 def test_bad_settings(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         Images(str(_folder(tmp_path, 1)), 0.0, **settings)
+
+
+def test_what_lies_beside_train_and_test_is_trained_without_a_class(tmp_path):
+    for name in ("train/cat/0", "train/dog/1", "test/cat/2", "dev/dog/3", "unlabeled/4", "logo"):
+        _save(tmp_path / f"{name}.png", 9)
+    data = Images(str(tmp_path), 0.0)
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist().count(-1) == 2
+    assert int(data.test.sum()) == 1
+    assert int(data.val.sum()) == 1
+    assert "1 of val kept apart" in data.describe()
+    assert trainable(data).tolist() == torch.nonzero(~(data.test | data.val))[:, 0].tolist()
+    train, test = split(data, torch.arange(len(data)), 0)
+    assert len(train) == 4
+    assert data.test[test].all()
+
+
+def test_further_formats_are_read_or_named(tmp_path):
+    names = ("0.jif", "1.JPE", "2.gif", "3.pgm", "4.j2k", "5.avif")
+    for name, form in zip(names, ("JPEG", "JPEG", "GIF", "PPM", "JPEG2000", "AVIF"), strict=True):
+        Image.fromarray(np.full((8, 8), 50, "u1")).save(tmp_path / name, format=form)
+    for name in ("6.HEIF", "7.jxl"):
+        (tmp_path / name).write_bytes(b"none of these")
+    data = Images(str(tmp_path), 0.5)
+    assert len(data) == 6
+    assert list(data.bad) == ["6.HEIF", "7.jxl"]
+    assert "2 unreadable" in data.describe()
+    assert all(abs(v - 50) < 4 for v in _values(data.__getitems__(range(6))))
+
+
+@pytest.mark.parametrize("form", ["tif", "gif", "webp", "png"])
+def test_pages_after_the_first_are_said(tmp_path, form):
+    frames = [Image.fromarray(np.full((8, 8, 3), 30 * n, "u1")) for n in range(3)]
+    frames[0].save(tmp_path / f"a.{form}", save_all=True, append_images=frames[1:])
+    _save(tmp_path / "b.png", 1)
+    assert "only the first page of 1 with 3 pages or frames" in Images(str(tmp_path), 0.0).describe()

@@ -11,7 +11,9 @@ from unlabeled_vision.data.sources import is_image, open_source
 def test_what_is_an_image():
     for name in ("a.png", "a.JPG", "x/b.jpeg", "c.webp", "d.bmp", "e.TIF", "f.tiff", "./a.png", "../a.png"):
         assert is_image(name), name
-    for name in (".a.png", "x/.hidden/a.png", "__MACOSX/a.png", "a.gif", "a.txt", "png", "a.png.part", ""):
+    for name in ("g.gif", "h.jpe", "i.JFIF", "j.ppm", "k.jp2", "l.avif", "m.HEIC", "n.jxl"):
+        assert is_image(name), name
+    for name in (".a.png", "x/.hidden/a.png", "__MACOSX/a.png", "a.svg", "a.txt", "png", "a.png.part", ""):
         assert not is_image(name), name
 
 
@@ -55,3 +57,11 @@ def test_file_mistakes(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
         open_source(tmp_path / name)
+
+
+def test_a_list_of_paths_may_have_a_byte_order_mark(tmp_path):
+    (tmp_path / "list.lst").write_bytes(b"\xef\xbb\xbfx/1.png\r\n2.png\r\n")
+    assert open_source(tmp_path / "list.lst").names == ["x/1.png", "2.png"]
+    (tmp_path / "wide.txt").write_bytes("1.png\n".encode("utf-16"))
+    with pytest.raises(UsageError, match=r"wide.txt is no text file of paths: it is UTF-16; save it as UTF-8"):
+        open_source(tmp_path / "wide.txt")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from unlabeled.data.files import natural
 from unlabeled.data.readable import Readable, SampleError, scan
+from unlabeled.data.sides import masks
 from unlabeled.data.sources import Folder
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
@@ -102,8 +103,7 @@ class Clips(Waves, Readable):
     def _annotate(self, entries: Sequence[Entry]) -> None:
         self.labels, self.classes = _numbered([e.label for e in entries])
         self.speakers, self.voices = _numbered([e.speaker for e in entries])
-        held = [e.test for e in entries]
-        self.test = None if all(t is None for t in held) else torch.tensor([bool(t) for t in held])
+        self.test, self.val = masks([e.side for e in entries])
 
     def _wave(self, number: int) -> Tensor:
         part = self._parts[number]
@@ -126,6 +126,7 @@ class Clips(Waves, Readable):
         about += [f"{len(self.classes)} classes"] if self.classes else []
         about += [f"{len(self.voices)} speakers"] if self.voices else []
         about += [f"{int(self.test.sum()):,} held out"] if self.test is not None else []
+        about += [f"{int(self.val.sum()):,} of val kept apart"] if self.val is not None else []
         about += [f"{self.spec.rate} Hz"]
         about += [f"{len(self.bad):,} unreadable skipped"] if self.bad else []
         return f"{self._path}: {', '.join(about)}"

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unlabeled.data import sources
-from unlabeled.data.files import visible
+from unlabeled.data.files import text_of, visible
 from unlabeled.data.readable import SampleError
-from unlabeled.data.sources import Archive, Folder, Limits, by_folder
+from unlabeled.data.sides import Side, by_folder, side_of
+from unlabeled.data.sources import Archive, Folder, Limits
 from unlabeled.errors import UsageError, near
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au")
 FOREIGN = (".m4a", ".aac", ".wma", ".webm", ".mp4", ".amr", ".ac3", ".mka")  # sound that libsndfile does not read
-HELD_OUT = ("test", "val", "valid", "validation", "dev", "eval")
 MANIFESTS = (".csv", ".tsv")
 LIMITS = Limits(whole=64 << 20)
 PATHS = ("path", "file", "filename", "audio", "wav")
@@ -39,7 +39,7 @@ class Entry:
     end: float | None = None
     label: str | None = None
     speaker: str | None = None
-    test: bool | None = None
+    side: Side | None = None
 
 
 class Several:
@@ -79,9 +79,8 @@ def open_source(path: Path, label: str = "") -> tuple[Source, list[Entry]]:
     if not source.names:
         hint = _manifests_in(path)
         raise UsageError(f"{path} has no audio files ({', '.join(s[1:] for s in SUFFIXES)}){hint}")
-    classes, test = by_folder(source.names, HELD_OUT)
-    sides: Sequence[bool | None] = test or [None] * len(classes)
-    return source, [Entry(n, label=c, test=t) for n, c, t in zip(source.names, classes, sides, strict=True)]
+    found = by_folder(source.names)
+    return source, [Entry(n, label=c, side=s) for n, c, s in zip(source.names, found.classes, found.sides, strict=True)]
 
 
 def _manifests_in(path: Path) -> str:
@@ -94,11 +93,7 @@ def _manifests_in(path: Path) -> str:
 
 def read_manifest(path: Path, label: str = "") -> list[Entry]:
     """The rows of a manifest; :class:`UsageError` names the line that is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path} is no text file: {error}") from error
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(text_of(path)), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     columns = {name.strip().casefold(): name for name in reader.fieldnames or () if name}
     named = next((columns[c] for c in PATHS if c in columns), None)
     if named is None:
@@ -137,15 +132,15 @@ def _entry(
         except ValueError as error:
             raise UsageError(f"{path}, line {line}: {name} is {value!r}; it must be seconds") from error
 
+    if extra := row.get(None):  # type: ignore[call-overload]
+        raise UsageError(f"{path}, line {line} has {len(extra)} fields more than the header; quote delimiters")
     name = text(named)
     if name is None:
         raise UsageError(f"{path}, line {line} names no file")
     start, end = seconds("start") or 0.0, seconds("end")
     if start < 0 or (end is not None and not end > start):
         raise UsageError(f"{path}, line {line}: from {start} s to {end} s is no stretch of a file")
-    split = text(columns.get("split"))
-    test = None if split is None else split.casefold() in HELD_OUT
-    return Entry(name, start, end, text(classes), text(speakers), test)
+    return Entry(name, start, end, text(classes), text(speakers), side_of(text(columns.get("split")) or ""))
 
 
 # ---------------------------------------------------------------------------------------------- names

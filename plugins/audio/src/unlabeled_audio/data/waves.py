@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from unlabeled.build import trainable
+from unlabeled.contract import Data
 from unlabeled.data.cache import Cache
 from unlabeled.draw import mix64
 from unlabeled.errors import UsageError
@@ -81,7 +84,7 @@ class Waves:
 
     def partner_of(self, ids: Tensor, epoch: int = 0) -> Tensor:
         """The clip that views may mix into each in this epoch: never itself, and never one held out."""
-        pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]
+        pool = trainable(cast(Data, self))
         if len(pool) < 2:
             return ids
         turn = (mix64(mix64(ids + 1) + epoch) & 0xFFFFFFFF) % (len(pool) - 1)

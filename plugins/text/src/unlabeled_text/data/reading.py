@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from unlabeled.data.files import no_text, text_of
 from unlabeled.errors import UsageError
 
 SUFFIXES = (".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -106,8 +107,8 @@ def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record
             yield from records_of(_parquet(file), columns, file, bad)
             return
         with file.open("rb") as raw:
-            if b"\x00" in raw.read(SUSPICIOUS):
-                bad(str(file), "binary data: it has NUL bytes")
+            if reason := no_text(raw.read(SUSPICIOUS)):
+                bad(str(file), reason)
                 return
             raw.seek(0)
             lines = _decoded(raw, file, bad)
@@ -116,7 +117,7 @@ def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record
             elif suffix in (".jsonl", ".ndjson"):
                 yield from records_of(_json_lines(lines, file, bad), columns, file, bad)
             else:
-                yield from records_of(_table(lines, suffix), columns, file, bad)
+                yield from records_of(_table(lines, suffix, file, bad), columns, file, bad)
     except OSError as error:
         bad(str(file), (error.strerror or str(error)).lower())
 
@@ -168,8 +169,17 @@ def _json_lines(lines: Iterable[tuple[int, str]], file: Path, bad: Bad) -> Itera
             bad(f"{file}:{number}", f"a {type(row).__name__}; each line must be an object or a string")
 
 
-def _table(lines: Iterable[tuple[int, str]], suffix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    texts = (line for _, line in lines if line)
+def _table(
+    lines: Iterable[tuple[int, str]], suffix: str, file: Path, bad: Bad
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    at = [0]  # the line that the reader is at
+
+    def rows() -> Iterator[str]:
+        for at[0], line in lines:
+            if line:
+                yield line
+
+    texts = rows()
     if suffix == ".tsv":
         reader = csv.DictReader(texts, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -177,9 +187,45 @@ def _table(lines: Iterable[tuple[int, str]], suffix: str) -> Iterator[tuple[str,
     limit = csv.field_size_limit(1 << 30)  # the default refuses a field of 128 KB
     try:
         for number, row in enumerate(reader, 2):
-            yield f"row {number}", row
+            if reason := ragged(row):
+                bad(f"{file}:{at[0]}", reason)
+            else:
+                yield f"row {number}", row
     finally:
         csv.field_size_limit(limit)
+
+
+def ragged(row: Mapping[Any, Any]) -> str:
+    """What is wrong with a row of ``csv.DictReader`` that has more or fewer fields than the header; else empty."""
+    names = [name for name in row if name is not None]
+    found = len(names) + len(row.get(None) or ()) - sum(row[name] is None for name in names)
+    if found == len(names):
+        return ""
+    quotes = "; quote what has a delimiter in it" if found > len(names) else ""
+    return f"{found} fields, and the header has {len(names)}{quotes}"
+
+
+def text_in(value: Any) -> str:
+    """A cell as text, bytes by UTF-8; :class:`ValueError` where it holds several values or no text."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"bytes that are no UTF-8 at byte {error.start}") from error
+    if isinstance(value, dict | list | tuple | set):
+        raise ValueError(f"a {type(value).__name__}; it must be text or a number")
+    return "" if value is None else str(value)
+
+
+def _cells(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Text of the columns ``names``; :class:`ValueError` says in which column there is none."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = text_in(row.get(name))
+        except ValueError as error:
+            raise ValueError(f"column {name} holds {error}") from error
+    return found
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -201,25 +247,29 @@ def records_of(
     """Records of rows; the columns are chosen by the first row."""
     chosen: tuple[tuple[str, ...], str | None, str | None] | None = None
     for where, row in rows:
-        if columns.linearize:
-            yield Record((linear(row),), document=str(file))
+        if chosen is None and not columns.linearize:
+            chosen = _choose([str(k) for k in row], columns, file)
+        names, label, score = chosen or (tuple(row), None, None)
+        try:
+            cells = _cells(row, (*names, label) if label else names)
+        except ValueError as error:
+            bad(f"{file}, {where}", str(error))
             continue
-        if chosen is None:
-            chosen = _choose([str(k) for k in row if k is not None], columns, file)
-        names, label, score = chosen
-        texts = tuple(str(row.get(name) or "").strip() for name in names)
+        if columns.linearize:
+            yield Record((linear(cells),), document=str(file))
+            continue
+        texts = tuple(cells[name].strip() for name in names)
         if not all(texts):
             bad(f"{file}, {where}", f"nothing in column {names[texts.index('')]}")
             continue
-        value = row.get(label) if label else None
-        yield Record(texts, None if value in (None, "") else str(value), _number(row.get(score) if score else None),
+        yield Record(texts, cells[label] or None if label else None, _number(row.get(score) if score else None),
                      str(row.get("document") or row.get("doc_id") or f"{file}#{where}"))  # fmt: skip
 
 
 def _number(value: Any) -> float | None:
     try:
         return None if value is None else float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 
@@ -251,10 +301,7 @@ def linear(row: Mapping[str, Any]) -> str:
 
 def links_of(path: Path) -> list[tuple[str, str]]:
     """Pairs of a citation or neighbor file: two columns, by tab or comma, of line numbers from 0."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as a file of links: {error}") from error
+    text = text_of(path, "file of links")
     delimiter = "\t" if "\t" in text else ","
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     wrong = next((n for n, row in enumerate(rows, 1) if len(row) < 2), None)

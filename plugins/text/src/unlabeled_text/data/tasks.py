@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.files import text_of
 from unlabeled.errors import UsageError
 from unlabeled_text.data.corpus import Corpus
-from unlabeled_text.data.reading import files_of, held_out
+from unlabeled_text.data.reading import files_of, held_out, ragged, text_in
 from unlabeled_text.data.store import Writer
 from unlabeled_text.ops.tokenizing import spec_of
 
@@ -32,17 +33,18 @@ CONTEXT, ANSWER = ("context", "citing_prompt", "question", "prompt"), ("label", 
 
 def lines_of(file: Path) -> list[str]:
     """The lines of a file in UTF-8; ``UsageError`` names the byte that is none."""
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: byte {error.start} is not valid UTF-8 ({error.reason})") from error
+    return text_of(file).splitlines()
 
 
 def rows_of(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and content of each row of a .csv, .tsv or .jsonl file."""
     lines = lines_of(file)
     if file.suffix in (".csv", ".tsv"):
-        yield from enumerate(csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ","), 2)
+        reader = csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ",")
+        for number, row in enumerate(reader, 2):
+            if reason := ragged(row):
+                raise UsageError(f"{file}:{reader.line_num} has {reason}")
+            yield number, row
         return
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -74,7 +76,10 @@ def question_of(row: dict[str, Any], where: str) -> tuple[str, list[str], int]:
         number = -1
     if not 0 <= number < len(choices):
         raise UsageError(f"{where}: {answer!r} is the number of none of {len(choices)} choices")
-    return str(context), [str(choice) for choice in choices], number
+    try:
+        return text_in(context), [text_in(choice) for choice in choices], number
+    except ValueError as error:
+        raise UsageError(f"{where}: its context or a choice is {error}") from error
 
 
 class Choices(Corpus):
@@ -122,7 +127,10 @@ def sentences_of(file: Path) -> Iterator[tuple[list[str], list[str]]]:
             words, tags = row.get("words", row.get("tokens")), row.get("tags")
             if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
                 raise UsageError(f"{file}:{number} needs lists of words and of tags, of the same length")
-            yield [str(word) for word in words], [str(tag) for tag in tags]
+            try:
+                yield [text_in(word) for word in words], [text_in(tag) for tag in tags]
+            except ValueError as error:
+                raise UsageError(f"{file}:{number}: a word or tag is {error}") from error
         return
     words, tags = [], []
     for number, line in enumerate([*lines_of(file), ""], 1):

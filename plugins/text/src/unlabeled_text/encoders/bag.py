@@ -18,6 +18,7 @@ from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.draw import mix64
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.layouts import layout_of, words_of
+from unlabeled_text.ops.tokenizing import NO_MASK
 
 
 def ngram_hashes(words_T: Tensor, length: int) -> Tensor:
@@ -44,6 +45,7 @@ class Bag(nn.Module):
         if min(width, longest, buckets) < 1:
             raise ValueError(f"width {width}, longest {longest}, buckets {buckets}: each must be at least 1")
         self.spec, self.dim, self.longest, self.buckets = spec, width, longest, buckets
+        self.cannot = {} if spec.mask is not None else {"mask": NO_MASK}
         self.can = frozenset({"tokens"} | ({"mask"} if spec.mask is not None else set()))
         self.words = nn.Embedding(spec.vocabulary, width)
         self.ngrams = nn.Embedding(buckets, width) if longest > 1 else None

@@ -26,6 +26,7 @@ from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.modernbert import THETA_GLOBAL, THETA_LOCAL, modern_model
 from unlabeled_text.ops.attention import Buckets, allowed, attend, bucketed, rotary, rotate
 from unlabeled_text.ops.layouts import layout_of, pool_rows, words_of
+from unlabeled_text.ops.tokenizing import NO_MASK
 
 Pool = Literal["mean", "first", "last"]
 
@@ -131,6 +132,7 @@ class Modern(nn.Module):
         self.heads, self.window, self.every = heads, window, every
         self.inner = inner or max(8, width * 3 // 2)
         can: set[Capability] = {"tokens", "drop", "swap", "layers"}
+        self.cannot = {} if spec.mask is not None else {"mask": NO_MASK}
         self.can: frozenset[Capability] = frozenset(can | {"mask"} if spec.mask is not None else can)
         # a causal window reaches half as far back as both sides of the other do, itself included: as in transformers
         self.reach = 0 if not window else window // 2 - self.causal

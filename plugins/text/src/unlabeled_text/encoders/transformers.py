@@ -23,6 +23,7 @@ from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.attention import bucketed, gather, spread
 from unlabeled_text.ops.codecs import BYTES, unpack_json
 from unlabeled_text.ops.layouts import layout_of, pool_rows, words_of
+from unlabeled_text.ops.tokenizing import NO_MASK
 
 SIZES = {
     "width": ("hidden_size", "d_model", "n_embd", "dim"),
@@ -54,6 +55,7 @@ class TransformersEncoder(nn.Module):
         self.dim = int(config.hidden_size)
         self.causal = _is_causal(config)
         self.dropout = _dropout(config)
+        self.cannot = {} if spec.mask is not None else {"mask": NO_MASK}
         self.can = frozenset({"tokens", "swap", "layers"} | ({"mask"} if spec.mask is not None else set()))
 
     @property

@@ -27,6 +27,10 @@ NAMES = {
     "mask": ("[MASK]", "<mask>", "[mask]"),
     "unknown": ("[UNK]", "<unk>", "[unk]"),
 }
+NO_MASK = (
+    f"the tokenizer has no mask token ({', '.join(NAMES['mask'])} are looked for); add one to it, or choose another "
+    "with --data.tokenizer"
+)
 ENDS = ("</s>", "<|endoftext|>", "<eos>", "[EOS]")
 MODES = ("[NLU]", "[S2S]", "[NLG]")  # UL2's R, S and X
 ALPHABET = 512  # most characters of a WordPiece vocabulary

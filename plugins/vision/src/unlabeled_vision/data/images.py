@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.cache import Cache
-from unlabeled.data.readable import Readable, scan
-from unlabeled.data.sources import by_folder, read
+from unlabeled.data.readable import Readable, SampleError, scan
+from unlabeled.data.sides import by_folder, masks
+from unlabeled.data.sources import read
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
 from unlabeled_vision.data.reading import MODES, Header, decode, quiet, read_header
-from unlabeled_vision.data.sources import HELD_OUT, open_source
+from unlabeled_vision.data.sources import open_source, wanting
 
 
 class Images(Readable):
@@ -74,7 +75,7 @@ class Images(Readable):
             reader = _Files(where, channels, white, cache)
         self._reader = reader
         self._open(where, reader.bad, len(reader) + len(reader.bad), max_bad)
-        self.labels, self.classes, self.test = reader.labels, reader.classes, reader.test
+        self.labels, self.classes, self.test, self.val = reader.labels, reader.classes, reader.test, reader.val
         self.spec = ImageSpec(reader.channels, size or reader.side, mean, std, mirror)
         reader.least = round(shrink * self.spec.size)
 
@@ -106,6 +107,8 @@ class Images(Readable):
             about.append(f"{len(self.classes)} classes")
         if self.test is not None:
             about.append(f"{int(self.test.sum()):,} held out")
+        if self.val is not None:
+            about.append(f"{int(self.val.sum()):,} of val kept apart")
         about += [f"{self.spec.channels} channel{'s' * (self.spec.channels > 1)}", self._reader.extent]
         if self.bad:
             about.append(f"{len(self.bad):,} unreadable skipped")
@@ -124,12 +127,14 @@ class _Files:
         self.least = 0
         self._white = white
         self.channels = channels or (1 if all(h.gray for h in headers.values()) else 3)
-        folders, test = by_folder(self.names, HELD_OUT)
-        self.classes = tuple(sorted({f for f in folders if f is not None}))
+        found = by_folder(self.names)
+        self.classes = tuple(sorted({c for c in found.classes if c is not None}))
         number = {name: n for n, name in enumerate(self.classes)}
-        self.labels = torch.tensor([number.get(f or "", -1) for f in folders]) if self.classes else None
-        self.test = None if test is None else torch.tensor(test)
+        self.labels = torch.tensor([number.get(c or "", -1) for c in found.classes]) if self.classes else None
+        self.test, self.val = masks(found.sides)
         self.side, self.extent = _extent(Counter((h.height, h.width) for h in headers.values()))
+        if several := [h.pages for h in headers.values() if h.pages > 1]:
+            self.extent += f", only the first page of {len(several):,} with {sum(several):,} pages or frames"
         sizes = {(self.channels, h.height, h.width) for h in headers.values()}
         self._shape = sizes.pop() if len(sizes) == 1 and not any(h.deep for h in headers.values()) else (0, 0, 0)
         self._cache = Cache.fitting([math.prod(self._shape)] * len(self), torch.uint8, cache)
@@ -139,6 +144,8 @@ class _Files:
 
     def _look(self, name: str) -> Header:
         with self._source.open(name) as file:
+            if reason := wanting(name):
+                raise SampleError(reason)
             return read_header(file)
 
     def ready(self, indices: Sequence[int]) -> ImageBatch | None:
@@ -186,6 +193,7 @@ class _Arrays:
         self.bad: dict[str, str] = {}
         self.least = 0
         self.test: Tensor | None = None
+        self.val: Tensor | None = None
         self.side, self.extent = _extent(Counter([self._x.shape[2:]]))
 
     def __len__(self) -> int:

@@ -11,8 +11,10 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import BinaryIO
 
 import numpy as np
@@ -22,7 +24,8 @@ from torch import Tensor
 
 from unlabeled.data.readable import SampleError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF", "JXL")
+PACKAGES = ("pillow_heif.HeifImagePlugin", "pillow_jxl")  # each teaches Pillow a format when it is imported
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16 in its byte orders
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112  # EXIF tag
@@ -36,10 +39,21 @@ class Header:
     height: int
     gray: bool
     deep: bool  # more than 8 bits a channel
+    pages: int = 1  # of a TIFF, frames of an animation; the first is read
 
 
 def _is_deep(mode: str) -> bool:
     return mode.startswith("I") or mode == "F"
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow and the packages beside it read."""
+    Image.init()
+    for package in PACKAGES:
+        with suppress(ImportError):
+            import_module(package)
+    return tuple(form for form in FORMATS if form in Image.OPEN)
 
 
 @contextmanager
@@ -56,7 +70,7 @@ def quiet() -> Iterator[None]:
 def _open(file: BinaryIO) -> Image.Image:
     """The image, not yet decoded; where Pillow warns of a decompression bomb, this refuses."""
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=_formats())
     except Exception as error:
         raise SampleError(_reason(error)) from error
     most = Image.MAX_IMAGE_PIXELS or 1 << 28
@@ -79,7 +93,16 @@ def read_header(file: BinaryIO) -> Header:
     width, height = image.size
     if _orientation(image) >= 5:  # these four turn by a quarter
         width, height = height, width
-    return Header(width, height, image.mode in GRAY_MODES or image.mode.startswith("I"), _is_deep(image.mode))
+    gray, deep = image.mode in GRAY_MODES or image.mode.startswith("I"), _is_deep(image.mode)
+    return Header(width, height, gray, deep, _pages(image))
+
+
+def _pages(image: Image.Image) -> int:
+    """Pages of a TIFF or frames of an animation; a phone's MPO is one image and its previews."""
+    try:
+        return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    except (OSError, EOFError, ValueError, TypeError, KeyError, SyntaxError, struct.error):  # damaged after the first
+        return 1
 
 
 def _orientation(image: Image.Image) -> int:
