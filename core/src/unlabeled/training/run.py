@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from unlabeled.build import Parts, make, too_few
 from unlabeled.config.run import Training
+from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.runs.folder import LAST, METRICS
 from unlabeled.training import loggers
@@ -97,11 +98,31 @@ def check(parts: Parts, out: Path) -> None:
     loggers.require(settings.logger)
     with quiet(), kept_generator():
         trainer = _trainer(settings, out)
+        check_views(parts)
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         if errors := too_few(parts.config, parts.objective.needs, trainer.world_size):
             raise UsageError(errors[0])
         session = Session(total_steps(settings, plan), plan.steps, settings.batch_size, 0)
         _module(parts, plan, session).configure_optimizers()
+
+
+def check_views(parts: Parts) -> None:
+    """:class:`UsageError` where the encoder refuses a view; two samples are tried, and one view of each role."""
+    batch = parts.data.__getitems__(trainable(parts.data)[:2].tolist())
+    views = parts.views(batch, Draw(parts.config.training.seed, 0, batch.ids))
+    training = parts.encoder.training
+    parts.encoder.eval()
+    try:
+        with torch.no_grad():
+            for view in {view.role: view for view in views}.values():
+                parts.encoder(view)
+    except ValueError as error:
+        chosen = parts.config.parts
+        raise UsageError(
+            f"encoder {chosen['encoder'].name!r} cannot read what views {chosen['views'].name!r} make: {error}"
+        ) from error
+    finally:
+        parts.encoder.train(training)
 
 
 def total_steps(settings: Training, plan: Plan) -> int:

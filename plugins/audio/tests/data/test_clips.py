@@ -1,6 +1,7 @@
 """Data: generated syllables; folders, zips and manifests of any rate; what cannot be read."""
 
 import pickle
+import resource
 import struct
 import zipfile
 
@@ -10,7 +11,6 @@ import soundfile
 import torch
 
 from unlabeled.errors import UsageError
-from unlabeled_audio.data import reading
 from unlabeled_audio.data.clips import Clips
 from unlabeled_audio.data.reading import resample, resampled
 from unlabeled_audio.data.syllables import Syllables
@@ -250,15 +250,6 @@ def test_a_batch_is_cut_and_sent_as_it_was_loaded(folder):
         batch[::2]
 
 
-def test_resampling_keeps_the_tone_without_torchaudio_too(monkeypatch):
-    wave = torch.from_numpy(tone(0.5, 44100)).float()
-    ours = resample(wave, 44100, 16000)
-    monkeypatch.setattr(reading, "torchaudio", lambda: None)
-    other = resample(wave, 44100, 16000)
-    assert len(ours) == len(other) == resampled(len(wave), 44100, 16000)
-    torch.testing.assert_close(ours[400:-400], other[400:-400], rtol=0, atol=0.01)
-
-
 def test_rows_of_a_manifest_keep_val_apart_and_have_the_fields_of_its_header(folder):
     (folder / "list.csv").write_text("path,label,split\na/1.wav,x,train\na/2.flac,y,dev\na/1.wav,y,test\n")
     data = Clips(str(folder / "list.csv"), 0.0)
@@ -268,3 +259,98 @@ def test_rows_of_a_manifest_keep_val_apart_and_have_the_fields_of_its_header(fol
     (folder / "list.csv").write_text("path,label\na/1.wav,x\na/2.flac,dogs, barking\n")
     with pytest.raises(UsageError, match="line 3 has 1 fields more than the header; quote delimiters"):
         Clips(str(folder / "list.csv"), 0.0)
+
+
+@pytest.mark.parametrize("rate", [8000, 22255, 16001])
+def test_resampling_keeps_the_tone_at_any_rate(rate):
+    found = resample(torch.from_numpy(tone(0.5, 44100)).float(), 44100, rate)
+    assert len(found) == resampled(22050, 44100, rate)
+    right = torch.from_numpy(tone(0.5, rate)).float()[: len(found)]
+    torch.testing.assert_close(found[400:-400], right[400 : len(found) - 400], rtol=0, atol=1e-3)
+
+
+def test_resampling_is_quick_between_rates_without_a_common_divisor():
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(resample(torch.zeros(8000), 16001, 15013)) == resampled(8000, 16001, 15013)
+    assert len(resample(torch.zeros(8000), 2_000_003, 16000)) == 64
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 50_000  # KiB
+
+
+OPEN = [0, 0x7FFFFFFF, 0xFFFFFFFF]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [(kind, size) for kind in ("WAV", "AU", "RF64", "W64") for size in OPEN]
+    + [("WAV", 0x7FFFF000), ("AU", 0x7FFFF000)],
+)
+def test_sizes_that_a_writer_left_open_are_read_to_the_end(tmp_path, kind, size):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, tone(0.5, 8000), 8000, format=kind, endian="BIG" if kind == "AU" else "FILE")
+    raw = bytearray(path.read_bytes())
+    at = raw.find(b"data")
+    if kind == "WAV":
+        raw[4:8] = raw[at + 4 : at + 8] = struct.pack("<I", size)
+    elif kind == "AU":
+        raw[8:12] = struct.pack(">I", size)
+    elif kind == "RF64":
+        raw[20:36] = struct.pack("<QQ", size, size)
+    else:
+        raw[16:24] = raw[at + 16 : at + 24] = struct.pack("<Q", size)
+    path.write_bytes(raw)
+    assert Clips(str(tmp_path), 0.0).__getitems__([0]).lengths == (4000,)
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("start,duration", "0.1,0.3"),
+        ("offset,duration", "0.1,0.3"),
+        ("onset,offset", "0.1,0.4"),
+        ("Begin_Time,End_Time", "0.1,0.4"),
+        ("start,stop", "0.1,0.4"),
+        ("start,end,duration", "0.1,0.4,0.3"),
+    ],
+)
+def test_a_stretch_is_read_however_a_manifest_spells_it(folder, head, row):
+    (folder / "list.csv").write_text(f"path,{head}\na/1.wav,{row}\n")
+    assert Clips(str(folder / "list.csv"), 0.0).__getitems__([0]).lengths == (2400,)
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "match"),
+    [
+        ("start,end,duration", "0.1,0.4,0.5", "keep one of the columns end and duration"),
+        ("start,offset,end", "0.1,0.1,0.4", "all of them the start"),
+        ("frame_offset,num_frames", "800,1600", "in samples"),
+        ("start,end", "0,nan", "it must be seconds"),
+        ("start,end", "0,4000", "seconds, not samples"),
+    ],
+)
+def test_a_stretch_that_may_mean_two_things_is_refused(folder, head, row, match):
+    (folder / "list.csv").write_text(f"path,{head}\na/1.wav,{row}\n")
+    with pytest.raises(UsageError, match=match):
+        Clips(str(folder / "list.csv"), 0.0)
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
+def test_channels_that_cancel_are_no_silence(tmp_path, subtype):
+    wave = tone(0.5, 8000)
+    soundfile.write(tmp_path / "a.wav", np.stack([0.9999 * wave, -wave], 1), 8000, subtype=subtype)
+    batch = Clips(str(tmp_path), 0.0).__getitems__([0])
+    assert float((batch.wave - torch.from_numpy(-wave).float()).abs().max()) < 1e-3
+
+
+def test_a_header_that_claims_what_its_bytes_cannot_hold_is_no_clip(tmp_path):
+    soundfile.write(tmp_path / "good.wav", tone(0.5, 8000), 8000)
+    soundfile.write(tmp_path / "lies.flac", tone(0.5, 8000), 8000)
+    raw = bytearray((tmp_path / "lies.flac").read_bytes())
+    raw[21:26] = bytes([raw[21] | 0x0F, *b"\xff\xff\xff\x00"])  # 36 bits: samples in all
+    (tmp_path / "lies.flac").write_bytes(raw)
+    slow = bytearray((tmp_path / "good.wav").read_bytes())
+    slow[24:28] = struct.pack("<I", 1)
+    (tmp_path / "slow.wav").write_bytes(slow)
+    data = Clips(str(tmp_path), 0.9)
+    assert len(data) == 1
+    assert "claims" in data.bad["lies.flac"]
+    assert "claims 1 samples a second" in data.bad["slow.wav"]

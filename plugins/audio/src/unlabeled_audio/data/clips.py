@@ -29,6 +29,7 @@ from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, 
 from unlabeled_audio.data.sources import Entry, open_source
 from unlabeled_audio.data.waves import Waves
 
+BEYOND = 1.0  # seconds that a stretch may end after its file: lengths are rounded
 HIGHEST = 16000  # Hz; the default rate is that of most files, and no more than this
 
 
@@ -36,7 +37,8 @@ class Clips(Waves, Readable):
     """Recordings of a user: a folder, a ``.zip``, or a manifest ``.csv``, of WAV, FLAC, OGG, MP3 at any rate.
 
     A folder's first level of sub-folders gives the classes. A manifest has a column ``path`` (or file), and may have
-    ``start`` and ``end`` in seconds, ``label``, ``speaker``, and ``split`` (test, dev, ... are held out).
+    ``start`` and ``end`` (or ``duration``) in seconds, ``label``, ``speaker``, and ``split`` (test, dev, ... are held
+    out). Channels are averaged; where they cancel, the loudest is kept.
 
     Args:
         rate: samples a second that all clips are brought to, in Hz; 0 = that of most files, at most 16,000.
@@ -151,6 +153,11 @@ def _title(entry: Entry) -> str:
 
 def _cut(entry: Entry, header: Header, segment: float, rate: int) -> list[_Part]:
     """The stretch of an entry as parts of at most ``segment`` seconds."""
+    if entry.end is not None and entry.end > header.seconds + BEYOND:
+        raise SampleError(
+            f"{header.seconds:.2f} s long, and its stretch ends at {entry.end:g} s: "
+            "a manifest counts seconds, not samples"
+        )
     first = round(entry.start * header.rate)
     last = header.frames if entry.end is None else min(header.frames, round(entry.end * header.rate))
     if last - first < SHORTEST * header.rate:

@@ -1,14 +1,16 @@
 """Files of sound in a folder, a zip archive or a manifest CSV: their order, labels, speakers and stretches.
 
 Nothing is decoded here. Files are in natural order (``2.wav`` before ``10.wav``), a manifest's in its own. A manifest
-names ``path`` (or file), and where it has them ``start`` and ``end`` in seconds, ``label``, ``speaker`` and ``split``;
-its paths are looked for in its own folder, then in the zip files of that folder.
+names ``path`` (or file), and where it has them ``start`` and ``end`` (or ``duration``) in seconds, ``label``,
+``speaker`` and ``split``; ``SPELLINGS`` has other words for the times, and columns that count samples are refused. Its
+paths are looked for in its own folder, then in the zip files of that folder.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,14 @@ MANIFESTS = (".csv", ".tsv")
 LIMITS = Limits(whole=64 << 20)
 PATHS = ("path", "file", "filename", "audio", "wav")
 LABELS = ("label", "class", "category", "target")
+SPELLINGS = {
+    "start": ("start", "begin", "onset", "offset"),
+    "end": ("end", "stop"),
+    "duration": ("duration", "dur"),
+}
+TAILS = ("", "_time", "_seconds", "_sec", "_s", "time", "_in_seconds")
+AGREE = 0.02  # seconds by which a rounded end and duration may differ
+COUNTED = ("sample", "samples", "frame", "frames")
 SPEAKERS = ("speaker", "speaker_id", "spk", "voice")
 
 
@@ -102,14 +112,42 @@ def read_manifest(path: Path, label: str = "") -> list[Entry]:
         raise UsageError(f"{path} has no column {label!r}.{near(label, columns)}")
     classes = columns[label.casefold()] if label else next((columns[c] for c in LABELS if c in columns), None)
     speakers = next((columns[c] for c in SPEAKERS if c in columns), None)
+    times = _time_columns(path, columns)
     try:
         rows = list(enumerate(reader, start=2))
     except csv.Error as error:
         raise UsageError(f"{path} is no valid CSV: {error}") from error
-    entries = [_entry(path, line, row, columns, named, classes, speakers) for line, row in rows]
+    entries = [_entry(path, line, row, columns, named, classes, speakers, times) for line, row in rows]
     if not entries:
         raise UsageError(f"{path} names no clips")
     return entries
+
+
+def _time_columns(path: Path, columns: dict[str, str]) -> dict[str, str]:
+    """The columns of start, end and duration, as the manifest spells them; ``onset, offset`` are start and end."""
+    counted = [c for c in columns if _is_counted(c)]
+    if counted:
+        raise UsageError(
+            f"{path} has the column {counted[0]}, in samples; give start and end in seconds (samples / rate) instead"
+        )
+    spellings = dict(SPELLINGS)
+    if any("onset" + tail in columns for tail in TAILS):
+        spellings |= {"start": ("start", "begin", "onset"), "end": ("end", "stop", "offset")}
+    found = {}
+    for what, names in spellings.items():
+        said = [n + tail for n in names for tail in TAILS if n + tail in columns]
+        if len(said) > 1:
+            raise UsageError(f"{path} has columns {', '.join(said)}, all of them the {what}: keep one")
+        if said:
+            found[what] = columns[said[0]]
+    return found
+
+
+def _is_counted(column: str) -> bool:
+    """Whether it places or measures a stretch in samples: num_frames, start_sample, frame_offset."""
+    words = column.replace("-", "_").split("_")
+    places = {"num", "n", "duration", *SPELLINGS["start"], *SPELLINGS["end"]}
+    return len(words) > 1 and any(w in COUNTED for w in words) and any(w in places for w in words)
 
 
 def _entry(
@@ -120,24 +158,35 @@ def _entry(
     named: str,
     classes: str | None,
     speakers: str | None,
+    times: dict[str, str],
 ) -> Entry:
     def text(column: str | None) -> str | None:
         value = row.get(column) if column else None
         return value.strip() if value and value.strip() else None
 
-    def seconds(name: str) -> float | None:
-        value = text(columns.get(name))
+    def seconds(what: str) -> float | None:
+        value = text(times.get(what))
         try:
-            return None if value is None else float(value)
-        except ValueError as error:
-            raise UsageError(f"{path}, line {line}: {name} is {value!r}; it must be seconds") from error
+            found = None if value is None else float(value)
+        except ValueError:
+            found = math.nan
+        if found is not None and not math.isfinite(found):
+            raise UsageError(f"{path}, line {line}: {times[what]} is {value!r}; it must be seconds")
+        return found
 
     if extra := row.get(None):  # type: ignore[call-overload]
         raise UsageError(f"{path}, line {line} has {len(extra)} fields more than the header; quote delimiters")
     name = text(named)
     if name is None:
         raise UsageError(f"{path}, line {line} names no file")
-    start, end = seconds("start") or 0.0, seconds("end")
+    start, end, duration = seconds("start") or 0.0, seconds("end"), seconds("duration")
+    if end is not None and duration is not None and abs(start + duration - end) > AGREE:
+        raise UsageError(
+            f"{path}, line {line}: from {start:g} s to {end:g} s are not {duration:g} s; "
+            f"keep one of the columns {times['end']} and {times['duration']}"
+        )
+    if end is None and duration is not None:
+        end = start + duration
     if start < 0 or (end is not None and not end > start):
         raise UsageError(f"{path}, line {line}: from {start} s to {end} s is no stretch of a file")
     return Entry(name, start, end, text(classes), text(speakers), side_of(text(columns.get("split")) or ""))

@@ -138,7 +138,9 @@ class UnitTransformer(AudioEncoder):
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         if batch.mel is not None:
-            raise ValueError("these views alter spectrograms, and units are made of the waveform: choose others")
+            raise ValueError(
+                "these views alter spectrograms, and units are made of the waveform: choose others (--views)"
+            )
         layout = view.layout or self.layout(batch)
         place = self.vocabulary * torch.arange(self.books, device=batch.wave.device)
         x_TD = self.embed(self.codes(batch, layout) + place).sum(1)
