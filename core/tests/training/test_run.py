@@ -9,6 +9,7 @@ import torch
 from unlabeled.errors import RunError, UsageError
 from unlabeled.training import callbacks
 from unlabeled.training.module import step_seed
+from unlabeled.training.run import check
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +172,19 @@ def test_unreadable_samples_are_told_and_too_many_end_the_run(toy, tmp_path, cap
     parts.data.report = refuse
     with pytest.raises(UsageError, match="40 of 80"):
         toy.train(parts, tmp_path / "b")
+
+
+def test_views_that_the_encoder_refuses_are_told_before_there_is_a_folder(toy, tmp_path):
+    parts = toy.toy_parts()
+    parts.config.parts.update(encoder=toy.Choice("mlp"), views=toy.Choice("noise"))
+    parts.encoder.register_forward_pre_hook(refuse_view)
+    with pytest.raises(UsageError, match="encoder 'mlp' cannot read what views 'noise' make: no such pictures"):
+        check(parts, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def refuse_view(encoder, inputs):
+    raise ValueError("no such pictures")
 
 
 def test_refusals(toy, tmp_path):
