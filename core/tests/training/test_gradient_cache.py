@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from unlabeled.contract import Layout, Loss
+from unlabeled.contract import Layout, Loss, Needs
 from unlabeled.errors import UsageError
 from unlabeled.nn.distributed import rank, world
 from unlabeled.objectives.byol import BYOL
@@ -112,6 +112,8 @@ def test_dropout_differs_between_seeds_calls_and_chunks_and_leaves_the_generator
 
 class EverythingCoupled(nn.Module):
     """A loss over tokens, prefix, pooled and layers of hidden and of dropped rows, coupled over the batch."""
+
+    needs = Needs(views={"global": 1}, couples=True)
 
     def forward(self, encoder, views):
         seen, hidden = views[0], toy_hide(views[0], 5)
