@@ -53,3 +53,8 @@ def test_weights_have_mean_1_and_are_less_for_pairs_that_agree():
     weights = mises_fisher(torch.tensor([0.1, 0.5, 0.9]), 0.5)
     assert weights.mean().item() == pytest.approx(1)
     assert weights.diff().max() < 0
+
+
+def test_weights_of_positives_pass_no_gradient():
+    cosine = torch.tensor([0.2, 0.9], requires_grad=True)
+    assert not mises_fisher(cosine, 0.5).requires_grad
