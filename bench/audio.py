@@ -7,8 +7,6 @@ logistic regression on standardized features: ten clips a digit (5 draws), and a
 sixth (6 speakers).
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import sys

@@ -4,8 +4,6 @@ Both sides run in turn in one process on one thread and give the same values and
 ``python bench/audio.py``.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

@@ -5,8 +5,6 @@ seconds as training forms them, 32 clips in the mean, three of an epoch; beside 
 padding, which an encoder that lays clips out by the longest would compute on.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from common import arguments, save

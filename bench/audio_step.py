@@ -5,8 +5,6 @@ transformers pads the batch. CPU seconds and peak memory, each side in a process
 ``python bench/audio.py``.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What every measurement shares: the machine, medians, alternation of the two sides, one JSON file a measurement."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """Encoder time with 75 % of the tokens hidden, as a share of the time with none: forward and backward, 224 px."""
 
-from __future__ import annotations
-
 import time
 
 from common import arguments, in_turn, median, save

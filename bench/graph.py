@@ -6,8 +6,6 @@ run in pieces. Each recipe is trained as it stands, by the parts that ``unlabele
 the frozen specs. Cost is measured in ``graph_cost.py``.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What graph methods cost: speed beside plain PyG modules, both sides in turn, and memory of InfoNCE over all nodes."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

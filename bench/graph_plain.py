@@ -5,8 +5,6 @@ made slower than it is usually written: features are dense, every row is decoded
 by node, as in the authors' code.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What the measurements of graphs share: a recipe as a config, its training without callbacks, and frozen features."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Chunked against dense InfoNCE: peak extra memory and time of forward and backward, each in a fresh process."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -9,8 +9,6 @@ Hippocampus (MSD Task04, 200 train and 60 test volumes): a run a seed is pre-tra
 features of volumes at 2 mm, area under the ROC curve of a linear probe beside the untrained encoder and histograms.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import sys

@@ -3,8 +3,6 @@
 Wall and CPU seconds: on a busy machine the first are noise; with one thread and no workers both count the same work.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

@@ -5,8 +5,6 @@ digits. float64, since float32 amplifies rounding over hundreds of steps whoever
 first steps is shown beside it.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -5,8 +5,6 @@ the same initial weights. A short reading finds how many steps fit the budget, s
 start; the CPU minutes that were really used stand beside each row. All rows go through the same probe.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -3,8 +3,6 @@
 ``--only NAME,NAME`` runs some; ``--write`` runs none and writes the page anew.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

@@ -1,7 +1,5 @@
 """Start-up: CPU seconds (user + system, children included) and wall seconds of what a user types first."""
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

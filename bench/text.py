@@ -8,8 +8,6 @@ The loop is plain, so that the budget is CPU time of the process itself; the lea
 budget that is spent. Every method sees the texts of train alone, without labels, and the same encoder and batch.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import tempfile

@@ -2,8 +2,6 @@
 sentence-transformers. Both sides in one process, in turn, on one thread; medians of CPU time, and their ratios.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

@@ -6,8 +6,6 @@ a reading leaves out the first steps. One image counts once, though two views of
 a user runs it, so what it does by default counts: decoded images are kept, and freed memory is kept for the next step.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import sys

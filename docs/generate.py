@@ -1,7 +1,5 @@
 """Write the pages that are made from the code: components and recipes, the toolbox, and the API reference's stubs."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

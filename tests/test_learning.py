@@ -6,8 +6,6 @@ own task: they must do better than can be done without looking at a sample. One 
 shows that a recipe does not collapse more than how much it gains.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

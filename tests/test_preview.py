@@ -1,7 +1,5 @@
 """Every domain draws views: a row for each sample, the same each time; mistakes are named."""
 
-from __future__ import annotations
-
 import pytest
 from PIL import Image
 

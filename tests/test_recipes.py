@@ -1,7 +1,5 @@
 """Every recipe of every installed domain is complete, known, and stands on settings that exist."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

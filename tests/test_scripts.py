@@ -1,7 +1,5 @@
 """`unlabeled-vision` is `unlabeled vision`, and so for every plugin of this repository."""
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from importlib import import_module

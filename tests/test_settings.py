@@ -1,7 +1,5 @@
 """Components name a setting that they cannot work with; data and encoder are the domain's defaults."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A third party's plugin in one file, as ``--plugin toy_domain.py`` loads it: rows of numbers around four centers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a checked config to live parts, wired by name, and from a batch to the views that an objective sees."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Errors of users and of plugins: one clear line, exit code 2, no traceback."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

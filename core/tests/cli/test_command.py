@@ -1,7 +1,5 @@
 """A function as a command: what is typed, what is wired, what is shown."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Flags: parsing, near misses, help."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pytest

@@ -1,7 +1,5 @@
 """Settings read from source equal those of the live objects, and values are converted strictly."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from typing import Any, Literal

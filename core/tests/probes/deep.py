@@ -1,7 +1,5 @@
 """What another plugin adds to the toy domain: probes that read the encoder, baselines that are fitted, a command."""
 
-from __future__ import annotations
-
 import torch
 
 from unlabeled.contract import Asks

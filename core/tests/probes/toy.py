@@ -1,7 +1,5 @@
 """A domain of points around class centers, as a plugin file: data, views, encoders with and without BatchNorm."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Pictures of views: which samples, where each view stands, and what becomes of a text."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """`unlabeled plugin new NAME`: what it writes runs, and passes the conformance kit, before any edit."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import sys

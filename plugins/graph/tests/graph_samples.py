@@ -1,7 +1,5 @@
 """Graphs that tests are made of: small, of every kind that is hard (directed, isolated nodes, one node, no edge)."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import torch

@@ -1,7 +1,5 @@
 """Features without a model."""
 
-from __future__ import annotations
-
 import torch
 
 from unlabeled.contract import View

@@ -4,8 +4,6 @@ The default data are nodes of one graph, which cannot be taken apart; so what th
 again of generated graphs, by a domain that differs in its default data alone. Recipes take their first steps on both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Pictures of whole graphs and of what surrounds a node."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from unlabeled_graph.data.karate import Karate

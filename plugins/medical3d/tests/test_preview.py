@@ -1,7 +1,5 @@
 """The picture of views holds middle slices, as radiologists see them."""
 
-from __future__ import annotations
-
 import torch
 
 from unlabeled_medical3d.data.phantoms import Phantoms

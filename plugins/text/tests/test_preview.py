@@ -1,7 +1,5 @@
 """The picture of views shows their words, what is hidden and what is replaced."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

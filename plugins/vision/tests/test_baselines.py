@@ -1,7 +1,5 @@
 """Raw pixels."""
 
-from __future__ import annotations
-
 import torch
 
 from unlabeled.contract import Baseline, View

@@ -1,7 +1,5 @@
 """The picture of views holds the views."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """From words to a run's configuration: components first, then the flags of just those. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

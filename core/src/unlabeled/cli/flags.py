@@ -4,8 +4,6 @@ Not tyro: building its parser for the some 80 flags of a run takes 210 ms of CPU
 tyro 1.0.17) where this takes 22, with reading all settings from source; and tyro stops at the first kind of error.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import textwrap

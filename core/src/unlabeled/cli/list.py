@@ -1,7 +1,5 @@
 """``unlabeled list [DOMAIN]``: what is installed, from tables alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

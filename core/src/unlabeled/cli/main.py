@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 failure (of ours with its traceback), 2 a user's mistake (one clear line), 130 interrupted.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """``unlabeled matrix``: which objective runs in which domain, from tables alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

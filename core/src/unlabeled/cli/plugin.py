@@ -1,7 +1,5 @@
 """``unlabeled plugin new NAME`` and ``unlabeled plugin check NAME``: for those who write plugins."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from unlabeled.errors import UsageError, near

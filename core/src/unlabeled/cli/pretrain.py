@@ -1,7 +1,5 @@
 """``unlabeled <domain> pretrain``: everything is checked before any folder is made, then the run trains."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``unlabeled <domain> preview [RECIPE]``: what an objective will see, as a picture."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``unlabeled recipes [DOMAIN]``: known-good compositions, from the heads of their files."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

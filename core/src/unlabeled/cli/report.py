@@ -1,7 +1,5 @@
 """``unlabeled report RUN [RUN ...]``: what runs came to, on one page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A recipe has the form of a run's config (:mod:`unlabeled.config.run`) and leaves
 lies in ``recipes/<name>.yaml`` of the package that holds the domain's components; no table lists it.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ parsed, and the signature and the ``Args:`` section of the docstring are taken f
 kit checks that this reading equals ``inspect.signature``.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import math

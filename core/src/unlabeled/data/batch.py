@@ -1,7 +1,5 @@
 """A batch as a frozen dataclass, of which every tensor moves with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Self

@@ -3,8 +3,6 @@
 # N samples of the data set, S numbers of all of them
 """
 
-from __future__ import annotations
-
 import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Nothing is decoded here and nothing is written. No torch.
 """
 
-from __future__ import annotations
-
 import codecs
 import os
 import re

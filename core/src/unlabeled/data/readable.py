@@ -3,8 +3,6 @@
 A sample that cannot be read never stops a run by itself; only a share above ``max_bad`` does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain

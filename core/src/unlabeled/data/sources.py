@@ -4,8 +4,6 @@ Nothing is decoded here, and nothing is ever written to disk, so a member's path
 order (``2`` before ``10``). Hidden files and ``__MACOSX`` are passed over; symbolic links are followed.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import stat

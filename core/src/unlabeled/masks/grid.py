@@ -6,8 +6,6 @@ https://arxiv.org/abs/2212.07525. What a block measures (patches, steps and mel 
     # G groups, D dimensions, N rows of a group (the last axis fastest), R blocks
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

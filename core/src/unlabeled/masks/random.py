@@ -3,8 +3,6 @@
 # T packed rows
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from unlabeled.contract import Layout

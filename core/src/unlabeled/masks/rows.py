@@ -6,8 +6,6 @@ counts are known on the host, so nothing waits for an accelerator.
     # B samples, G groups, T packed rows, L rows of the longest group, H chosen rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

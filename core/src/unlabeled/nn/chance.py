@@ -5,8 +5,6 @@ The step is a tensor on the device (:class:`unlabeled.nn.clock.Clock`) and is ne
     # B samples, T packed rows, E edges
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The clock of an objective: where training stands, on the device and in the state, for schedules and draws."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ BYOL, https://arxiv.org/abs/2006.07733; GraphMAE, https://arxiv.org/abs/2205.108
     # B samples, D features, H predicted rows, C numbers of content in a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import permutations
 

@@ -6,8 +6,6 @@ coordinates, and rows of one sample attend to each other alone. Differs: no clas
     # T packed rows, G groups, L rows of the longest group, D features in, W numbers out
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from torch import Tensor, nn

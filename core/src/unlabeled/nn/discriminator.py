@@ -7,8 +7,6 @@ logits, so a sure discriminator still has a gradient (``log(sigmoid + 1e-15)`` h
     # T packed rows, G graphs, D features
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

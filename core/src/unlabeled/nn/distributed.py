@@ -7,8 +7,6 @@ factor; the same holds for a loss of all-reduced statistics that every rank comp
     # N samples of all dimensions but C, C channels, W ranks, H values of a rank, any number
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

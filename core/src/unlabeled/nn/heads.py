@@ -5,8 +5,6 @@ Weights start as torch's Linear does, uniform in +-1/sqrt(width in); biases like
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal

@@ -10,8 +10,6 @@ Vectors come normalized; with several ranks, each computes the mean over its own
     # R queries of this rank, K keys, D features, B samples of all ranks, b samples of this rank
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

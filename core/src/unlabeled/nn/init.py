@@ -3,8 +3,6 @@
 # T packed rows, P coordinates
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

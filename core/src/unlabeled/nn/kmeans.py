@@ -7,8 +7,6 @@ that the center has seen (Sculley 2010, https://doi.org/10.1145/1772690.1772862)
     # N rows, K clusters, F features
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 

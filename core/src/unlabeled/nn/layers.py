@@ -5,8 +5,6 @@ https://arxiv.org/abs/2202.03555.
     # T packed rows, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ As the estimators of iSogCLR, https://arxiv.org/abs/2305.11965, and memory banks
     # N samples of the data, b samples of this rank, S shape of what is kept of one
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Full precision under autocast: losses and their statistics are computed in float32, or float64 where inputs are."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ https://arxiv.org/abs/2301.08243, section 3.
     # T packed rows, H predicted rows, D features, W width of the predictor, L rows of the longest sequence
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

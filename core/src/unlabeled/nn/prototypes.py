@@ -6,8 +6,6 @@ greatest before they are exponentiated (same codes, no overflow).
     # B samples, N rows to assign, K prototypes
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

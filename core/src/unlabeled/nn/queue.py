@@ -3,8 +3,6 @@
 # K size of the queue, D width of a key, B samples of all ranks
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

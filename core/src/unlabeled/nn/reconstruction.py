@@ -3,8 +3,6 @@
 # H rows, C numbers of content in a row
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from unlabeled.nn.precision import full

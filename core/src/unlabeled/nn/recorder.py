@@ -1,7 +1,5 @@
 """The encoder, watched: what it gave is kept for a second loss beside an objective's own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

@@ -6,8 +6,6 @@ BERT's token, https://arxiv.org/abs/1810.04805; MAE's dropped rows, https://arxi
     # T packed rows, H hidden rows, K kept rows, B samples, N rows of a sample, R prefix tokens, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 # N rows, D features, H frames, G codebooks, V entries of each, K prototypes
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

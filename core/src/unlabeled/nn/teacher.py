@@ -5,8 +5,6 @@ copies follow ``train()`` and ``eval()`` like any submodule, so in training they
 ``train=False`` keeps them in evaluation mode, where they have no dropout.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from itertools import chain

@@ -10,8 +10,6 @@ authors' code and torchaudio's, the same numbers cost hundreds of times the time
     # T packed frames, H predicted frames, K codebooks, C units of each, P width of the projection
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -6,8 +6,6 @@ https://arxiv.org/abs/2106.12484. Gradients averaged over ranks are those of the
     # B samples of all ranks, b samples of this rank, D features
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

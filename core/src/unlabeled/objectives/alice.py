@@ -10,8 +10,6 @@ by DINO's cross-entropy; here the teacher's own embeddings match, and the contra
     # b samples of this rank, B of all ranks, N rows of a whole crop, M visible rows, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ all-reduces without a gradient factor); takes any number of global views and ave
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -7,8 +7,6 @@ constant and a factor.
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ Statistics of BatchNorm in the heads span all ranks, as in the papers.
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ that two views give the paper's sum); 1e-12 is added to variances, so that a con
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -6,8 +6,6 @@ ranks, where the paper has one device. Differs: both segments ask in turn, and t
     # B clips of this rank, N of all ranks, P width of the projection
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ cross-entropy; both encoders learn. Differs: the K negatives of a text are the n
     # B samples of all ranks, b of this rank, K negatives, D features
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ features, where the authors' speech code divides their sum by the root of their 
     # H hidden rows, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -6,8 +6,6 @@ weigh less (DCLW). Differs: takes any number of global views and averages the lo
     # B samples of all ranks, b samples of this rank, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -4,8 +4,6 @@ A bilinear discriminator scores each node against the summary of its graph. The 
 the features (a view of role ``corrupt``). Differs: see :mod:`unlabeled.nn.discriminator`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

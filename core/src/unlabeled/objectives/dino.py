@@ -8,8 +8,6 @@ where all samples' common direction is the first thing that the student learns.
     # B samples, K outputs, G global views (the teacher's), V views (the student's; the global ones first)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -7,8 +7,6 @@ frames, predicts the entry of each layer by a linear head. Differs: entries star
     # T packed frames, H hidden frames, D features, V entries of a codebook
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ summary is the student's class token where it has one, else its pooled vector; e
     # T packed rows, H hidden rows, B clips, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ Differs: the similarity matrix is computed in chunks of rows, so memory grows wi
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

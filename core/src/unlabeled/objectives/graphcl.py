@@ -6,8 +6,6 @@ Differs: averages both directions, where the authors' code takes one; computed i
     # B samples of all ranks, b samples of this rank, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

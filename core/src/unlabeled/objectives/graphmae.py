@@ -7,8 +7,6 @@ where it can give just those, which halves its cost. Differs: the mean is over t
     # H predicted rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ mean is over the hidden nodes of all ranks; the paper's ``replace_rate`` belongs
     # T packed rows, H predicted rows, C numbers of content in a row, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

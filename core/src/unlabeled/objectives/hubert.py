@@ -11,8 +11,6 @@ projected frame is a speech unit that has not been rounded to one cluster. Diffe
     # K codebooks
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -8,8 +8,6 @@ paper fits LDA on the whole corpus before; counts are of all ranks.
     # B utterances, C units, Z topics, T packed frames
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 

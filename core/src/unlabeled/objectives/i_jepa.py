@@ -8,8 +8,6 @@ coordinates, and none (rows of a graph).
     # G groups, T packed rows, H rows of all blocks, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ by node. Where samples are nodes of one graph, a sample's global vector is the m
     # T packed rows, G graphs of all ranks, g graphs of this rank, E edges, D features
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

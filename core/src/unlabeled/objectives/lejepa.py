@@ -8,8 +8,6 @@ doubled, since the integrand is even. Defaults are the paper's, the projector th
     # B samples of all ranks, b of this one, V views, G global views, D width, S directions, Q knots
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import accumulate, repeat

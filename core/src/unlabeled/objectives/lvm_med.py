@@ -14,8 +14,6 @@ matched wrongly.
     # N samples of all ranks, b of this one, K neighbors, R rows of a sample, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -6,8 +6,6 @@ has the encoder's width, since the decoder projects it like any token; class tok
     # H hidden rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ Differs: the loss over codebooks is their mean, so that its scale does not grow 
     # T packed frames, H hidden frames, K codebooks, C bins of the spectrogram
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

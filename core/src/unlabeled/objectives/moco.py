@@ -9,8 +9,6 @@ than two global views the first two are taken.
     # B samples of all ranks, D features, K size of the queue
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import permutations
 from typing import Any

@@ -4,8 +4,6 @@ Differs: takes any number of global views and averages the loss over their pairs
 so an encoder's BatchNorm normalizes each view apart.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -6,8 +6,6 @@ adds 1e-5 to their number.
     # T packed rows, H hidden rows, C numbers of content in a row, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ is this loss under a bidirectional Mamba.
     # H hidden rows, G spectrograms, M hidden rows of one, C numbers of content in a row, D features
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -8,8 +8,6 @@ prototypes share the samples equally. Differs: scores are shifted by their great
     # B samples, N rows to assign (batch and queue), K prototypes, D width of the projection, G global views, V views
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

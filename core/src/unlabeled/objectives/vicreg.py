@@ -7,8 +7,6 @@ statistics span all ranks.
     # B samples of all ranks, b samples of this rank, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -11,8 +11,6 @@ second random network); log's argument is kept at 1e-6 and above in both variant
     # B volumes, N base crops of each, D width of the projection
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -9,8 +9,6 @@ The encoder should see a short stretch of sound around a frame (``cnn``): one th
     # T packed frames, G clips, L frames of the longest, H frames with a future, N negatives, W width of a code
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -12,8 +12,6 @@ authors' code and transformers do, gives the same numbers for K / M times the me
     # G clips, H hidden frames of all clips, M of the longest clip, K distractors, W width of a code, T packed frames
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Core's own components: every name in one table. They come through the same hook as anyone's."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

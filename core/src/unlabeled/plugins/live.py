@@ -1,7 +1,5 @@
 """A live part from its name in the table: settings as keywords, what core wires by name. Imports no torch itself."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

@@ -5,8 +5,6 @@ strings; what a row points to is imported when it is first used. Core's own obje
 same hook (``unlabeled.plugins.core``).
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util

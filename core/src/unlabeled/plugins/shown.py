@@ -1,7 +1,5 @@
 """The ``repr`` of components: their settings, as the constructor takes them. Imports no torch."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

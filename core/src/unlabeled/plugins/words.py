@@ -1,7 +1,5 @@
 """The words of a plugin: kinds, rows of strings, a domain, and the two hooks. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args

@@ -7,8 +7,6 @@ over all pairs of V views, uniformity is the mean over views; the paper has two 
     # N samples, V views of each, D features
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ with their labels. k-means++ and the two scores are scikit-learn's.
     # N samples, D features
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 # B samples of a batch, N samples of all, V views of each, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace

@@ -7,8 +7,6 @@ with their default settings, and say what they ask for (:class:`unlabeled.contra
 ``baseline`` is a row, the domain's default first.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any

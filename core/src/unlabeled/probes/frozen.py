@@ -7,8 +7,6 @@ encoder's place, so a probe that cannot score one says so with ``kinds``.
     # B samples of a batch, N samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable

@@ -6,8 +6,6 @@ exp(similarity / T). Exact: no approximate index. Differs from the paper's code:
     # N train samples, M test samples, D features, C classes
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

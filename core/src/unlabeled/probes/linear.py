@@ -11,8 +11,6 @@ axes without variance get no weight, and tens of steps replace hundreds.
     # N samples, D features, R principal axes, K classes
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The numbers of one row of a probe table: every probe asked of one encoder or baseline, seed by seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -8,8 +8,6 @@ samples and q = 50 views on ImageNet; fewer are the default here, and stand in t
     # N samples, V views of each, D features
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

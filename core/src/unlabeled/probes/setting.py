@@ -1,7 +1,5 @@
 """The setting of a probe table, shared by its rows: the data's sides, the probes that are asked, views and columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice

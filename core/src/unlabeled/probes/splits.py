@@ -7,8 +7,6 @@ Data that has ``groups`` (a name for each sample: its patient, its speaker) neve
     # N samples
 """
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import torch

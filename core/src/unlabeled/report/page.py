@@ -3,8 +3,6 @@
 Nothing is loaded from elsewhere: plotly's script (about 5 MB) stands in the page once. All text is escaped.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Sequence
 from html import escape

@@ -1,7 +1,5 @@
 """The record of a run in its folder: config, log rows, probe table. Missing parts are None; broken ones an error."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The model card of an encoder: where it comes from, how it loads, and the numbers that were measured, no others."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -5,8 +5,6 @@ domain, encoder and clean views with their settings, the spec's fields, where it
 are written beside their target and renamed, so a killed writer leaves the old ones whole.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from pathlib import Path

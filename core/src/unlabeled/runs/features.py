@@ -1,7 +1,5 @@
 """Features as files: ``.npz`` (``x[N, D]``, ``y[N]``, ``ids[N]``, ``classes``) or ``.parquet`` (a row a sample)."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from collections.abc import Sequence

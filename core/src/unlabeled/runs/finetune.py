@@ -7,8 +7,6 @@ Nothing is chosen on test. Both rows see the same split, batches and draws; the 
     # B samples, N samples of a side, D features, K classes
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """A pre-trained encoder, loaded from the folder that a run wrote: what features, probes and exports start from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path

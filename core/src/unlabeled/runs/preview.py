@@ -1,7 +1,5 @@
 """A picture of what an objective will see: views and masks of the first epoch of a run, drawn by its domain."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Weights of an encoder as safetensors, and out of a training checkpoint. Nothing is unpickled."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ A check is a plain function of a domain's name whose docstring begins with "Ensu
 domain's default data, its own components with their default settings, and its recipes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

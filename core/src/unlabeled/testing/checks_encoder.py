@@ -10,8 +10,6 @@ Two optional methods make the kit look deeper, and a domain without them is told
     # B samples, T packed rows, T' rows after a drop, D features, H hidden rows
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 # B samples, T packed rows, C raw content of a row
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -3,8 +3,6 @@
 # G groups, T packed rows, L rows of the longest group
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Checks of a plugin's table: what it imports, where its rows point, and how its settings read."""
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import subprocess

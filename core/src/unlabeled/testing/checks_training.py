@@ -3,8 +3,6 @@
 # B samples, D features
 """
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Iterator

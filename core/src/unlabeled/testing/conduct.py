@@ -7,8 +7,6 @@ The whole test of a method that any encoder serves::
         law(objective)
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ A law is a plain function of a subject whose docstring begins with "Ensure that"
 ``AssertionError``, or raises ``NotApplicable`` with a reason. Dropout is off throughout.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

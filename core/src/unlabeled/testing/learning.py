@@ -1,7 +1,5 @@
 """Train a recipe as it stands for some steps, without a run's folder and callbacks: what tests of learning share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """Writes a new plugin: a distribution that runs, and passes the conformance kit, before any edit. Imports no torch."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from importlib.resources import files

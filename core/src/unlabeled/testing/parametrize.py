@@ -1,7 +1,5 @@
 """The conformance kit as pytest tests: the whole test file of a plugin is ten lines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 

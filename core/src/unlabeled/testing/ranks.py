@@ -1,7 +1,5 @@
 """Run a function on several ranks: processes on this machine that talk over gloo."""
 
-from __future__ import annotations
-
 import importlib.util
 import inspect
 import multiprocessing

@@ -1,7 +1,5 @@
 """Tests of recipes: they say what they are, and a few steps leave no parameter unused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from unlabeled.build import Parts

@@ -3,8 +3,6 @@
 # B samples, T packed rows
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence

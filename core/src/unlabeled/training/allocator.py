@@ -6,8 +6,6 @@ ResNet's step at 32 px and batch 256 went to page faults (40.0 s against 28.4 s 
 is that the process keeps its peak of memory until it ends.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

@@ -4,8 +4,6 @@ All of it happens in ``on_train_batch_end`` of a completed step, so that a check
 Nothing here waits for an accelerator between log rows.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

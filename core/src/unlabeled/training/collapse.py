@@ -13,8 +13,6 @@ crosses them: they find features that are nearly a point or a line, and say noth
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -8,8 +8,6 @@ in the next one. Nothing here has state: after a resume the sampler starts where
     # N samples to train on, b samples per micro-step and rank, W ranks
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checkpoints of earlier versions: their state under the names of today, so that a run goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn

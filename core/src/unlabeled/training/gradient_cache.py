@@ -8,8 +8,6 @@ encoder, so that any objective gains it, whatever calls it makes; dropout repeat
     # B samples, T packed rows, D features
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

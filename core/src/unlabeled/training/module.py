@@ -15,8 +15,6 @@ The journey of a batch through one step:
 10. Callbacks log, watch for collapse, probe and save (``callbacks``, ``collapse``, ``saving``).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace

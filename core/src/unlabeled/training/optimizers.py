@@ -7,8 +7,6 @@ in both, parameters that are excluded from decay are also excluded from the laye
 Barlow Twins train; LAMB's phi is the identity.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

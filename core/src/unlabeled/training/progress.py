@@ -1,7 +1,5 @@
 """The display of a run: a bar on a terminal, one greppable line per log row otherwise."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO

@@ -4,8 +4,6 @@ The only entry is :func:`train`. What it promises: the same parts, config and ha
 often the run is killed and resumed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import warnings

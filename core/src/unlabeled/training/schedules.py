@@ -10,8 +10,6 @@ position is the share of the budget that is spent. All lengths are shares of the
 number of steps.
 """
 
-from __future__ import annotations
-
 import math
 
 

@@ -3,8 +3,6 @@
 # B samples, L values of the longest sample
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 # N samples of the data set, L values of the longest
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path

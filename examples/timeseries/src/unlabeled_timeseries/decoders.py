@@ -5,8 +5,6 @@ https://arxiv.org/abs/2111.06377
     # T packed rows, D features in, W numbers out
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout

@@ -5,8 +5,6 @@ https://arxiv.org/abs/1706.03762, with norms before attention.
     # B samples, T packed rows, G groups, L rows of the longest group, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

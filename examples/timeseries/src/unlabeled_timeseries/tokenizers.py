@@ -3,8 +3,6 @@
 # B samples, T packed rows, C values of a patch
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

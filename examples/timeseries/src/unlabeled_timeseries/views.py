@@ -3,8 +3,6 @@
 # B samples, L values of a sample
 """
 
-from __future__ import annotations
-
 import torch
 
 from unlabeled.contract import View

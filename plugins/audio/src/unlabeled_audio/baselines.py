@@ -5,8 +5,6 @@ They are hard to beat on small sets of short words: a filter bank is nearly enou
     # B clips, F frames of all clips, M mel bands
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 # B clips of a batch, S samples of all of them, F frames of all of them
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate

@@ -9,8 +9,6 @@ before each later one a tokenizer is trained that distils the last encoder. Ever
 ``OUT/1``, ``OUT/2``, ..., as ``pretrain`` writes it; flags that are not named here go to each ``pretrain``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

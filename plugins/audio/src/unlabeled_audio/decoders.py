@@ -6,8 +6,6 @@ attention is global, where the paper's decoder has local windows.
     # T packed rows, D features in, W numbers out
 """
 
-from __future__ import annotations
-
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 

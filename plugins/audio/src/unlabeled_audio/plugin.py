@@ -4,8 +4,6 @@ Beside these, core brings objectives and probes for every modality, the random m
 `recipes/` has the named compositions.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from unlabeled.plugins import words

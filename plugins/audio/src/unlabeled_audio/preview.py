@@ -3,8 +3,6 @@
 # n clips, F frames, M mel bands
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

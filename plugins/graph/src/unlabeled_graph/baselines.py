@@ -8,8 +8,6 @@ are hashed to a fixed width.
     # B samples, T packed rows, E edges, F features of a node, D features of a sample
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

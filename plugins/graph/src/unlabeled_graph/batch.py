@@ -10,8 +10,6 @@ groups. ``graph_batch`` sees to them.
     # B samples, G groups, T rows (nodes of all groups), E directed edges, F features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate

@@ -7,8 +7,6 @@ projected to the wide features. On Cora that is half of the rows at 512 instead 
     # T rows, H rows that are asked for, E edges, D features in, W numbers out
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -6,8 +6,6 @@ module maps ``(x, edge_index)`` to one row a node; pooling is a further line.
     # T nodes, F features of a node, D features of a row
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ Differs: where the share that is replaced rounds to no node, none is, and not al
     # G groups, T rows
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

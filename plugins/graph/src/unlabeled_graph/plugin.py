@@ -4,8 +4,6 @@ Beside these, core brings objectives, probes, the random mask, optimizers and sc
 compositions.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from unlabeled.plugins import words

@@ -6,8 +6,6 @@ surroundings of the sample are drawn. A node's color is its group of features, t
     # n samples, T rows, K drawn nodes, E edges
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

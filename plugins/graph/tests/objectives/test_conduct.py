@@ -1,7 +1,5 @@
 """How the objectives of graphs behave: every law of the conduct suite, on small random graphs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -3,8 +3,6 @@
 # B volumes, C channels, X Y Z voxels, T rows
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

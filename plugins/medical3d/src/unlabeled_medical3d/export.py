@@ -9,8 +9,6 @@ An encoder that MONAI has no class for (cross-shaped windows, timm on slices) is
 program of ``torch.export`` that torch alone loads.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Mapping

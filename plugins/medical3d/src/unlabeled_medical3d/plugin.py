@@ -4,8 +4,6 @@ Beside these, core brings the objectives, the probes, the random mask, optimizer
 named compositions.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from unlabeled.plugins import words

@@ -6,8 +6,6 @@ on the left, head and front are up, and a face looks to the left. The gray scale
 # n samples, X, Y, Z voxels of a view
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

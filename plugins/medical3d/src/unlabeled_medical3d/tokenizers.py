@@ -6,8 +6,6 @@ slowest, then x, y, z. An encoder with rows for each channel gets the cubes of t
     # B samples, T packed rows, W = channels * px * py * pz numbers of a row
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """How the objectives of volumes behave: every law of the conduct suite, on small volumes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

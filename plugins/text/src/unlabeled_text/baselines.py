@@ -3,8 +3,6 @@
 # B samples, N texts, T packed tokens, D features
 """
 
-from __future__ import annotations
-
 import importlib.util
 import warnings
 from collections.abc import Sequence

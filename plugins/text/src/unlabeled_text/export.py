@@ -4,8 +4,6 @@
 ``modules.json`` and a pooling make it a ``SentenceTransformer``. The lines in ``README.md`` load it.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

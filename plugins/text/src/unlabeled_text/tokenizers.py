@@ -3,8 +3,6 @@
 # T packed rows
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Raw pixels: features without a model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

@@ -3,8 +3,6 @@
 # B samples of a batch, C channels, H height, W width
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Self
 

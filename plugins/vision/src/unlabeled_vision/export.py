@@ -3,8 +3,6 @@
 ``model.safetensors`` holds the weights under timm's own names; ``README.md`` the lines that load them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from safetensors.torch import save_file

@@ -3,8 +3,6 @@
 # n samples, C channels, S side of a view in pixels
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

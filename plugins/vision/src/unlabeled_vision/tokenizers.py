@@ -6,8 +6,6 @@ MAE's own code, transformers and lightly; they are the normalized pixels that th
     # B samples, T packed rows, C = p * p * channels numbers of a row
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

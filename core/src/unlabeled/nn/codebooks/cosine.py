@@ -7,8 +7,6 @@ is centered and scaled over all nodes first (:func:`entrance`).
     # N vectors, K codes, D features
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

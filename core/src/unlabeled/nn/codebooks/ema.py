@@ -8,8 +8,6 @@ and sums are those of all ranks, so every rank holds the same codebook.
     # N rows, V entries, D features, W ranks
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -7,8 +7,6 @@ sample, frame), so a frame gets the same in any batch and on any rank.
     # H frames, D features, G codebooks, V entries of each, W width of all codebooks together
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ BEST-RQ, https://arxiv.org/abs/2202.01855.
     # N rows, F features, D width of the projection, G books, V entries of each
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -6,8 +6,6 @@ found by k-means on rows that are in memory, not by training.
     # N rows, F features, G books, V entries of each
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

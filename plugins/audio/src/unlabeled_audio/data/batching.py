@@ -7,8 +7,6 @@ here that pads; ``padding`` says how much of a batch that is.
     # N clips of an epoch
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

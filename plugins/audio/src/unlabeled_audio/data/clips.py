@@ -6,8 +6,6 @@ parts, so that an hour is never read whole; views crop within a part.
     # N clips of the data set
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 asked for is decoded. ``soxr`` resamples, on every machine: features do not depend on what else is installed.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 from io import SEEK_END

@@ -6,8 +6,6 @@ names ``path`` (or file), and where it has them ``start`` and ``end`` (or ``dura
 paths are looked for in its own folder, then in the zip files of that folder.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math

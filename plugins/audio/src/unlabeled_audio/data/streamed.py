@@ -4,8 +4,6 @@
 libsndfile takes 0 for "no samples".
 """
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Generated syllables: 10 classes in 6 voices, which need no download."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

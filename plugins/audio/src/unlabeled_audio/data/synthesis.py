@@ -8,8 +8,6 @@ take, so that no class is told by one of them.
     # n samples of a syllable, K harmonics
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

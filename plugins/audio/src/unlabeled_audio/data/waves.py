@@ -3,8 +3,6 @@
 # N clips of the data set, B of a batch, S samples
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast

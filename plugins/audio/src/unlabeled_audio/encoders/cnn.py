@@ -8,8 +8,6 @@ LayerNorm over channels and no scale of layers.
     # T packed rows, G clips, L rows of the longest, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal

@@ -6,8 +6,6 @@ BatchNorm in the convolution module, since statistics over a batch would hold ot
     # T packed rows, G clips, L rows of the longest, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch.nn.functional as F

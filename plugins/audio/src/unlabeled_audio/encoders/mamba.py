@@ -8,8 +8,6 @@ decays and the states are kept. Differs: a clip's vector is the mean of its rows
     # T packed rows, G clips, L rows of the longest, D features, E inner channels, N states of a channel
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

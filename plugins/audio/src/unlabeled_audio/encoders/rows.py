@@ -7,8 +7,6 @@ perceptrons spend nothing on padding, and a clip's features do not depend on its
     # of a row's patch
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

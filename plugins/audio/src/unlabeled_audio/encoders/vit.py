@@ -7,8 +7,6 @@ clips may be of any length; patches do not overlap unless they are frames; the w
     # T packed rows, G clips, D features, C numbers of a patch
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

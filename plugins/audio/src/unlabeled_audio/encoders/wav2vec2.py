@@ -13,8 +13,6 @@ out after positions are added.
     # B clips, S samples, T packed rows, G clips, L rows of the longest, C channels, D features
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace

@@ -6,8 +6,6 @@ spec's longest view; a ``cnn`` becomes a few modules of torch, which the snippet
     # D features, S steps, P prefix tokens
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -8,8 +8,6 @@ spectrogram of ``frontends.py``.
     # D features, P side of a patch
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ Differs: blocks are laid down until an exact share is covered, also over the edg
     # G clips, N rows of the longest clip
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

@@ -7,8 +7,6 @@ all mel bands; the context is all that is left; in a clip with no more steps tha
     # G clips, R spans, L steps of the longest clip
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ uniform, so that a model learns to fill in from much, from little and from nothi
     # G clips, T packed rows
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

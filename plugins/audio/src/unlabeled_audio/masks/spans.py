@@ -11,8 +11,6 @@ hidden equally often, where the papers' hide the first and last steps less.
     # G clips, T packed rows, L steps of the longest clip, N rows of the longest clip
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

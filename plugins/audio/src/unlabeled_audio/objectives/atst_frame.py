@@ -11,8 +11,6 @@ pre-training and without labels, where the paper distils one fine-tuned model's 
     # B clips, T packed frames, H hidden frames, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -10,8 +10,6 @@ Differs: the codebook starts on rows of the first batch, and codes that are neve
     # T packed patches, H hidden patches, D features, W width of a code
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ the head, so that the recipe also starts from nothing.
     # T packed frames, G clips, L frames of the longest, C units, U units of a clip without repetitions
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

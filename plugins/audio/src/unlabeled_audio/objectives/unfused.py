@@ -8,8 +8,6 @@ clusters are learned online, on directions, where the paper runs k-means over th
     # B clips, V clusters, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -12,8 +12,6 @@ torchaudio leaves both factors in; each mel filter here sums to 1 over frequenci
     # B clips, S samples, F frames of all clips, W samples of a window, K frequencies, M mel bands
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache

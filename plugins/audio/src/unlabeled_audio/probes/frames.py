@@ -9,8 +9,6 @@ larger rate, as sets here are small; the features are standardized by train.
     # N clips, T frames, L layers, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

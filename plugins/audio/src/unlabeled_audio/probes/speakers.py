@@ -6,8 +6,6 @@ the honest number of a small speech set, whose own split a filter bank all but s
     # N clips, D features
 """
 
-from __future__ import annotations
-
 import statistics
 import warnings
 from typing import Any

@@ -9,8 +9,6 @@ lies in order, such as animal calls (https://arxiv.org/abs/2511.10190). k-means 
     # T frames, V units, N clips, U units of a clip
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

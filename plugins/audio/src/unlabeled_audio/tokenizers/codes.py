@@ -6,8 +6,6 @@ of the run's codebook, both by direction. Encoder and codebook come from the run
     # T packed rows, W width of a code
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The units that encoder ``units`` reads, as targets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -5,8 +5,6 @@ Where a batch has a ``target`` (the clean speech under a mixture), content is ma
     # T packed rows, C numbers of a row
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

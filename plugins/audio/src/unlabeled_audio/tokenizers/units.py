@@ -7,8 +7,6 @@ and test clips share it. Differs: MERT's residual quantizer is EnCodec's, here i
     # T packed rows, F features, K units, C content of a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal

@@ -8,8 +8,6 @@ that dies away (Moorer 1979, https://doi.org/10.2307/3680280). Pitch moves by a 
     # B clips, b of them that are changed, n samples of the longest view, K frequencies, J frames
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

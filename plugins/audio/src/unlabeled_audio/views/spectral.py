@@ -10,8 +10,6 @@ the data set, by the clip's id and the epoch, not from the last batches, so that
     # B clips, F frames of all clips, M mel bands
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -6,8 +6,6 @@ Each class is a component: its settings are the augmentation's strengths, and a 
 Clips have mean 0 and deviation 1 before their gain; a view is no longer than the spec's ``seconds``.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

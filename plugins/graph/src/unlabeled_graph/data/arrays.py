@@ -9,8 +9,6 @@ gnn-benchmark (https://arxiv.org/abs/1811.05868): ``adj_*`` and ``attr_*`` in co
     # T nodes, G graphs, E directed edges, F features, C integer columns
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace

@@ -3,8 +3,6 @@
 # N nodes, E directed edges, F words
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """A user's graphs: one data set for every form of file, which is told by what lies at the path."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

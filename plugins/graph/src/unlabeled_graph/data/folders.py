@@ -7,8 +7,6 @@ of edges are made of, and refuses any other.
     # T nodes, G graphs, E directed edges
 """
 
-from __future__ import annotations
-
 import collections
 import io
 import pickle

@@ -3,8 +3,6 @@
 # N graphs, B of a batch, T nodes, E directed edges, K slices
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Zachary's karate club, which needs no download."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from unlabeled_graph.data.nodes import Nodes

@@ -3,8 +3,6 @@
 # N graphs, E one-way edges, F features
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

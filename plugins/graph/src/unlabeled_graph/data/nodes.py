@@ -7,8 +7,6 @@ as it is; or a step gets a part of it (``sampling``).
     # N nodes, B samples of a batch, F features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -6,8 +6,6 @@ one column of edge features, and the reverse direction one of its own.
     # T nodes, E directed edges, F features
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError

@@ -3,8 +3,6 @@
 # N samples, G graphs, T nodes of all graphs, E directed edges, F features
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

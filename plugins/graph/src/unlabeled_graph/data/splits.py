@@ -5,8 +5,6 @@ Every random choice is drawn by sample and seed, so that a split does not depend
     # N samples
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

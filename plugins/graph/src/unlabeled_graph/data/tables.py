@@ -7,8 +7,6 @@ A table of molecules has a column ``smiles``, and may have ``y`` or ``label``, a
     # T nodes, E edges, F features
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

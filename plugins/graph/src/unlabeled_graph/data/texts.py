@@ -3,8 +3,6 @@
 # N samples of the data set, B of a batch, D features
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections.abc import Sequence

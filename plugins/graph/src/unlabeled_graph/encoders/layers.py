@@ -6,8 +6,6 @@ With nothing hidden the outputs are those of PyG's own modules under the same we
     # T rows, F features of a node, D features of a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal
 

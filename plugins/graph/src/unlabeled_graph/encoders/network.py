@@ -7,8 +7,6 @@ Rows may be swapped. One vector a sample: the node itself, or the pooled rows of
     # B samples, T rows, E edges, F features of a node, D features of a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise

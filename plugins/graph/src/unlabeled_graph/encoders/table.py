@@ -3,8 +3,6 @@
 # B samples, T rows, F features of a node, D features of a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

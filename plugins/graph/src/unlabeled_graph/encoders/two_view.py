@@ -1,7 +1,5 @@
 """MVGRL's encoder: a GCN for edges and one for their diffusion."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal

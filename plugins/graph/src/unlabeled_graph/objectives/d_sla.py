@@ -7,8 +7,6 @@ number of links that were changed. Differs: other graphs are all of the batch of
     # B samples of all ranks, b samples of this rank, V perturbations, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

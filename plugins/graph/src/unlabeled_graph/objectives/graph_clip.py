@@ -8,8 +8,6 @@ language model; ours are what the file holds.
     # B samples of all ranks, b samples of this rank, T packed rows, F node features, D features of a text
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -9,8 +9,6 @@ with a dense one; the summary is a sigmoid of the mean, without the paper's furt
     # T packed rows, G graphs, D features
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

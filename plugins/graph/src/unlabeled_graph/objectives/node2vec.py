@@ -9,8 +9,6 @@ nodes and of contexts, as in LINE and PyG; walks are drawn anew each step from t
     # W walkers, L steps, T packed rows, E edges, D features, K negatives
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

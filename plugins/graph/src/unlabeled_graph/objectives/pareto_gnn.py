@@ -9,8 +9,6 @@ CCA-SSG's term is divided by D, so that its loss is of the size of the others.
     # K tasks, P parameters of the encoder, T packed rows, B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -13,8 +13,6 @@ Cuthill-McKee order, where the paper cuts the graph with METIS; pairs are linked
     # T packed rows, P pairs, K centers, D features, C numbers of content in a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

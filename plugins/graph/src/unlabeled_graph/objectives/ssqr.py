@@ -8,8 +8,6 @@ triples are scored by DistMult, where the paper takes ConvE; what is quantized i
     # T packed rows, E edges, S codes of an entity, D features, B samples
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ negatives as an argument), not with all N^2 pairs.
     # T packed rows, E edges, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ this.
     # T packed rows, E edges, K codes, C numbers of content in a row
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 # T rows, E directed edges, D features
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -7,8 +7,6 @@ graph as a whole draws by its id; the one graph of node-level data by 0.
     # G groups, T rows, E directed edges
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -8,8 +8,6 @@ node keeps its greatest entries, and the two directions of a pair their mean.
     # T rows, N entries that are kept, C columns of a block
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

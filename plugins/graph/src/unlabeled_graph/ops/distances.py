@@ -3,8 +3,6 @@
 # T packed rows, E edges, S sources, K centers
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

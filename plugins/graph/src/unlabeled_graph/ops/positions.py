@@ -11,8 +11,6 @@ FastRP, https://arxiv.org/abs/1908.11512, without its weights of steps and degre
     # T rows, K steps, P coordinates, C nodes of each graph in a block
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """PyG, imported without the warning about ``torch.jit.script`` that it brings on recent torch."""
 
-from __future__ import annotations
-
 import warnings
 
 with warnings.catch_warnings():

@@ -8,8 +8,6 @@ into equal parts, not from METIS.
     # B seeds, T rows of the sampled graph, N nodes of the whole one, E edges
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ folds is reported. The seed reshuffles the folds: seeds that only retrain on the
     # N graphs, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

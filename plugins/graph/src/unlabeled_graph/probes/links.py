@@ -8,8 +8,6 @@ pre-training too; else an encoder that was pre-trained on the whole graph has se
     # N nodes, E edges, P pairs, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

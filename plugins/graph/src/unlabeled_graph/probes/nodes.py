@@ -7,8 +7,6 @@ the same number. The probe moves a result more than most methods do, so its spec
     # N samples, D features, K classes
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

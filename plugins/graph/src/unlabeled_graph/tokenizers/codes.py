@@ -5,8 +5,6 @@ The codebook is part of the objective, so it is read from the run's checkpoint, 
     # N samples, T packed rows, S codes of a row, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError

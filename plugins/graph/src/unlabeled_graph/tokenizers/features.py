@@ -3,8 +3,6 @@
 # T packed rows, F features, H hidden rows
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -8,8 +8,6 @@ links (as PyG's ``dropout_node``), since it may be a sample.
     # G groups, T rows, E directed edges, F features, K walkers
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ whole graph beside the thinned one.
     # B samples, G groups, T rows, E directed edges, F features
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

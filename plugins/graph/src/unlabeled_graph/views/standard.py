@@ -6,8 +6,6 @@ says in ``origin`` which place each had in its graph.
     # B samples, G groups, T rows, E directed edges
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -6,8 +6,6 @@
     # N samples, C channels, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from dataclasses import dataclass

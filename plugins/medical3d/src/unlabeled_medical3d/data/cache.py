@@ -7,8 +7,6 @@ so that an epoch reads no source file twice.
     # an entry: 32 bytes of BLAKE2b over the rest, then safetensors
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import OrderedDict

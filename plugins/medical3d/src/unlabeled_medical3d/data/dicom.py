@@ -6,8 +6,6 @@ The affine follows NIfTI's convention from DICOM's attributes Image Position, Im
     # S slices, R rows, K columns of a slice
 """
 
-from __future__ import annotations
-
 import io
 from collections import defaultdict
 from collections.abc import Sequence

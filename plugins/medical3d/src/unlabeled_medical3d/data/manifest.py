@@ -5,8 +5,6 @@ Columns: ``image`` (a path relative to the CSV, several channels joined by ``;``
 test), ``patient``, ``modality`` (ct, mr, shape). Other columns are passed over.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 # C channels, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 import io
 import struct
 from dataclasses import dataclass

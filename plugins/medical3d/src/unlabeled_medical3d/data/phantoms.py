@@ -3,8 +3,6 @@
 # N phantoms, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 # N samples, C channels, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,6 @@ are grouped by series. Label volumes lie in a folder named for them (``labels``,
 images, under the same name. Hidden files and ``__MACOSX`` are passed over.
 """
 
-from __future__ import annotations
-
 import gzip
 import re
 import zipfile

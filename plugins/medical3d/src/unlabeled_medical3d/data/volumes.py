@@ -7,8 +7,6 @@ with the reason, and counted; only a share above ``max_bad`` stops. Patients are
     # N samples of the data set, B of a batch, C channels, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ which paints its cube.
     # B volumes, K numbers of a voxel, C channels, X Y Z voxels, T rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

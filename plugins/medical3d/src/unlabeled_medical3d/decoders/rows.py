@@ -1,7 +1,5 @@
 """Decoders of the rows of a volume: core's Transformer, or one linear map."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout

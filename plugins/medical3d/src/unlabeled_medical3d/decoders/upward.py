@@ -9,8 +9,6 @@ Models Genesis and Volume Fusion pre-train such a whole network, and fine-tune b
     # B volumes, K numbers of a voxel, X Y Z voxels
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

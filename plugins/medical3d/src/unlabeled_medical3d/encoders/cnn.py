@@ -8,8 +8,6 @@ U-Net has one residual block a stage, as DynUNet has, where nnU-Net's ResEnc pre
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Literal

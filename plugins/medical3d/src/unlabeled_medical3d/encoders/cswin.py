@@ -9,8 +9,6 @@ in the stem's map, whose cells do not overlap, so that nothing of them is seen.
     # B samples, D features, x, y, z cells, S cells of a stripe, H heads of an axis
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

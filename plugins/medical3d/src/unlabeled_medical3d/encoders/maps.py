@@ -7,8 +7,6 @@ for layers, it gives whole maps that are 0 at hidden cells, as SparK's decoder t
     # B samples, D features, T packed rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 # B samples, N = x * y * z rows of a volume, T = B * N packed rows, D features, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -7,8 +7,6 @@ every n-th slice makes volumes cheaper.
     # B samples, C channels, X, Y, Z voxels, S slices, D features, x, y cells
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import timm

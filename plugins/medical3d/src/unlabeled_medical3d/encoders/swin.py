@@ -7,8 +7,6 @@ the mask token in the stem's map, before anything mixes cells (SimMIM).
     # B samples, D features, x, y, z cells
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -8,8 +8,6 @@ other grids than that of the spec (local crops) get interpolated positions.
     # B samples, N rows of a volume, T = B * N packed rows, K kept rows of a volume, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -7,8 +7,6 @@ them, and what a sample gets depends on its id, the epoch and the seed, never on
     # B samples, G = B * channels groups that are drawn for, N = x * y * z rows of a group, R blocks, M cells
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

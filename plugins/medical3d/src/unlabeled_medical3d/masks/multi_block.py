@@ -6,8 +6,6 @@ drop the hidden rows. Differs: the context is all that is not hidden, where the 
     # G groups (samples), R boxes, N = x * y * z rows of a group
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

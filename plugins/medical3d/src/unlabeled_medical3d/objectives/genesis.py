@@ -8,8 +8,6 @@ ends in a sigmoid; of an encoder of one resolution (a ViT), a decoder over rows 
     # B volumes, V numbers
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

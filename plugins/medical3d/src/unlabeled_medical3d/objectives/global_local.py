@@ -9,8 +9,6 @@ encoder and decoder are trained together, in the paper one after the other.
     # B volumes, V views, S slabs, R regions, N anchors of this rank, K keys of all ranks, D width
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ instead of deformable attention; masked slices are drawn by sample id and step.
     # B volumes, S slices (rows along the last axis), D features, P width of the projection, K prototypes
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ and stay. The loss is that of Volume Fusion. For volumes of one aligned region, 
     # B volumes, V voxels, C channels, K regions
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

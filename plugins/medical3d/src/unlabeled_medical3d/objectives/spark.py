@@ -8,8 +8,6 @@ deepest maps, and paints the voxels of its cells at once; GroupNorm in the decod
     # B volumes, C channels, T rows, H hidden rows, W numbers of a cube
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -8,8 +8,6 @@ and has the samples of all ranks as negatives; a decoder over rows serves any en
     # B volumes, D features, T rows
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

@@ -8,8 +8,6 @@ take Sobel maps of images.
     # T packed rows, H hidden rows, W numbers of a cube
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -10,8 +10,6 @@ each row's cube.
     # B volumes, V voxels, K + 1 levels
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

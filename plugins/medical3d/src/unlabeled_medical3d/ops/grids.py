@@ -6,8 +6,6 @@ slowest, then x, y, z.
     # B volumes, C channels, X Y Z voxels, T = B * gx * gy * gz rows, W = C * px * py * pz numbers of a cube
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -8,8 +8,6 @@ body; a volume without air, a crop inside the body, is foreground as a whole.
     # C channels, X, Y, Z voxels, K points
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

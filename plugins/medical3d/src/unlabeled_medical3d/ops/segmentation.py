@@ -7,8 +7,6 @@ mean; one that is missed or made up scores 0, and the volume's diagonal as its d
     # B volumes, K classes (background first), C channels, X Y Z voxels, T rows, D features
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

@@ -10,8 +10,6 @@ with nothing hidden each does what its library class does.
     # B samples, C channels, G groups of channels, X, Y, Z voxels of a map
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

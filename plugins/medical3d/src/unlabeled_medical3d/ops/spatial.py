@@ -8,8 +8,6 @@ trilinear sampling (equal to rounding, and several times faster).
     # C channels, X, Y, Z voxels; affine [4, 4] float64
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import nibabel as nib

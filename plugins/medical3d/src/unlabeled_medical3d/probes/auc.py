@@ -8,8 +8,6 @@ features, L2 logistic regression, C chosen on train.
     # N samples, D features, K classes
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -7,8 +7,6 @@ the row without a model the raw voxels of each cube stand in the place of featur
     # B volumes, T rows, D features, K classes
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal

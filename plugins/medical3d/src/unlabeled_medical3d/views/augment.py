@@ -7,8 +7,6 @@ are drawn on the host by the sample's address. A change touches only the samples
     # B samples, C channels, R samples, T terms of the bias field, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

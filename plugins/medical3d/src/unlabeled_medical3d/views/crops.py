@@ -6,8 +6,6 @@ box whose size is the view's is copied; another is resized, trilinear.
     # B samples, C channels; boxes[B, 6] are the start (x, y, z) and the extent (x, y, z), int64, on the host
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -9,8 +9,6 @@ where two meet; what is painted over gets uniform noise within the volume's rang
     # B samples, C channels, N windows, S side of the largest window, V = S^3, X, Y, Z voxels
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -6,8 +6,6 @@ the volume's own axes.
     # B samples, C channels, X Y Z voxels of a view
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -6,8 +6,6 @@ nothing depends on which volumes share a batch.
     # B samples, N base crops, C channels, X Y Z voxels of the spec's size
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

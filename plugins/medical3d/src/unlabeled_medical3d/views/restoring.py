@@ -3,8 +3,6 @@
 A ``source`` view is what the encoder reads, the ``target`` view of the same number what it should have read.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from torch import Tensor

@@ -9,8 +9,6 @@ tile are in ``pretext.py``.
 Sizes in mm: ``extent`` is the side of the crop in the world, resized to the view's voxels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ samples meet. Both are functions of the order alone: no state, no further random
     # N samples in the order of an epoch, B samples of a batch
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 # N samples, P pairs
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields

@@ -5,8 +5,6 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
     # N samples, B of a batch, T packed tokens, P pairs, E links
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Sentences come from templates; a topic gives the nouns, verbs and places, everyt
 one topic and four sentences. Pairs are scored by how much of the planted content two sentences share, from 0 to 5.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

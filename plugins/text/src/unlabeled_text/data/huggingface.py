@@ -1,7 +1,5 @@
 """Hugging Face data sets as texts: saved folders, folders of data files, or names on the hub, streamed or not."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from pathlib import Path

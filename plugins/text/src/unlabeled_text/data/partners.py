@@ -9,8 +9,6 @@ are lowered to a share of it; and a near text is one that links lead to, however
     # N texts, M partners of each, E links, D numbers of a text's place in the graph
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy import sparse

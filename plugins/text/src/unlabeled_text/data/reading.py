@@ -4,8 +4,6 @@ Tables are read by their header: a text column, or two columns of a pair, with a
 no quoting, ``.csv`` files have. A file called test, dev or valid beside one called train is held out.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Generated sentences of six topics with graded pairs, which need no download."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from unlabeled_text.data import generated

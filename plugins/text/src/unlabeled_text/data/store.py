@@ -6,8 +6,6 @@ word; ``offsets[N + 1]`` say where each text begins. Nothing is pickled.
     # N texts, T tokens of all, B texts of a batch
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

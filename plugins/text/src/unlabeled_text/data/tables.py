@@ -1,7 +1,5 @@
 """Rows of tables, each written out as one text of its columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal

@@ -9,8 +9,6 @@ context. ``tagged``: CoNLL's form, a word and its tag a line, an empty line afte
     # N samples, Q questions, K choices, W words
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator, Sequence

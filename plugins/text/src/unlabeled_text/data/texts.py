@@ -1,7 +1,5 @@
 """A user's texts: files and folders of lines, paragraphs, documents or table columns, and links between them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -6,8 +6,6 @@ its own (T5, BART), one is trained beside it and thrown away, tied to the encode
     # T packed rows of the target, S of the source, V words, D width, E of the word embeddings
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

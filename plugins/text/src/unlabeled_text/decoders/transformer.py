@@ -7,8 +7,6 @@ softmax is 1, so that attention is a Linear of the vector, added to every row.
     # G groups, T packed rows, L rows of the longest group, M rows of the longest memory, D width, N heads
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -6,8 +6,6 @@ words, and n-grams with one in them do not count.
     # B samples, T packed rows, N longest n-gram, V words, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ padding is computed; weights start Xavier-uniform, since a deviation of 0.02 is 
     # B samples, T packed rows, D features, V words, E = D
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A packed encoder as transformers' own ModernBERT, bidirectional or causal: the same weights by the same names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ features are the model's own. Encoder-decoders (T5, BART) read the source in the
     # B samples, T packed rows, S packed rows of the source, n samples of a bucket, L its longest, D features, V words
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -8,8 +8,6 @@ paper's choice of the cluster by the model's errors, which would make the data d
     # B samples, T packed rows, H changed rows, V words, K clusters, D numbers of a word's context
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

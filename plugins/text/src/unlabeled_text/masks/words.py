@@ -8,8 +8,6 @@ chosen; words are the pre-tokenizer's, so that this works for every tokenizer, i
     # B samples, T packed rows, H chosen rows, W words
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal

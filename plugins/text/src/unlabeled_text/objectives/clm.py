@@ -5,8 +5,6 @@ Each word is predicted from those before it, by the encoder's own word embedding
     # H rows that have a next word, V words
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -11,8 +11,6 @@ sample, so that no negative comes from the anchor's own document.
     # B samples of all ranks, b of this rank, H masked rows, V words, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

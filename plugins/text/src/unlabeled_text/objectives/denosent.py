@@ -9,8 +9,6 @@ not a prompt; ``restore`` can leave out texts, since a softmax over the vocabula
     # B samples, T packed rows, H rows of words, V words, D features, E of the word embeddings
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

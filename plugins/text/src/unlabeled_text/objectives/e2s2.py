@@ -7,8 +7,6 @@ which keeps the length, so that the encoder's rows have targets; the paper also 
     # B samples, T packed rows of the target, H rows that the mask chose, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

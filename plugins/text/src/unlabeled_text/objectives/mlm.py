@@ -8,8 +8,6 @@ mean is over all chosen rows of all ranks.
     # T packed rows, H predicted rows, V words, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ sample, place), so that it is alike on any number of ranks; the generator has si
     # B samples, T packed rows, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ authors' code labels it replaced.
     # T packed rows, H rows that the mask may touch, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

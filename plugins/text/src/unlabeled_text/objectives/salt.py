@@ -7,8 +7,6 @@ paper trains it before.
     # T packed rows, H rows that have a next word, V words, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

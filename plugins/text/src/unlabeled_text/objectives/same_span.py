@@ -6,8 +6,6 @@ are paired is for the views to say, and whether they belong together is their pa
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

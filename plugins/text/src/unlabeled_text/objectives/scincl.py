@@ -7,8 +7,6 @@ https://arxiv.org/abs/2004.07180, is the same loss with cited papers.
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ frequencies are counted while training, from even ones at the start; draws follo
     # B samples, T packed rows, H target rows, K negatives, N longest n-gram, V words, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -11,8 +11,6 @@ The encoder reads the source; a decoder reads the target so far, attends to the 
 Differs: the mean is over all target words of all ranks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

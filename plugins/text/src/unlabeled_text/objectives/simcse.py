@@ -6,8 +6,6 @@ well as dropout), and identical views under dropout 0 are refused, where the aut
     # B samples, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@ Which words are deleted is for the views to say. Differs: the decoder is trained
 word embeddings; the mean is over all target words of all ranks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

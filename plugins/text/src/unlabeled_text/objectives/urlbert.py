@@ -7,8 +7,6 @@ the same as that of the adversarial loss.
     # T packed rows, H masked rows, V words, D features, E of the word embeddings
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -6,8 +6,6 @@ after pre-training (transductive and self-calibrated tuning on GLUE) is no part 
     # B samples, T packed rows, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 

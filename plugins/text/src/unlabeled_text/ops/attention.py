@@ -6,8 +6,6 @@ rows. Rotary positions: RoFormer, https://arxiv.org/abs/2104.09864, half against
     # G samples, T packed rows, S slots of all buckets, n samples of a bucket, L its longest, H heads, d = D / H
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import accumulate
 

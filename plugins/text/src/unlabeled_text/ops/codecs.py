@@ -5,8 +5,6 @@ Bytes follow ByT5 (https://arxiv.org/abs/2105.13626): 0 pad, 1 end, 2 unknown, t
     # T tokens of one text
 """
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 # B samples of all ranks, b of this rank, D features
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 # B samples, T packed tokens, S packed tokens of the result
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

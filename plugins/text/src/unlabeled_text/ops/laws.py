@@ -7,8 +7,6 @@ https://arxiv.org/abs/1910.10683 (T5's spans).
     # B samples, T packed tokens, n tokens of each sample
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

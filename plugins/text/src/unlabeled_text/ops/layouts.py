@@ -3,8 +3,6 @@
 # B samples, T packed tokens
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 # B sequences, T packed elements of all of them, S packed elements of the result
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ ELECTRA, https://arxiv.org/abs/2003.10555.
     # G groups, T packed rows, H rows that a mask chose, V words, D features, E of the word embeddings
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -11,8 +11,6 @@ few hundred numbers take a third of the time that they take in torch.
     # B samples, T packed tokens, F packed parts of all samples, K parts of a sample, n tokens of a sample
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

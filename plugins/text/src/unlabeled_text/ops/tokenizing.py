@@ -4,8 +4,6 @@ Byte-pair encoding (https://arxiv.org/abs/1508.07909), WordPiece (https://arxiv.
 (https://arxiv.org/abs/1804.10959) are those of the `tokenizers` library.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ A head never sees a row that is not predicted: at a vocabulary of 30,000 it cost
     # B samples, T packed rows, H predicted rows, V words, D features of the encoder, E of its word embeddings
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

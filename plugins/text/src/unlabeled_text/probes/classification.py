@@ -3,8 +3,6 @@
 # N texts, W words, Q questions, K choices, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

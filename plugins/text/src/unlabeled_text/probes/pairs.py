@@ -3,8 +3,6 @@
 # N texts, P pairs, Q queries, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ TF-IDF vectors are sparse and stay so; all else is dense.
     # N texts, P pairs, D features
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -7,8 +7,6 @@ suffix and has no prefix: decoders shift it by themselves.
     # B samples, T packed tokens of the texts, n body tokens of a sample
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

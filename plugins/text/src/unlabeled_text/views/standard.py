@@ -7,8 +7,6 @@ anchor and one positive.
     # B samples, T packed tokens
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -7,8 +7,6 @@ without a lexicon each token has another, fixed token for its translation: a mad
     # B samples, T packed tokens, W words, L entries of the lexicon
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 # N samples, C channels, H height, W width
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The 1,797 handwritten digits that scikit-learn ships, which need no download."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -3,8 +3,6 @@
 # N samples of the data set, B of a batch, C channels, H height, W width
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ not asked for, palettes are looked up, CMYK is converted, the EXIF orientation i
 16-bit gray and float gray (TIFF) give float32 in [0, 1]. Pillow reads 16-bit color at 8 bits, and so does this.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 import warnings

@@ -1,7 +1,5 @@
 """Files of images in a folder, a zip archive or a text file of paths, which keeps its own order."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 

@@ -5,8 +5,6 @@ https://arxiv.org/abs/1512.03385. From its section 4.2 on CIFAR-10, and SimCLR's
 max-pool, so that the last map is 1/8 of the image and not 1/32.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import timm

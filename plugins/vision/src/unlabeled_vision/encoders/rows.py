@@ -6,8 +6,6 @@ rows after; in any other model the pixels of hidden rows become 0, the mean of n
     # B samples, N rows of an image, T = B * N packed rows, K kept rows of an image, R prefix tokens, D features
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass

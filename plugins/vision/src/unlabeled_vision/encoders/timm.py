@@ -8,8 +8,6 @@ Hidden rows: a ViT puts its mask token in place of their patch embeddings, befor
 after; every other model gets 0, the mean of normalized pixels, at their pixels (``rows.py``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -8,8 +8,6 @@ Differs: BEiT leaves out a block that would pass the number wanted, here its las
     # B samples, D = 2 sides, N = h * w rows of an image; hidden: True = the encoder must not see the row
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ once an epoch and the context has a fixed size, so that what a sample gets never
     # B samples, D = 2 sides, N = h * w rows of an image, R targets
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ not depend on its batch, and an accelerator is waited for once at most, for the 
     # B samples, C channels, S side of the view in pixels
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -5,8 +5,6 @@
 Operations that end in ``_`` work in place: at 224 px a fresh 20 MB tensor costs more than the arithmetic on it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

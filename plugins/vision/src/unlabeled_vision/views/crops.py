@@ -8,8 +8,6 @@ images, accelerators), and one ``F.interpolate`` a sample (large images on a CPU
     # B samples, C channels, H height, W width, S side of the output; boxes[B, 4] are top, left, height, width
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -11,8 +11,6 @@ of a digit is no digit. Differs from the papers: the blur's kernel is a share of
 SimCLR has it at 224 px.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
