@@ -50,6 +50,21 @@ class Batch(Protocol):
     def __getitem__(self, samples: slice) -> Self: ...
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What is known of each sample beside its class: numbers, or labels of which several may hold.
+
+    Args:
+        values: ``[N, K]``, NaN = unknown; 0 or 1 where ``kind`` is ``multilabel``.
+        names: of the K columns.
+        kind: what they are.
+    """
+
+    values: Tensor
+    names: tuple[str, ...]
+    kind: Literal["regression", "multilabel"]
+
+
 @runtime_checkable
 class Data(Protocol):
     """A data set: the component kind ``data``. Constructed as ``(path, *, settings)``, or with ``max_bad`` after path.
@@ -65,7 +80,11 @@ class Data(Protocol):
         samples that ``parts`` divides (batches of like seconds).
         ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
         ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
+        ``names[N]``: what the user calls each sample: its path in the data, its text, the name of its node.
+        ``bad``: the reason for each sample that could not be read so far, by its name.
         ``val[N]``: bool, True = kept apart: neither trained on nor probed.
+        ``targets``: :class:`Targets`, or None.
+        ``folds[N]``: the fold of each sample, -1 = none (of train in every one).
         ``groups``: a name for each sample (its patient, its speaker); no split has one group on both sides.
         ``transductive = True`` where samples cannot be held out of training (nodes of one graph), though their labels
         are.
