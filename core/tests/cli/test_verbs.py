@@ -63,9 +63,13 @@ class TestEmbed:
 
 class TestProbe:
     def test_table_json_and_card(self, unlabeled, run):
-        found = unlabeled("toy", "probe", run, "--seeds", "0", "--data.samples", "64")
+        found = unlabeled("toy", "probe", run, "--seeds", "0", "--data.samples", "64", "--max-bad", "0.1")
+        assert found.code == 0, found.err
+        assert "64 " in found.out
+        found = unlabeled("toy", "probe", run, "--seeds", "0", "--max-bad", "2")
         assert found.code == 2
-        assert "unknown flag --data.samples" in found.err
+        assert "--max-bad is 2.0; it must be a share in [0, 1]" in found.err
+        assert "unknown flag --data.sample" in unlabeled("toy", "probe", run, "--data.sample", "64").err
         found = unlabeled("toy", "probe", run, "--seeds", "0", "--data", "centers")
         assert found.code == 0, found.err
         for row in ("chance", "no model: flat", "untrained: mlp", "pre-trained: mlp"):
