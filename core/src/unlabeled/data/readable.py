@@ -88,8 +88,8 @@ class Readable:
         In training, where the indices say their epoch, a batch keeps its size: another sample that training may see
         and that the batch does not have stands in, one that this epoch has left out where there is any.
         """
-        numbers, bad = [int(index) for index in indices], {}
-        taken, found = set(numbers), []
+        numbers, bad = [int(index) for index in indices], dict[str, str]()
+        taken, found = set(numbers), list[tuple[int, Any]]()
         training, spare = hasattr(indices, "epoch"), getattr(indices, "spare", ())
         for number in numbers:
             one = self._tried(number, bad)
