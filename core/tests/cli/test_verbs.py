@@ -160,6 +160,16 @@ def test_report(unlabeled, run, monkeypatch):
     assert [len(runs) for runs, _ in calls] == [1, 2]
 
 
+def test_a_run_that_was_interrupted_is_called_so(unlabeled, run):
+    path = run / "encoder" / "config.json"
+    assert "interrupted" not in unlabeled("toy", "embed", run, "--out", "f.npz").err
+    info = json.loads(path.read_text())
+    info["provenance"]["stopped"] = "interrupted"
+    path.write_text(json.dumps(info))
+    found = unlabeled("toy", "embed", run, "--out", "f.npz")
+    assert f"{run} was interrupted after {info['provenance']['steps']} steps" in found.err
+
+
 def test_a_run_of_another_domain(unlabeled, run, monkeypatch):
     path = run / "encoder" / "config.json"
     path.write_text(path.read_text().replace('"domain": "toy"', '"domain": "sea"'))

@@ -233,6 +233,9 @@ def open_run(domain: str, folder: str) -> Pretrained:
     found = load(folder)
     if found.domain != domain:
         raise UsageError(f"{folder} is a run of domain {found.domain!r}: unlabeled {found.domain} ... {folder}")
+    provenance = found.info["provenance"]
+    if provenance.get("stopped") == "interrupted":
+        say(f"{folder} was interrupted after {provenance['steps']:,} steps; pretrain --resume goes on with it")
     return found
 
 
