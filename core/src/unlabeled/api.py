@@ -162,10 +162,16 @@ def embed(
     run: str | Path | Pretrained,
     data: str | Path | Data | None = None,
     out: str | Path | None = None,
+    *,
+    skip_bad: bool = False,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Features ``[N, D]`` and labels of ``data``; written to ``out`` (``.npz``, ``.parquet``) where that is given."""
-    from unlabeled.runs.features import check_target, write
+    """Features ``[N, D]`` and labels of ``data``; written to ``out`` (``.npz``, ``.parquet``) where that is given.
+
+    Samples that cannot be read are left out of what is returned; in the file they keep their row, with features that
+    are NaN, unless ``skip_bad``.
+    """
+    from unlabeled.runs.features import check_target, table, write
 
     if out is not None:
         check_target(Path(out))
@@ -173,7 +179,7 @@ def embed(
     opened = found.data(data)
     features = found.embedded(opened, **options)
     if out is not None:
-        write(Path(out), features, opened.classes)
+        write(Path(out), table(features, opened, skip_bad=skip_bad), opened.classes)
     return features.x, features.y
 
 

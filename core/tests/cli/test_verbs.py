@@ -63,9 +63,13 @@ class TestEmbed:
 
 class TestProbe:
     def test_table_json_and_card(self, unlabeled, run):
-        found = unlabeled("toy", "probe", run, "--seeds", "0", "--data.samples", "64")
+        found = unlabeled("toy", "probe", run, "--seeds", "0", "--data.samples", "64", "--max-bad", "0.1")
+        assert found.code == 0, found.err
+        assert "64 " in found.out
+        found = unlabeled("toy", "probe", run, "--seeds", "0", "--max-bad", "2")
         assert found.code == 2
-        assert "unknown flag --data.samples" in found.err
+        assert "--max-bad is 2.0; it must be a share in [0, 1]" in found.err
+        assert "unknown flag --data.sample" in unlabeled("toy", "probe", run, "--data.sample", "64").err
         found = unlabeled("toy", "probe", run, "--seeds", "0", "--data", "centers")
         assert found.code == 0, found.err
         for row in ("chance", "no model: flat", "untrained: mlp", "pre-trained: mlp"):
@@ -154,6 +158,16 @@ def test_report(unlabeled, run, monkeypatch):
     assert unlabeled("report", run).out == f"saved {run / 'report.html'}\n"
     assert unlabeled("report", run, run).out == "saved report.html\n"
     assert [len(runs) for runs, _ in calls] == [1, 2]
+
+
+def test_a_run_that_was_interrupted_is_called_so(unlabeled, run):
+    path = run / "encoder" / "config.json"
+    assert "interrupted" not in unlabeled("toy", "embed", run, "--out", "f.npz").err
+    info = json.loads(path.read_text())
+    info["provenance"]["stopped"] = "interrupted"
+    path.write_text(json.dumps(info))
+    found = unlabeled("toy", "embed", run, "--out", "f.npz")
+    assert f"{run} was interrupted after {info['provenance']['steps']} steps" in found.err
 
 
 def test_a_run_of_another_domain(unlabeled, run, monkeypatch):

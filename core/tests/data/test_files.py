@@ -45,14 +45,14 @@ def test_a_zip_is_opened_by_each_process_for_itself(tmp_path):
 
 
 def test_bad_samples_stop_above_their_share():
-    bad = {f"{n}.png": "empty file" for n in range(7)}
-    check_bad("photos", bad, 70, 0.1)
+    bad = {f"{n}.png": "empty file" for n in range(13)}
+    check_bad("photos", bad, 130, 0.1)
     check_bad("photos", {}, 0, 0.0)
     with pytest.raises(
-        UsageError, match=r"7 of 69 images cannot be read \(10.1%, and --max-bad allows 10.0%\)"
+        UsageError, match=r"13 of 129 images cannot be read \(10.1%, and --max-bad allows 10.0%\)"
     ) as info:
-        check_bad("photos", bad, 69, 0.1, "images")
+        check_bad("photos", bad, 129, 0.1, "images")
     assert str(info.value).count("empty file") == 5
-    assert str(info.value).endswith("and 2 more")
-    with pytest.raises(UsageError, match="7 of 7"):
-        check_bad("photos", bad, 7, 1.0)
+    assert str(info.value).endswith("and 8 more")
+    with pytest.raises(UsageError, match="13 of 13"):
+        check_bad("photos", bad, 13, 1.0)

@@ -4,9 +4,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from unlabeled.data.files import check_bad
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.errors import UsageError
+from unlabeled.training.datamodule import Indices
 
 
 class Numbers(Readable):
@@ -41,18 +44,48 @@ def test_a_scan_keeps_the_order_and_every_reason():
     assert bad == [(n, f"{n} is divided by 3") for n in range(0, 1000, 3)]
 
 
-def test_the_next_sample_stands_in_for_one_that_cannot_be_read():
-    bad = {}
-    assert Numbers({8, 9, 0})._readable(8, bad) == (1, 1)
-    assert bad == {"number 8": "broken", "number 9": "broken", "number 0": "broken"}
+def test_what_cannot_be_read_is_left_out():
+    found, bad = Numbers({8, 9, 0})._found([9, 3, 8, 1])
+    assert found == [(3, 3), (1, 1)]
+    assert bad == {"number 9": "broken", "number 8": "broken"}
+    assert Numbers({8})._found([8]) == ([], {"number 8": "broken"})
+
+
+def test_in_training_another_of_train_stands_in_that_the_batch_does_not_have():
+    data = Numbers({1, 2})
+    data.test = torch.arange(10) == 3
+    data.val = torch.arange(10) == 4
+    found, bad = data._found(Indices([1, 5, 2], 0, 0))
+    assert [number for number, _ in found] == [6, 5, 7]
+    assert bad == {"number 1": "broken", "number 2": "broken"}
+    spare, _ = data._found(Indices([1, 5, 2], 0, 0, [2, 8]))
+    assert [number for number, _ in spare] == [8, 5, 6]
+    data.test = torch.arange(10) > 3
+    data.val = None
+    assert [number for number, _ in data._found(Indices([0, 1, 2, 3], 0, 0))[0]] == [0, 3], "none is left to stand in"
     with pytest.raises(UsageError, match="ten: none of the 10 numbers can be read; number 4: broken"):
-        Numbers(set(range(10)))._readable(5, bad)
+        Numbers(set(range(10)))._found(Indices([4, 5], 0, 0))
+
+
+def test_names_of_samples():
+    assert Numbers({1}).names[:2] == ["number 0", "number 1"]
 
 
 def test_each_is_reported_once_and_too_many_stop():
     data = Numbers({1, 2}, max_bad=0.2)
+    data._total = 100
     first, more = (SimpleNamespace(bad=[(f"number {n}", "broken") for n in some]) for some in ((1,), (1, 2)))
     assert data.report(first) == ["skipped number 1: broken"]
     assert data.report(more) == ["skipped number 2: broken"]
-    with pytest.raises(UsageError, match="3 of 10 numbers cannot be read"):
-        data.report(SimpleNamespace(bad=[("number 3", "broken")]))
+    with pytest.raises(UsageError, match="23 of 100 numbers cannot be read"):
+        data.report(SimpleNamespace(bad=[(f"number {n}", "broken") for n in range(3, 24)]))
+
+
+def test_a_few_are_never_too_many_unless_they_are_all_or_none_is_allowed():
+    bad = {f"{n}": "broken" for n in range(10)}
+    check_bad("here", bad, 11, 0.01)
+    for total, most in ((10, 0.01), (1000, 0.0)):
+        with pytest.raises(UsageError, match="here: 10 of"):
+            check_bad("here", bad, total, most)
+    with pytest.raises(UsageError, match=r"11 of 900 samples .* --max-bad allows 1.0% or 10, and never all"):
+        check_bad("here", bad | {"10": "broken"}, 900, 0.01)

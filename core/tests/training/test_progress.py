@@ -1,12 +1,14 @@
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from unlabeled.errors import PluginError
-from unlabeled.training import loggers
+from unlabeled.training import callbacks, loggers
 from unlabeled.training.loggers import Jsonl, drop_rows_after
 from unlabeled.training.progress import Bar, Lines, Silent, display, duration, line
+from unlabeled.training.session import Session
 
 ROW = {"loss": 0.4123456, "rank": 37.12, "samples_per_second": 212.4, "data_wait": 0.031, "eta_seconds": 660}
 
@@ -69,3 +71,20 @@ def test_the_identity_of_a_run_stays_with_its_folder(tmp_path):
     first = loggers._run_id(tmp_path)
     assert first == loggers._run_id(tmp_path)
     assert len(first) == 12
+
+
+def test_under_a_budget_of_time_the_share_is_that_of_the_time():
+    row = {"loss": 1.0, "samples_per_second": 1.0, "data_wait": 0.0, "eta_seconds": 30.0}
+    assert "(1%)" in line(10, 1000, row)
+    assert "(50%)" in line(10, 1000, {**row, "done": 0.5})
+
+
+def test_a_run_says_that_it_is_under_way_before_its_first_row(monkeypatch):
+    said = []
+    display = SimpleNamespace(say=said.append)
+    monkeypatch.setattr(callbacks, "PATIENCE", 0.01)
+    log = callbacks.Log(Session(40, 40, 4), 10, None, (), display, lambda batch: ())
+    log.on_train_start(SimpleNamespace(global_step=0), None)
+    log._first.join()
+    assert said == ["training for 0.01 s: the first row comes after step 10 of 40"]
+    log.on_train_end(None, None)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -30,17 +30,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from unlabeled.cli.compose import RUN, Composed, compose
 from unlabeled.cli.flags import Flag, Parsed, normal, read, render
-from unlabeled.config.run import data_choice, resolve, together
+from unlabeled.config.run import data_choice, default_name, merge, resolve, together, training_signature
 from unlabeled.config.settings import REQUIRED, Setting, arguments_of, classes_of, read_signature, signature
 from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.plugins.words import Component
+from unlabeled.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from unlabeled.contract import Data
     from unlabeled.runs.pretrained import Pretrained
 
+MOST = 20  # unreadable samples that a command names
 HELP = ("-h", "--help")
+DATA = "data."  # the key of flags that say how data is read
 WIRED = ("domain", "run", "runs", "data", "say", "words", "composed")
 
 
@@ -55,6 +58,8 @@ def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] 
     if len(given) < len(words):
         print(form.help(composed))
         return 0
+    if "data" in form.wired:
+        form.flags += data_flags(form, given)
     typed = composed.typed if composed else read(given, form.flags, rest="words" in form.wired)
     errors = [*(composed or typed).errors, *form.missing(typed)]
     if errors:
@@ -149,7 +154,7 @@ class Form:
         """The result of the command."""
         given: dict[str, dict[str, Any]] = {owner: {} for owner in ("", *self.made)}
         for flag in self.flags:
-            if flag.key and flag.name in typed.values:
+            if flag.key and flag.key[0] in given and flag.name in typed.values:
                 given[flag.key[0]][flag.key[1]] = typed[flag.name]
         live: dict[str, Any] = {name: self._make(target, given[name]) for name, target in self.made.items()}
         live |= {"say": say, "words": tuple(typed.words), "composed": composed, "runs": [*map(Path, typed.words)]}
@@ -158,8 +163,13 @@ class Form:
         if folder := live.get("run", typed["run"]):
             live["run"] = open_run(self.domain, folder)
         if "data" in self.wired:
-            live["data"] = open_data(self.domain, typed["data"], live.get("run"))
-        return registry.resolve(self.row)(**{name: live[name] for name in self.wired if name in live}, **given[""])
+            settings = {flag.key[1]: typed[flag.name] for flag in self.flags if flag.key[:1] == (DATA,)
+                        and flag.name in typed.values}  # fmt: skip
+            live["data"] = open_data(self.domain, typed["data"], live.get("run"), settings)
+        result = registry.resolve(self.row)(**{name: live[name] for name in self.wired if name in live}, **given[""])
+        for line in unreadable(live.get("data")):
+            say(line)
+        return result
 
     def _make(self, target: str, settings: dict[str, Any]) -> Any:
         module, _, name = target.partition(":")
@@ -179,6 +189,43 @@ def _flag(owner: str, setting: Setting, group: str) -> Flag:
     return Flag(normal(setting.name), kind, setting.help, default, (owner, setting.name), group)
 
 
+def data_flags(form: Form, words: Sequence[str]) -> list[Flag]:
+    """``--data.*`` of the component that will read the data, and ``--max-bad``, as pretrain has them."""
+    rows = registry.registry().components(form.domain, "data")
+    every = [flag for row in rows for flag in _data_flags(row)]
+    known = {flag.name for flag in form.flags}
+    found = read(words, [*form.flags, *every], rest=True)
+    folder = found.words[0] if form.words[:1] == ["run"] and found.words else found["run"]
+    own: dict[str, Any] = {}
+    if folder and RunFolder(folder).is_run:
+        own = RunFolder(folder).raw.get("data") or {}
+    try:
+        part = merge({"data": own}, {"data": data_choice(form.domain, found["data"], own)} if found["data"] else {},
+                     form.domain)["data"]  # fmt: skip
+        name = part.get("name") or default_name(registry.registry().domain(form.domain), "data", part.get("path"))
+        chosen = _data_flags(registry.registry().find(form.domain, "data", name)) if name else []
+    except UsageError:  # told when the data is opened
+        chosen = every
+    most = training_signature()["max_bad"]
+    chosen = [*chosen, Flag("max-bad", most.type, most.help, most.default, (DATA, "max_bad"), "data")]
+    return [flag for flag in {flag.name: flag for flag in chosen}.values() if flag.name not in known]
+
+
+def _data_flags(row: Component) -> list[Flag]:
+    return [Flag(normal(f"data.{s.name}"), s.type, s.help, s.default, (DATA, s.name), f"data {row.name}")
+            for s in signature(row).settings]  # fmt: skip
+
+
+def unreadable(data: Any) -> list[str]:
+    """Each sample of ``data`` that could not be read, and why."""
+    bad = getattr(data, "bad", None)
+    if not bad or not hasattr(bad, "items"):
+        return []
+    lines = [f"left out {name}: {reason}" for name, reason in list(bad.items())[:MOST]]
+    return [f"{len(bad):,} of the samples cannot be read and are left out:", *lines,
+            *([f"and {len(bad) - MOST:,} more"] if len(bad) > MOST else [])]  # fmt: skip
+
+
 def open_run(domain: str, folder: str) -> Pretrained:
     """A run of this domain."""
     from unlabeled.api import load
@@ -186,14 +233,22 @@ def open_run(domain: str, folder: str) -> Pretrained:
     found = load(folder)
     if found.domain != domain:
         raise UsageError(f"{folder} is a run of domain {found.domain!r}: unlabeled {found.domain} ... {folder}")
+    provenance = found.info["provenance"]
+    if provenance.get("stopped") == "interrupted":
+        say(f"{folder} was interrupted after {provenance['steps']:,} steps; pretrain --resume goes on with it")
     return found
 
 
-def open_data(domain: str, source: str | None, run: Pretrained | None) -> Data:
-    """Data for a run, or as the domain reads it."""
+def open_data(
+    domain: str, source: str | None, run: Pretrained | None, settings: Mapping[str, Any] | None = None
+) -> Data:
+    """Data for a run, or as the domain reads it, with ``settings`` of its component and ``max_bad`` on top."""
     from unlabeled.build import build_data
+    from unlabeled.runs.pretrained import open_data as read_for
 
+    given = dict(settings or {})
     if run is None:
-        return build_data(resolve({"data": data_choice(domain, str(source))}, domain))
-    data: Data = run.data(source)
+        most = {"training": {"max_bad": given.pop("max_bad")}} if "max_bad" in given else {}
+        return build_data(resolve({"data": data_choice(domain, str(source)) | given, **most}, domain))
+    data: Data = read_for(domain, source, run.config, run.spec, given)
     return data

@@ -18,6 +18,7 @@ class Embed:
     Args:
         out: the file to write, .npz or .parquet.
         feature: mean is of tokens, prefix the class token.
+        skip_bad: leave out samples that cannot be read; without it they keep their row, with features of NaN.
         batch_size: samples per forward pass.
         workers: processes that read data.
         device: auto, cpu, cuda, cuda:1, ...
@@ -25,6 +26,7 @@ class Embed:
 
     out: Path
     feature: Literal["pooled", "mean", "prefix"] = "pooled"
+    skip_bad: bool = False
     batch_size: int = 256
     workers: int = 0
     device: str = "auto"

@@ -57,7 +57,8 @@ class Training:
         checkpoint_every: optimizer steps between checkpoints; 0 = once an epoch, at most every 30 seconds.
         probe_every: epochs between online kNN probes, where the data has labels; 0 = off.
         stop_on_collapse: end the run when the features collapse.
-        max_bad: greatest share of unreadable samples before the run stops.
+        max_bad: greatest share of unreadable samples before the run stops; up to 10 never stop it, unless they are
+            all or this is 0.
         compile: torch.compile the encoder.
         tensorboard: write TensorBoard files into the run folder.
         logger: further logger: none, wandb, mlflow.

@@ -14,6 +14,7 @@ from typing import Any
 from unlabeled.errors import UsageError
 
 SHOWN = 5  # bad samples that a message names
+FEW = 10  # bad samples that are never too many, unless they are all
 
 
 def natural(names: Iterable[str]) -> list[str]:
@@ -95,7 +96,7 @@ class Zip:
 
 
 def check_bad(where: Path | str, bad: Mapping[str, str], total: int, most: float, what: str = "samples") -> None:
-    """:class:`UsageError` where more than the share ``most`` of ``total`` samples is bad, or all of them.
+    """:class:`UsageError` where too many of ``total`` samples are bad (:func:`too_many`), or all of them.
 
     Args:
         where: the data, as the user named it.
@@ -104,11 +105,21 @@ def check_bad(where: Path | str, bad: Mapping[str, str], total: int, most: float
         most: the share that is allowed (``--max-bad``).
         what: samples in the plural, as the user calls them.
     """
-    if not bad or (len(bad) <= most * total and len(bad) < total):
+    if not too_many(len(bad), total, most):
         return
     first = "".join(f"\n  {name}: {reason}" for name, reason in list(bad.items())[:SHOWN])
     more = f"\n  and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     raise UsageError(
         f"{where}: {len(bad):,} of {total:,} {what} cannot be read ({len(bad) / total:.1%}, and --max-bad allows "
-        f"{most:.1%}):{first}{more}"
+        f"{allowed(total, most)}):{first}{more}"
     )
+
+
+def too_many(bad: int, total: int, most: float) -> bool:
+    """Whether ``bad`` of ``total`` are above the share ``most`` and above FEW, or all; a share of 0 allows none."""
+    return bad > 0 and (bad == total or bad > max(most * total, FEW if most else 0))
+
+
+def allowed(total: int, most: float) -> str:
+    """What ``--max-bad`` allows, in words."""
+    return f"{most:.1%}" if not most or most * total >= FEW else f"{most:.1%} or {FEW}, and never all"

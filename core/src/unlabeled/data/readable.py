@@ -1,13 +1,15 @@
-"""Samples that may be unreadable: found by their headers or when they are read, named once, counted, stood in for.
+"""Samples that may be unreadable: found by their headers or when they are read, named once, counted, left out.
 
-A sample that cannot be read never stops a run by itself; only a share above ``max_bad`` does.
+A sample that cannot be read never stops a run by itself; only a share above ``max_bad`` does. Whoever asks for samples
+gets those that can be read. Training alone needs batches of one size: there another sample of train stands in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from unlabeled.data.files import check_bad
 from unlabeled.errors import UsageError
@@ -43,6 +45,12 @@ def _attempt(look: Callable[[Item], Header], item: Item) -> Header | SampleError
         return error
 
 
+def note(data: Any, batch: Any) -> Sequence[str]:
+    """What ``data`` says of the unreadable samples of ``batch``, which it counts from now on; see Readable.report."""
+    report = getattr(data, "report", None)
+    return [] if report is None else list(report(batch))
+
+
 class Readable:
     """A data set of a user's files, of which some may be unreadable.
 
@@ -69,15 +77,60 @@ class Readable:
         """One sample; :class:`SampleError` where it cannot be had."""
         raise NotImplementedError
 
-    def _readable(self, first: int, bad: dict[str, str]) -> tuple[int, Any]:
-        """The first sample from ``first`` on that can be read, after its number; ``bad`` gets those before it."""
-        for turn in range(len(self)):
-            number = (first + turn) % len(self)
-            try:
-                return number, self._load(number)
-            except SampleError as error:
-                name, reason = self._title(number), str(error)
-                bad[name] = reason
+    @property
+    def names(self) -> list[str]:
+        """What the user calls each sample."""
+        return [self._title(number) for number in range(len(self))]
+
+    def _found(self, indices: Sequence[int]) -> tuple[list[tuple[int, Any]], dict[str, str]]:
+        """The samples ``indices`` that can be read, after their numbers, and the reason for each that cannot.
+
+        In training, where the indices say their epoch, a batch keeps its size: another sample that training may see
+        and that the batch does not have stands in, one that this epoch has left out where there is any.
+        """
+        numbers, bad = [int(index) for index in indices], dict[str, str]()
+        taken, found = set(numbers), list[tuple[int, Any]]()
+        training, spare = hasattr(indices, "epoch"), getattr(indices, "spare", ())
+        for number in numbers:
+            one = self._tried(number, bad)
+            if one is None and training:
+                one = self._stand_in(number, taken, bad, spare)
+            if one is not None:
+                taken.add(one[0])
+                found.append(one)
+        if training and numbers and not found:
+            self._none_left(bad)
+        return found, bad
+
+    def _tried(self, number: int, bad: dict[str, str]) -> tuple[int, Any] | None:
+        try:
+            return number, self._load(number)
+        except SampleError as error:
+            bad[self._title(number)] = str(error)
+            return None
+
+    def _stand_in(
+        self, number: int, taken: Collection[int], bad: dict[str, str], spare: Sequence[int] = ()
+    ) -> tuple[int, Any] | None:
+        """The first of ``spare``, then of the training samples after ``number``, that can be read and is not taken."""
+        pool = self._pool()
+        turn = bisect_left(pool, number)
+        for other in chain(spare, pool[turn:], pool[:turn]):
+            if other != number and other not in taken:
+                found = self._tried(other, bad)
+                if found is not None:
+                    return found
+        return None
+
+    def _pool(self) -> list[int]:
+        """Ids of the samples that training may see."""
+        apart: set[int] = set()
+        for side in (getattr(self, "test", None), getattr(self, "val", None)):
+            apart.update([] if side is None else side.nonzero()[:, 0].tolist())
+        return [number for number in range(len(self)) if number not in apart]
+
+    def _none_left(self, bad: Mapping[str, str]) -> NoReturn:
+        name, reason = next(iter(bad.items()))
         about = {"path": self._path, "count": len(self), "samples": self.samples, "name": name, "reason": reason}
         raise UsageError(self.none_left.format(**about))
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Dataset
 
 from unlabeled.contract import Batch, Data, Embedded, Features, View, Views
+from unlabeled.data.readable import note
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 
@@ -73,8 +74,11 @@ class _Rows(Dataset[Batch]):
 
 
 def batches(data: Data, ids: Tensor, *, batch_size: int, workers: int) -> Iterator[Batch]:
-    """The samples ``ids[N]`` of ``data``, in order."""
-    yield from DataLoader(_Rows(data, ids.tolist(), batch_size), batch_size=None, num_workers=workers)
+    """The samples ``ids[N]`` of ``data`` that can be read, in order; ``data`` counts the others."""
+    for batch in DataLoader(_Rows(data, ids.tolist(), batch_size), batch_size=None, num_workers=workers):
+        note(data, batch)
+        if len(batch):
+            yield batch
 
 
 def embed(
@@ -121,10 +125,9 @@ def embed_views(
     x, read = [torch.zeros(0, count, 0)], [torch.zeros(0, dtype=torch.int64)]
     with evaluating(encode):
         for batch in batches(data, ids, batch_size=batch_size, workers=workers):
-            if len(batch):
-                made = islice(_drawn(views, batch.to(device), seed), count)
-                x.append(torch.stack([feature_of(encode(view), feature).float().cpu() for view in made], 1))
-                read.append(batch.ids.cpu())
+            made = islice(_drawn(views, batch.to(device), seed), count)
+            x.append(torch.stack([feature_of(encode(view), feature).float().cpu() for view in made], 1))
+            read.append(batch.ids.cpu())
     # the first entry only gives an empty data set its shape
     joined, found = torch.cat(x[1:] or x), torch.cat(read)
     if not joined.isfinite().all():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unlabeled.build import build_untrained, clean_views, make, part
 from unlabeled.config.run import RunConfig
 from unlabeled.contract import Asks, Batch, Data, Embedded, View
+from unlabeled.data.files import too_many
 from unlabeled.errors import UsageError
 from unlabeled.plugins.registry import registry
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
@@ -70,7 +71,7 @@ class Setting:
         if len(train) < 2 or not len(test):
             raise UsageError(f"{what}: {len(train)} train and {len(test)} test samples are too few")
         lost = len(self.data) - len(ids)
-        if lost > self.config.training.max_bad * len(self.data):
+        if too_many(lost, len(self.data), self.config.training.max_bad) and not hasattr(self.data, "report"):
             raise UsageError(f"{what}: {lost} of {len(self.data)} samples could not be read")
         if self.labeled and self.data.labels is not None:
             y = self.data.labels[ids]

@@ -15,7 +15,9 @@ import numpy as np
 
 from unlabeled.build import Parts, bring
 from unlabeled.contract import Data, View, Views
+from unlabeled.data.readable import note
 from unlabeled.draw import Draw
+from unlabeled.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,6 +59,9 @@ def preview(
     bring(data, views)
     count = min(n, len(data))
     batch = data.__getitems__([number * len(data) // count for number in range(count)])
+    note(data, batch)
+    if not len(batch):
+        raise UsageError(f"{data.describe()}: none of the {count} samples to draw can be read")
     address = Draw(seed, 0, batch.ids)
     made = views(batch, address) if parts is None else parts.prepare(batch, seed, 0)
     found = draw([*clean(batch, address), *made])

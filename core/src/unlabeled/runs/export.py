@@ -21,6 +21,7 @@ from unlabeled.draw import Draw
 from unlabeled.errors import PluginError, UsageError, near
 from unlabeled.plugins.live import make
 from unlabeled.plugins.registry import registry
+from unlabeled.probes.embedding import batches
 
 if TYPE_CHECKING:
     from unlabeled.runs.pretrained import Pretrained
@@ -64,7 +65,7 @@ def write_onnx(run: Pretrained, folder: Path) -> str:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
-    batch = run.data().__getitems__([0])
+    batch = next(batches(data := run.data(), torch.arange(len(data)), batch_size=1, workers=0))
     view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
     view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
     if not is_dataclass(view.batch):

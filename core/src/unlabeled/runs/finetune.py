@@ -145,11 +145,12 @@ def fit(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: Fin
     model.train()
     for epoch in range(settings.epochs):
         for batch in _epoch(data, ids, size, settings.workers, seed, epoch):
+            if len(batch) < min(2, size):  # the others of it could not be read, and BatchNorm needs two
+                continue
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * factor(step, steps)
             view = views(batch.to(device), Draw(seed, epoch, batch.ids.to(device)))[0].clean()
-            # a sample that stands in for an unreadable one may have no label
-            loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device), ignore_index=-1)
+            loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device))
             if not math.isfinite(loss.item()):
                 raise RunError(f"fine-tuning diverged in epoch {epoch + 1}: the loss is {loss.item()}; lower --lr")
             optimizer.zero_grad()

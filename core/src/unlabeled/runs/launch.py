@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
-from unlabeled.runs.folder import MEASURED, RunFolder, check_resume
+from unlabeled.runs.folder import MEASURED, RunFolder, check_resume, write_json
 
 if TYPE_CHECKING:
     from unlabeled.build import Parts
@@ -81,7 +81,8 @@ def start(
 
 def _finish(parts: Parts, run: RunFolder, result: Result, resume: bool, say: Say) -> None:
     """Write the encoder folder; numbers that were measured on earlier weights go."""
-    from unlabeled.runs.encoder import save_encoder
+    from unlabeled.runs.encoder import CONFIG as INFO
+    from unlabeled.runs.encoder import read_info, save_encoder
     from unlabeled.runs.weights import restore
 
     if resume and result.samples_per_second == 0:
@@ -94,6 +95,9 @@ def _finish(parts: Parts, run: RunFolder, result: Result, resume: bool, say: Say
                 say(f"removed {run.path / name}: it measured the encoder before it was trained on")
     samples = result.steps * parts.config.training.batch_size
     save_encoder(run.encoder, parts.encoder, parts.data.spec, parts.config, steps=result.steps, samples=samples)
+    if result.interrupted:
+        info = read_info(run.encoder)
+        write_json(run.encoder / INFO, {**info, "provenance": {**info["provenance"], "stopped": result.stopped}})
 
 
 def is_first_process() -> bool:

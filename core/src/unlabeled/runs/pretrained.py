@@ -122,20 +122,39 @@ def _saved(row: Domain, kind: str, saved: Mapping[str, Any], spec: Any, folder: 
     return make(row.name, kind, saved["name"], good, {"spec": spec})
 
 
-def open_data(domain: str, source: str | Path | None, config: RunConfig | None, spec: Any) -> Any:
-    """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it."""
+def open_data(
+    domain: str,
+    source: str | Path | None,
+    config: RunConfig | None,
+    spec: Any,
+    settings: Mapping[str, Any] | None = None,
+) -> Any:
+    """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it.
+
+    ``settings`` go on top of the run's own, ``max_bad`` among them; one that would differ from the spec is refused.
+    """
+    given = dict(settings or {})
     own = {} if config is None else config.to_dict()["data"]
     over = {} if source is None else {"data": data_choice(domain, str(source), own)}
     part = merge({"data": own}, over, domain)["data"]
     name = part.get("name") or default_name(registry().domain(domain), "data", part.get("path"))
     sig = signature(registry().find(domain, "data", name))
+    max_bad = given.pop("max_bad", 0.01 if config is None else config.training.max_bad)
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"--max-bad is {max_bad}; it must be a share in [0, 1]")
+    part = {**part, **given}
     good, wrong = check("data", {k: v for k, v in part.items() if k not in ("name", "path")}, sig)
     if wrong:
         raise UsageError(together(wrong))
     for field in fields(spec):
         if field.name in sig.names:
-            good[field.name] = convert(getattr(spec, field.name), sig[field.name].type)
-    max_bad = 0.01 if config is None else config.training.max_bad
+            fixed = convert(getattr(spec, field.name), sig[field.name].type)
+            if field.name in given and good.get(field.name) != fixed:
+                raise UsageError(
+                    f"--data.{field.name.replace('_', '-')} is {given[field.name]}, and the encoder was trained on "
+                    f"{fixed}: leave it out"
+                )
+            good[field.name] = fixed
     data = make(domain, "data", name, good, {"path": part.get("path"), "max_bad": max_bad})
     if len(data) == 0:
         raise UsageError(f"{data.describe()}: no samples")

@@ -26,6 +26,7 @@ STOPS: tuple[Stop, ...] = ("", "collapse", "minutes", "interrupted")  # the late
 Report = Callable[[Any], Sequence[str]]  # what a data set says of a batch: samples that could not be read
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SYNC = 10  # steps between agreements of several ranks to stop
+PATIENCE = 5  # seconds until a run without a row says that it is under way
 PROBED = 2000  # samples of an online probe, half of them its bank
 
 
@@ -110,8 +111,14 @@ class Log(Callback):
         self.sinks, self.display, self.report = sinks, display, report
         self._waited, self._step = 0.0, 0
         self._norm: Tensor | None = None
+        self._first = threading.Timer(PATIENCE, display.say)  # started with training
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        step = min(self.session.steps, (trainer.global_step // self.every + 1) * self.every)
+        text = f"training for {PATIENCE} s: the first row comes after step {step} of {self.session.steps}"
+        self._first = threading.Timer(PATIENCE, self.display.say, [text])
+        self._first.daemon = True
+        self._first.start()
         self._step = trainer.global_step
         self._ended = self._since = time.perf_counter()
 
@@ -137,18 +144,25 @@ class Log(Callback):
                 self._log(trainer, module, step)
         self._ended = time.perf_counter()
 
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._first.cancel()
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        self._first.cancel()
+
     def _log(self, trainer: Trainer, module: Any, step: int) -> None:
+        self._first.cancel()
         losses = module.meter.read()
         loss = losses.pop("loss")
         watched, collapse = self.watch.read(losses)
         now = time.perf_counter()
-        seconds, done = max(now - self._since, 1e-9), step - self._step
+        seconds, taken = max(now - self._since, 1e-9), step - self._step
         row = {
             "epoch": round(step / self.session.per_epoch, 4),
             "loss": loss,
             "parts": losses,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "samples_per_second": done * self.session.batch_size / seconds,
+            "samples_per_second": taken * self.session.batch_size / seconds,
             "data_wait": min(1.0, self._waited / seconds),
             **watched,
             **({} if self._norm is None else {"grad_norm": self._norm.item()}),
@@ -158,10 +172,13 @@ class Log(Callback):
         self._norm = None
         self.session.last = row
         write(self.sinks, step, row)
-        left = (self.session.steps - step) * seconds / max(1, done)
+        left = (self.session.steps - step) * seconds / max(1, taken)
         if self.session.budget:
             left = min(left, self.session.budget - self.session.elapsed())
-        self.display.show(step, self.session.steps, {**row, "eta_seconds": left})
+        done = step / max(1, self.session.steps)
+        if self.session.budget:
+            done = min(1.0, max(done, self.session.elapsed() / self.session.budget))
+        self.display.show(step, self.session.steps, {**row, "eta_seconds": left, "done": done})
         if collapse and not self.session.collapse:
             warnings.warn(self.watch.message(collapse), stacklevel=2)
             self.session.collapse = collapse

@@ -73,14 +73,15 @@ class Indices(list[int]):
     """What ``Data.__getitems__`` is asked for in training: plain indices that also say the run's seed and the epoch.
 
     A data set that draws while it reads, such as neighbors of a node, draws by them; probes ask with plain lists.
+    ``spare`` are samples of train that no batch of the epoch has: the first to stand in for what cannot be read.
     """
 
-    def __init__(self, ids: list[int], seed: int, epoch: int) -> None:
+    def __init__(self, ids: list[int], seed: int, epoch: int, spare: Sequence[int] = ()) -> None:
         super().__init__(ids)
-        self.seed, self.epoch = seed, epoch
+        self.seed, self.epoch, self.spare = seed, epoch, tuple(spare)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Indices, (list(self), self.seed, self.epoch)
+        return Indices, (list(self), self.seed, self.epoch, self.spare)
 
 
 class AddressedBatches(Sampler[list[int]]):
@@ -114,11 +115,13 @@ class AddressedBatches(Sampler[list[int]]):
         epoch, start = divmod(self.position(), len(self))
         ids = self.pool[order(self.plan.samples, self.seed, epoch)]
         parts, batches = self.plan.accumulate * self.plan.world, self._batches(ids)
+        left = ids[~torch.isin(ids, torch.cat([torch.as_tensor(batch) for batch in batches]))].tolist()
         for micro in range(start, len(self)):
             step, turn = divmod(micro, self.plan.accumulate)
             b = len(batches[step]) // parts
             begin = (turn * self.plan.world + self.rank) * b
-            yield Indices(batches[step][begin : begin + b].tolist(), self.seed, epoch)
+            turn = (micro * self.plan.world + self.rank) % max(1, len(left))  # each batch begins with another
+            yield Indices(batches[step][begin : begin + b].tolist(), self.seed, epoch, left[turn:] + left[:turn])
 
     def _batches(self, ids: torch.Tensor) -> Sequence[torch.Tensor]:
         """The samples of each step of an epoch, over all ranks and micro-steps."""

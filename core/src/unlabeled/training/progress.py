@@ -18,9 +18,13 @@ def duration(seconds: float) -> str:
 
 
 def line(step: int, steps: int, row: Mapping[str, Any]) -> str:
-    """``step 00100/04800 (2%) | loss 0.412 | rank 37.1 | 212 samples/s | wait 3% | eta 11m``."""
+    """``step 00100/04800 (2%) | loss 0.412 | rank 37.1 | 212 samples/s | wait 3% | eta 11m``.
+
+    ``row["done"]`` is the share of the run that is done, where a budget of time may end it before its steps.
+    """
     width = max(5, len(str(steps)))
-    parts = [f"step {step:0{width}d}/{steps:0{width}d} ({100 * step // max(1, steps)}%)", f"loss {row['loss']:.4g}"]
+    share = int(100 * row.get("done", step / max(1, steps)))
+    parts = [f"step {step:0{width}d}/{steps:0{width}d} ({share}%)", f"loss {row['loss']:.4g}"]
     if "rank" in row:
         parts.append(f"rank {row['rank']:.1f}")
     parts += [f"{row['samples_per_second']:.0f} samples/s", f"wait {100 * row['data_wait']:.0f}%"]

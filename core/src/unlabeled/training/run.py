@@ -26,7 +26,7 @@ from unlabeled.training import loggers
 from unlabeled.training.allocator import keep_freed_memory
 from unlabeled.training.callbacks import Log, OnlineProbe, StopWatch
 from unlabeled.training.collapse import Watch
-from unlabeled.training.datamodule import Plan, PretrainingData, trainable
+from unlabeled.training.datamodule import Indices, Plan, PretrainingData, trainable
 from unlabeled.training.gradient_cache import refuse_uncached
 from unlabeled.training.module import Pretraining
 from unlabeled.training.progress import display
@@ -106,8 +106,9 @@ def check(parts: Parts, out: Path) -> None:
 
 def check_views(parts: Parts) -> None:
     """:class:`UsageError` where the encoder refuses a view; two samples are tried, and one view of each role."""
-    batch = parts.data.__getitems__(trainable(parts.data)[:2].tolist())
-    views = parts.views(batch, Draw(parts.config.training.seed, 0, batch.ids))
+    seed = parts.config.training.seed
+    batch = parts.data.__getitems__(Indices(trainable(parts.data)[:2].tolist(), seed, 0))
+    views = parts.views(batch, Draw(seed, 0, batch.ids))
     training = parts.encoder.training
     parts.encoder.eval()
     try:

@@ -79,7 +79,8 @@ class AudioBatch(MovableBatch):
         target: ``[S]`` samples that tokenizers read in place of ``wave``: the clean speech under a mixture.
         partner: samples of another clip of the data for each, for views that mix; None where the data gives none.
         partner_lengths: samples of each partner.
-        bad: names of clips that could not be read, with the reason; the next readable one stands in for each.
+        bad: names of clips that could not be read, with the reason; they are left out, and in training others
+            stand in.
     """
 
     ids: Tensor

@@ -63,7 +63,7 @@ class VolumeBatch(MovableBatch):
 
     ``affine[B, 4, 4]`` float64 maps voxels to mm, RAS. ``foreground[B, K, 3]`` are voxels inside what is not air, for
     crops; None in views. ``partners``: another volume for each, where views ask for one. ``bad`` names samples that
-    could not be read, with the reason; the next readable sample stands in for each, under its own id.
+    could not be read, with the reason; they are left out, and in training others stand in under their own ids.
     """
 
     ids: Tensor
@@ -137,10 +137,14 @@ def batch_of(ids: Sequence[int] | Tensor, volumes: Sequence[Volume], bad: Any = 
     return VolumeBatch(
         torch.as_tensor(ids, dtype=torch.int64),
         collate([v.image for v in volumes]),
-        torch.stack([v.affine for v in volumes]),
-        torch.stack([v.points for v in volumes]),
+        _stacked([v.affine for v in volumes]),
+        _stacked([v.points for v in volumes]),
         tuple(bad),
     )
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors) if tensors else torch.zeros(0)
 
 
 class Partners:

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.data.readable import note
 from unlabeled.errors import UsageError
 
 SIDE = 32  # pixels of a slice that hashes and information are taken from
@@ -136,6 +137,9 @@ class NearDuplicates:
         before: Tensor | None = None
         for number in range(len(data)):
             batch = data.__getitems__([number])
+            note(data, batch)
+            if not len(batch):
+                continue
             described = self._describe(batch.images[0], run)
             kept = keep_different(described, SIMILARITIES[self.by], self.threshold, before)
             if self.scope == "all" and kept:

@@ -50,7 +50,7 @@ class ImageBatch(MovableBatch):
     """``ids[B]`` and ``images``: ``[B, C, H, W]`` where all are of one size, else a list of ``[C, H, W]``.
 
     uint8, or float32 in [0, 1] (16-bit and float sources); after views, normalized floats. ``bad`` names samples that
-    could not be decoded, with the reason; the next readable sample stands in for each, under its own id.
+    could not be decoded, with the reason; they are left out, and in training others stand in under their own ids.
     """
 
     ids: Tensor

@@ -14,6 +14,7 @@ from unlabeled.contract import Batch, Data
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.probes.splits import split
+from unlabeled.training.datamodule import Indices
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.data.digits import Digits
 from unlabeled_vision.data.images import Images
@@ -191,13 +192,13 @@ def test_bad_headers_are_skipped_and_counted(tmp_path):
     assert data.bad == {"2.png": "empty file", "4.png": "no image, or a damaged one"}
     assert _values(data.__getitems__([0, 1, 2, 3])) == [0, 1, 3, 5]
     assert "2 unreadable skipped" in data.describe()
-    message = r"2 of 6 images cannot be read \(33.3%, and --max-bad allows 30.0%\):\n  2.png: empty file\n  4.png: no"
+    message = r"2 of 6 images cannot be read \(33.3%, and --max-bad allows 0.0%\):\n  2.png: empty file\n  4.png: no"
     with pytest.raises(UsageError, match=message):
-        Images(str(tmp_path), 0.3)
+        Images(str(tmp_path), 0.0)
 
 
 @pytest.mark.parametrize("cache", [0, 512])
-def test_truncated_file_is_replaced_by_the_next(tmp_path, cache):
+def test_a_truncated_file_is_left_out(tmp_path, cache):
     _folder(tmp_path)
     _truncate(tmp_path / "3.png")
     _truncate(tmp_path / "5.png")
@@ -205,14 +206,17 @@ def test_truncated_file_is_replaced_by_the_next(tmp_path, cache):
     assert len(data) == 6
     for _ in range(2):
         batch = data.__getitems__([2, 3, 5])
-        assert batch.ids.tolist() == [2, 4, 0]
-        assert _values(batch) == [2, 4, 0]
+        assert batch.ids.tolist() == [2]
+        assert _values(batch) == [2]
         assert [name for name, _ in batch.bad] == ["3.png", "5.png"]
     lines = data.report(batch)
     assert len(lines) == 2
     assert lines[0].startswith("skipped 3.png: image file is truncated")
     assert data.report(batch) == []
     assert "2 unreadable skipped" in data.describe()
+    assert len(data.__getitems__([3])) == 0
+    training = data.__getitems__(Indices([2, 3, 5], 0, 0))
+    assert training.ids.tolist() == _values(training) == [2, 4, 0]
 
 
 class _Slices:
@@ -234,8 +238,8 @@ def test_workers_read_and_report(tmp_path, workers, ragged):
     data = Images(str(tmp_path), 0.5)
     loader = DataLoader(data, batch_sampler=_Slices(), num_workers=workers, collate_fn=lambda batch: batch)
     batches = list(loader)
-    assert [b.ids.tolist() for b in batches] == [[0, 1, 2], [3, 5, 5]]
-    assert [_values(b) for b in batches] == [[0, 1, 2], [3, 5, 5]]
+    assert [b.ids.tolist() for b in batches] == [[0, 1, 2], [3, 5]]
+    assert [_values(b) for b in batches] == [[0, 1, 2], [3, 5]]
     assert isinstance(batches[0].images, list) == ragged
     assert [len(data.report(b)) for b in batches] == [0, 1]
     whole = SimCLR(data.spec)(data.__getitems__([0, 1, 2]), Draw(0, 0, torch.arange(3)))
@@ -247,6 +251,15 @@ def test_a_spawned_worker_decodes_for_itself(tmp_path):
     data = Images(str(_folder(tmp_path)), 0.0)
     other = pickle.loads(pickle.dumps(data))  # noqa: S301 - of our own making
     assert torch.equal(other.__getitems__([3]).images, data.__getitems__([3]).images)
+
+
+def test_the_limit_of_pixels_is_a_setting(tmp_path):
+    Image.fromarray(np.zeros((1200, 1000), np.uint8)).save(tmp_path / "large.png")
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "small.png")
+    data = Images(str(tmp_path), 0.5, megapixels=1.0)
+    assert "1000 x 1200 pixels: refused as a decompression bomb; --data.megapixels" in data.bad["large.png"]
+    for limit in (1.2, 0):
+        assert Images(str(tmp_path), 0.0, megapixels=limit).__getitems__([0]).ids.tolist() == [0]
 
 
 # ---------------------------------------------------------------------------------------------- arrays

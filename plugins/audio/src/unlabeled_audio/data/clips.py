@@ -111,14 +111,19 @@ class Clips(Waves, Readable):
             return decode(file, self.spec.rate, part.first, part.count)
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
-        """Clips ``indices``. One that cannot be read is replaced by the next that can, whose id it takes."""
-        bad: dict[str, str] = {}
-        read = [self._readable(int(index), bad) for index in indices]
-        batch = self._collate(read, lambda number: self._readable(number, bad)[1], getattr(indices, "epoch", 0))
+        """Clips ``indices``. Those that cannot be read are left out, or stood in for in training."""
+        read, bad = self._found(indices)
+
+        def partner(number: int, own: int) -> Tensor:
+            other = self._tried(number, bad) or self._stand_in(number, {own}, bad)
+            return self._load(own) if other is None else other[1]
+
+        batch = self._collate(read, partner, getattr(indices, "epoch", 0))
         return replace(batch, bad=tuple(bad.items()))
 
     def _title(self, number: int) -> str:
-        return _title(self._parts[number].entry)
+        part = self._parts[number]
+        return _title(part.entry) if part.begin is None else f"{part.entry.name} from {part.begin:g} s"
 
     def describe(self) -> str:
         hours = sum(self._lengths) / self.spec.rate / 3600
@@ -137,12 +142,16 @@ class Clips(Waves, Readable):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """``first`` and ``count`` in samples of the file, ``length`` in samples of the data set's rate."""
+    """``first`` and ``count`` in samples of the file, ``length`` in samples of the data set's rate.
+
+    ``begin`` in seconds, of a part that is one of several.
+    """
 
     entry: Entry
     first: int
     count: int
     length: int
+    begin: float | None = None
 
 
 def _title(entry: Entry) -> str:
@@ -164,7 +173,10 @@ def _cut(entry: Entry, header: Header, segment: float, rate: int) -> list[_Part]
         )
     pieces = math.ceil((last - first) / (segment * header.rate))
     edges = [first + (last - first) * n // pieces for n in range(pieces + 1)]
-    return [_Part(entry, a, b - a, resampled(b - a, header.rate, rate)) for a, b in pairwise(edges)]
+    return [
+        _Part(entry, a, b - a, resampled(b - a, header.rate, rate), a / header.rate if pieces > 1 else None)
+        for a, b in pairwise(edges)
+    ]
 
 
 def _numbered(names: Sequence[str | None]) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -20,7 +20,6 @@ from unlabeled_audio.data.streamed import filled
 
 SHORTEST = 0.05  # seconds; less holds no two frames
 LOWEST = 100  # Hz; a header that says less would make hours of a few bytes
-SILENT = 1e-6  # greatest magnitude of a file that says nothing
 CANCELED = 0.02  # of the sum of channels, against the loudest: less is what rounding left
 LIKELY = 100  # samples a byte; one that compresses more is silence, or its header lies
 
@@ -97,8 +96,6 @@ def decode(file: BinaryIO, rate: int, first: int = 0, count: int = -1) -> Tensor
         raise SampleError(f"cut short: {first + len(x)} of {first + count} samples")
     if not np.isfinite(x).all():
         raise SampleError("holds values that are no numbers")
-    if float(np.abs(x).max(initial=0.0)) < SILENT:
-        raise SampleError("silent")
     return resample(torch.from_numpy(np.ascontiguousarray(to_mono(x))), own, rate)
 
 

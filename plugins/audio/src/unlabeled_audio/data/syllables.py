@@ -65,7 +65,7 @@ class Syllables(Waves):
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
         found = [(int(number), self._load(int(number))) for number in indices]
-        return self._collate(found, self._load, getattr(indices, "epoch", 0))
+        return self._collate(found, lambda number, own: self._load(number), getattr(indices, "epoch", 0))
 
     def describe(self) -> str:
         return f"generated syllables: {len(self):,} clips, 10 classes, 6 voices, {self.spec.rate} Hz, a fifth held out"

@@ -70,14 +70,18 @@ class Waves:
 
         return load() if self._cache is None else self._cache.one(number, load)
 
-    def _collate(self, found: Sequence[tuple[int, Tensor]], read: Callable[[int], Tensor], epoch: int) -> AudioBatch:
-        """Numbered clips as a batch, with partners that ``read`` gives, where views have asked for them."""
+    def _collate(
+        self, found: Sequence[tuple[int, Tensor]], read: Callable[[int, int], Tensor], epoch: int
+    ) -> AudioBatch:
+        """Numbered clips as a batch, with partners where views ask for them: ``read(partner, own)`` gives one."""
         ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
         waves = [wave for _, wave in found]
-        batch = AudioBatch(ids, torch.cat(waves), tuple(len(w) for w in waves))
+        batch = AudioBatch(ids, torch.cat([torch.zeros(0), *waves]), tuple(len(w) for w in waves))
         if self._partners:
-            others = [read(int(n)) for n in self.partner_of(ids, epoch)]
-            batch = replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(w) for w in others))
+            others = [read(int(n), int(own)) for n, own in zip(self.partner_of(ids, epoch), ids, strict=True)]
+            batch = replace(
+                batch, partner=torch.cat([torch.zeros(0), *others]), partner_lengths=tuple(len(w) for w in others)
+            )
         return batch
 
     def partner_of(self, ids: Tensor, epoch: int = 0) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unlabeled.build import frozen
 from unlabeled.contract import Data, Layout, View
+from unlabeled.data.readable import note
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, residual_codes
@@ -207,6 +208,9 @@ def rows_of(data: Data, spec: AudioSpec, encoder: Any, features: Any, seed: int,
     pool, clean, total = trainable(data), Clean(spec), 0
     for ids in pool[order(len(pool), seed, 0)].split(CLIPS):
         batch = data.__getitems__(ids.tolist())
+        note(data, batch)
+        if not len(batch):
+            continue
         view = clean(batch, Draw(seed, 0, batch.ids))[0]  # type: ignore[arg-type]
         part = features(view.batch, encoder.layout(view.batch))[: most - total]
         total += len(part)

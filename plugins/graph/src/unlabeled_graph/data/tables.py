@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlabeled.data.files import check_bad
 from unlabeled.errors import PluginError, UsageError
 from unlabeled_graph.data.arrays import bond_columns, class_names, degree_columns, node_columns
 from unlabeled_graph.data.raw import SETS, Raw
@@ -135,17 +136,15 @@ def read_smiles(path: Path, max_bad: float) -> Raw:
     head, rows = read_table(path)
     column = head.index("smiles")
     label = next((head.index(name) for name in LABELS if name in head), None)
-    good, bad = [], []
+    good: list[tuple[list[str], tuple[Tensor, Tensor, Tensor]]] = []
+    bad: dict[str, str] = {}
     for line, row in enumerate(rows, 2):
         found = molecule(row[column])
         if isinstance(found, str):
-            bad.append(f"line {line}: {found}")
+            bad[f"line {line}"] = found
         else:
             good.append((row, found))
-    if bad and (len(bad) > max_bad * len(rows) or not good):
-        raise UsageError(
-            f"{path}: {len(bad)} of {len(rows)} molecules cannot be read, and --max-bad allows {max_bad:.1%}; {bad[0]}"
-        )
+    check_bad(path, bad, len(rows), max_bad, "molecules")
     graphs = [graph for _, graph in good]
     starts = torch.tensor([0, *(len(atoms) for atoms, _, _ in graphs)]).cumsum(0)
     edges = torch.cat([pairs + start for (_, pairs, _), start in zip(graphs, starts)], dim=1)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from unlabeled.build import build_untrained
 from unlabeled.contract import Data
+from unlabeled.data.readable import note
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import RunError, UsageError, above, at_least, within
 from unlabeled.probes.embedding import evaluating
@@ -260,6 +261,9 @@ def fit(
 ) -> None:
     """Train ``model`` in place on crops of the labeled volumes ``ids[k]``."""
     batch = data.__getitems__(ids.tolist())
+    note(data, batch)
+    if not len(batch):
+        raise UsageError(f"{data.describe()}: none of the {len(ids)} volumes to train on can be read")
     images, masks = [x.to(device) for x in batch.images], [m.to(device) for m in data.masks(batch.ids.tolist())]
     weights = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -333,6 +337,9 @@ def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: s
     with evaluating(model), settings.autocast(device):
         for number in ids.tolist():
             batch = data.__getitems__([number])
+            note(data, batch)
+            if not len(batch):
+                continue
             (mask,) = data.masks(batch.ids.tolist())
             logits = slide(model, batch.images[0].to(device), model.spec.size, overlap=settings.overlap)
             guess = logits.float().argmax(0).cpu()

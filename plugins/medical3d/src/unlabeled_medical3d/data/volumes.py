@@ -143,14 +143,16 @@ class Volumes(Readable, Partners):
     # ------------------------------------------------------------------------------------------ reading
 
     def __getitems__(self, indices: Sequence[int]) -> VolumeBatch:
-        """Samples ``indices``. One that cannot be used is replaced by the next that can, whose id it takes."""
-        bad: dict[str, str] = {}
-        found = [self._readable(int(index), bad) for index in indices]
+        """Samples ``indices``. Those that cannot be used are left out, or stood in for in training."""
+        found, bad = self._found(indices)
         batch = batch_of([number for number, _ in found], [volume for _, volume in found], tuple(bad.items()))
         if not self._partners:
             return batch
         others = self.partner_of(batch.ids, getattr(indices, "epoch", 0)).tolist()
-        beside = [self._readable(number, bad) for number in others]
+        beside = [
+            self._tried(other, bad) or self._stand_in(other, {own[0]}, bad) or own
+            for other, own in zip(others, found, strict=True)
+        ]
         partners = batch_of([number for number, _ in beside], [volume for _, volume in beside])
         return replace(batch, partners=partners, bad=tuple(bad.items()))
 

@@ -17,6 +17,7 @@ from unlabeled.data.cache import Cache
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sides import by_folder, masks
 from unlabeled.data.sources import read
+from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
 from unlabeled_vision.data.reading import MODES, Header, decode, quiet, read_header
@@ -39,6 +40,7 @@ class Images(Readable):
         shrink: larger files are reduced by a whole factor while the shorter side stays at least this many times size
             (JPEG in the decoder, which saves most of its time); 0 = never.
         white: the value that becomes 1 in 16-bit images (4095 for 12-bit cameras).
+        megapixels: million pixels of the largest image that is read; 0 = no limit.
         cache: MiB of decoded images kept in memory, where all are of one size and fit; 0 = none.
     """
 
@@ -57,8 +59,10 @@ class Images(Readable):
         mirror: bool = True,
         shrink: float = 2.0,
         white: int = 65535,
+        megapixels: float = 90.0,
         cache: int = 512,
     ) -> None:
+        at_least(0, megapixels=megapixels)
         if size < 0 or cache < 0 or white < 1:
             raise ValueError(f"size {size}, cache {cache} and white {white}: none can be negative, and white not 0")
         if shrink and shrink < 1:
@@ -70,7 +74,7 @@ class Images(Readable):
         if where.suffix.lower() == ".npz" and where.is_file():
             reader = _Arrays(where, channels, white)
         else:
-            reader = _Files(where, channels, white, cache)
+            reader = _Files(where, channels, white, megapixels, cache)
         self._reader = reader
         self._open(where, reader.bad, len(reader) + len(reader.bad), max_bad)
         self.labels, self.classes, self.test, self.val = reader.labels, reader.classes, reader.test, reader.val
@@ -81,18 +85,16 @@ class Images(Readable):
         return len(self._reader)
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
-        """Samples ``indices``. One that cannot be decoded is replaced by the next that can, whose id it takes."""
+        """Samples ``indices``. Those that cannot be decoded are left out, or stood in for in training."""
         ready = self._reader.ready(indices)
         if ready is not None:
             return ready
-        bad: dict[str, str] = {}
         with quiet():
-            found = [self._readable(int(index), bad) for index in indices]
+            found, bad = self._found(indices)
         ids = torch.tensor([number for number, _ in found], dtype=torch.int64)
         return ImageBatch(ids, collate([image for _, image in found]), tuple(bad.items()))
 
     def _title(self, number: int) -> str:
-        assert isinstance(self._reader, _Files), "arrays are always at hand"
         return self._reader.names[number]
 
     def _load(self, number: int) -> Tensor:
@@ -116,8 +118,8 @@ class Images(Readable):
 class _Files:
     """Samples in files, each decoded when it is asked for, or once where the cache can hold all."""
 
-    def __init__(self, path: Path, channels: int, white: int, cache: int) -> None:
-        self._source = open_source(path)
+    def __init__(self, path: Path, channels: int, white: int, most: float, cache: int) -> None:
+        self._source, self._most = open_source(path), most
         with quiet():
             good, bad = scan(self._source.names, self._look)
         headers, self.bad = dict(good), dict(bad)
@@ -144,7 +146,7 @@ class _Files:
         with self._source.open(name) as file:
             if reason := wanting(name):
                 raise SampleError(reason)
-            return read_header(file)
+            return read_header(file, self._most)
 
     def ready(self, indices: Sequence[int]) -> ImageBatch | None:
         """The batch, where all of it is in the cache."""
@@ -157,7 +159,8 @@ class _Files:
         """``[C, H, W]``, decoded unless the cache has it."""
 
         def load() -> Tensor:
-            return decode(read(self._source, self.names[number]), self.channels, least=self.least, white=self._white)
+            data, most = read(self._source, self.names[number]), self._most
+            return decode(data, self.channels, least=self.least, white=self._white, most=most)
 
         if self._cache is None:
             return load()
@@ -189,6 +192,7 @@ class _Arrays:
         self.channels = self._x.shape[1]
         self._white = white if self._x.dtype == np.uint16 else 1
         self.bad: dict[str, str] = {}
+        self.names = [f"row {number}" for number in range(len(self._x))]
         self.least = 0
         self.test: Tensor | None = None
         self.val: Tensor | None = None

@@ -25,6 +25,7 @@ from unlabeled.data.readable import SampleError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF", "JXL")
 PACKAGES = ("pillow_heif.HeifImagePlugin", "pillow_jxl")  # each teaches Pillow a format when it is imported
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # and I;16 in its byte orders
+MOST = 90.0  # million pixels; an image that claims more may be a bomb of a few bytes
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112  # EXIF tag
 
@@ -56,24 +57,29 @@ def _formats() -> tuple[str, ...]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Pillow's warnings (damaged EXIF, large images) unseen: what matters of them is checked here.
+    """Pillow's warnings (damaged EXIF, large images) unseen, and its limit of pixels lifted: they are checked here.
 
-    Around whole batches and scans, from one thread: the filters belong to the process.
+    Around whole batches and scans, from one thread: the filters and the limit belong to the process.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
-def _open(file: BinaryIO) -> Image.Image:
-    """The image, not yet decoded; where Pillow warns of a decompression bomb, this refuses."""
+def _open(file: BinaryIO, most: float = MOST) -> Image.Image:
+    """The image, not yet decoded; one of more than ``most`` million pixels is refused as a bomb, 0 = none is."""
     try:
         image = Image.open(file, formats=_formats())
     except Exception as error:
         raise SampleError(_reason(error)) from error
-    most = Image.MAX_IMAGE_PIXELS or 1 << 28
-    if image.width * image.height > most:
-        raise SampleError(f"{image.width} x {image.height} pixels: refused as a decompression bomb")
+    if most and image.width * image.height > most * 1e6:
+        raise SampleError(
+            f"{image.width} x {image.height} pixels: refused as a decompression bomb; --data.megapixels sets the limit"
+        )
     return image
 
 
@@ -85,9 +91,9 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def read_header(file: BinaryIO) -> Header:
-    """Size and kind of an encoded image; :class:`SampleError` where its header is damaged."""
-    image = _open(file)
+def read_header(file: BinaryIO, most: float = MOST) -> Header:
+    """Size and kind of an encoded image; :class:`SampleError` where its header is damaged, or claims too much."""
+    image = _open(file, most)
     width, height = image.size
     if _orientation(image) >= 5:  # these four turn by a quarter
         width, height = height, width
@@ -110,14 +116,14 @@ def _orientation(image: Image.Image) -> int:
         return 1  # damaged EXIF says nothing, and the pixels are fine
 
 
-def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0) -> Tensor:
+def decode(data: bytes, channels: int, *, least: int = 0, white: float = 65535.0, most: float = MOST) -> Tensor:
     """``[channels, H, W]``: uint8, or float32 in [0, 1] for deep images.
 
     With ``least`` > 0 an image whose shorter side is at least twice that is made smaller by a whole factor (JPEG: in
     the decoder, by a power of two), and its shorter side stays at ``least`` or more. ``white`` is the value that
     becomes 1 in a 16-bit image.
     """
-    image = _open(io.BytesIO(data))
+    image = _open(io.BytesIO(data), most)
     try:
         return _pixels(image, channels, least, white)
     except SampleError:
