@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from unlabeled.config.run import RunConfig
 from unlabeled.contract import Batch, Data, Encoder, Loss, MakeDecoder, Mask, Needs, Objective, Tokenizer, View, Views
+from unlabeled.data.about import settle
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.plugins.live import make as make
@@ -94,6 +95,7 @@ def build_data(config: RunConfig, path: str | None = None) -> Data:
     data: Data = part(config, "data", {"path": path or config.data_path, "max_bad": config.training.max_bad})
     if len(data) == 0:
         raise UsageError(f"{data.describe()}: no samples")
+    settle(data, config.parts["data"].settings.get("classes"))
     return data
 
 

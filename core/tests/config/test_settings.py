@@ -268,3 +268,35 @@ def test_check_lists_every_error(module):
         "mask.kind is 'c'; it must be one of a, b (how; default a)",
         "mask.must must be given: int",
     ]
+
+
+def test_settings_that_components_share_are_read_from_their_own_class(monkeypatch, tmp_path):
+    (tmp_path / "unlabeled_shared.py").write_text('''
+from typing import Literal, TypedDict, Unpack
+class Columns(TypedDict, total=False):
+    """Columns.
+
+    Args:
+        label: of classes.
+    """
+    label: str
+class More(Columns, total=False):
+    """More.
+
+    Args:
+        kind: of it.
+    """
+    kind: Literal["a", "b"]
+class Data:
+    """Data.
+
+    Args:
+        size: of it.
+    """
+    def __init__(self, path, *, size: int = 1, **columns: Unpack[More]): ...
+''')
+    monkeypatch.syspath_prepend(tmp_path)
+    found = read_signature("unlabeled_shared", "Data")
+    assert found.names == ("size", "label", "kind")
+    assert found["label"] == Setting("label", str, "", "of classes.")
+    assert (found["kind"].type, found["kind"].default) == (Literal["a", "b"], "a")

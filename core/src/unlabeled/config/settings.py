@@ -145,9 +145,36 @@ def _from_function(where: str, node: ast.FunctionDef, helps: dict[str, str], doc
         default = REQUIRED if value is None else _literal(where, arg.arg, value)
         kind = str if arg.annotation is None else _type(where, arg.arg, arg.annotation)
         found.append(Setting(arg.arg, kind, default, helps.get(arg.arg, "")))
+    found += _unpacked(where, node.args.kwarg)
     texts = {a.arg: ast.unparse(a.annotation) for a in node.args.args if a.annotation is not None}
     texts |= {"return": ast.unparse(node.returns)} if node.returns is not None else {}
     return Signature(tuple(positional), optional, tuple(found), doc, texts)
+
+
+def _unpacked(where: str, node: ast.arg | None) -> list[Setting]:
+    """Settings that several components share: the keys of ``Shared`` in ``**more: Unpack[Shared]``, a TypedDict.
+
+    None of them must be given; the default of a word is an empty one, that of a choice the first.
+    """
+    said = "" if node is None or node.annotation is None else ast.unparse(node.annotation)
+    if not said.startswith("Unpack["):
+        return []
+    module = where.partition(":")[0]
+    home, _, name = classes_of(module).get(said[len("Unpack[") : -1], "").partition(":")
+    found: dict[str, Setting] = {}
+    for owner, base in reversed(list(_lineage(home, _class(home, name)))):
+        helps = arguments_of(ast.get_docstring(base) or "")
+        for item in base.body:
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                key = item.target.id
+                kind = _type(owner, key, item.annotation)
+                default = get_args(kind)[0] if get_origin(kind) is Literal else kind()
+                found[key] = Setting(key, kind, default, helps.get(key, ""))
+    return list(found.values())
+
+
+def _class(module: str, name: str) -> ast.ClassDef:
+    return next(node for node in _tree(module).body if isinstance(node, ast.ClassDef) and node.name == name)
 
 
 @cache

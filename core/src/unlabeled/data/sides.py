@@ -9,10 +9,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Side = Literal["train", "val", "test"]
 SIDES: dict[str, Side] = {
@@ -41,10 +41,16 @@ def side_of(name: str) -> Side | None:
     return SIDES.get(name.strip().casefold())
 
 
-def masks(sides: Sequence[Side | None]) -> tuple[Tensor | None, Tensor | None]:
-    """``test`` (bool[N], True = held out) and ``val`` (True = kept apart) of ``sides``; None where nothing is."""
+def spelled() -> str:
+    """The words that name a side."""
+    return ", ".join(SIDES)
 
-    def on(side: Side) -> Tensor | None:
+
+def masks(sides: Sequence[Side | None]) -> "tuple[Tensor | None, Tensor | None]":
+    """``test`` (bool[N], True = held out) and ``val`` (True = kept apart) of ``sides``; None where nothing is."""
+    import torch  # here: a reader of manifests needs none
+
+    def on(side: Side) -> "Tensor | None":
         return torch.tensor([s == side for s in sides]) if side in sides else None
 
     return (on("test"), on("val")) if "test" in sides else (on("val"), None)

@@ -11,6 +11,7 @@ from torch import Tensor
 from unlabeled.config.run import RunConfig, data_choice, default_name, merge, together
 from unlabeled.config.settings import check, convert, signature
 from unlabeled.contract import Data, Embedded
+from unlabeled.data.about import settle
 from unlabeled.errors import PluginError, UsageError
 from unlabeled.plugins.live import make
 from unlabeled.plugins.registry import registry, resolve
@@ -158,6 +159,7 @@ def open_data(
     data = make(domain, "data", name, good, {"path": part.get("path"), "max_bad": max_bad})
     if len(data) == 0:
         raise UsageError(f"{data.describe()}: no samples")
+    settle(data, good.get("classes", "ask") if "classes" in sig.names else None)
     found, needed = getattr(data.spec, "channels", None), getattr(spec, "channels", None)
     if found != needed:
         raise UsageError(f"{data.describe()} has {found} channels, the encoder was trained on {needed}")

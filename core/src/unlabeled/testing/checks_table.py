@@ -7,7 +7,7 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, Unpack, get_args, get_origin, get_type_hints
 
 from unlabeled.config.settings import REQUIRED, signature
 from unlabeled.contract import Data
@@ -154,7 +154,7 @@ def _uses(domain: str) -> list[type[IntEnum]]:
 def _same_reading(who: str, read: Any, target: Any) -> None:
     """The syntax tree and the living object agree."""
     parameters = inspect.signature(target).parameters.values()
-    keyword = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    keyword = [p for p in parameters if p.kind is p.KEYWORD_ONLY] + shared_settings(target)
     wired = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
     ensure(read.wired == wired, f"the positional parameters of {who} are read as they are", (read.wired, wired))
     names = tuple(p.name for p in keyword)
@@ -167,6 +167,18 @@ def _same_reading(who: str, read: Any, target: Any) -> None:
         ensure(parameter.annotation is not parameter.empty, claim + "has a type", "none")
         live = _annotation(target, parameter.annotation)
         ensure(setting.type == live, claim + "has the type that its source shows", (setting.type, live))
+
+
+def shared_settings(target: Any) -> list[inspect.Parameter]:
+    """Those of ``**more: Unpack[Shared]``: the default of a word is an empty one, that of a choice the first."""
+    found = []
+    for parameter in inspect.signature(target).parameters.values():
+        said = _annotation(target, parameter.annotation)
+        if parameter.kind is parameter.VAR_KEYWORD and get_origin(said) is Unpack:
+            for name, kind in get_type_hints(get_args(said)[0]).items():
+                default = get_args(kind)[0] if get_origin(kind) is Literal else kind()
+                found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+    return found
 
 
 def _annotation(target: Any, annotation: Any) -> Any:

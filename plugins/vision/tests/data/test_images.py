@@ -128,7 +128,7 @@ def test_classes_and_split_in_every_form(tmp_path, form):
     assert data.test.tolist() == [True, True, False, False]  # "test" sorts before "train"
     assert _values(data.__getitems__([0, 1, 2, 3])) == [2, 3, 0, 1]
     assert data.spec.channels == 1
-    assert "2 classes, 2 held out, 1 channel" in data.describe()
+    assert "2 classes (cat, dog), 2 of train, 2 of test held out, 1 channel" in data.describe()
 
 
 def test_an_image_outside_the_class_folders_has_no_class(tmp_path):
@@ -362,3 +362,27 @@ def test_pages_after_the_first_are_said(tmp_path, form):
     frames[0].save(tmp_path / f"a.{form}", save_all=True, append_images=frames[1:])
     _save(tmp_path / "b.png", 1)
     assert "only the first page of 1 with 3 pages or frames" in Images(str(tmp_path), 0.0).describe()
+
+
+def test_a_manifest_names_images_and_what_is_known_of_them(tmp_path):
+    for number in range(4):
+        _save(tmp_path / "in" / f"{number}.png", number, channels=1)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    rows = ["in/0.png,cat,1.5,p1,train", f"{tmp_path}/in/1.png,dog,,p1,train", "in/broken.png,cat,1,p2,test"]
+    rows += ["in/0.png,,2,p3,val", "in/3.png,cat,4,p2,test"]
+    (tmp_path / "m.csv").write_text("image,label,price,patient,split\n" + "\n".join(rows) + "\n")
+    data = Images(str(tmp_path / "m.csv"), 0.9, target="price")
+    assert data.names == ["in/0.png", f"{tmp_path}/in/1.png", "in/0.png", "in/3.png"], "a file may be two samples"
+    assert list(data.bad) == ["in/broken.png"]
+    assert (data.labels.tolist(), data.classes) == ([0, 1, -1, 0], ("cat", "dog"))
+    assert (data.test.tolist(), data.val.tolist()) == ([False] * 3 + [True], [False, False, True, False])
+    assert data.groups == ("p1", "p1", "p3", "p2")
+    assert data.targets.values[:, 0].nan_to_num(-1).tolist() == [1.5, -1, 2, 4]
+    assert _values(data.__getitems__([0, 1, 2, 3])) == [0, 1, 0, 3]
+    assert "2 classes (cat, dog), 1 target (price), 2 of train, 1 of test held out" in data.describe()
+
+
+def test_columns_are_asked_of_manifests_alone(tmp_path):
+    _save(tmp_path / "0.png", 0, channels=1)
+    with pytest.raises(UsageError, match=r"is no manifest, so it has no column 'kind': leave --data\.label out"):
+        Images(str(tmp_path), 0.0, label="kind")

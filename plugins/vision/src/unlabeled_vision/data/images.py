@@ -1,4 +1,4 @@
-"""A user's images: a folder, a zip, an ``.npz`` or a list of paths, numbered in natural order of their names.
+"""A user's images: a folder, a zip or an ``.npz``, in natural order of their names; a list of paths or a manifest.
 
 # N samples of the data set, B of a batch, C channels, H height, W width
 """
@@ -7,25 +7,32 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.about import about
 from unlabeled.data.cache import Cache
+from unlabeled.data.known import Described, Known
+from unlabeled.data.manifest import Columns, Manifest, is_table, read_manifest, refuse_columns
 from unlabeled.data.readable import Readable, SampleError, scan
-from unlabeled.data.sides import by_folder, masks
-from unlabeled.data.sources import read
+from unlabeled.data.sides import by_folder
+from unlabeled.data.sources import Folder, read
 from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
 from unlabeled_vision.data.reading import MODES, Header, decode, quiet, read_header
-from unlabeled_vision.data.sources import open_source, wanting
+from unlabeled_vision.data.sources import LIMITS, open_source, wanting
+
+PATHS = ("path", "image", "file", "filename", "image_path", "file_name", "img", "filepath")  # columns of a manifest
 
 
-class Images(Readable):
-    """Images of a user: a folder (also with ``train`` and ``test``), a ``.zip``, an ``.npz``, a ``.txt`` of paths.
+class Images(Described, Readable):
+    """Images of a user: a folder (also with ``train`` and ``test``), a ``.zip``, an ``.npz``, a ``.txt`` of paths, or a
+    manifest (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column ``path`` (or image, file) and, where it has
+    them, label, labels, target, group, fold and split.
 
     A folder's first level of sub-folders gives the classes. An ``.npz`` has ``x`` ``[N, H, W]`` or ``[N, H, W, C]``
     (uint8, uint16, or float in [0, 1]) and may have ``y[N]``.
@@ -61,6 +68,7 @@ class Images(Readable):
         white: int = 65535,
         megapixels: float = 90.0,
         cache: int = 512,
+        **columns: Unpack[Columns],
     ) -> None:
         at_least(0, megapixels=megapixels)
         if size < 0 or cache < 0 or white < 1:
@@ -71,13 +79,16 @@ class Images(Readable):
             raise ValueError(f"channels is {channels}; it must be 0 (the data's own) or 1 to 4")
         where = Path(path)
         reader: _Files | _Arrays
+        manifest = read_manifest(where, PATHS, columns) if is_table(where) else None
+        if manifest is None:
+            refuse_columns(where, columns)
         if where.suffix.lower() == ".npz" and where.is_file():
             reader = _Arrays(where, channels, white)
         else:
-            reader = _Files(where, channels, white, megapixels, cache)
+            reader = _Files(where, manifest, channels, white, megapixels, cache)
         self._reader = reader
-        self._open(where, reader.bad, len(reader) + len(reader.bad), max_bad)
-        self.labels, self.classes, self.test, self.val = reader.labels, reader.classes, reader.test, reader.val
+        self._open(where, reader.bad, reader.total, max_bad)
+        reader.known.onto(self)
         self.spec = ImageSpec(reader.channels, size or reader.side, mean, std, mirror)
         reader.least = round(shrink * self.spec.size)
 
@@ -102,36 +113,32 @@ class Images(Readable):
         return self._reader.image(number)
 
     def describe(self) -> str:
-        about = [f"{len(self):,} images"]
-        if self.classes:
-            about.append(f"{len(self.classes)} classes")
-        if self.test is not None:
-            about.append(f"{int(self.test.sum()):,} held out")
-        if self.val is not None:
-            about.append(f"{int(self.val.sum()):,} of val kept apart")
-        about += [f"{self.spec.channels} channel{'s' * (self.spec.channels > 1)}", self._reader.extent]
+        found = [f"{len(self):,} images", *about(self)]
+        found += [f"{self.spec.channels} channel{'s' * (self.spec.channels > 1)}", self._reader.extent]
         if self.bad:
-            about.append(f"{len(self.bad):,} unreadable skipped")
-        return f"{self._path}: {', '.join(about)}"
+            found.append(f"{len(self.bad):,} unreadable skipped")
+        return f"{self._path}: {', '.join(found)}"
 
 
 class _Files:
     """Samples in files, each decoded when it is asked for, or once where the cache can hold all."""
 
-    def __init__(self, path: Path, channels: int, white: int, most: float, cache: int) -> None:
-        self._source, self._most = open_source(path), most
+    def __init__(
+        self, path: Path, manifest: Manifest | None, channels: int, white: int, most: float, cache: int
+    ) -> None:
+        self._most = most
+        self._source = Folder(path.parent, limits=LIMITS, names=manifest.paths) if manifest else open_source(path)
+        names = self._source.names
         with quiet():
-            good, bad = scan(self._source.names, self._look)
+            good, bad = scan(list(dict.fromkeys(names)), self._look)
         headers, self.bad = dict(good), dict(bad)
-        self.names = list(headers)
+        rows = [row for row, name in enumerate(names) if name in headers]
+        self.names, self.total = [names[row] for row in rows], len(names)
         self.least = 0
         self._white = white
         self.channels = channels or (1 if all(h.gray for h in headers.values()) else 3)
         found = by_folder(self.names)
-        self.classes = tuple(sorted({c for c in found.classes if c is not None}))
-        number = {name: n for n, name in enumerate(self.classes)}
-        self.labels = torch.tensor([number.get(c or "", -1) for c in found.classes]) if self.classes else None
-        self.test, self.val = masks(found.sides)
+        self.known = manifest.known(rows) if manifest else Known.by_name(found.classes, found.sides)
         self.side, self.extent = _extent(Counter((h.height, h.width) for h in headers.values()))
         if several := [h.pages for h in headers.values() if h.pages > 1]:
             self.extent += f", only the first page of {len(several):,} with {sum(several):,} pages or frames"
@@ -188,14 +195,13 @@ class _Arrays:
     """Samples in the arrays of an ``.npz``, in memory."""
 
     def __init__(self, path: Path, channels: int, white: int) -> None:
-        self._x, self.labels, self.classes = read_arrays(path, channels)
+        self._x, labels, classes = read_arrays(path, channels)
+        self.known = Known(labels=labels, classes=classes)
         self.channels = self._x.shape[1]
         self._white = white if self._x.dtype == np.uint16 else 1
         self.bad: dict[str, str] = {}
-        self.names = [f"row {number}" for number in range(len(self._x))]
+        self.names, self.total = [f"row {number}" for number in range(len(self._x))], len(self._x)
         self.least = 0
-        self.test: Tensor | None = None
-        self.val: Tensor | None = None
         self.side, self.extent = _extent(Counter([self._x.shape[2:]]))
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from unlabeled.data import sources
+from unlabeled.data import sources, tables
 from unlabeled.data.files import text_of, visible
 from unlabeled.data.sources import Folder, Limits, Source
 from unlabeled.errors import UsageError
@@ -23,7 +23,10 @@ def open_source(path: Path) -> Source:
     if source is None and path.suffix.lower() in (".txt", ".lst"):
         source = Folder(path.parent, limits=LIMITS, names=_lines(path))
     if source is None:
-        raise UsageError(f"{path} is no image data: give a folder, a .zip, an .npz, or a .txt of paths")
+        raise UsageError(
+            f"{path} is no image data: give a folder, a .zip, an .npz, a .txt of paths, or a manifest "
+            f"({', '.join(tables.SUFFIXES)})"
+        )
     if not source.names:
         raise UsageError(f"{path} has no images; these are read: {', '.join(s[1:] for s in SUFFIXES)}")
     return source
