@@ -26,8 +26,8 @@ class RawPixels:
 class HogColor:
     """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005; by scikit-image) and of colors: ``[B, D]``.
 
-    9 orientations in cells of an eighth of the side (1 to 16 pixels), blocks of 2 x 2; colors in 4 x 4 x 4 bins, gray in
-    16, as square roots of shares, so that distances are those of Hellinger. Alpha is left out.
+    9 orientations in cells of an eighth of the side (1 to 16 pixels), blocks of 2 x 2; colors in 4 x 4 x 4 bins, gray
+    in 16, as square roots of shares, so that distances are those of Hellinger. Alpha is left out.
     """
 
     def __init__(self, spec: ImageSpec) -> None:
