@@ -20,7 +20,7 @@ from torch import Tensor
 from unlabeled.data.files import natural
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sides import masks
-from unlabeled.data.sources import Folder
+from unlabeled.data.sources import Folder, passed_over
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, resampled
@@ -134,6 +134,7 @@ class Clips(Waves, Readable):
         about += [f"{int(self.val.sum()):,} of val kept apart"] if self.val is not None else []
         about += [f"{self.spec.rate} Hz"]
         about += [f"{len(self.bad):,} unreadable skipped"] if self.bad else []
+        about += passed_over(self._source.others)
         return f"{self._path}: {', '.join(about)}"
 
     def __getstate__(self) -> dict[str, Any]:
