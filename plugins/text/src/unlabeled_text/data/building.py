@@ -22,7 +22,7 @@ from unlabeled_text.ops.tokenizing import spec_of
 CHUNK = 1024  # texts that are tokenized together
 SAMPLE = 200_000  # texts that a tokenizer is trained on, and that are held in memory until it is
 CACHED = 8 << 20  # bytes of text from which on token ids are kept on disk
-VERSION = "1"  # of the store
+VERSION = "2"  # of the store
 NONE = "none"
 Source = Callable[[Callable[[str, str], None]], Iterator[Record]]
 
@@ -152,13 +152,31 @@ def build_cached(
         return store, _spec(store.meta["spec"])
     bad: list[tuple[str, str]] = []
     records = source(lambda where, why: bad.append((where, why)))
-    first = list(itertools.islice(records, SAMPLE))
+    first = _first(records)
     if not first:
         _check(name, 0, bad, options.max_bad)
-    spec = spec_of(tokenizer, length, vocabulary, (text for record in first for text in record.texts))
+    spec = spec_of(tokenizer, length, vocabulary, texts_of_train(first))
     store = build(itertools.chain(first, records), spec, options, bad, folder)
     _check(name, len(store), bad, options.max_bad)
     return store, spec
+
+
+def _first(records: Iterator[Record]) -> list[Record]:
+    """Records until there are enough of train for a vocabulary."""
+    found, count = [], 0
+    for record in records:
+        found.append(record)
+        count += not record.test
+        if count >= SAMPLE:
+            break
+    return found
+
+
+def texts_of_train(records: list[Record]) -> list[str]:
+    """What a vocabulary is made of: texts that are not held out, nor the same as one that is; all where all are."""
+    held = {text for record in records if record.test for text in record.texts}
+    found = [text for record in records if not record.test for text in record.texts if text not in held]
+    return found or [text for record in records for text in record.texts]
 
 
 def _spec(values: dict[str, Any]) -> TextSpec:

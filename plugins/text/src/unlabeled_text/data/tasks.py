@@ -105,7 +105,8 @@ class Choices(Corpus):
                 held.append(file in test)
         if not answers:
             raise UsageError(f"{path}: no questions")
-        spec = spec_of(tokenizer, length, vocabulary, texts)
+        seen = [text for n, text in enumerate(texts) if not held[n // width]]
+        spec = spec_of(tokenizer, length, vocabulary, seen or texts)
         writer = Writer(spec.vocabulary)
         for tokens, starts in spec.codec.encode(texts):
             writer.add(tokens, starts)
@@ -167,7 +168,8 @@ class Tagged(Corpus):
         found = [(words, tags, file in test) for file in files for words, tags in sentences_of(file)]
         if not found:
             raise UsageError(f"{path}: no sentences")
-        spec = spec_of(tokenizer, length, vocabulary, (" ".join(words) for words, _, _ in found))
+        seen = [words for words, _, apart in found if not apart] or [words for words, _, _ in found]
+        spec = spec_of(tokenizer, length, vocabulary, (" ".join(words) for words in seen))
         writer = Writer(spec.vocabulary)
         for words, _, _ in found:
             writer.add(*_encoded(spec, words))
