@@ -82,7 +82,7 @@ def test_a_regression_has_targets_and_no_labels(tmp_path):
     np.savez(path, **graph_arrays(y=np.array([0.5, -1.25]), split=np.array([0, 2])))
     it = graphs(path)
     assert it.labels is None
-    assert it.targets.tolist() == [0.5, -1.25]
+    assert (it.targets.values.flatten().tolist(), it.targets.kind) == ([0.5, -1.25], "regression")
     assert it.test is not None
 
 

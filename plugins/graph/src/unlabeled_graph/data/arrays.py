@@ -1,15 +1,20 @@
 """Graphs in an ``.npz``: one graph, many with labels of nodes, molecules, or the gnn-benchmark layout. No pickles.
 
-One graph: ``x[T, F]``, ``edge_index[2, E]``, and where they are known ``y[T]``, ``label_names``, ``train_idx``,
-``val_idx``, ``test_idx``, ``edge_attr``. Many: ``node_ptr[G + 1]`` and ``edge_index`` numbered over all of them, with
-``node_label[T]`` or ``node_feat[T, C]``, ``edge_feat``, ``y[G]``, ``fold[G]``, ``split[G]`` (0 train, 1 val, 2 test).
+One graph: ``x[T, F]``, ``edge_index[2, E]``, and where they are known ``y[T]`` or ``y[T, K]``, ``label_names``,
+``train_idx``, ``val_idx``, ``test_idx`` (or ``*_mask``, or ``split``), ``edge_attr``, ``edge_weight``. Many:
+``node_ptr[G + 1]`` and ``edge_index`` numbered over all of them, with ``node_label[T]``, ``x[T, F]`` or
+``node_feat[T, C]``, ``edge_feat``, ``y[G]`` or ``y[G, K]``, ``fold[G]``, ``split[G]`` (0 train, 1 val, 2 test),
+``group[G]`` or ``scaffold[G]``, ``smiles[G]`` as names. What nothing reads is named.
 gnn-benchmark (https://arxiv.org/abs/1811.05868): ``adj_*`` and ``attr_*`` in compressed rows, ``labels``. A folder of
 ``.npy`` files has the arrays of one graph by their names, and ``x.npy`` may be larger than memory.
 
     # T nodes, G graphs, E directed edges, F features, C integer columns
 """
 
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +32,15 @@ from unlabeled_graph.ops.sparse import Pattern, Rows, SparseRows
 ATOM = ((119, 0), (11, 0), (11, -5), (9, 0), (9, 0), (2, 0), (4, 0))
 ORDERS = (2, 3, 4, 6)  # twice the order of a bond: single, aromatic, double, triple
 Arrays = Mapping[str, np.ndarray]
+KINDS = 4096  # values of a column of whole numbers that may each become a column
+CSR = ("data", "indices", "indptr")
+ALIASES = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+SIDES = tuple((name, alias) for name, aliases in ALIASES.items() for alias in aliases)
+SHARED = ("edge_index", "y", "split", "fold", "label_names", "target_names", "names", "smiles", "group", "groups")
+SHARED += ("scaffold",)
+# what a damaged archive raises on its way through zipfile, a decompressor, and numpy's header
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, KeyError, RuntimeError, NotImplementedError)
+UNREADABLE += (MemoryError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 
 
 def read_arrays(path: Path, degrees: int) -> Raw:
@@ -34,7 +48,7 @@ def read_arrays(path: Path, degrees: int) -> Raw:
     try:
         with np.load(path, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{path} cannot be read as .npz: {error}") from error
     if "node_ptr" in arrays:
         return many(path, arrays, degrees)
@@ -49,7 +63,7 @@ def read_mapped(folder: Path) -> Raw:
         arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy") if path.stem != "x"}
         # copy on write: nothing is ever written, and torch takes no read-only memory
         x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c", allow_pickle=False))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{folder} cannot be read as .npy files: {error}") from error
     if x.dim() != 2:
         raise UsageError(f"{folder}: x.npy has shape {list(x.shape)}; it must be [nodes, features]")
@@ -66,17 +80,90 @@ def _tensor(arrays: Arrays, name: str, path: Path) -> Tensor:
     return torch.from_numpy(found.astype(np.float32 if found.dtype.kind == "f" else np.int64))
 
 
-def _names(arrays: Arrays, y: Tensor | None) -> tuple[str, ...]:
-    if "label_names" in arrays:
-        return tuple(str(name) for name in arrays["label_names"])
-    return class_names(y)
+def _columns(arrays: Arrays, name: str, path: Path) -> Tensor:
+    """``[E, A]``: one number of each edge (or node) is a column."""
+    found = _tensor(arrays, name, path)
+    if found.dim() not in (1, 2):
+        raise UsageError(f"{path}: {name!r} has shape {list(found.shape)}; it must be [rows] or [rows, features]")
+    return found[:, None] if found.dim() == 1 else found
 
 
-def class_names(y: Tensor | None) -> tuple[str, ...]:
-    """Numbers as names, for classes without any."""
-    if y is None or y.is_floating_point() or not len(y):
-        return ()
-    return tuple(str(number) for number in range(int(y.max()) + 1))
+def _texts(arrays: Arrays, *names: str) -> tuple[str, ...]:
+    """The first of these arrays that there is, as texts."""
+    return next((tuple(str(text) for text in arrays[name].flatten()) for name in names if name in arrays), ())
+
+
+def _edge_columns(arrays: Arrays, path: Path) -> Tensor | None:
+    """``float[E, A]``: features of edges, and their weight as one more."""
+    parts = [_columns(arrays, name, path).float() for name in ("edge_attr", "edge_weight") if name in arrays]
+    if len({len(part) for part in parts}) > 1:
+        raise UsageError(f"{path}: 'edge_attr' has {len(parts[0])} rows, 'edge_weight' {len(parts[1])}")
+    return torch.cat(parts, dim=1) if parts else None
+
+
+def _sets(arrays: Arrays, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Ids of train, val and test, by ``*_idx``, ``*_mask`` or ``split``, of which there may be one; and notes."""
+    ways: dict[str, dict[str, Tensor]] = {"_idx": {}, "_mask": {}, "split": {}}
+    notes = []
+    for name, alias in SIDES:
+        if f"{alias}_idx" in arrays:
+            ways["_idx"][name] = _tensor(arrays, f"{alias}_idx", path).long().flatten()
+        if f"{alias}_mask" in arrays:
+            mask = _columns(arrays, f"{alias}_mask", path)
+            ways["_mask"][name] = torch.nonzero(mask[:, 0])[:, 0]
+            if mask.shape[1] > 1:
+                notes.append(f"the first of {mask.shape[1]} splits")
+    if "split" in arrays:
+        ways["split"] = _split(arrays, path)
+    given = [way for way, found in ways.items() if found]
+    if len(given) > 1:
+        raise UsageError(f"{path} has a split by {' and by '.join(given)}; leave one of them")
+    return ways[given[0]] if given else {}, tuple(dict.fromkeys(notes))
+
+
+def _split(arrays: Arrays, path: Path) -> dict[str, Tensor]:
+    if arrays["split"].dtype.kind in "US":
+        words = [str(word).lower() for word in arrays["split"]]
+        found = [next((name for name in SETS if word in ALIASES[name]), word) for word in words]
+    else:
+        numbers = _tensor(arrays, "split", path).flatten().tolist()
+        found = [SETS[int(n)] if n in (0, 1, 2) else ("" if n == -1 else str(n)) for n in numbers]
+    strange = sorted({name for name in found if name and name not in SETS})
+    if strange:
+        raise UsageError(f"{path}: 'split' says {strange[0]}; it must be 0, 1, 2 or {', '.join(SETS)} (-1 = none)")
+    return {
+        name: torch.tensor([i for i, n in enumerate(found) if n == name], dtype=torch.int64)
+        for name in SETS
+        if name in found
+    }
+
+
+def _rest(arrays: Arrays, known: tuple[str, ...]) -> tuple[str, ...]:
+    """A note that names arrays which nothing reads."""
+    sides = [f"{alias}_{way}" for _, alias in SIDES for way in ("idx", "mask")]
+    unread = sorted(set(arrays) - {*known, *sides, *SHARED})
+    return (f"not read: {', '.join(unread)}",) if unread else ()
+
+
+def _whole(arrays: Arrays, path: Path, level: str, x: Rows, edges: Tensor, lengths: tuple[int, ...]) -> Raw:
+    """With what both kinds of files say of their samples and edges: labels, split, folds, groups, names."""
+    sets, notes = _sets(arrays, path)
+    y = _tensor(arrays, "y", path) if "y" in arrays else None
+    return Raw(
+        str(path),
+        level,
+        x,
+        edges,
+        lengths,
+        y,
+        _texts(arrays, "label_names"),
+        sets=sets,
+        folds=_tensor(arrays, "fold", path).long().flatten() if "fold" in arrays else None,
+        notes=notes,
+        columns=_texts(arrays, "target_names"),
+        names=_texts(arrays, "names", "smiles"),
+        groups=_texts(arrays, "group", "groups", "scaffold"),
+    )
 
 
 def one(path: Path, arrays: Arrays, degrees: int) -> Raw:
@@ -90,10 +177,12 @@ def one(path: Path, arrays: Arrays, degrees: int) -> Raw:
             raise UsageError(f"{path}: 'x' has shape {list(x.shape)}; it must be [nodes, features]")
     else:
         x = degree_columns(edges, int(edges.max()) + 1 if edges.numel() else 0, degrees)
-    y = _tensor(arrays, "y", path) if "y" in arrays else None
-    sets = {name: _tensor(arrays, f"{name}_idx", path).long() for name in SETS if f"{name}_idx" in arrays}
-    attr = _tensor(arrays, "edge_attr", path).float() if "edge_attr" in arrays else None
-    return Raw(str(path), "node", x, edges, (len(x),), y, _names(arrays, y), attr, sets)
+    raw = _whole(arrays, path, "node", x, edges, (len(x),))
+    return replace(
+        raw,
+        edge_attr=_edge_columns(arrays, path),
+        notes=(*raw.notes, *_rest(arrays, ("x", "edge_attr", "edge_weight"))),
+    )
 
 
 def many(path: Path, arrays: Arrays, degrees: int) -> Raw:
@@ -103,42 +192,56 @@ def many(path: Path, arrays: Arrays, degrees: int) -> Raw:
     lengths = starts.diff()
     if starts.dim() != 1 or len(starts) < 2 or int(starts[0]) != 0 or bool((lengths < 0).any()):
         raise UsageError(f"{path}: 'node_ptr' must begin with 0 and never fall, with one entry more than graphs")
-    attr = None
+    attr = _edge_columns(arrays, path)
     if "node_feat" in arrays:
-        x: Tensor = node_columns(_tensor(arrays, "node_feat", path), path)
+        x: Tensor = node_columns(_columns(arrays, "node_feat", path), path)
+    elif "x" in arrays:
+        x = _columns(arrays, "x", path).float()
     elif "node_label" in arrays:
-        x = F.one_hot(_tensor(arrays, "node_label", path).long()).float()
+        x = one_of(_columns(arrays, "node_label", path).long(), f"{path}: 'node_label'")
     else:
         x = degree_columns(edges, int(starts[-1]), degrees)
     if "edge_feat" in arrays:
-        attr = bond_columns(_tensor(arrays, "edge_feat", path))
-    y = _tensor(arrays, "y", path) if "y" in arrays else None
-    if y is not None and y.is_floating_point() and bool((y == y.round()).all()) and int(y.max()) < 100:
-        y = y.long()
-    sets: dict[str, Tensor] = {}
-    if "split" in arrays:
-        split = _tensor(arrays, "split", path)
-        sets = {name: torch.nonzero(split == number)[:, 0] for number, name in enumerate(SETS)}
-    folds = _tensor(arrays, "fold", path).long() if "fold" in arrays else None
-    return Raw(str(path), "graph", x, edges, tuple(lengths.tolist()), y, _names(arrays, y), attr, sets, folds)
+        bonds = bond_columns(_columns(arrays, "edge_feat", path))
+        attr = bonds if attr is None else torch.cat((bonds, attr), dim=1)
+    raw = _whole(arrays, path, "graph", x, edges, tuple(lengths.tolist()))
+    first = next((name for name in ("node_feat", "x", "node_label") if name in arrays), "")
+    read = ("node_ptr", first, "edge_feat", "edge_attr", "edge_weight")
+    return replace(raw, edge_attr=attr, notes=(*raw.notes, *_rest(arrays, read)))
 
 
 def benchmark(path: Path, arrays: Arrays) -> Raw:
     """One graph in compressed rows."""
-    offsets, sources = _tensor(arrays, "adj_indptr", path).long(), _tensor(arrays, "adj_indices", path).long()
+    offsets, sources = _compressed(arrays, "adj", path)
     counts = offsets.diff()
     edges = torch.stack((sources, torch.arange(len(counts)).repeat_interleave(counts)))
     x: Rows
     if "attr_indptr" in arrays:
-        width = int(arrays["attr_shape"][1])
-        pattern = Pattern(
-            _tensor(arrays, "attr_indptr", path).long(), _tensor(arrays, "attr_indices", path).long(), width
-        )
-        x = SparseRows(pattern, _tensor(arrays, "attr_data", path).float())
+        starts, columns = _compressed(arrays, "attr", path)
+        width = int(_tensor(arrays, "attr_shape", path).flatten()[-1])
+        values = _tensor(arrays, "attr_data", path).float()
+        if len(values) != len(columns) or (len(columns) and int(columns.max()) >= width):
+            raise UsageError(f"{path}: 'attr' has {len(values)} values for {len(columns)} places of {width} columns")
+        x = SparseRows(Pattern(starts, columns, width), values)
     else:
-        x = _tensor(arrays, "attr_matrix", path).float()
-    y = _tensor(arrays, "labels", path) if "labels" in arrays else None
-    return Raw(str(path), "node", x, edges, (len(x),), y, _names(arrays, y))
+        x = _columns(arrays, "attr_matrix", path).float()
+    weight = _tensor(arrays, "adj_data", path).float() if "adj_data" in arrays else torch.ones(len(sources))
+    attr = weight[:, None] if bool((weight != 1).any()) else None
+    labels = {"y": arrays["labels"]} if "labels" in arrays else {}
+    raw = _whole({**arrays, **labels}, path, "node", x, edges, (len(x),))
+    read = ("labels", "attr_matrix", "adj_shape", "attr_shape", *(f"{k}_{p}" for k in ("adj", "attr") for p in CSR))
+    return replace(raw, edge_attr=attr, notes=(*raw.notes, *_rest(arrays, read)))
+
+
+def _compressed(arrays: Arrays, name: str, path: Path) -> tuple[Tensor, Tensor]:
+    """Offsets and columns of a matrix in compressed rows, whose places are inside it."""
+    offsets, columns = (_tensor(arrays, f"{name}_{part}", path).long() for part in ("indptr", "indices"))
+    whole = offsets.dim() == columns.dim() == 1 and len(offsets) > 0
+    if not whole or int(offsets[0]) != 0 or bool((offsets.diff() < 0).any()) or int(offsets[-1]) != len(columns):
+        raise UsageError(f"{path}: '{name}_indptr' must begin with 0, never fall, and end with {columns.numel()}")
+    if len(columns) and int(columns.min()) < 0:
+        raise UsageError(f"{path}: '{name}_indices' has {int(columns.min())}; columns are numbered from 0 on")
+    return offsets, columns
 
 
 # ------------------------------------------------------------------------------------------------- features
@@ -160,9 +263,20 @@ def node_columns(columns_TC: Tensor, path: Path) -> Tensor:
     for number, column in enumerate(columns_TC.T):
         least = sizes[number][1] if sizes else int(column.min())
         size = sizes[number][0] if sizes else int(column.max()) - least + 1
-        if size > 4096:
+        if size > KINDS:
             raise UsageError(f"{path}: column {number} of 'node_feat' has {size} values; as kinds those are too many")
         parts.append(F.one_hot((column - least).clamp(0, size - 1), size).float())
+    return torch.cat(parts, dim=1)
+
+
+def one_of(kinds_TC: Tensor, where: str) -> Tensor:
+    """``float[T, F]``: each integer column as one of its values."""
+    parts = []
+    for column in kinds_TC.T:
+        size = int(column.max() - column.min()) + 1
+        if size > KINDS:
+            raise UsageError(f"{where} has values from {int(column.min())} to {int(column.max())}: too many as kinds")
+        parts.append(F.one_hot(column - column.min(), size).float())
     return torch.cat(parts, dim=1)
 
 

@@ -9,8 +9,9 @@ from unlabeled_graph.data.nodes import Nodes
 from unlabeled_graph.data.raw import Raw, is_bag, mend
 
 FORMS = (
-    "an .npz of arrays, a .pt of PyG, a folder with edges.csv or x.npy, a .csv with a column smiles, "
-    "or a raw folder of TUDataset (NAME_A.txt) or Planetoid (ind.NAME.allx)"
+    "an .npz of arrays, a .pt of PyG, a folder with edges.csv or x.npy, "
+    "a .csv with a column smiles, or with source and target, or a raw folder of TUDataset (NAME_A.txt) or Planetoid "
+    "(ind.NAME.allx)"
 )
 
 
@@ -27,13 +28,24 @@ def read(path: Path, max_bad: float, degrees: int) -> Raw:
         from unlabeled_graph.data.objects import read_object
 
         return read_object(path, degrees)
-    if path.is_file() and suffix == ".csv":
-        from unlabeled_graph.data.tables import read_edges, read_smiles, read_table
-
-        return read_smiles(path, max_bad) if "smiles" in read_table(path)[0] else read_edges(path, degrees)
+    if path.is_file() and suffix in (".csv", ".tsv"):
+        return _table(path, max_bad, degrees)
     if path.is_dir():
         return _folder(path, max_bad, degrees)
     raise UsageError(f"{path} is of no form that is known here; give {FORMS}")
+
+
+def _table(path: Path, max_bad: float, degrees: int) -> Raw:
+    from unlabeled_graph.data.tables import ends_of, read_edges, read_smiles, read_table, smiles_column
+
+    head = read_table(path)[0]
+    if smiles_column(head, path) is not None:
+        return read_smiles(path, max_bad)
+    if path.stem.lower() != "edges" and ends_of(head, path) is None:
+        raise UsageError(
+            f"{path} has columns {', '.join(head)}: molecules need one called 'smiles', edges 'source' and 'target'"
+        )
+    return read_edges(path, degrees)
 
 
 def _folder(path: Path, max_bad: float, degrees: int) -> Raw:
@@ -64,6 +76,11 @@ def protocol_of(raw: Raw) -> Literal["public", "random", "folds", "none"]:
     """What ``split = auto`` means for these data."""
     if {"train", "test"} <= set(raw.sets):
         return "public"
+    if raw.sets:
+        raise UsageError(
+            f"{raw.name} has a {' and a '.join(raw.sets)} set, but a split needs train and test; add the other, or "
+            "choose --data.split random, folds or none"
+        )
     if raw.folds is not None:
         return "folds"
     return "random" if raw.level == "node" else "none"

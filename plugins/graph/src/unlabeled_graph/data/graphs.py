@@ -12,7 +12,7 @@ from torch import Tensor
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.data import splits
 from unlabeled_graph.data.raw import Raw, labels_of
-from unlabeled_graph.data.splits import Labeled
+from unlabeled_graph.data.splits import READERS, Labeled, targets_said
 from unlabeled_graph.ops.sparse import offsets_of, take
 
 
@@ -40,14 +40,14 @@ class Graphs(Labeled):
         self.edge_starts = offsets_of(owner[self.edges[1]], len(self.lengths))
         self.spec = GraphSpec(self.x.shape[1], 0 if raw.edge_attr is None else raw.edge_attr.shape[1], "graph")
         self.classes = raw.classes
-        self.targets = raw.y if raw.y is not None and raw.y.is_floating_point() else None
         self.all_labels = labels_of(raw.y)
+        self._tell(raw)
         self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
         self.labels, self.test = self.all_labels, None
         if self.protocol in ("public", "random"):
             self._show(turn)
         elif splits.has(raw, "public") and split == "public":  # a regression has no labels, but a test all the same
-            self.test = torch.zeros(len(self), dtype=torch.bool).index_fill_(0, raw.sets["test"], True)
+            self._hold_out()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -71,11 +71,11 @@ class Graphs(Labeled):
         about = [f"{len(self):,} graphs of {nodes:.1f} nodes and {links:.1f} links on average"]
         about.append(f"{self.spec.features:,} features")
         if self.spec.edge_features:
-            about.append(f"{self.spec.edge_features} of each link")
+            about.append(f"features of edges ({self.spec.edge_features}), which {READERS} read")
         if self.classes:
             about.append(f"{len(self.classes)} classes")
         if self.test is not None:
             about.append(f"{int(self.test.sum()):,} held out")
         if self.protocol == "folds":
             about.append("ten folds; training sees all graphs, without labels")
-        return f"{self.raw.name}: {', '.join([*about, *self.raw.notes])}"
+        return f"{self.raw.name}: {', '.join([*about, *targets_said(self.targets), *self.raw.notes])}"

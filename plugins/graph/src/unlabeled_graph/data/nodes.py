@@ -17,7 +17,7 @@ from unlabeled.draw import Draw, Purpose, mix64
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.data import splits
 from unlabeled_graph.data.raw import Raw, labels_of
-from unlabeled_graph.data.splits import Labeled
+from unlabeled_graph.data.splits import READERS, Labeled, targets_said
 from unlabeled_graph.ops.sampling import by_cluster, cluster_order, induced, neighborhoods
 from unlabeled_graph.ops.sparse import Pattern, offsets_of, sparse_rows, take
 
@@ -71,10 +71,13 @@ class Nodes(Labeled):
         self.spec = GraphSpec(x.shape[1], 0 if attr is None else attr.shape[1], "node")
         self.classes = raw.classes
         self.all_labels = labels_of(raw.y)
+        self._tell(raw)
         self.protocol = split if splits.has(raw, split) and self.all_labels is not None else "none"
         self.labels, self.test = self.all_labels, None
         if self.protocol != "none":
             self._show(turn)
+        elif split == "public" and splits.has(raw, "public"):
+            self._hold_out()
 
     @property
     def together(self) -> int:
@@ -132,6 +135,8 @@ class Nodes(Labeled):
         kind = "links" if graph.symmetric else "directed edges"
         count = graph.edges.shape[1] // (2 if graph.symmetric else 1)
         about.append(f"{graph.total:,} nodes, {count:,} {kind}, {self.spec.features:,} features")
+        if self.spec.edge_features:
+            about.append(f"features of edges ({self.spec.edge_features}), which {READERS} read")
         if self.classes:
             about.append(f"{len(self.classes)} classes")
         if self.test is not None and self.labels is not None:
@@ -139,7 +144,7 @@ class Nodes(Labeled):
             about.append(f"{self.protocol} split of {shown:,} train and {int(self.test.sum()):,} test nodes")
         if self.links is not None:
             about.append(f"{self.links[1].shape[1]:,} links held out")
-        about += self.raw.notes
+        about += [*targets_said(self.targets), *self.raw.notes]
         return f"{self.raw.name}: {', '.join(about)}; training sees all nodes, without labels"
 
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.errors import UsageError
-from unlabeled_graph.data.arrays import class_names, degree_columns
-from unlabeled_graph.data.raw import SETS, Raw
+from unlabeled_graph.data.arrays import SIDES, UNREADABLE, degree_columns
+from unlabeled_graph.data.raw import Raw
 from unlabeled_graph.ops.pyg import CLASSES, Data, HeteroData
 
 
@@ -26,7 +26,7 @@ def read_object(path: Path, degrees: int) -> Raw:
     try:
         with torch.serialization.safe_globals(CLASSES):
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError) as error:
+    except (UnpicklingError, *UNREADABLE) as error:
         cause = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), repr(error)[:200])
         raise UsageError(f"{path} cannot be read as a PyG file without running code in it: {cause}") from error
     if isinstance(found, Mapping) and "edge_index" in found:
@@ -46,9 +46,35 @@ def _features(data: Any, degrees: int) -> Tensor:
     return degree_columns(data.edge_index, int(data.num_nodes), degrees)
 
 
-def _attr(data: Any) -> Tensor | None:
-    attr = data.edge_attr
-    return None if attr is None else attr.float().reshape(len(attr), -1)
+def _attr(data: Any, path: Path) -> Tensor | None:
+    """Features of edges, and their weight as one more."""
+    parts = [getattr(data, name, None) for name in ("edge_attr", "edge_weight")]
+    found = [part.float().reshape(len(part), -1) for part in parts if part is not None]
+    if len({len(part) for part in found}) > 1:
+        raise UsageError(f"{path}: edge_attr has {len(found[0])} rows, edge_weight {len(found[1])}")
+    return torch.cat(found, dim=1) if found else None
+
+
+def _masks(data: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Ids of train, val and test, and notes."""
+    sets: dict[str, Tensor] = {}
+    notes = ()
+    for name, alias in SIDES:
+        mask = getattr(data, f"{alias}_mask", None)
+        if mask is not None:
+            sets[name] = torch.nonzero(mask if mask.dim() == 1 else mask[:, 0])[:, 0]
+            if mask.dim() > 1 and mask.shape[1] > 1:
+                notes = (f"the first of {mask.shape[1]} splits",)
+    return sets, notes
+
+
+def _rest(data: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """A note that names what nothing reads."""
+    unread = sorted({str(key) for key in data.keys()} - {"x", "edge_index", "edge_attr", "edge_weight", "y", *known})  # noqa: SIM118
+    return (f"not read: {', '.join(unread)}",) if unread else ()
+
+
+MASKS = tuple(f"{alias}_mask" for _, alias in SIDES)
 
 
 def _edges(data: Any, path: Path) -> Tensor:
@@ -61,13 +87,9 @@ def _edges(data: Any, path: Path) -> Tensor:
 def from_data(data: Any, path: Path, degrees: int) -> Raw:
     """One graph, whose nodes are the samples."""
     edges, x = _edges(data, path), _features(data, degrees)
-    y = None if data.y is None else data.y.flatten()
-    sets = {}
-    for name in SETS:
-        mask = getattr(data, f"{name}_mask", None)
-        if mask is not None:
-            sets[name] = torch.nonzero(mask if mask.dim() == 1 else mask[:, 0])[:, 0]
-    return Raw(str(path), "node", x, edges, (len(x),), y, class_names(y), _attr(data), sets)
+    sets, notes = _masks(data)
+    notes += _rest(data, (*MASKS, "num_nodes"))
+    return Raw(str(path), "node", x, edges, (len(x),), data.y, (), _attr(data, path), sets, notes=notes)
 
 
 def from_list(found: Sequence[Any], path: Path, degrees: int) -> Raw:
@@ -78,13 +100,31 @@ def from_list(found: Sequence[Any], path: Path, degrees: int) -> Raw:
         raise UsageError(f"{path}: graphs have {sorted(widths)} features; all must have as many")
     starts = torch.tensor([0, *(len(x) for x in xs)]).cumsum(0)
     edges = torch.cat([_edges(data, path) + start for data, start in zip(found, starts)], dim=1)
-    attrs = [_attr(data) for data in found]
-    attr = torch.cat([a for a in attrs if a is not None]) if all(a is not None for a in attrs) else None
-    y = None
-    if all(data.y is not None and data.y.numel() == 1 for data in found):
-        y = torch.stack([data.y.flatten()[0] for data in found])
+    attrs = [_attr(data, path) for data in found]
+    widths = {None if a is None else a.shape[1] for a in attrs}
+    if len(widths) > 1:
+        raise UsageError(f"{path}: some graphs have features of edges and some have not, or not as many")
+    attr = torch.cat([a for a in attrs if a is not None]) if attrs[0] is not None else None
+    y, notes = _targets(found)
+    notes += tuple(dict.fromkeys(note for data in found for note in _rest(data, ("num_nodes", "smiles"))))
+    smiles = tuple(str(getattr(data, "smiles", "")) for data in found)
+    names = smiles if all(smiles) else ()
     lengths = tuple(len(x) for x in xs)
-    return Raw(str(path), "graph", torch.cat(xs), edges, lengths, y, class_names(y), attr)
+    return Raw(str(path), "graph", torch.cat(xs), edges, lengths, y, (), attr, notes=notes, names=names)
+
+
+def _targets(found: Sequence[Any]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """``y`` of every graph, ``[G, K]``; NaN where a graph has none."""
+    sizes = {data.y.numel() for data in found if data.y is not None}
+    if not sizes:
+        return None, ()
+    if len(sizes) > 1:
+        return None, ("not read: y, which graphs have in different numbers (of nodes?)",)
+    without = [number for number, data in enumerate(found) if data.y is None]
+    empty = torch.full((next(iter(sizes)),), torch.nan)
+    rows = [empty if data.y is None else data.y.flatten() for data in found]
+    y = torch.stack([row.float() for row in rows] if without else rows)
+    return y, (f"{len(without):,} graphs without y",) if without else ()
 
 
 def from_hetero(data: Any, path: Path) -> Raw:
@@ -106,9 +146,22 @@ def from_hetero(data: Any, path: Path) -> Raw:
         edges += [pairs + shift, (pairs + shift).flip(0)]
         which += [torch.full((pairs.shape[1],), 2 * number), torch.full((pairs.shape[1],), 2 * number + 1)]
     attr = F.one_hot(torch.cat(which), 2 * len(relations)).float()
-    y = torch.full((len(x),), -1)
-    labeled = [kind for kind in kinds if "y" in data[kind] and not data[kind].y.is_floating_point()]
-    for kind in labeled[:1]:
-        y[starts[kind] : starts[kind] + counts[kind]] = data[kind].y.long().flatten()
-    known = y if labeled else None
-    return Raw(str(path), "node", x, torch.cat(edges, 1), (len(x),), known, class_names(known), attr)
+    labeled = [kind for kind in kinds if "y" in data[kind]]
+    first = labeled[0] if labeled else None
+    y, sets, notes = None, {}, ()
+    if first is not None:
+        y = torch.full((len(x), *data[first].y.shape[1:]), torch.nan, dtype=torch.float64)
+        y[starts[first] : starts[first] + counts[first]] = data[first].y.double()
+        own, notes = _masks(data[first])
+        sets = {name: ids + starts[first] for name, ids in own.items()}
+    notes += _unread(data, first)
+    return Raw(str(path), "node", x, torch.cat(edges, 1), (len(x),), y, (), attr, sets, notes=notes)
+
+
+def _unread(data: Any, labeled: str | None) -> tuple[str, ...]:
+    """A note that names what nothing reads, by kind of node and of edge."""
+    found = []
+    for kind in (*data.node_types, *data.edge_types):
+        known = {"x", "num_nodes", "edge_index", *(("y", *MASKS) if kind == labeled else ())}
+        found += [f"{kind if isinstance(kind, str) else kind[1]}.{key}" for key in data[kind] if key not in known]
+    return (f"not read: {', '.join(found)}",) if found else ()

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from unlabeled.contract import Targets
 from unlabeled.errors import UsageError
 from unlabeled_graph.batch import is_symmetric, sort_edges
+from unlabeled_graph.data.targets import meaning
 from unlabeled_graph.ops.sparse import Rows, SparseRows, normalize_rows
 
 SETS = ("train", "val", "test")
@@ -27,7 +29,7 @@ class Raw:
         x: ``[T, F]`` features of all nodes.
         edges: ``int64[2, E]`` source and target, numbered over all graphs.
         lengths: nodes of each graph; one number at node level.
-        y: ``[N]`` classes, or targets of a regression; NaN or -1 = unknown.
+        y: ``[N]`` classes, NaN or -1 = unknown; as a file has it also numbers ``[N]``, or ``[N, K]``.
         classes: names of the classes.
         edge_attr: ``[E, A]``.
         sets: ids of samples by name: train, val, test.
@@ -35,6 +37,11 @@ class Raw:
         notes: what was mended, each a few words.
         symmetric: whether every edge stands in both directions.
         mapped: whether features stay in their file, so that nothing here may hold or change all of them.
+        columns: names of the K columns of y.
+        targets: what is known of each sample beside its class.
+        names: what the user calls each sample.
+        groups: a name for each sample, none of which may be on both sides of a split.
+        bad: samples that could not be read, with the reason.
     """
 
     name: str
@@ -50,6 +57,11 @@ class Raw:
     notes: tuple[str, ...] = ()
     symmetric: bool = False
     mapped: bool = False
+    columns: tuple[str, ...] = ()
+    targets: Targets | None = None
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    bad: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -109,6 +121,8 @@ def _check_sizes(raw: Raw) -> None:
     for what, found, wanted in (
         ("labels", None if raw.y is None else len(raw.y), raw.samples),
         ("folds", None if raw.folds is None else len(raw.folds), raw.samples),
+        ("names of samples", len(raw.names) or None, raw.samples),
+        ("groups", len(raw.groups) or None, raw.samples),
         ("features of edges", None if raw.edge_attr is None else len(raw.edge_attr), raw.edges.shape[1]),
     ):
         if found is not None and found != wanted:
@@ -117,12 +131,24 @@ def _check_sizes(raw: Raw) -> None:
         _fail(raw, f"edge {int(torch.nonzero(~raw.edge_attr.isfinite())[0, 0])} has a feature that is not finite")
     for name, ids in raw.sets.items():
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < raw.samples:
-            _fail(raw, f"the {name} set names sample {int(ids.max())}, but there are {raw.samples}")
+            worst = int(ids.min() if int(ids.min()) < 0 else ids.max())
+            _fail(raw, f"the {name} set names sample {worst}, but there are {raw.samples}")
+    _check_apart(raw)
+
+
+def _check_apart(raw: Raw) -> None:
+    """No sample in two sets: a number on the test would be one on the train set too."""
+    owner: dict[int, str] = {}
+    for name, ids in raw.sets.items():
+        both = [sample for sample in ids.tolist() if owner.setdefault(sample, name) != name]
+        if both:
+            _fail(raw, f"sample {both[0]} is in the {owner[both[0]]} and the {name} set ({len(both):,} are in both)")
 
 
 def mend(raw: Raw, *, undirected: bool, normalize: bool) -> Raw:
     """Checked, with edges sorted, single, without loops and, if asked for, in both directions; repairs in ``notes``."""
     check(raw)
+    raw = understood(raw)
     notes, edges, attr = list(raw.notes), raw.edges, raw.edge_attr
     loops = edges[0] == edges[1]
     if bool(loops.any()):
@@ -130,7 +156,9 @@ def mend(raw: Raw, *, undirected: bool, normalize: bool) -> Raw:
         edges, attr = edges[:, ~loops], None if attr is None else attr[~loops]
     edges, attr, doubles = _single(edges, attr, len(raw.x))
     if doubles:
-        notes.append(f"{doubles:,} duplicate edges merged")
+        notes.append(
+            f"{doubles:,} duplicate edges merged" + (", features of the first kept" if attr is not None else "")
+        )
     symmetric = is_symmetric(edges, len(raw.x))
     if undirected and not symmetric:
         before = edges.shape[1]
@@ -143,6 +171,14 @@ def mend(raw: Raw, *, undirected: bool, normalize: bool) -> Raw:
         notes.append(f"{lonely:,} nodes without an edge")
     x = normalize_rows(raw.x) if normalize else raw.x
     return replace(raw, x=x, edges=edges, edge_attr=attr, notes=tuple(notes), symmetric=symmetric)
+
+
+def understood(raw: Raw) -> Raw:
+    """With ``y`` as classes or ``targets``, whichever it says."""
+    if raw.y is None or raw.targets is not None:
+        return raw
+    y, classes, targets, notes = meaning(raw.y, raw.classes, raw.columns, raw.name)
+    return replace(raw, y=y, classes=classes, targets=targets, notes=(*raw.notes, *notes))
 
 
 def _single(edges: Tensor, attr: Tensor | None, total: int) -> tuple[Tensor, Tensor | None, int]:

@@ -5,18 +5,21 @@ Every random choice is drawn by sample and seed, so that a split does not depend
     # N samples
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from unlabeled.contract import Targets
 from unlabeled.probes.splits import first_of_each, quotas, shuffled
 from unlabeled_graph.data.raw import Raw
 
 Protocol = Literal["public", "random", "folds", "none"]
 SHARES = (0.1, 0.1)  # train and val of a random split; the rest is test
 FOLDS = 10
+READERS = "gat, gin and gps alone"  # encoders that read features of edges
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,15 @@ def fold_split(folds_N: Tensor, fold: int) -> Split:
     return Split(torch.nonzero(known & ~test)[:, 0], none, torch.nonzero(test)[:, 0])
 
 
+def targets_said(targets: Targets | None) -> tuple[str, ...]:
+    """What a description says of targets."""
+    if targets is None:
+        return ()
+    count, kind = len(targets.names), "labels" if targets.kind == "multilabel" else "numbers to predict"
+    missing = float(targets.values.isnan().float().mean())
+    return (f"{count} {kind}" + (f", {missing:.0%} unknown" if missing else ""),)
+
+
 class Labeled:
     """A data set of which probes see some labels, by ``protocol``."""
 
@@ -83,6 +95,27 @@ class Labeled:
     all_labels: Tensor | None
     labels: Tensor | None
     test: Tensor | None
+    targets: Targets | None
+    val: Tensor | None
+    folds: Tensor | None
+    names: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    bad: Mapping[str, str]
+
+    def _tell(self, raw: Raw) -> None:
+        """What the contract's optional attributes say of the data."""
+        self.targets, self.folds, self.bad = raw.targets, raw.folds, raw.bad
+        self.groups, self.val = raw.groups or None, None
+        if raw.names:
+            self.names = raw.names
+
+    def _hold_out(self) -> None:
+        """The data's own test and val set, where there are no classes."""
+        total, none = self.raw.samples, torch.zeros(0, dtype=torch.int64)
+        self.test, self.val = (
+            torch.zeros(total, dtype=torch.bool).index_fill_(0, self.raw.sets.get(name, none), True)
+            for name in ("test", "val")
+        )
 
     def split(self, turn: int = 0, protocol: str | None = None) -> Split:
         """Ids by a protocol, the data's own by default; ``turn`` is the seed of a random split, or the fold."""
@@ -102,4 +135,7 @@ class Labeled:
         shown = torch.cat((part.train, part.test))
         self.labels = torch.full_like(self.all_labels, -1)
         self.labels[shown] = self.all_labels[shown]
-        self.test = torch.zeros(len(self.all_labels), dtype=torch.bool).index_fill_(0, part.test, True)
+        self.test, self.val = (
+            torch.zeros(len(self.all_labels), dtype=torch.bool).index_fill_(0, ids, True)
+            for ids in (part.test, part.val)
+        )
