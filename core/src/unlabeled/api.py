@@ -140,19 +140,24 @@ def probe(
     data: str | Path | Data | None = None,
     *,
     seeds: Sequence[int] = (0, 1, 2),
+    folds: int = 0,
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
     say: Say = quiet,
 ) -> Table:
-    """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``."""
+    """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``.
+
+    ``folds``: numbers over as many folds instead of seeds; 0 = the data's own folds, where it has them and no split.
+    """
     from unlabeled.probes.evaluate import evaluate
     from unlabeled.runs.encoder import encoder_folder, write_card
     from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
-    options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
-    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"seeds": seeds, "folds": folds, "batch_size": batch_size, "workers": workers}
+    options["device"] = pick_device(device)
+    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)
     write_json(found.folder / PROBES, table.to_dict())
     write_card(encoder_folder(found.folder))
     return table

@@ -17,6 +17,7 @@ def probe_command(
     say: Say,
     *,
     seeds: tuple[int, ...] = (0, 1, 2),
+    folds: int = 0,
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
@@ -25,10 +26,13 @@ def probe_command(
 
     Args:
         seeds: of splits, label subsets and untrained weights.
+        folds: each the test once, instead of seeds; groups stay whole. 0 = the data's own folds, where it has them.
         batch_size: samples per forward pass.
         workers: processes that read data.
         device: auto, cpu, cuda, cuda:1, ...
     """
     from unlabeled import api
 
-    return api.probe(run, data, seeds=seeds, batch_size=batch_size, workers=workers, device=device, say=say)
+    return api.probe(
+        run, data, seeds=seeds, folds=folds, batch_size=batch_size, workers=workers, device=device, say=say
+    )

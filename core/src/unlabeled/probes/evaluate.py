@@ -16,6 +16,7 @@ import torch
 from unlabeled.build import make
 from unlabeled.config.run import RunConfig
 from unlabeled.contract import Data
+from unlabeled.data.fitting import fitting
 from unlabeled.plugins.registry import registry
 from unlabeled.probes.measure import Subject, measure
 from unlabeled.probes.setting import Setting, applies
@@ -35,16 +36,19 @@ def evaluate(
     batch_size: int = 256,
     workers: int = 0,
     spec: Any = None,
+    folds: int = 0,
     say: Say = lambda line: None,
 ) -> Table:
     """Probe ``encoder`` and its baselines on ``data``.
 
     ``spec`` is what the encoder was wired with, where that is not ``data.spec``; ``say`` is told what is under way.
+    ``folds``: each is the test once, with the seed of its number, and ``seeds`` are not read; 0 = the data's own.
     Raises ``UsageError`` where ``data`` allows no probe.
     """
     if torch.device(device).type == "cpu":
         keep_freed_memory()
-    on = Setting(config, data, tuple(seeds), data.spec if spec is None else spec, device, batch_size, workers)
+    wired = data.spec if spec is None else spec
+    on = Setting(config, data, tuple(seeds), wired, device, batch_size, workers, folds=folds)
     rows = [pretrained(on, encoder, say), untrained(on, encoder, say)]
     if on.labeled or any(probe.asks.reads == "encoder" and not probe.asks.labels for probe in on.probes.values()):
         rows += [*reversed(baselines(on, say)), chance(on)]
@@ -70,9 +74,13 @@ def describe(on: Setting) -> dict[str, Any]:
     fixed = on.data.test is not None
     if getattr(on.data, "transductive", False):
         on.notes.append("transductive: pre-training saw all samples, those of test too, and never their labels")
+    elif on.folds:
+        on.notes.append(f"numbers over {on.folds} folds, each of them the test once, with untrained weights of its own")
+        on.notes.append("pre-training may have seen the samples of every fold, never their labels")
     elif not fixed:
         on.notes.append("the data fixes no split: pre-training may have seen test samples, never their labels")
-    how = "the data's own split" if fixed else "stratified 80 / 20 by seed"
+    kind = "the data's own" if getattr(on.data, "folds", None) is not None else "stratified"
+    how = "the data's own split" if fixed else f"{kind} {on.folds} folds" if on.folds else "stratified 80 / 20 by seed"
     return {
         "description": on.data.describe(),
         "samples": len(on.ids),
@@ -126,7 +134,9 @@ def baseline(on: Setting, name: str, made: Any, say: Say) -> Row:
 
     def subject(seed: int) -> Subject:
         if fitted:
-            made.fit(on.data, on.ids[on.sides(seed)[0]])
+            ids = on.ids[on.sides(seed)[0]]
+            with fitting(on.data, ids) as train:
+                made.fit(train, ids)
         return Subject(made, on.embed(made), BASELINE)
 
     once = None if fresh else subject(on.seeds[0])

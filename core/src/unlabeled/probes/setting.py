@@ -16,7 +16,7 @@ from unlabeled.errors import UsageError
 from unlabeled.plugins.registry import registry
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
 from unlabeled.probes.frozen import Frozen
-from unlabeled.probes.splits import shuffled, split
+from unlabeled.probes.splits import fold_count, of_fold, shuffled, split
 from unlabeled.probes.table import BASELINE, Column
 
 APART = 1000  # seeds of untrained weights stand this far from the run's own
@@ -41,8 +41,12 @@ class Setting:
     workers: int
     columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    folds: int = 0
 
     def __post_init__(self) -> None:
+        self.folds = self._folds()
+        if self.folds:
+            self.seeds = tuple(range(self.folds))
         if not self.seeds:
             raise UsageError("no seeds; a probe table needs at least one")
         self.clean = clean_views(self.config.domain, self.spec)
@@ -57,11 +61,24 @@ class Setting:
         self.labeled = self.classes >= 2
         self.ids = torch.arange(len(self.data))
         self._sides: dict[int, tuple[Tensor, Tensor]] = {}
-        if self.labeled and self.data.test is None:
+        if self.labeled and self.data.test is None and not self.folds:
             self.notes.append(
                 "the data fixes no split, so a fifth is held out by seed; a run that was pre-trained on these samples "
                 "has seen them, without their labels"
             )
+
+    def _folds(self) -> int:
+        """The number of folds: as asked, or the data's own where it fixes no split; 0 = none."""
+        own = fold_count(self.data)
+        if self.folds and self.data.test is not None:
+            raise UsageError(f"{self.data.describe()}: the data fixes its split, and folds would mix it: no --folds")
+        if self.folds and own > 1 and own != self.folds:
+            raise UsageError(
+                f"{self.data.describe()}: the data has {own} folds of its own, and --folds is {self.folds}"
+            )
+        if self.folds == 1 or self.folds < 0:
+            raise UsageError(f"--folds is {self.folds}; it must be at least 2, or 0 for none")
+        return self.folds or (own if own > 1 and self.data.test is None else 0)
 
     def read(self, ids: Tensor) -> None:
         """Keep to the samples ``ids[N]``, which could be read; ``UsageError`` where they allow no probe."""
@@ -81,7 +98,8 @@ class Setting:
     def sides(self, seed: int) -> tuple[Tensor, Tensor]:
         """Positions in ``ids`` of train and of test."""
         if seed not in self._sides:
-            self._sides[seed] = split(self.data, self.ids, seed)
+            of = of_fold(self.data, self.ids, seed, self.folds) if self.folds else split(self.data, self.ids, seed)
+            self._sides[seed] = of
         return self._sides[seed]
 
     def asked(self, asks: Asks, kind: str) -> bool:

@@ -193,8 +193,7 @@ def build_cached(
     first = _first(records, SAMPLE)
     if not first:
         _check(name, 0, bad, options.max_bad)
-    seen = [record for record in first if trains(record.side)] or first
-    spec = spec_of(tokenizer, length, vocabulary, (text for record in seen for text in record.texts))
+    spec = spec_of(tokenizer, length, vocabulary, texts_of_train(first))
     store = build(itertools.chain(first, records), spec, options, bad, folder)
     _check(name, len(store), bad, options.max_bad)
     return store, spec
@@ -203,6 +202,13 @@ def build_cached(
 def trains(side: Side | None) -> bool:
     """Whether what is fitted may see a text."""
     return side in (None, "train")
+
+
+def texts_of_train(records: list[Record]) -> list[str]:
+    """What a vocabulary is made of: texts that are not held out, nor the same as one that is; all where all are."""
+    held = {text for record in records if not trains(record.side) for text in record.texts}
+    found = [text for record in records if trains(record.side) for text in record.texts if text not in held]
+    return found or [text for record in records for text in record.texts]
 
 
 def _first(records: Iterator[Record], most: int) -> list[Record]:

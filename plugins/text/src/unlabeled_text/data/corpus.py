@@ -8,13 +8,14 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Targets
+from unlabeled.build import trainable
+from unlabeled.contract import Data, Targets
 from unlabeled.data.about import about as known_of
 from unlabeled.data.known import Described
 from unlabeled.errors import UsageError
@@ -81,7 +82,8 @@ class Corpus(Described):
     def bring(self, asks: Sequence[str]) -> None:
         """Called by core with what views ask for: batches then carry near, far and hard texts of each."""
         for name in asks:
-            self._partners[name.partition("@")[0]] = partners.table(name, len(self), self.documents, self.links)
+            found = partners.among(trainable(cast(Data, self)), name, len(self), self.documents, self.links)
+            self._partners[name.partition("@")[0]] = found
 
     def texts(self, ids: Sequence[int] | Tensor) -> list[str]:
         """The samples as text, as their tokens say it."""
