@@ -249,7 +249,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
     """``bool[N]``, True = held out, each patient on one side; None where nothing says so and all patients differ.
 
     A given split that tears a patient apart is refused. Where patients have several volumes and no split is given, one
-    patient in five is held out, chosen by the hash of the name.
+    patient in five is held out, chosen by the hash of the name; none where there is but one.
     """
     given = {p for p, side in zip(patients, held_out) if side}
     if any(side is not None for side in held_out):
@@ -258,7 +258,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
             raise UsageError(f"patient {torn[0]} has volumes on both sides of the split, and {len(torn) - 1} more do")
         return torch.tensor([bool(side) for side in held_out])
     names = sorted(set(patients))
-    if len(names) == len(patients):
+    if len(names) in (1, len(patients)):  # one alone would leave nothing to train on
         return None
     keys = torch.tensor([int(digest(name)[:12], 16) for name in names])
     order = torch.argsort(Draw(0, 0, keys).words(1, Purpose.SPLIT)[:, 0], stable=True)
