@@ -11,7 +11,6 @@ import warnings
 from typing import Literal, get_args
 
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from unlabeled.contract import Data, Embedded
@@ -94,6 +93,8 @@ def of_fold(data: Data, ids: Tensor, number: int, count: int) -> tuple[Tensor, T
 
 def _made_folds(data: Data, ids: Tensor, count: int) -> Tensor:
     """int64[N]: the fold of each of ``ids``, whatever their order."""
+    from sklearn.model_selection import StratifiedGroupKFold  # here: online probes need none of it
+
     order = torch.argsort(ids)
     group = group_of(data, ids[order])
     group = torch.arange(len(ids)) if group is None else group

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unlabeled.build import trainable
 from unlabeled.contract import Data
+from unlabeled.data.about import about
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data import partners
@@ -88,15 +89,14 @@ class Corpus:
     def describe(self) -> str:
         """One line: how many texts and tokens, and what is known of them."""
         meta = self.store.meta
-        about = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
-        about += [f"{len(self.classes)} classes"] if self.classes else []
-        about += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
-        about += [f"{int(self.test.sum()):,} held out"] if self.test is not None else []
-        about += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
+        found = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
+        found += about(self)
+        found += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
+        found += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
                   ("short", "too short"), ("cut", "cut to length")) if meta.get(key)]  # fmt: skip
         bad = len(meta.get("bad", ()))
-        about += [f"{bad:,} unreadable skipped"] if bad else []
-        return f"{self.name}: {', '.join(about)}"
+        found += [f"{bad:,} unreadable skipped"] if bad else []
+        return f"{self.name}: {', '.join(found)}"
 
 
 def _with_links(store: Store, path: Path) -> Store:
