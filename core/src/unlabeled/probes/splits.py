@@ -93,7 +93,7 @@ def of_fold(data: Data, ids: Tensor, number: int, count: int) -> tuple[Tensor, T
 
 def _made_folds(data: Data, ids: Tensor, count: int) -> Tensor:
     """int64[N]: the fold of each of ``ids``, whatever their order."""
-    from sklearn.model_selection import StratifiedGroupKFold  # here: online probes need none of it
+    from sklearn.model_selection import StratifiedGroupKFold
 
     order = torch.argsort(ids)
     group = group_of(data, ids[order])

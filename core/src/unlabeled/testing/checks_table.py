@@ -174,7 +174,7 @@ def shared_settings(target: Any) -> list[inspect.Parameter]:
     found = []
     for parameter in inspect.signature(target).parameters.values():
         if parameter.kind is not parameter.VAR_KEYWORD:
-            continue
+            continue  # it may name what only a type checker imports
         said = _annotation(target, parameter.annotation)
         if get_origin(said) is Unpack:
             for name, kind in get_type_hints(get_args(said)[0]).items():

@@ -21,7 +21,7 @@ from unlabeled.data.about import about
 from unlabeled.data.files import natural
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sides import masks
-from unlabeled.data.sources import Folder
+from unlabeled.data.sources import Folder, passed_over
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, resampled
@@ -132,6 +132,7 @@ class Clips(Waves, Readable):
         found += [f"{len(self.voices)} speakers"] if self.voices else []
         found += [f"{self.spec.rate} Hz"]
         found += [f"{len(self.bad):,} unreadable skipped"] if self.bad else []
+        found += passed_over(self._source.others)
         return f"{self._path}: {', '.join(found)}"
 
     def __getstate__(self) -> dict[str, Any]:

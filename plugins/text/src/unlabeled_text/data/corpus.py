@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.build import trainable
-from unlabeled.contract import Data
-from unlabeled.data.about import about
+from unlabeled.contract import Data, Targets
+from unlabeled.data.about import about as known_of
+from unlabeled.data.known import Described
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data import partners
@@ -27,7 +28,7 @@ from unlabeled_text.data.store import Store
 Batching = Literal["packed", "bucketed", "random"]
 
 
-class Corpus:
+class Corpus(Described):
     """What every data set here is: a store of token ids, and what is known of the texts.
 
     ``pairs[P, 2]`` are ids of samples, with ``scores[P]`` in similarity or ``pair_labels[P]``; ``documents[N]`` says
@@ -43,7 +44,10 @@ class Corpus:
         def tensor(key: str) -> Tensor | None:
             return torch.from_numpy(arrays[key]) if key in arrays else None
 
-        self.labels, self.test = tensor("labels"), tensor("test")
+        self.labels, self.test, self.val, self.folds = tensor("labels"), tensor("test"), tensor("val"), tensor("folds")
+        self.groups = tuple(meta["groups"]) if "groups" in meta else None
+        numbers = tensor("targets")
+        self.targets = None if numbers is None else Targets(numbers[:, None], ("target",), "regression")
         self.documents, self.pairs, self.scores = tensor("documents"), tensor("pairs"), tensor("scores")
         self.pair_labels, self.pair_test = tensor("pair_labels"), tensor("pair_test")
         self.links: Tensor | None = tensor("links")
@@ -89,14 +93,14 @@ class Corpus:
     def describe(self) -> str:
         """One line: how many texts and tokens, and what is known of them."""
         meta = self.store.meta
-        found = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
-        found += about(self)
-        found += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
-        found += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
+        about = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
+        about += known_of(self)
+        about += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
+        about += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
                   ("short", "too short"), ("cut", "cut to length")) if meta.get(key)]  # fmt: skip
         bad = len(meta.get("bad", ()))
-        found += [f"{bad:,} unreadable skipped"] if bad else []
-        return f"{self.name}: {', '.join(found)}"
+        about += [f"{bad:,} unreadable skipped"] if bad else []
+        return f"{self.name}: {', '.join(about)}"
 
 
 def _with_links(store: Store, path: Path) -> Store:
