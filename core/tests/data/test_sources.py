@@ -79,6 +79,22 @@ def test_archive_and_its_damage(tmp_path):
         Archive(path, limits=Limits(whole=1000)).open("a/1.png")
 
 
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("whole", [0, 1 << 20])
+def test_a_damaged_member_of_any_kind_is_named(tmp_path, how, whole):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", how) as file:
+        file.writestr("a.png", bytes(range(256)) * 40)
+        begin = file.getinfo("a.png").header_offset + 35
+        stop = begin + file.getinfo("a.png").compress_size // 2
+    data = bytearray(path.read_bytes())
+    for start in range(begin, stop - 8, 8):
+        spoilt = bytes(data[:start]) + bytes(255 - b for b in data[start : start + 8]) + bytes(data[start + 8 :])
+        path.write_bytes(spoilt)
+        with pytest.raises(SampleError):
+            read(Archive(path, limits=Limits(whole=whole)), "a.png")
+
+
 def test_what_is_no_source(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         open_source(tmp_path / "x")

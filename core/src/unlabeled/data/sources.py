@@ -5,6 +5,7 @@ order (``2`` before ``10``). Hidden files and ``__MACOSX`` are passed over; symb
 """
 
 import io
+import lzma
 import math
 import stat
 import zipfile
@@ -19,6 +20,11 @@ from typing import BinaryIO, cast
 from unlabeled.data.files import SHOWN, Zip, visible, walk
 from unlabeled.data.readable import SampleError
 from unlabeled.errors import UsageError
+
+# what a damaged member raises on its way through zipfile and a decompressor, NotImplementedError for an unknown one
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, ValueError, EOFError, OSError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Archive(Zip):
                 return file
             with file:
                 return io.BytesIO(file.read())
-        except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, EOFError, OSError) as error:
+        except (KeyError, *DAMAGED) as error:
             raise SampleError(f"damaged in the archive: {error}") from error
 
     def stamp(self, name: str) -> str:
@@ -167,5 +173,5 @@ def read(source: Source, name: str) -> bytes:
     try:
         with source.open(name) as file:
             return file.read()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise SampleError(f"cannot be read: {error}") from error

@@ -116,6 +116,22 @@ def test_a_tilted_gantry_is_named(tmp_path):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_spoilt_bytes_of_a_slice_are_never_a_traceback(tmp_path, seed):
+    write(tmp_path / "good", hounsfield(), series="1")
+    chance = np.random.default_rng(seed)
+    for number in range(8):
+        write(tmp_path / f"bad{number}", hounsfield(), series=f"2.{number}")
+        first = sorted((tmp_path / f"bad{number}").iterdir())[0]
+        data = bytearray(first.read_bytes())
+        for place in chance.integers(132, min(900, len(data)), 12):
+            data[place] = chance.integers(256)
+        first.write_bytes(data[: chance.integers(400, len(data))] if number % 2 else data)
+    found = open_(tmp_path, 0.99)
+    for number in range(len(found)):
+        found.__getitems__([number])
+
+
 def test_one_patient_is_not_held_out_whole(tmp_path):
     for name in "12":
         write(tmp_path / name, hounsfield(), series=name)

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import tracemalloc
 import zipfile
 
 import nibabel as nib
@@ -236,6 +237,19 @@ def test_what_the_voxels_tell_is_named_when_they_are_read(folder, kind):
     assert name == "case1"
     assert reason in why
     assert data.report(batch) == [f"skipped case1: {why}"]
+
+
+def test_bytes_that_are_claimed_take_no_memory(tmp_path):
+    save(tmp_path / "a.nii", image())
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[42:48] = np.array([20000] * 3, "<i2").tobytes()
+    (tmp_path / "b.nii").write_bytes(data)
+    found = open_(tmp_path, 0.9)
+    tracemalloc.start()
+    batch = found.__getitems__([0, 1])
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
+    assert dict(batch.bad)["b"].startswith("its voxels cannot be read: the header claims 32,000,000,000,000")
 
 
 def test_labels_of_another_grid_are_refused(tmp_path):

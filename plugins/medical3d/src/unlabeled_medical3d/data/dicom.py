@@ -9,12 +9,12 @@ as are those of a tilted gantry, which are no box.
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from unlabeled.data.readable import SampleError
 from unlabeled.data.sources import Source
@@ -26,6 +26,7 @@ EVEN = 0.02  # distances between slices may differ by this share
 ROUNDED = 0.08  # mm that a place may lie off the best even grid: positions are often written to 0.1 mm
 WIDE = 1.5  # times the mean distance, from which on a slice is missing
 PREAMBLE = 132
+LONGEST = 200  # characters of a reason: pydicom's may hold the bytes themselves
 
 
 def is_dicom(source: Source, name: str) -> bool:
@@ -45,12 +46,12 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
     for name in names:
         try:
             header = _parse(read(source, name), voxels=False)
-            uid = str(header.SeriesInstanceUID)
-        except (SampleError, AttributeError) as error:
+            uid, patient = _series_of(header)
+        except SampleError as error:
             bad[name] = str(error)
             continue
         series[uid].append(name)
-        patients[uid] = str(header.get("PatientID", "")) or uid
+        patients[uid] = patient or uid
     entries = []
     for uid, files in series.items():
         folder = files[0].rpartition("/")[0]
@@ -63,23 +64,36 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
     return entries, bad
 
 
-def _parse(data: bytes, *, voxels: bool) -> Any:
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Whatever pydicom raises as a reason: it is of many kinds, and values are parsed when they are first read."""
     try:
+        yield
+    except SampleError:
+        raise
+    except Exception as error:
+        raise SampleError(f"{what}: {' '.join(str(error).split())[:LONGEST]}") from error
+
+
+def _parse(data: bytes, *, voxels: bool) -> Any:
+    with _named("no readable DICOM file"):
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not voxels)
-    except (InvalidDicomError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
-        raise SampleError(f"no readable DICOM file: {' '.join(str(error).split())}") from error
+
+
+def _series_of(header: Any) -> tuple[str, str]:
+    """The series of a slice, and its patient, empty where it has none."""
+    with _named("no readable DICOM file"):
+        return str(header.SeriesInstanceUID), str(header.get("PatientID", "") or "")
 
 
 def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     """The order of slices along the normal, and the affine of voxels (column, row, slice)."""
     first = slices[0]
-    try:
+    with _named("a slice lacks its place in the patient"):
         row, column = (np.array(first.ImageOrientationPatient, dtype=np.float64)[n : n + 3] for n in (0, 3))
         down, across = (float(v) for v in first.PixelSpacing)
         place = np.array([s.ImagePositionPatient for s in slices], dtype=np.float64)
         same = all(np.allclose(s.ImageOrientationPatient, first.ImageOrientationPatient, atol=1e-4) for s in slices)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SampleError(f"a slice lacks its place in the patient: {error}") from error
     if not same:
         raise SampleError("its slices are turned against each other")
     normal = np.cross(row, column)
@@ -116,7 +130,8 @@ def read_series_header(source: Source, entry: Entry) -> Header:
     """Shape and affine of a series."""
     slices = [_parse(read(source, name), voxels=False) for name in entry.files]
     _, affine = _geometry(slices)
-    return Header((int(slices[0].Columns), int(slices[0].Rows), len(slices)), 1, affine)
+    with _named("a slice lacks its size"):
+        return Header((int(slices[0].Columns), int(slices[0].Rows), len(slices)), 1, affine)
 
 
 def read_series(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -126,12 +141,11 @@ def read_series(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     planes: list[np.ndarray] = []
     for number in order:
         one = slices[number]
-        try:
+        with _named(f"slice {number + 1} cannot be decoded"):
             pixels = one.pixel_array
-        except Exception as error:  # pydicom raises of many kinds, by the codec that is missing or fails
-            raise SampleError(f"slice {number + 1} cannot be decoded: {' '.join(str(error).split())}") from error
         if pixels.ndim != 2 or (planes and pixels.T.shape != planes[0].shape):
             raise SampleError(f"slice {number + 1} is {' x '.join(map(str, pixels.shape))}, unlike the first")
-        slope, intercept = float(one.get("RescaleSlope", 1) or 1), float(one.get("RescaleIntercept", 0) or 0)
+        with _named(f"slice {number + 1} has no scale"):
+            slope, intercept = float(one.get("RescaleSlope", 1) or 1), float(one.get("RescaleIntercept", 0) or 0)
         planes.append((pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)).T)
     return np.stack(planes, -1)[None], affine

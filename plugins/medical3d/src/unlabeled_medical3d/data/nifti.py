@@ -4,6 +4,7 @@
 """
 
 import io
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -69,10 +70,19 @@ def read_header(source: Source, name: str, channels: int = 0) -> Header:
     return _header(read(source, name, HEADER), channels)
 
 
+def _check_bytes(data: bytes) -> None:
+    """:class:`ValueError` where the header claims more than there is, before memory is taken for it."""
+    header = _kind(data).header_class.from_fileobj(io.BytesIO(data[:HEADER]), check=False)
+    claimed = math.prod(int(n) for n in header.get_data_shape()) * header.get_data_dtype().itemsize
+    if claimed > len(data):
+        raise ValueError(f"the header claims {claimed:,} bytes of them, and the file has {len(data):,}")
+
+
 def read_nifti(data: bytes, channels: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Voxels ``[C, X, Y, Z]``, slope and intercept applied, and the affine."""
     header = _header(data[:HEADER], channels)
     try:
+        _check_bytes(data)
         image = _kind(data).from_bytes(data)
         voxels = np.asarray(image.dataobj)
     except Exception as error:  # as above

@@ -6,17 +6,18 @@ images, under the same name. Hidden files and ``__MACOSX`` are passed over.
 """
 
 import gzip
+import lzma
 import re
-import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from unlabeled.data import sources
 from unlabeled.data.readable import SampleError
-from unlabeled.data.sources import Folder, Limits, Source
+from unlabeled.data.sources import DAMAGED, Folder, Limits, Source
 from unlabeled.errors import UsageError
 
 NIFTI = (".nii", ".nii.gz")
@@ -26,6 +27,7 @@ IMAGES = ("images", "imagestr", "image", "volumes", "img", "imagests")
 HELD_OUT = ("test", "imagests")
 MOST_CHANNELS = 8
 MOST_BYTES = 1 << 34  # of one file, decompressed
+PIECE = 1 << 22  # bytes read at a time
 LIMITS = Limits(least=0)  # what an empty file is, its format says
 
 
@@ -46,13 +48,21 @@ def read(source: Source, name: str, most: int = MOST_BYTES) -> bytes:
     try:
         with source.open(name) as file:
             if not name.lower().endswith(".gz"):
-                return file.read(most)
+                return _up_to(most, file)
             with gzip.GzipFile(fileobj=file) as inner:
-                return inner.read(most)
-    except (EOFError, zlib.error) as error:
+                return _up_to(most, cast(IO[bytes], inner))
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise SampleError(f"its compressed data is cut off or damaged: {error}") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise SampleError(f"cannot be read: {error}") from error
+
+
+def _up_to(most: int, file: IO[bytes]) -> bytes:
+    """In pieces: one call for ``most`` bytes would set aside as many."""
+    found = bytearray()
+    while len(found) < most and (piece := file.read(min(PIECE, most - len(found)))):
+        found += piece
+    return bytes(found)
 
 
 # ------------------------------------------------------------------------------------------------- samples
