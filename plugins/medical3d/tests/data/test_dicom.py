@@ -103,3 +103,71 @@ def test_what_is_no_dicom_is_named(tmp_path):
     write(tmp_path / "good", hounsfield(), series="1")
     (tmp_path / "good" / "broken.dcm").write_bytes(b"no dicom")
     assert "no readable DICOM file" in open_(tmp_path).bad["good/broken.dcm"]
+
+
+@pytest.mark.parametrize("prefix", ["MR.1.3.12.2.1107.5", "1.2.840.113619.2", "scan.v2.part", "IM"])
+def test_files_named_by_their_uid_are_read(tmp_path, prefix):
+    write(tmp_path, hounsfield(), series="1")
+    for number, file in enumerate(sorted(tmp_path.iterdir())):
+        file.rename(tmp_path / f"{prefix}.{number}")
+    (tmp_path / "notes.of.the.scan").write_text("no volume " * 40)
+    data = open_(tmp_path)
+    assert len(data) == 1
+    assert not data.bad
+
+
+def _move(folder, places):
+    for file in folder.iterdir():
+        one = pydicom.dcmread(file)
+        number = round((float(one.ImagePositionPatient[2]) - 7) / MM[2])
+        one.ImagePositionPatient = [5, 6, places(number)]
+        one.save_as(file)
+
+
+@pytest.mark.parametrize(("step", "digits"), [(1.25, 1), (0.625, 1), (2.5, 0), (0.033, 2)])
+def test_rounded_positions_are_no_gaps(tmp_path, step, digits):
+    write(tmp_path, hounsfield(), series="1")
+    _move(tmp_path, lambda number: round(number * step, digits))
+    assert open_(tmp_path).spec.spacing[2] == pytest.approx(step, abs=10**-digits / 7)
+
+
+@pytest.mark.parametrize("step", [1.0, 1.25, 2.5])
+def test_a_slice_that_is_missing_is_missed_in_rounded_positions_too(tmp_path, step):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1", leave_out=(4,))
+    _move(tmp_path / "zz_bad", lambda number: round(number * step, 1))
+    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_steps_that_rounding_does_not_explain_are_refused(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1")
+    _move(tmp_path / "zz_bad", lambda number: 1.03 * number + 0.36 * (number > 3))
+    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_a_tilted_gantry_is_refused(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1")
+    for file in (tmp_path / "zz_bad").iterdir():
+        one = pydicom.dcmread(file)
+        one.ImageOrientationPatient = [1, 0, 0, 0, float(np.cos(0.2)), -float(np.sin(0.2))]
+        one.save_as(file)
+    assert "sheared, 11.5 degrees off right angles" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_one_patient_is_not_held_out_whole(tmp_path):
+    for number in "12":
+        write(tmp_path / number, hounsfield(), series=number)
+    data = open_(tmp_path)
+    assert data.test is None
+    assert "2 volumes, 1 patient," in data.describe()
+
+
+def test_modality_is_what_dicom_says(tmp_path):
+    write(tmp_path, hounsfield(), series="1")
+    for file in tmp_path.iterdir():
+        one = pydicom.dcmread(file)
+        one.Modality = "MR"  # whose values may lie below 0
+        one.save_as(file)
+    assert "scaled as mr" in open_(tmp_path).describe()

@@ -1,7 +1,8 @@
 """DICOM series: slices sorted by their place along the normal, rescaled, with the affine in RAS.
 
 The affine follows NIfTI's convention from DICOM's attributes Image Position, Image Orientation and Pixel Spacing (part
-3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused.
+3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused,
+unless their positions were only rounded when they were written.
 
     # S slices, R rows, K columns of a slice
 """
@@ -22,15 +23,18 @@ from unlabeled_medical3d.data.sources import DICOM, Entry, read, stem
 from unlabeled_medical3d.ops.spatial import check_affine
 
 EVEN = 0.02  # distances between slices may differ by this share
+GAP = 1.51  # a step of so many others is a slice that is missing; positions rounded to half a step reach 1.5
+UNITS = (1.0, 0.5, 0.1, 0.01)  # mm that positions may have been rounded to
+MODALITIES = {"CT": "ct", "MR": "mr"}  # of DICOM, to ours
 PREAMBLE = 132
 
 
 def is_dicom(source: Source, name: str) -> bool:
-    """Whether a file is DICOM: by its suffix, or without one by the mark after its preamble."""
+    """Whether a file is DICOM: by its suffix, or by the mark after its preamble; archives name files by their UID."""
+    if name.rsplit("/", 1)[-1].upper() == "DICOMDIR":
+        return False  # the table of contents of a medium
     if name.lower().endswith(DICOM):
         return True
-    if "." in name.rsplit("/", 1)[-1]:
-        return False
     try:
         return read(source, name, PREAMBLE)[128:] == b"DICM"
     except SampleError:
@@ -40,7 +44,7 @@ def is_dicom(source: Source, name: str) -> bool:
 def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], dict[str, str]]:
     """One entry for each series of more than one slice, and why other files are none."""
     series: dict[str, list[str]] = defaultdict(list)
-    patients, bad = {}, {}
+    patients, modalities, bad = {}, {}, {}
     for name in names:
         try:
             header = _parse(read(source, name), voxels=False)
@@ -50,6 +54,7 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
             continue
         series[uid].append(name)
         patients[uid] = str(header.get("PatientID", "")) or uid
+        modalities[uid] = MODALITIES.get(str(header.get("Modality", "")), "")
     entries = []
     for uid, files in series.items():
         folder = files[0].rpartition("/")[0]
@@ -58,7 +63,7 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
         if len(files) < 2:
             bad[f"{name} ({stem(files[0])})"] = "a series of one slice, not a volume"
             continue
-        entries.append(Entry(name, tuple(files), dicom=True, patient=patients[uid]))
+        entries.append(Entry(name, tuple(files), dicom=True, patient=patients[uid], modality=modalities[uid]))
     return entries, bad
 
 
@@ -85,7 +90,7 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     depth = place @ normal
     order = np.argsort(depth, kind="stable")
     steps = np.diff(depth[order])
-    _check_steps(steps, depth[order])
+    _check_steps(steps, depth[order], _rounded_to(place))
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = row * across, column * down
     affine[:3, 2] = (place[order[-1]] - place[order[0]]) / (len(slices) - 1)
@@ -95,14 +100,26 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     return order.tolist(), affine
 
 
-def _check_steps(steps: np.ndarray, depth: np.ndarray) -> None:
-    """:class:`SampleError` for slices in one place, or at unequal distances."""
+def _rounded_to(place: np.ndarray) -> float:
+    """The greatest of :data:`UNITS` that all coordinates are multiples of; 0 for none."""
+    return next((u for u in UNITS if np.allclose(place / u, np.round(place / u), rtol=0, atol=1e-4)), 0.0)
+
+
+def _off_grid(depth: np.ndarray) -> float:
+    """How far, in mm, the slices lie from the even grid that fits them best."""
+    number = np.arange(len(depth))
+    left = depth - np.polyval(np.polyfit(number, depth, 1), number)
+    return float(left.max() - left.min()) / 2
+
+
+def _check_steps(steps: np.ndarray, depth: np.ndarray, unit: float) -> None:
+    """:class:`SampleError` for slices in one place, or at distances that rounding to ``unit`` mm does not explain."""
     middle = float(np.median(steps))
     if middle <= 1e-4 or steps.min() <= 1e-4:
         raise SampleError("two of its slices lie in the same place: more than one series, or a copy")
     wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
-    if len(wide):
-        at = int(wide[0])
+    if len(wide) and (steps.max() > GAP * middle or _off_grid(depth) > unit / 2 + EVEN * middle):
+        at = int(np.abs(steps - middle).argmax())
         raise SampleError(
             f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} (at {depth[at]:.1f} mm), "
             f"{middle:.2f} mm elsewhere"

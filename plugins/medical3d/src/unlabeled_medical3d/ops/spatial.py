@@ -17,6 +17,8 @@ from torch import Tensor
 
 from unlabeled.data.readable import SampleError
 
+SHEAR = 0.02  # greatest cosine between voxel axes, of rounded headers; a gantry is tilted by 5 to 30 degrees
+
 
 def voxel_size(affine: np.ndarray) -> np.ndarray:
     """``[3]`` mm: the length of each voxel axis."""
@@ -24,12 +26,19 @@ def voxel_size(affine: np.ndarray) -> np.ndarray:
 
 
 def check_affine(affine: np.ndarray) -> None:
-    """:class:`SampleError` for an affine that maps no volume: not finite, flat, or of absurd voxels."""
+    """:class:`SampleError` for an affine that maps no volume: not finite, flat, sheared, or of absurd voxels."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise SampleError("its affine is not 4 x 4 finite numbers")
     size = voxel_size(affine)
     if abs(np.linalg.det(affine[:3, :3])) < 1e-6 * max(float(size.prod()), 1e-9) or size.min() <= 0:
         raise SampleError("its affine is singular: two voxel axes point the same way, or one has no length")
+    axes = affine[:3, :3] / size
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > SHEAR:
+        raise SampleError(
+            f"its voxel axes are sheared, {np.degrees(np.arcsin(min(cosine, 1.0))):.1f} degrees off right angles "
+            "(a tilted gantry?): resample it to right angles first, as dcm2niix does"
+        )
     if size.min() < 1e-3 or size.max() > 100:
         raise SampleError(f"its voxels are {' x '.join(f'{s:.3g}' for s in size)} mm; 0.001 to 100 mm are read")
     if not np.allclose(affine[3], (0, 0, 0, 1)):
