@@ -3,15 +3,18 @@
 ``cvpr24`` is the paper: distance d = |y - l| of the overlap y and the logit l = relu(cos), loss -mean log(1 - d), and
 the mean |cos| between different base crops of a volume. ``repo2025`` is the authors' later code: -log(1 - d) weighted
 by y where crops overlap, the mean of l^2 where they do not, and the mean of relu(cos)^2 between base crops with one
-side detached. The published copies differ in just these terms, so both are here by name.
+side detached. Both have the authors' head, three layers whose BatchNorm runs over all crops of all volumes at once,
+and their logits, the mean of those of the student's crop by the teacher's bases and of the teacher's crop by the
+student's bases: without either the projections collapse, and logits say nothing of overlaps.
 
-Differs: the teacher that embeds base crops for the logits is a copy of the student at the start (the authors' is a
-second random network); log's argument is kept at 1e-6 and above in both variants.
+Differs: the teacher is a copy of the student at the start (the authors' is a second random network); log's argument is
+kept at 1e-6 and above in both variants.
 
-    # B volumes, N base crops of each, D width of the projection
+    # B volumes, N base crops of each, V crops and bases, D width of the projection
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -19,8 +22,8 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, role
 from unlabeled.errors import at_least, within
-from unlabeled.nn.distributed import union_mean
-from unlabeled.nn.heads import mlp, unit
+from unlabeled.nn.distributed import BatchNorm, union_mean
+from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.teacher import Teacher
 
@@ -54,14 +57,28 @@ def discrepancy_loss(base_BND: Tensor, variant: Variant = "cvpr24") -> Tensor:
     return (alike * different).sum((1, 2)) / (count * (count - 1))
 
 
+def head(widths: Sequence[int]) -> nn.Sequential:
+    """The authors' projector: Linear, BatchNorm without scale and shift, ReLU for each hidden width, then Linear."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, after), BatchNorm(after, affine=False), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def _embed(encoder: Any, projector: nn.Module, views: Sequence[View]) -> Tensor:
+    """``[V, B, D]`` unit vectors; the projector sees the crops of all views together."""
+    pooled_VBE = torch.stack([encoder(view).pooled for view in views])
+    return unit(projector(pooled_VBE.flatten(0, 1))).unflatten(0, pooled_VBE.shape[:2])
+
+
 class VoCo(nn.Module):
     """Volume contrast.
 
     Args:
-        projector: widths of the projection head, hidden and output; (2048, 2048) in the authors' code.
+        projector: widths of the projection head, hidden and output; (2048, 2048, 2048) in the authors' code.
         variant: cvpr24, the paper's loss, or repo2025, that of the authors' later code.
         regularizer: weight of the base crops' discrepancy, lambda in the paper.
-        momentum: of the teacher that embeds base crops, in [0, 1]; 0.9 in the paper.
+        momentum: of the teacher, in [0, 1]; 0.9 in the paper.
     """
 
     cause = "base crops that overlap, too low a weight of their discrepancy, or too high a learning rate"
@@ -70,7 +87,7 @@ class VoCo(nn.Module):
         self,
         encoder: Any,
         *,
-        projector: tuple[int, ...] = (512, 128),
+        projector: tuple[int, ...] = (512, 512, 128),
         variant: Literal["cvpr24", "repo2025"] = "cvpr24",
         regularizer: float = 1.0,
         momentum: float = 0.9,
@@ -78,23 +95,24 @@ class VoCo(nn.Module):
         super().__init__()
         within(0, 1, momentum=momentum)
         at_least(0, regularizer=regularizer)
-        self.needs = Needs(views={"base": 2, "global": 1}, params=("overlap",))
+        self.needs = Needs(views={"base": 2, "global": 1}, params=("overlap",), batch=2, couples=True)
         self.variant, self.regularizer, self.momentum = variant, regularizer, momentum
-        self.projector = mlp((encoder.dim, *projector), norm="layer")
+        self.projector = head((encoder.dim, *projector))
         self.teacher = Teacher(encoder=encoder, projector=self.projector)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        bases = role(views, "base")
-        crops = role(views, "global")
-        student = [self.projector(encoder(view).pooled) for view in (*bases, *crops)]
-        teacher = [self.teacher(view) for view in bases]
-        with full_precision(student[0]):
-            z = [unit(x) for x in student]
-            base_BND, fixed_BND = torch.stack(z[: len(bases)], 1), torch.stack([unit(x) for x in teacher], 1)
+        bases, crops = role(views, "base"), role(views, "global")
+        seen, count = (*bases, *crops), len(bases)
+        mine_VBD = _embed(encoder, self.projector, seen)
+        with torch.no_grad():
+            fixed_VBD = _embed(self.teacher.encoder, self.teacher.projector, seen)
+        with full_precision(mine_VBD):
+            base_BND, fixed_BND = mine_VBD[:count].transpose(0, 1), fixed_VBD[:count].transpose(0, 1)
             predicted = []
-            for crop_BD, view in zip(z[len(bases) :], crops, strict=True):
-                overlap = full(view.params["overlap"]).to(crop_BD.dtype)
-                predicted.append(prediction_loss(position_logits(crop_BD, fixed_BND), overlap, self.variant))
+            for view, mine_BD, fixed_BD in zip(crops, mine_VBD[count:], fixed_VBD[count:], strict=True):
+                logits_BN = (position_logits(mine_BD, fixed_BND) + position_logits(fixed_BD, base_BND)) / 2
+                overlap_BN = full(view.params["overlap"]).to(logits_BN.dtype)
+                predicted.append(prediction_loss(logits_BN, overlap_BN, self.variant))
             prediction = union_mean(torch.cat(predicted))
             discrepancy = union_mean(discrepancy_loss(base_BND, self.variant))
         total = prediction + self.regularizer * discrepancy

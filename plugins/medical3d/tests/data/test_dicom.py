@@ -18,9 +18,7 @@ def hounsfield():
     return x
 
 
-def write(
-    folder, x, *, series, shuffle=True, leave_out=(), patient="P1", step=MM[2], digits=6, tilt=0.0, named="IM{:03d}.dcm"
-):
+def write(folder, x, *, series, shuffle=True, leave_out=(), patient="P1"):
     """Slices of ``x[columns, rows, slices]`` in LPS, in files whose names say nothing of their order."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(x.shape[2]):
@@ -29,14 +27,14 @@ def write(
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        name = folder / named.format((number * 7) % x.shape[2] if shuffle else number)
+        name = folder / f"IM{(number * 7) % x.shape[2] if shuffle else number:03d}.dcm"
         one = FileDataset(str(name), {}, file_meta=meta, preamble=b"\0" * 128)
         one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         one.SeriesInstanceUID, one.PatientID, one.Modality = series, patient, "CT"
         one.Columns, one.Rows = x.shape[:2]
         one.PixelSpacing, one.SliceThickness = [MM[1], MM[0]], MM[2]
-        one.ImageOrientationPatient = [1, 0, 0, 0, np.cos(tilt), -np.sin(tilt)]
-        one.ImagePositionPatient = [5, 6, round(7 + step * number, digits)]
+        one.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        one.ImagePositionPatient = [5, 6, 7 + MM[2] * number]
         one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
         one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
         one.RescaleSlope, one.RescaleIntercept = 2, -1024
@@ -88,34 +86,6 @@ def test_gaps_and_copies_are_named(tmp_path, spoil, reason):
     assert reason in open_(tmp_path).bad["zz_bad"]
 
 
-@pytest.mark.parametrize("named", ["1.2.840.{}", "MR.1.3.{}", "scan{}", "{}.img2"])
-def test_a_name_says_nothing_of_what_a_file_is(tmp_path, named):
-    write(tmp_path, hounsfield(), series="1", named=named)
-    (tmp_path / "notes.1.2").write_text("no scan")
-    assert len(open_(tmp_path)) == 1
-
-
-@pytest.mark.parametrize("step", [0.625, 1.25, 2.37])
-def test_rounded_places_are_even(tmp_path, step):
-    write(tmp_path, hounsfield(), series="1", step=step, digits=1)
-    assert open_(tmp_path).spec.spacing[2] == pytest.approx(step, abs=0.03)
-
-
-@pytest.mark.parametrize("step", [0.3, 0.625, 1.25])
-def test_a_gap_among_rounded_places_is_named(tmp_path, step):
-    write(tmp_path / "good", hounsfield(), series="1")
-    write(tmp_path / "zz_bad", hounsfield(), series="2", step=step, digits=1, leave_out=(5,))
-    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
-
-
-def test_a_tilted_gantry_is_named(tmp_path):
-    write(tmp_path / "good", hounsfield(), series="1", tilt=0.01)
-    write(tmp_path / "zz_bad", hounsfield(), series="2", tilt=0.3)
-    found = open_(tmp_path)
-    assert "17.2 degrees off right angles" in found.bad["zz_bad"]
-    assert len(found) == 1
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_spoilt_bytes_of_a_slice_are_never_a_traceback(tmp_path, seed):
     write(tmp_path / "good", hounsfield(), series="1")
@@ -130,14 +100,6 @@ def test_spoilt_bytes_of_a_slice_are_never_a_traceback(tmp_path, seed):
     found = open_(tmp_path, 0.99)
     for number in range(len(found)):
         found.__getitems__([number])
-
-
-def test_one_patient_is_not_held_out_whole(tmp_path):
-    for name in "12":
-        write(tmp_path / name, hounsfield(), series=name)
-    assert open_(tmp_path).test is None
-    write(tmp_path / "3", hounsfield(), series="3", patient="P2")
-    assert 0 < int(open_(tmp_path).test.sum()) < 3
 
 
 def _copy(folder):
@@ -157,3 +119,71 @@ def test_what_is_no_dicom_is_named(tmp_path):
     write(tmp_path / "good", hounsfield(), series="1")
     (tmp_path / "good" / "broken.dcm").write_bytes(b"no dicom")
     assert "no readable DICOM file" in open_(tmp_path).bad["good/broken.dcm"]
+
+
+@pytest.mark.parametrize("prefix", ["MR.1.3.12.2.1107.5", "1.2.840.113619.2", "scan.v2.part", "IM"])
+def test_files_named_by_their_uid_are_read(tmp_path, prefix):
+    write(tmp_path, hounsfield(), series="1")
+    for number, file in enumerate(sorted(tmp_path.iterdir())):
+        file.rename(tmp_path / f"{prefix}.{number}")
+    (tmp_path / "notes.of.the.scan").write_text("no volume " * 40)
+    data = open_(tmp_path)
+    assert len(data) == 1
+    assert not data.bad
+
+
+def _move(folder, places):
+    for file in folder.iterdir():
+        one = pydicom.dcmread(file)
+        number = round((float(one.ImagePositionPatient[2]) - 7) / MM[2])
+        one.ImagePositionPatient = [5, 6, places(number)]
+        one.save_as(file)
+
+
+@pytest.mark.parametrize(("step", "digits"), [(1.25, 1), (0.625, 1), (2.5, 0), (0.033, 2)])
+def test_rounded_positions_are_no_gaps(tmp_path, step, digits):
+    write(tmp_path, hounsfield(), series="1")
+    _move(tmp_path, lambda number: round(number * step, digits))
+    assert open_(tmp_path).spec.spacing[2] == pytest.approx(step, abs=10**-digits / 7)
+
+
+@pytest.mark.parametrize("step", [1.0, 1.25, 2.5])
+def test_a_slice_that_is_missing_is_missed_in_rounded_positions_too(tmp_path, step):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1", leave_out=(4,))
+    _move(tmp_path / "zz_bad", lambda number: round(number * step, 1))
+    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_steps_that_rounding_does_not_explain_are_refused(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1")
+    _move(tmp_path / "zz_bad", lambda number: 1.03 * number + 0.36 * (number > 3))
+    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_a_tilted_gantry_is_refused(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="2")
+    write(tmp_path / "zz_bad", hounsfield(), series="1")
+    for file in (tmp_path / "zz_bad").iterdir():
+        one = pydicom.dcmread(file)
+        one.ImageOrientationPatient = [1, 0, 0, 0, float(np.cos(0.2)), -float(np.sin(0.2))]
+        one.save_as(file)
+    assert "sheared, 11.5 degrees off right angles" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_one_patient_is_not_held_out_whole(tmp_path):
+    for number in "12":
+        write(tmp_path / number, hounsfield(), series=number)
+    data = open_(tmp_path)
+    assert data.test is None
+    assert "2 volumes, 1 patient," in data.describe()
+
+
+def test_modality_is_what_dicom_says(tmp_path):
+    write(tmp_path, hounsfield(), series="1")
+    for file in tmp_path.iterdir():
+        one = pydicom.dcmread(file)
+        one.Modality = "MR"  # whose values may lie below 0
+        one.save_as(file)
+    assert "scaled as mr" in open_(tmp_path).describe()

@@ -291,3 +291,92 @@ def test_a_split_that_tears_a_patient_apart_is_refused():
     with pytest.raises(UsageError, match="patient p has volumes on both sides"):
         patient_split([True, False, None], ["p", "p", "q"])
     assert patient_split([None, None], ["p", "q"]) is None
+
+
+def test_one_patient_alone_is_not_held_out():
+    assert patient_split([None, None], ["p", "p"]) is None
+    assert patient_split([None] * 3, ["p", "p", "q"]).sum() in (1, 2)
+
+
+# ------------------------------------------------------------------------------------------------- what is what
+
+
+def test_a_sheared_affine_is_refused(folder):
+    affine = np.diag([*MM, 1.0])
+    affine[1, 2] = 0.5
+    save(folder / "zz_bad.nii.gz", image(), affine=affine)
+    assert "sheared" in open_(folder).bad["zz_bad"]
+
+
+def test_background_of_nan_is_background(tmp_path):
+    x = image()
+    save(tmp_path / "plain" / "a.nii.gz", np.where(x < 300, x.min(), x))
+    save(tmp_path / "nan" / "a.nii.gz", np.where(x < 300, np.nan, x))
+    x[10, 10, 9] = np.nan  # inside the body: damaged
+    save(tmp_path / "hole" / "a.nii.gz", x)
+    found, plain = (open_(tmp_path / name).__getitems__([0]).images for name in ("nan", "plain"))
+    assert torch.isfinite(found).all()
+    assert float(found[0, 0, 0, 0, 0]) < float(found[0, 0, 10, 10, 9])
+    assert found[0, 0, 0, 0, 0] == found.min()
+    assert found.shape == plain.shape
+    assert "not finite" in open_(tmp_path / "hole").__getitems__([0]).bad[0][1]
+
+
+def test_volumes_of_two_modalities_are_scaled_each_by_its_own(tmp_path):
+    save(tmp_path / "both" / "a_ct.nii.gz", image() * 2 - 1000)
+    save(tmp_path / "both" / "b_mr.nii.gz", image(1))
+    save(tmp_path / "alone" / "b_mr.nii.gz", image(1))
+    both = open_(tmp_path / "both")
+    assert torch.equal(both.__getitems__([1]).images, open_(tmp_path / "alone").__getitems__([0]).images)
+    assert both.__getitems__([0]).images.abs().max() <= 1
+    assert "scaled volume by volume, of 2: 1 ct, 1 mr" in both.describe()
+    assert "scaled as mr" in open_(tmp_path / "alone").describe()
+
+
+@pytest.mark.parametrize("ending", ["_seg", "_mask", "_label", "-segmentation"])
+def test_labels_beside_their_image_are_no_images(tmp_path, ending):
+    mask = (image() > 300).astype(np.uint8)
+    save(tmp_path / "p1_t1.nii.gz", image())
+    save(tmp_path / f"p1{ending}.nii.gz", mask)
+    save(tmp_path / "p2.nii.gz", image(1))
+    save(tmp_path / f"p2{ending}.nii.gz", mask)
+    save(tmp_path / "p3_pred.nii.gz", mask)
+    save(tmp_path / "p4.nii.gz", image(2))
+    data = open_(tmp_path)
+    assert list(data._reader.names) == ["p1_t1", "p2", "p4"]
+    assert [data.has_mask(n) for n in range(3)] == [True, True, False]
+    assert "1 without voxel labels" in data.describe()
+    assert "1 label file passed over (p3_pred.nii.gz)" in data.describe()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_whole_numbers_of_a_few_are_labels(folder, kind):
+    save(folder / "zz.nii.gz", ((image() > 300).astype(kind) + (image() > 500)).astype(kind))
+    ((name, reason),) = open_(folder).__getitems__([4]).bad
+    assert name == "zz"
+    assert "3 whole numbers alone, 0 to 2: voxel labels" in reason
+    assert len(open_(folder, modality="shape").__getitems__([4])) == 1
+
+
+def test_masks_of_0_and_255_are_one_region(tmp_path):
+    save(tmp_path / "a.nii.gz", image())
+    save(tmp_path / "a_mask.nii.gz", (image() > 300).astype(np.uint8) * 255)
+    data = open_(tmp_path)
+    assert data.regions == ("background", "region 1")
+    assert data.masks([0])[0].unique().tolist() == [0, 1]
+
+
+def test_masks_may_be_named_by_an_absolute_path(tmp_path):
+    save(tmp_path / "scans" / "a.nii.gz", image())
+    save(tmp_path / "elsewhere" / "m.nii.gz", (image() > 300).astype(np.uint8))
+    (tmp_path / "scans" / "list.csv").write_text(f"image,mask\na.nii.gz,{tmp_path}/elsewhere/m.nii.gz\n")
+    data = open_(tmp_path / "scans" / "list.csv")
+    assert data.masks([0])[0].max() == 1
+
+
+def test_an_mr_of_constant_foreground_is_refused(folder):
+    x = np.zeros(SHAPE, dtype=np.float32)
+    x[4:-4, 4:-4, 4:-4] = 500.0
+    x[5, 5, 5] += 1e-2
+    save(folder / "zz.nii.gz", x)
+    assert "foreground is constant, 500" in open_(folder).__getitems__([4]).bad[0][1]

@@ -179,6 +179,9 @@ def curves(
     counts = [k for k in sorted(set(settings.volumes)) if k <= len(train)]
     if not counts:
         raise UsageError(f"--volumes {settings.volumes}: train has {len(train)} volumes")
+    beyond = sorted(set(settings.volumes) - set(counts))
+    if beyond:
+        say(f"--volumes {', '.join(map(str, beyond))} left out: train has {len(train)} labeled volumes")
     trying = ROWS if len(settings.lr) > 1 and rates is None else ()
     if trying and max(counts) + settings.validation > len(train):
         raise UsageError(f"--validation {settings.validation}: train has {len(train)} volumes, {max(counts)} are taken")

@@ -2,7 +2,7 @@
 
 The affine follows NIfTI's convention from DICOM's attributes Image Position, Image Orientation and Pixel Spacing (part
 3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused,
-as are those of a tilted gantry, which are no box.
+unless their positions were only rounded when they were written.
 
     # S slices, R rows, K columns of a slice
 """
@@ -23,14 +23,17 @@ from unlabeled_medical3d.data.sources import DICOM, Entry, read, stem
 from unlabeled_medical3d.ops.spatial import check_affine
 
 EVEN = 0.02  # distances between slices may differ by this share
-ROUNDED = 0.08  # mm that a place may lie off the best even grid: positions are often written to 0.1 mm
-WIDE = 1.5  # times the mean distance, from which on a slice is missing
+GAP = 1.51  # a step of so many others is a slice that is missing; positions rounded to half a step reach 1.5
+UNITS = (1.0, 0.5, 0.1, 0.01)  # mm that positions may have been rounded to
+MODALITIES = {"CT": "ct", "MR": "mr"}  # of DICOM, to ours
 PREAMBLE = 132
 LONGEST = 200  # characters of a reason: pydicom's may hold the bytes themselves
 
 
 def is_dicom(source: Source, name: str) -> bool:
-    """Whether a file is DICOM: by its suffix, or by the mark after its preamble (a PACS names files by their UID)."""
+    """Whether a file is DICOM: by its suffix, or by the mark after its preamble; archives name files by their UID."""
+    if name.rsplit("/", 1)[-1].upper() == "DICOMDIR":
+        return False  # the table of contents of a medium
     if name.lower().endswith(DICOM):
         return True
     try:
@@ -42,16 +45,16 @@ def is_dicom(source: Source, name: str) -> bool:
 def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], dict[str, str]]:
     """One entry for each series of more than one slice, and why other files are none."""
     series: dict[str, list[str]] = defaultdict(list)
-    patients, bad = {}, {}
+    patients, modalities, bad = {}, {}, {}
     for name in names:
         try:
             header = _parse(read(source, name), voxels=False)
-            uid, patient = _series_of(header)
+            uid, patient, modality = _series_of(header)
         except SampleError as error:
             bad[name] = str(error)
             continue
         series[uid].append(name)
-        patients[uid] = patient or uid
+        patients[uid], modalities[uid] = patient or uid, modality
     entries = []
     for uid, files in series.items():
         folder = files[0].rpartition("/")[0]
@@ -60,7 +63,7 @@ def dicom_entries(source: Source, names: Sequence[str]) -> tuple[list[Entry], di
         if len(files) < 2:
             bad[f"{name} ({stem(files[0])})"] = "a series of one slice, not a volume"
             continue
-        entries.append(Entry(name, tuple(files), dicom=True, patient=patients[uid]))
+        entries.append(Entry(name, tuple(files), dicom=True, patient=patients[uid], modality=modalities[uid]))
     return entries, bad
 
 
@@ -80,10 +83,11 @@ def _parse(data: bytes, *, voxels: bool) -> Any:
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not voxels)
 
 
-def _series_of(header: Any) -> tuple[str, str]:
-    """The series of a slice, and its patient, empty where it has none."""
+def _series_of(header: Any) -> tuple[str, str, str]:
+    """The series of a slice, its patient and its modality, empty where it has none."""
     with _named("no readable DICOM file"):
-        return str(header.SeriesInstanceUID), str(header.get("PatientID", "") or "")
+        patient, modality = (str(header.get(name, "") or "") for name in ("PatientID", "Modality"))
+        return str(header.SeriesInstanceUID), patient, MODALITIES.get(modality, "")
 
 
 def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
@@ -100,7 +104,7 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     depth = place @ normal
     order = np.argsort(depth, kind="stable")
     steps = np.diff(depth[order])
-    _check_steps(steps, depth[order])
+    _check_steps(steps, depth[order], _rounded_to(place))
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = row * across, column * down
     affine[:3, 2] = (place[order[-1]] - place[order[0]]) / (len(slices) - 1)
@@ -110,16 +114,26 @@ def _geometry(slices: Sequence[Any]) -> tuple[list[int], np.ndarray]:
     return order.tolist(), affine
 
 
-def _check_steps(steps: np.ndarray, depth: np.ndarray) -> None:
-    """:class:`SampleError` for slices in one place, or at unequal distances."""
+def _rounded_to(place: np.ndarray) -> float:
+    """The greatest of :data:`UNITS` that all coordinates are multiples of; 0 for none."""
+    return next((u for u in UNITS if np.allclose(place / u, np.round(place / u), rtol=0, atol=1e-4)), 0.0)
+
+
+def _off_grid(depth: np.ndarray) -> float:
+    """How far, in mm, the slices lie from the even grid that fits them best."""
+    number = np.arange(len(depth))
+    left = depth - np.polyval(np.polyfit(number, depth, 1), number)
+    return float(left.max() - left.min()) / 2
+
+
+def _check_steps(steps: np.ndarray, depth: np.ndarray, unit: float) -> None:
+    """:class:`SampleError` for slices in one place, or at distances that rounding to ``unit`` mm does not explain."""
     middle = float(np.median(steps))
     if middle <= 1e-4 or steps.min() <= 1e-4:
         raise SampleError("two of its slices lie in the same place: more than one series, or a copy")
     wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
-    at = np.arange(len(depth))
-    off = np.abs(depth - np.polyval(np.polyfit(at, depth, 1), at))
-    if len(wide) and not (off.max() <= ROUNDED and steps.max() < WIDE * steps.mean()):
-        first = int(steps.argmax())
+    if len(wide) and (steps.max() > GAP * middle or _off_grid(depth) > unit / 2 + EVEN * middle):
+        first = int(np.abs(steps - middle).argmax())
         raise SampleError(
             f"slices are missing: {steps[first]:.2f} mm between slices {first + 1} and {first + 2} "
             f"(at {depth[first]:.1f} mm), {middle:.2f} mm elsewhere"

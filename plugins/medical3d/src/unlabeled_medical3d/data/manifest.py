@@ -60,8 +60,8 @@ def from_manifest(path: Path) -> tuple[Folder, list[Entry]]:
         series = tuple(n for n in source.names if len(files) == 1 and n.startswith(f"{files[0]}/"))
         name = row.get("id") or (files[0] if files else "")
         mask = _relative(row["mask"]) if row.get("mask") else ""
-        if mask and mask not in inside:
-            raise UsageError(f"{path}: the mask {mask} of {name} is no file below {path.parent}")
+        if mask and mask not in inside and not (path.parent / mask).is_file():
+            raise UsageError(f"{path}: the mask {mask} of {name} is no file, nor one below {path.parent}")
         made = Entry(name, series or files, dicom=bool(series), mask=mask, patient=name)
         entries.append(_known(made, row))
     return source, entries

@@ -19,7 +19,7 @@ from unlabeled_medical3d.data.arrays import Arrays, read_npz
 from unlabeled_medical3d.data.dicom import dicom_entries, is_dicom, read_series, read_series_header
 from unlabeled_medical3d.data.manifest import annotate, from_manifest
 from unlabeled_medical3d.data.nifti import Header, read_header, read_nifti
-from unlabeled_medical3d.data.sources import Entry, by_folder, is_label, nifti_entries, open_source, read
+from unlabeled_medical3d.data.sources import Entry, by_folder, is_label, labels_alone, nifti_entries, open_source, read
 
 NEAR = 1e-3  # affines of channels and labels may differ by this, in mm
 
@@ -38,6 +38,7 @@ class FileReader:
 
     def __init__(self, source: Source, entries: Sequence[Entry], bad: dict[str, str], asked: int) -> None:
         self.source, self.asked = source, asked
+        self.passed_over: list[str] = []
         good, unusable = scan(entries, self._look)
         self.bad = bad | {entry.name: reason for entry, reason in unusable}
         self.entries, self.headers = [entry for entry, _ in good], [header for _, header in good]
@@ -138,6 +139,7 @@ class ArrayReader:
             self.held_out = [bool(side) for side in arrays.held_out]
         self.modalities = [""] * count
         self.regions: tuple[str, ...] = ()
+        self.passed_over: list[str] = []
 
     def has_mask(self, number: int) -> bool:
         """Whether a sample has voxel labels."""
@@ -167,8 +169,12 @@ def open_reader(path: Path, channels: int, manifest: str) -> Reader:
     if series:
         more, bad = dicom_entries(found, [n for n in series if not is_label(n)])
         entries += more
+    labels = labels_alone(found.names, entries)
     if not entries and not bad:
-        raise UsageError(f"{path} has no volumes; .nii, .nii.gz and DICOM series are read")
+        found_labels = f": its {len(labels)} NIfTI files are labels by their names, {labels[0]}" if labels else ""
+        raise UsageError(f"{path} has no volumes{found_labels}; .nii, .nii.gz and DICOM series are read")
     if entries:
         entries = annotate(entries, Path(manifest)) if manifest else by_folder(entries)
-    return FileReader(found, entries, bad, channels)
+    reader = FileReader(found, entries, bad, channels)
+    reader.passed_over = labels
+    return reader

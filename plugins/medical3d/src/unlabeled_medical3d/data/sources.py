@@ -2,7 +2,8 @@
 
 NIfTI files are a sample each; files of nnU-Net's channels (``case_0000``, ``case_0001``) make one together. DICOM files
 are grouped by series. Label volumes lie in a folder named for them (``labels``, ``labelsTr``, ``masks``) beside one of
-images, under the same name. Hidden files and ``__MACOSX`` are passed over.
+images, under the same name, or beside their image as ``case_seg``, ``_mask``, ``_label``, ``_pred``. Hidden files and
+``__MACOSX`` are passed over.
 """
 
 import gzip
@@ -10,7 +11,7 @@ import lzma
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -25,6 +26,8 @@ DICOM = (".dcm", ".dicom", ".ima")
 LABELS = ("labels", "labelstr", "masks", "segmentations", "seg", "label", "mask", "labelsts")
 IMAGES = ("images", "imagestr", "image", "volumes", "img", "imagests")
 HELD_OUT = ("test", "imagests")
+ENDING = re.compile(r"[_-](seg|segmentation|mask|label|labels|pred|prediction)$", re.IGNORECASE)
+PREDICTED = re.compile(r"[_-](pred|prediction)$", re.IGNORECASE)  # somebody's guess, not the truth
 MOST_CHANNELS = 8
 MOST_BYTES = 1 << 34  # of one file, decompressed
 PIECE = 1 << 22  # bytes read at a time
@@ -93,21 +96,33 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def is_label(name: str) -> bool:
-    """Whether a folder of the name says that it holds voxel labels."""
-    return any(part in LABELS for part in _folders(name))
+    """Whether a folder of the name, or its own ending, says that it holds voxel labels."""
+    return any(part in LABELS for part in _folders(name)) or ENDING.search(stem(name)) is not None
+
+
+def labels_alone(names: Sequence[str], entries: Sequence[Entry]) -> list[str]:
+    """NIfTI files that their names call labels, and that belong to no entry."""
+    used = {entry.mask for entry in entries}
+    return [n for n in names if n.lower().endswith(NIFTI) and is_label(n) and n not in used]
 
 
 def nifti_entries(names: Sequence[str]) -> list[Entry]:
     """Samples among NIfTI files: channels together, voxel labels beside their images."""
     files = [n for n in names if n.lower().endswith(NIFTI)]
-    masks = {(_split(n), stem(n)): n for n in files if is_label(n)}
+    masks = {(_split(n), ENDING.sub("", stem(n))): n for n in files if is_label(n) and not PREDICTED.search(stem(n))}
     images = [n for n in files if not is_label(n)]
     entries = []
     for name, parts in _by_channels(images).items():
         first = parts[0]
-        mask = masks.get((_split(first), PurePosixPath(name).name), masks.get((("",), PurePosixPath(name).name), ""))
+        mask = _mask_of(_split(first), PurePosixPath(name).name, masks)
         entries.append(Entry(name, tuple(parts), mask=mask, patient=patient_of(name), held_out=None))
     return entries
+
+
+def _mask_of(folders: tuple[str, ...], name: str, masks: Mapping[tuple[tuple[str, ...], str], str]) -> str:
+    """The labels under an image's name, or under the name of its case: ``case_seg`` is of ``case_t1`` too."""
+    cases = [name[: found.start()] for found in reversed(list(re.finditer(r"[_-]", name)))]
+    return next((masks[folders, case] for case in (name, *cases) if (folders, case) in masks), "")
 
 
 def _split(name: str) -> tuple[str, ...]:

@@ -31,7 +31,9 @@ from unlabeled_medical3d.ops.spatial import resampled_shape, voxel_size
 
 MOST = 96  # voxels of a side of the views, where the data would have more
 TEST_SHARE = 5  # one patient in so many, where patients have several volumes and no split is given
-LOOKED_AT = 16  # masks that the names of regions are found from
+LOOKED_AT = 16  # masks that the names of regions are found from, and volumes whose modality is told
+FEW = 16  # whole numbers in a volume that are labels, not intensities
+VERSION = 2  # of prepared volumes in the cache
 
 
 class Volumes(Readable, Partners):
@@ -118,7 +120,7 @@ class Volumes(Readable, Partners):
                 mask = self._reader.read(number).mask
             except SampleError:
                 continue  # counted when it is asked for
-            most = most if mask is None else max(most, int(mask.max()))
+            most = most if mask is None else max(most, int(_one_region(mask).max()))
         return ("background", *(f"region {n}" for n in range(1, most + 1)))
 
     def __len__(self) -> int:
@@ -127,13 +129,20 @@ class Volumes(Readable, Partners):
     def describe(self) -> str:
         found = [f"{len(self):,} volumes"]
         if len(set(self.patients)) < len(self):
-            found.append(f"{len(set(self.patients)):,} patients")
+            found.append(_several(len(set(self.patients)), "patient"))
         found += [fact for fact in about(self) if not fact.endswith(" groups")]  # groups are the patients
         if self.regions:
-            found.append(f"{len(self.regions) - 1} labeled regions")
+            found.append(_several(len(self.regions) - 1, "labeled region"))
+            without = sum(not self._reader.has_mask(n) for n in range(len(self)))
+            found += [f"{without:,} without voxel labels"] if without else []
         spec = self.spec
         found += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
         found.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
+        found.append(self._modalities())
+        if self._reader.passed_over:
+            names = self._reader.passed_over
+            some = ", ".join([*names[:3], "..."] if len(names) > 3 else names)
+            found.append(f"{_several(len(names), 'label file')} passed over ({some})")
         if self.bad:
             found.append(f"{len(self.bad):,} unusable skipped")
         return f"{self._path}: {', '.join(found)}"
@@ -181,13 +190,17 @@ class Volumes(Readable, Partners):
     def _cached(self, number: int) -> Volume:
         if self._cache is None or not isinstance(self._reader, FileReader):
             return self._prepared(number)
-        modality = self.modality_of(number)
-        settings = json.dumps([self.spec.spacing, modality, self._window, self._percentiles, self._reader.asked])
+        modality = self._reader.modalities[number] or self._modality or "auto"
+        settings = json.dumps(
+            [VERSION, self.spec.spacing, modality, self._window, self._percentiles, self._reader.asked]
+        )
         contents = [self._cache.content(stamp, data) for stamp, data in self._reader.contents(number)]
         return self._cache.get(self._reader.names[number], [settings, *contents], lambda: self._prepared(number))
 
     def _prepared(self, number: int) -> Volume:
         raw = checked(self._reader.read(number), self.spec.channels)
+        if isinstance(self._reader, FileReader) and not (self._reader.modalities[number] or self._modality):
+            _no_labels(raw.image)
         if raw.mask is not None and int(raw.mask.max()) >= len(self.regions):
             raise SampleError(f"its voxel labels reach {int(raw.mask.max())}, and {len(self.regions) - 1} are named")
         made = prepare(
@@ -202,22 +215,27 @@ class Volumes(Readable, Partners):
         return made
 
     def modality_of(self, number: int, raw: Raw | None = None) -> Modality:
-        """The manifest's modality of a sample, the one that was asked for, or that of the first usable volume."""
+        """The modality that a manifest, DICOM or the user says; else what the volume itself looks like."""
         own = self._reader.modalities[number]
         if own:
             return cast(Modality, own)
-        if self._modality is None:
-            self._modality = self._first_modality()
-        return self._modality
+        if self._modality is not None:
+            return self._modality
+        raw = raw or checked(self._reader.read(number), self.spec.channels)
+        return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
 
-    def _first_modality(self) -> Modality:
-        for number in range(len(self)):
+    def _modalities(self) -> str:
+        """What volumes are scaled as, of some that are spread over the data."""
+        looked = range(0, len(self), max(1, len(self) // LOOKED_AT))
+        counts: Counter[Modality] = Counter()
+        for number in looked:
             try:
-                raw = checked(self._reader.read(number), self.spec.channels)
-                return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
+                counts[self.modality_of(number)] += 1
             except SampleError:
                 continue  # counted when it is asked for
-        return "mr"
+        if len(counts) < 2:
+            return f"scaled as {next(iter(counts), 'mr')}"
+        return f"scaled volume by volume, of {len(looked)}: {', '.join(f'{n} {m}' for m, n in counts.most_common())}"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_memory": Memory(0)}  # a spawned worker fills its own
@@ -229,10 +247,13 @@ def checked(raw: Raw, channels: int) -> Raw:
         raise SampleError(f"it has {len(raw.image)} channels, the others {channels}")
     for number, channel in enumerate(raw.image):
         where = f"channel {number + 1} " if len(raw.image) > 1 else ""
-        if channel.dtype.kind == "f" and not np.isfinite(channel).all():
+        damaged = channel.dtype.kind == "f" and not np.isfinite(channel).all()
+        if damaged and not _is_background(np.isnan(channel), channel):
             raise SampleError(f"{where}has {int((~np.isfinite(channel)).sum()):,} voxels that are not finite")
-        if channel.min() == channel.max():
-            raise SampleError(f"{where}is constant, {float(channel.min()):g} everywhere")
+        if np.nanmin(channel) == np.nanmax(channel):
+            raise SampleError(f"{where}is constant, {float(np.nanmin(channel)):g} everywhere")
+    if raw.image.dtype.kind == "f" and np.isnan(raw.image).any():
+        raw = replace(raw, image=np.stack([np.nan_to_num(c, nan=float(np.nanmin(c))) for c in raw.image]))
     if raw.mask is None:
         return raw
     if raw.mask.shape != raw.image.shape[1:]:
@@ -240,7 +261,36 @@ def checked(raw: Raw, channels: int) -> Raw:
     whole = np.asarray(np.round(raw.mask))
     if not np.isfinite(raw.mask).all() or np.abs(whole - raw.mask).max() > 1e-3 or whole.min() < 0 or whole.max() > 255:
         raise SampleError("its labels are not whole numbers from 0 to 255")
-    return replace(raw, mask=whole.astype(np.uint8))
+    return replace(raw, mask=_one_region(whole).astype(np.uint8))
+
+
+def _one_region(mask: np.ndarray) -> np.ndarray:
+    """``mask``, with 1 for 255 where there is nothing else but 0, as programs for pictures write it."""
+    return mask > 0 if set(np.unique(mask).tolist()) <= {0, 255} else mask
+
+
+def _is_background(missing: np.ndarray, channel: np.ndarray) -> bool:
+    """Whether what is not finite is NaN around a body: every connected part of it reaches the volume's border."""
+    from scipy import ndimage
+
+    if np.isinf(channel).any() or missing.all():
+        return False
+    parts, count = ndimage.label(missing)
+    faces = [np.take(parts, side, axis).ravel() for axis in range(3) for side in (0, -1)]
+    return len(set(np.concatenate(faces).tolist()) - {0}) == count
+
+
+def _no_labels(image: np.ndarray) -> None:
+    """:class:`SampleError` for a volume of a few whole numbers: a segmentation, whose values are no intensities."""
+    some = np.unique(image.reshape(-1)[:: max(1, image.size // (1 << 16))])
+    if len(some) > FEW or not np.array_equal(some, np.round(some)):
+        return
+    values = np.unique(image)
+    if len(values) <= FEW and np.array_equal(values, np.round(values)):
+        raise SampleError(
+            f"it holds {len(values)} whole numbers alone, {values[0]:g} to {values[-1]:g}: voxel labels, not an image "
+            "(--data.modality shape reads shapes)"
+        )
 
 
 def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> Tensor | None:
@@ -274,6 +324,10 @@ def _check(size: Any, size_mm: Any, spacing: Any, window: Any, percentiles: Any)
         raise ValueError(f"window is {window}; it must be two rising Hounsfield units")
     if not 0 <= percentiles[0] < percentiles[1] <= 100:
         raise ValueError(f"percentiles are {percentiles}; they must be two rising numbers in [0, 100]")
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _three(values: Sequence[Any]) -> tuple[Any, ...]:

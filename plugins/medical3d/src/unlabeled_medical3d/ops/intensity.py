@@ -3,7 +3,8 @@
 ``ct``: Hounsfield units clipped to a window, then -1 to 1. ``mr``: clipped to percentiles of the foreground, then mean
 0 and deviation 1 there, for each channel. ``shape``: the data type's range, or the volume's own, to -1 to 1.
 Foreground is what lies above Otsu's threshold (https://doi.org/10.1109/TSMC.1979.4310076), where that parts air from a
-body; a volume without air, a crop inside the body, is foreground as a whole.
+body; a volume without air, a crop inside the body, is foreground as a whole. A foreground of one value has no deviation
+and is refused.
 
     # C channels, X, Y, Z voxels, K points
 """
@@ -13,9 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unlabeled.data.readable import SampleError
+
 Modality = Literal["ct", "mr", "shape"]
 AIR = -200.0  # Hounsfield units: MR has no values below 0, and CT of a body has many below this
 DARK = 0.2  # air's mean is below this share of the body's: two tissues are nearer (0.4 to 0.6 in crops of a brain)
+FLAT = 0.01  # a deviation of the foreground below this share of its height above air says nothing of a body
 SAMPLE = 1 << 16  # voxels that percentiles are taken from: exact ones would sort the whole volume
 
 
@@ -53,8 +57,13 @@ def _standard(x: Tensor, percentiles: tuple[float, float]) -> Tensor:
     shares = torch.tensor(percentiles, dtype=thin.dtype) / 100
     low, high = torch.quantile(inside, shares).tolist()
     inside = inside.clamp(low, high)
-    deviation = max(float(inside.std()), 1e-6 * max(abs(low), abs(high), 1e-6))
-    return x.clamp(min(low, float(thin.min())), high).sub_(float(inside.mean())).div_(deviation)
+    deviation, mean, lowest = float(inside.std()), float(inside.mean()), min(low, float(thin.min()))
+    if deviation <= FLAT * (mean - lowest):
+        raise SampleError(
+            f"its foreground is constant, {mean:g} +- {deviation:.2g}, and cannot be brought to a deviation of 1; "
+            "if it is a shape, --data.modality shape reads it"
+        )
+    return x.clamp(lowest, high).sub_(mean).div_(deviation)
 
 
 def otsu(x: Tensor, bins: int = 128) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unlabeled.data.readable import SampleError
 
-SQUARE = 0.02  # the largest cosine between two voxel axes, a little over 1 degree
+SHEAR = 0.02  # greatest cosine between voxel axes, of rounded headers; a gantry is tilted by 5 to 30 degrees
 
 
 def voxel_size(affine: np.ndarray) -> np.ndarray:
@@ -26,23 +26,23 @@ def voxel_size(affine: np.ndarray) -> np.ndarray:
 
 
 def check_affine(affine: np.ndarray) -> None:
-    """:class:`SampleError` for an affine that maps no box: not finite, flat, sheared, or of absurd voxels."""
+    """:class:`SampleError` for an affine that maps no volume: not finite, flat, sheared, or of absurd voxels."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise SampleError("its affine is not 4 x 4 finite numbers")
     size = voxel_size(affine)
     if abs(np.linalg.det(affine[:3, :3])) < 1e-6 * max(float(size.prod()), 1e-9) or size.min() <= 0:
         raise SampleError("its affine is singular: two voxel axes point the same way, or one has no length")
+    axes = affine[:3, :3] / size
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > SHEAR:
+        raise SampleError(
+            f"its voxel axes are sheared, {np.degrees(np.arcsin(min(cosine, 1.0))):.1f} degrees off right angles "
+            "(a tilted gantry?): resample it to right angles first, as dcm2niix does"
+        )
     if size.min() < 1e-3 or size.max() > 100:
         raise SampleError(f"its voxels are {' x '.join(f'{s:.3g}' for s in size)} mm; 0.001 to 100 mm are read")
     if not np.allclose(affine[3], (0, 0, 0, 1)):
         raise SampleError(f"the last row of its affine is {affine[3].tolist()}; it must be 0, 0, 0, 1")
-    axes = affine[:3, :3] / size
-    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if cosine > SQUARE:
-        raise SampleError(
-            f"its voxel axes are {np.rad2deg(np.arcsin(min(1.0, cosine))):.1f} degrees off right angles, as under a "
-            "tilted gantry: resample it to right angles first (dcm2niix does)"
-        )
 
 
 def to_ras(image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
