@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unlabeled.api import embed, export, finetune, load, pretrain, preview, probe
+    from unlabeled.api import embed, export, finetune, load, predict, pretrain, preview, probe
     from unlabeled.errors import PluginError, UsageError
     from unlabeled.plugins.words import CONTRACT, Component, Domain, hookimpl
 
 _HOME = {
     **dict.fromkeys(("CONTRACT", "Component", "Domain", "hookimpl"), "unlabeled.plugins.words"),
     **dict.fromkeys(("PluginError", "UsageError"), "unlabeled.errors"),
-    **dict.fromkeys(("embed", "export", "finetune", "load", "pretrain", "preview", "probe"), "unlabeled.api"),
+    **dict.fromkeys(
+        ("embed", "export", "finetune", "load", "predict", "pretrain", "preview", "probe"), "unlabeled.api"
+    ),
 }
 __all__ = [
     "CONTRACT",
@@ -28,6 +30,7 @@ __all__ = [
     "finetune",
     "hookimpl",
     "load",
+    "predict",
     "pretrain",
     "preview",
     "probe",

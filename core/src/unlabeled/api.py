@@ -1,4 +1,4 @@
-"""The Python face of the command line: pretrain, preview, load, probe, finetune, embed, export.
+"""The Python face of the command line: pretrain, preview, load, probe, finetune, predict, embed, export.
 
 Torch is imported on first use.
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from unlabeled.contract import Data
     from unlabeled.probes.table import Table
+    from unlabeled.runs.predict import Predictions
     from unlabeled.runs.pretrained import Pretrained
 
 # ---------------------------------------------------------------------------------------------- pre-training
@@ -194,8 +195,30 @@ def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path 
 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
-    """Train all weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``."""
+    """Train weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``.
+
+    ``out`` = a new folder keeps the tuned model, as a run that :func:`predict` and all others take.
+    """
     from unlabeled.runs.finetune import finetune as fit
 
     found, _ = run_of(run)
     return fit(found, found.data(data), **settings)
+
+
+def predict(
+    run: str | Path | Pretrained,
+    data: str | Path | Data | None = None,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Predictions:
+    """Classes and probabilities by a fine-tuned run; written to ``out`` (``.csv``, ``.parquet``) where it is given."""
+    from unlabeled.runs.predict import check_target, write
+    from unlabeled.runs.predict import predict as find
+
+    if out is not None:
+        check_target(Path(out))
+    loaded = _loaded(run)
+    found = find(loaded, loaded.data(data), **options)
+    if out is not None:
+        write(Path(out), found)
+    return found

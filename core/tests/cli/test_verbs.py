@@ -128,6 +128,37 @@ class TestFinetune:
         assert found.code == 2
         assert "fine-tuning needs labels of two classes or more" in found.err
 
+    def test_the_tuned_run_goes_on_through_the_other_commands(self, unlabeled, run, tmp_path):
+        tuned = tmp_path / "tuned"
+        words = ("--epochs", "1", "--batch-size", "8", "--layer-decay", "0.7", "--head-lr", "0.01", "--out", tuned)
+        found = unlabeled("toy", "finetune", run, *words)
+        assert found.code == 0, found.err
+        assert f"saved {tuned}" in found.out
+        assert "head lr 0.01, layer decay 0.7" in found.out
+        for words in (("embed", tuned, "--out", tmp_path / "x.npz"), ("probe", tuned, "--seeds", "0"),
+                      ("export", tuned), ("predict", tuned, "--out", tmp_path / "p.csv"),
+                      ("predict", tuned, "--out", tmp_path / "p.parquet")):  # fmt: skip
+            found = unlabeled("toy", *words)
+            assert found.code == 0, found.err
+        assert "32 samples predicted" in found.out
+        assert (tmp_path / "p.csv").read_text().startswith("id,predicted,p_a,p_b,p_c,p_d,bad\n")
+        again = unlabeled("toy", "finetune", run, "--out", tuned)
+        assert again.code == 2
+        assert "not empty; a tuned model needs a new folder" in again.err
+
+
+class TestPredict:
+    def test_a_run_without_a_head(self, unlabeled, run):
+        found = unlabeled("toy", "predict", run, "--out", "p.csv")
+        assert found.code == 2
+        assert "finetune" in found.err
+        assert "--out FOLDER" in found.err
+
+    def test_another_suffix(self, unlabeled, run):
+        found = unlabeled("toy", "predict", run, "--out", "p.txt")
+        assert found.code == 2
+        assert "it must end in .csv or .parquet" in found.err
+
 
 class TestExport:
     def test_native_prints_the_lines_that_load_it(self, unlabeled, run):

@@ -21,9 +21,10 @@ def card(info: Mapping[str, Any], probes: Mapping[str, Any] | None) -> str:
         "datasets": [origin.get("data")],
     }
     title = f"{info['encoder']['name']} for {info['domain']}, pre-trained with {objective.get('name', '?')}"
+    tuned = ", then tuned on labels" if origin.get("finetuned") else ""
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {title}",
-        "A self-supervised encoder, trained without labels by [`unlabeled`](https://pypi.org/project/unlabeled/).",
+        f"A self-supervised encoder, trained without labels{tuned}, by [`unlabeled`](https://pypi.org/project/unlabeled/).",
         _load(info),
         "## How it was trained\n\n" + _origin(info, origin),
         "## What was measured\n\n" + _measured(info, probes),
@@ -54,6 +55,7 @@ def _origin(info: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
         "data": origin.get("data"),
         "input": ", ".join(f"{key} {_short(value)}" for key, value in info["spec"].items()),
         "started from": origin.get("init") or "random weights",
+        "fine-tuned on labels": _tuned(origin.get("finetuned")),
         "optimizer steps": origin.get("steps"),
         "samples seen": origin.get("samples_seen"),
         "batch size": origin.get("batch_size"),
@@ -61,6 +63,10 @@ def _origin(info: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
         "versions": ", ".join(f"{key} {value}" for key, value in (origin.get("versions") or {}).items()),
     }
     return _table(("", ""), [(key, str(value)) for key, value in rows.items() if value not in (None, "")])
+
+
+def _tuned(found: Mapping[str, Any] | None) -> str:
+    return f"of {found['data']}, from {found['from']}" if found else ""
 
 
 def _settings(choice: Mapping[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ are written beside their target and renamed, so a killed writer leaves the old o
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,24 @@ CARD = "README.md"
 
 
 def save_encoder(
-    folder: str | Path, encoder: nn.Module, spec: Any, config: RunConfig, *, steps: int, samples: int
+    folder: str | Path,
+    encoder: nn.Module,
+    spec: Any,
+    config: RunConfig,
+    *,
+    steps: int,
+    samples: int,
+    finetuned: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the encoder folder of a run that took ``steps`` optimizer steps over ``samples`` samples; its path."""
+    """Write the encoder folder of a run that took ``steps`` optimizer steps over ``samples`` samples; its path.
+
+    ``finetuned`` says from what and how, where the weights were then tuned on labels.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     info = describe_encoder(encoder, spec, config, steps=steps, samples=samples)
+    if finetuned:
+        info["provenance"]["finetuned"] = dict(finetuned)
     save_weights(encoder, folder / WEIGHTS)
     write_json(folder / CONFIG, info)
     write_card(folder)

@@ -22,7 +22,8 @@ ENCODER = "encoder"
 LAST = Path("checkpoints") / "last.ckpt"
 METRICS = "metrics.jsonl"
 PROBES = "probes.json"
-MEASURED = (PROBES, "finetune.json", "report.html")  # say something of the encoder as it is
+HEAD = "head.json"
+MEASURED = (PROBES, "finetune.json", "report.html", HEAD, "head.safetensors")  # say something of the encoder as it is
 # everything that core writes into a run folder, and so all that --overwrite may delete
 CONTENT = (CONFIG, METRICS, "tensorboard", "checkpoints", ENCODER, *MEASURED)
 # training settings that a resumed run may change: those that end it, and those that leave its numbers as they are

@@ -1,0 +1,41 @@
+"""``unlabeled <domain> predict RUN --data PATH --out FILE``: classes and probabilities by a fine-tuned run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unlabeled.contract import Data
+    from unlabeled.runs.pretrained import Pretrained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Settings.
+
+    Args:
+        out: the file to write, .csv or .parquet.
+        batch_size: samples per forward pass.
+        workers: processes that read data.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+
+    out: Path
+    batch_size: int = 256
+    workers: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        from unlabeled.runs.predict import check_target
+
+        check_target(self.out)
+
+
+def predict_command(run: Pretrained, data: Data, settings: Predict) -> str:
+    """The class of each sample and one probability a class, by a run that finetune --out wrote."""
+    from unlabeled import api
+
+    found = api.predict(run, data, **vars(settings))
+    return f"saved {settings.out}: {found.read:,} samples predicted"
