@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from unlabeled.contract import View
 from unlabeled.draw import Draw
-from unlabeled_text.masks.swaps import CRTS, RTS, SLM, kmeans
-from unlabeled_text.masks.words import LONGEST, STOP, Bert, SpanBert, Targets, WholeWord, span_lengths
+from unlabeled_text.data.sentences import Sentences
+from unlabeled_text.masks.swaps import CRTS, RTS, SLM, contexts_of, kmeans
+from unlabeled_text.masks.words import LONGEST, STOP, Bert, SpanBert, Targets, WholeWord, chosen_rows, span_lengths
 from unlabeled_text.ops import laws
+from unlabeled_text.ops.layouts import layout_of
 
 SPEC = laws.spec_for_tests()
 ALL = {
@@ -104,6 +107,30 @@ def test_clusters_hold_words_of_like_contexts():
     batch = laws.batch_for_tests(SPEC, (50,) * 50)
     out = laws.masked(mask, batch, SPEC)
     assert torch.equal(mask.cluster[out.shown], mask.cluster[batch.tokens]), "words stay in their cluster"
+
+
+def test_clusters_hold_no_heap_of_words_that_no_text_holds():
+    data = Sentences(documents=40, vocabulary=600)
+    mask = CRTS(data.spec, clusters=8)
+    mask.fit(data, 0)
+    batch = data.__getitems__(range(len(data)))
+    seen = batch.tokens.unique()
+    assert torch.isin(mask.members, seen).all(), "no text holds a drawn word"
+    assert int(mask.sizes[mask.sizes > 0].min()) > 1
+    view = View(batch, "global", layout_of(batch, data.spec))
+    out = mask(view, Draw(0, 0, batch.ids))
+    chosen = chosen_rows(view.layout, Draw(0, 0, batch.ids), 0.15, "exact").index
+    changed = torch.nonzero(out.shown != batch.tokens).flatten()
+    assert torch.equal(changed, chosen.sort().values), "each chosen row shows another word"
+    other = data.spec.ordinary[~torch.isin(data.spec.ordinary, seen)]
+    assert (mask.sizes[mask.cluster[other]] > 0).all(), "a word of a later text has words to be replaced by"
+
+
+def test_contexts_end_with_the_text():
+    tokens = torch.tensor([20, 21, 22, 23])
+    apart = contexts_of(tokens, SPEC, 0, torch.tensor([0, 0, 1, 1]))
+    alone = contexts_of(torch.tensor([20, 21, 22, 23]).flip(0), SPEC, 0, torch.tensor([0, 0, 1, 1]))
+    torch.testing.assert_close(apart, alone)
 
 
 def test_selection_and_fates_agree_with_transformers():

@@ -1,6 +1,7 @@
 """Losses against transformers 5.23, sentence-transformers 6.2 and torch, or transcribed from the paper."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from unlabeled.nn.clock import after_step
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
+from unlabeled_text.encoders.bag import Bag
 from unlabeled_text.encoders.modern import Causal, Modern
 from unlabeled_text.objectives import rtd, sent2vec, urlbert
 from unlabeled_text.objectives.clm import CLM
@@ -28,8 +30,9 @@ from unlabeled_text.objectives.scincl import triplet_loss
 from unlabeled_text.objectives.seq2seq import Seq2Seq
 from unlabeled_text.objectives.simcse import SimCSE
 from unlabeled_text.objectives.tsdae import TSDAE
+from unlabeled_text.objectives.vega import Vega
 from unlabeled_text.ops.contrast import greatest_dropout, sentence_nce
-from unlabeled_text.ops.replaced import ReplacedHead, fill, replaced_loss
+from unlabeled_text.ops.replaced import ReplacedHead, detect, fill, replaced_loss
 from unlabeled_text.ops.vocabulary import VocabularyHead, next_rows, sample_words, word_loss
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
@@ -363,7 +366,77 @@ def test_salt_teaches_first_and_then_no_more():
     close(objective(encoder, [view]).total, plain)
 
 
+def test_salt_refuses_a_teacher_to_whom_ids_are_other_words(monkeypatch):
+    encoder, teacher = (Causal(SPEC, width=16, depth=1, heads=2) for _ in range(2))
+    SALT(encoder, teacher)
+    words = [f"w{i}" for i in range(40)]
+    for other in ([*words[:9], "x", *words[10:]], words[:30]):
+        spec = lambda listed: SimpleNamespace(words_of_vocabulary=lambda: listed)  # noqa: E731
+        teacher.spec, encoder.spec = spec(other), spec(words)
+        with pytest.raises(UsageError, match=f"vocabulary of {len(other)} tokens and this run one of 40"):
+            SALT(encoder, teacher)
+
+
+# ---------------------------------------------------------------------------------------------- vega
+
+
+def hidden_twice(encoder):
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    return [replace(view, hidden=Rows(torch.tensor([2, 6]), (1, 1)), shown=view.ids)] * 2
+
+
+def test_vega_detects_first_and_contrasts_in_the_last_part_alone():
+    encoder = modern(dropout=0.1)
+    objective = Vega(encoder, first=0.5, contrast=2.0, depth=1)
+    still(encoder), still(objective)
+    views = hidden_twice(encoder)
+    detected = objective(encoder, views)
+    assert "contrast" not in detected.parts
+    after_step(objective, encoder, Progress(5, 10))
+    late = objective(encoder, views)
+    alone = detect(encoder, objective.generator, objective.head, views[:1], objective.clock.step, weight=50.0)
+    pooled = encoder(views[0].clean()).pooled
+    close(late.total, alone.total + 2.0 * sentence_nce(pooled, pooled, 0.05))
+
+
+@pytest.mark.parametrize(("settings", "refused"), [({}, True), ({"contrast": 0.0}, False), ({"first": 1.0}, False)])
+def test_vega_refuses_identical_views_in_the_first_step(settings, refused):
+    encoder = modern(dropout=0.0)
+    objective = Vega(encoder, depth=1, **settings)
+    if not refused:
+        objective(encoder, hidden_twice(encoder))
+        return
+    with pytest.raises(UsageError, match=r"--encoder.dropout 0\.1"):
+        objective(encoder, hidden_twice(encoder))
+
+
 # ---------------------------------------------------------------------------------------------- the rest
+
+
+def test_a_special_is_no_word_of_sent2vec():
+    counts = torch.ones(40, dtype=torch.float64) * SPEC.plain
+    found = sent2vec.drawn(counts, torch.linspace(0, 1 - 2**-24, 500)[:, None]).flatten()
+    assert set(found.tolist()) == set(SPEC.ordinary.tolist())
+    assert sent2vec.drawn(torch.tensor([0.0, 1.0, 4.0, 0.0]).double(), torch.tensor([[0.3, 0.4]])).tolist() == [[1, 2]]
+    encoder = Bag(SPEC, width=16)
+    objective, view = sent2vec.Sent2Vec(encoder).train(), view_of(encoder, tuple(range(5, 19)))
+    before = objective._kept(view, view.layout, view.ids)
+    objective.counts[1] = objective.counts[2] = 1e12  # however many specials, words are as frequent as before
+    assert torch.equal(before[1:-1], objective._kept(view, view.layout, view.ids)[1:-1])
+    assert not before[1:-1].all()
+
+
+def test_the_right_word_attracts_wrong_ones_repel_and_the_right_one_is_never_wrong():
+    context, right, wrong = torch.randn(3, 2), torch.randn(3, 2), torch.randn(3, 2, 2)
+    never, first = torch.zeros(3, 2, dtype=torch.bool), torch.tensor([[True, False]] * 3)
+    near = sent2vec.negative_loss(context, right + context, wrong, never)
+    assert (near < sent2vec.negative_loss(context, right, wrong, never)).all()
+    away = sent2vec.negative_loss(context, right, wrong - context[:, None], never)
+    assert (away < sent2vec.negative_loss(context, right, wrong, never)).all()
+    close(
+        sent2vec.negative_loss(context, right, wrong, first),
+        sent2vec.negative_loss(context, right, wrong[:, 1:], never[:, 1:]),
+    )
 
 
 def test_contexts_leave_out_every_n_gram_with_the_word():

@@ -9,14 +9,16 @@ from scipy import sparse, stats
 
 from unlabeled.contract import Features, Layout, View
 from unlabeled.probes.frozen import Frozen
-from unlabeled_text.batch import TextBatch
+from unlabeled_text.batch import TextBatch, TextSpec
+from unlabeled_text.ops.layouts import layout_of
 from unlabeled_text.probes import pairs, reading
-from unlabeled_text.probes.classification import Classification, MultipleChoice, Tagging, fit_choice
+from unlabeled_text.probes.classification import Classification, MultipleChoice, Tagging, fit_choice, word_starts
 
 
 class Data:
     """N samples of three tokens; whatever a probe asks for is an attribute."""
 
+    spec = TextSpec(4)
     labels = test = pairs = scores = pair_labels = pair_test = links = choices = tags = None
     classes = ()
 
@@ -174,6 +176,15 @@ def test_tagging_reads_the_first_token_of_each_word():
     assert "no model" not in probe.asks.kinds
     assert probe(frozen(data, words.mean(1), words))["accuracy"] > 0.9
     assert probe.chance(frozen(data, words.mean(1)))["accuracy"] < 0.8
+
+
+def test_an_unknown_word_keeps_its_own_tag():
+    """[CLS] the [UNK] cat cut [SEP]: what comes after the unknown word is not given its tag."""
+    spec = TextSpec(12, prefix=(1,), suffix=(2,), pad=0, unknown=3)
+    tokens, starts = torch.tensor([1, 7, 3, 8, 9, 2, 1, 5, 2]), torch.ones(9, dtype=torch.bool)
+    starts[4] = False  # the second half of a word
+    batch = TextBatch(torch.arange(2), tokens, (6, 3), starts)
+    assert word_starts(batch, layout_of(batch, spec), spec).tolist() == [1, 2, 3, 7]
 
 
 def test_multiple_choice_learns_a_scorer():

@@ -9,9 +9,10 @@ from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.ops import laws
 from unlabeled_text.ops.spans import compositions, noise_spans, poisson, random_keys, smallest, span_counts
+from unlabeled_text.ops.tokenizing import json_spec, sentinels_for, train
 from unlabeled_text.views.corruptions import T5, UL2, Bart, Delete, body, permuted
 
-SPEC = laws.spec_for_tests(400, 1200, sentinels=100)
+SPEC = laws.spec_for_tests(500, 1200, sentinels=210)
 
 
 def texts(*lengths):
@@ -178,6 +179,27 @@ def test_a_vocabulary_without_the_tokens_is_refused():
         Bart(plain)
     with pytest.raises(ValueError, match=r"density is 1\.5"):
         T5(SPEC, density=1.5)
+
+
+def test_a_source_of_ul2_stays_within_the_length():
+    """A mode token stands before the source: a text of the greatest length whose end is one token was one too long."""
+    spec = laws.spec_for_tests(200, 24)
+    batch = laws.batch_for_tests(spec, (22,) * 300 + (21, 5))
+    source, target = UL2(spec, prefix=1.0)(batch, Draw(0, 0, batch.ids))
+    assert max(source.batch.lengths) == 24
+    for i in (0, 300, 301):
+        own = laws.restored(*(v.batch[i : i + 1].tokens.tolist() for v in (source, target)), spec)
+        assert own == batch[i : i + 1].tokens.tolist()[1:-1][:21]
+
+
+@pytest.mark.parametrize("length", [16, 128, 512, 1024])
+def test_a_trained_tokenizer_has_a_sentinel_for_each_span(length):
+    UL2(laws.spec_for_tests(400, length, sentinels=sentinels_for(length)))
+    if length > 128:
+        with pytest.raises(ValueError, match=r"has 32 sentinels to stand for them: lower --data\.length"):
+            UL2(laws.spec_for_tests(400, length, sentinels=32))
+    text = train("wordpiece", ["a b c d"] * 4, 400, sentinels_for(length))
+    assert len(json_spec(text, length).sentinels) == sentinels_for(length)
 
 
 def test_words_of_real_text_come_back():

@@ -3,7 +3,8 @@
 https://arxiv.org/abs/2309.08272. RTS and C-RTS predict at every row whether it is the text's own, SLM predicts the
 text's own words at the rows that were changed. Differs: a drawn word that happens to be the row's own counts as its own
 (the loss compares); C-RTS draws from the row's own cluster of words that stand in like contexts, and leaves out the
-paper's choice of the cluster by the model's errors, which would make the data depend on the model.
+paper's choice of the cluster by the model's errors, which would make the data depend on the model. It never draws
+the row's own word, nor one that the texts do not hold; a word alone in its cluster joins the nearest.
 
     # B samples, T packed rows, H changed rows, V words, K clusters, D numbers of a word's context
 """
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import UsageError
 from unlabeled.nn.kmeans import lloyd, nearest
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.masks.words import at_rows, chosen_rows, random_words
+from unlabeled_text.ops.ragged import owner
 
 _LOW = 0xFFFFFFFF
 SEEN = 1 << 20  # tokens that contexts are counted over
@@ -102,13 +105,17 @@ class CRTS:
         count = len(spec.ordinary)
         self.tables(torch.arange(count) * clusters // count)
 
-    def tables(self, cluster_V: Tensor) -> None:
-        """Take the cluster of each ordinary word: ``[V']``."""
-        order = torch.argsort(cluster_V, stable=True)
-        self.members = self.spec.ordinary[order]  # words, cluster after cluster
-        self.sizes = torch.bincount(cluster_V, minlength=self.clusters)
+    def tables(self, cluster_V: Tensor, known_V: Tensor | None = None) -> None:
+        """Take the cluster of each ordinary word: ``[V']``; words that are not ``known_V`` are drawn for none."""
+        words = self.spec.ordinary
+        known = torch.ones_like(words, dtype=torch.bool) if known_V is None else known_V
+        order = torch.argsort(cluster_V[known], stable=True)
+        self.members = words[known][order]  # words, cluster after cluster
+        self.sizes = torch.bincount(cluster_V[known], minlength=self.clusters)
         self.cluster = torch.zeros(self.spec.vocabulary, dtype=torch.int64)
-        self.cluster[self.spec.ordinary] = cluster_V
+        self.cluster[words] = cluster_V
+        self.place = torch.full((self.spec.vocabulary,), -1)  # of a word among the members; -1 = it is none
+        self.place[self.members] = torch.arange(len(self.members))
 
     def fit(self, data: Any, seed: int) -> None:
         """Cluster words by their contexts in the first texts of the data that training may see."""
@@ -121,8 +128,15 @@ class CRTS:
             if total >= SEEN:
                 break
         batch = data.__getitems__(taken)
-        contexts = contexts_of(batch.tokens, self.spec, seed)
-        self.tables(kmeans(contexts[self.spec.ordinary], self.clusters, seed))
+        contexts = contexts_of(batch.tokens, self.spec, seed, owner(batch.counts, len(batch.tokens)))
+        x_VD = contexts[self.spec.ordinary]
+        known = x_VD.square().sum(1) > 0
+        if int(known.sum()) < 2 * self.clusters:
+            raise UsageError(
+                f"mask c_rts: clusters is {self.clusters}, and the texts hold {int(known.sum())} words with contexts; "
+                f"set --mask.clusters to at most {max(1, int(known.sum()) // 2)}"
+            )
+        self.tables(spread(x_VD, known, self.clusters, seed), known)
 
     def __call__(self, view: View, draw: Draw) -> View:
         assert view.layout is not None, "a mask needs the view's layout"
@@ -131,18 +145,42 @@ class CRTS:
         tokens: Tensor = view.batch.tokens  # type: ignore[attr-defined]
         device = tokens.device
         cluster = self.cluster.to(device)[tokens[chosen.index]]
-        sizes, begin = self.sizes.to(device), (self.sizes.cumsum(0) - self.sizes).to(device)
-        words = self.members.to(device)[begin[cluster] + ((fill & _LOW) * sizes[cluster] >> 32)]
+        begin, place = (
+            (self.sizes.cumsum(0) - self.sizes).to(device)[cluster],
+            self.place.to(device)[tokens[chosen.index]],
+        )
+        others = self.sizes.to(device)[cluster] - (place >= 0).long()
+        drawn = begin + ((fill & _LOW) * others >> 32)
+        drawn = drawn + ((place >= 0) & (drawn >= place)).long()  # past the word itself
+        words = self.members.to(device)[drawn]
         return show(view, chosen, words, everywhere(view.layout))
 
 
-def contexts_of(tokens_T: Tensor, spec: TextSpec, seed: int, width: int = 32, reach: int = 2) -> Tensor:
-    """``[V, D]``: mean of random vectors of the words up to ``reach`` places away, unit length; 0 for words unseen."""
+def spread(x_VD: Tensor, known_V: Tensor, clusters: int, seed: int) -> Tensor:
+    """``int64[V]``: clusters of the known words, two of them at least in each; the others' are any, evenly."""
+    cluster = torch.arange(len(x_VD)) % clusters
+    found = kmeans(x_VD[known_V], clusters, seed)
+    large = torch.bincount(found, minlength=clusters) > 1
+    centers = torch.zeros(clusters, x_VD.shape[1]).index_add_(0, found, x_VD[known_V])
+    alone = ~large[found]
+    near = torch.nonzero(large).flatten()
+    found[alone] = near[nearest(x_VD[known_V][alone], centers[near], cosine=True)]
+    cluster[known_V] = found
+    cluster[~known_V] = near[cluster[~known_V] % len(near)]
+    return cluster
+
+
+def contexts_of(tokens_T: Tensor, spec: TextSpec, seed: int, text_T: Tensor, width: int = 32, reach: int = 2) -> Tensor:
+    """``[V, D]``: mean of random vectors of the words up to ``reach`` places away, unit length; 0 for words unseen.
+
+    Only words of the same ``text_T`` are each other's context.
+    """
     ids = torch.arange(spec.vocabulary)
     signs = Draw(seed, 0, ids).bernoulli(width, Purpose.SLICE, 0.5).float() * 2 - 1
     total = torch.zeros(spec.vocabulary, width)
     for step in range(1, reach + 1):
-        before, after = tokens_T[:-step], tokens_T[step:]
+        same = text_T[:-step] == text_T[step:]
+        before, after = tokens_T[:-step][same], tokens_T[step:][same]
         total.index_add_(0, before, signs[after])
         total.index_add_(0, after, signs[before])
     count = torch.bincount(tokens_T, minlength=spec.vocabulary).float()

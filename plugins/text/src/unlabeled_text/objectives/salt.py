@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, View
-from unlabeled.errors import above, within
+from unlabeled.errors import UsageError, above, within
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
@@ -66,6 +66,19 @@ def whole_model(encoder: Any) -> Any:
     return encoder
 
 
+def refuse_other_words(encoder: Any, teacher: Any) -> None:
+    """``UsageError`` where an id is another word to the teacher: its softmax would then teach noise."""
+    own, given = (found.spec.words_of_vocabulary() for found in (encoder, teacher))
+    if own == given:
+        return
+    differ = sum(a != b for a, b in zip(own, given, strict=False))
+    raise UsageError(
+        f"salt's teacher has a vocabulary of {len(given):,} tokens and this run one of {len(own):,}; {differ:,} of the "
+        "ids that both have are other words, so it cannot teach: pre-train the teacher and this run with one "
+        "--data.tokenizer (a tokenizer.json)"
+    )
+
+
 class SALT(nn.Module):
     """Next-word prediction, taught by a small model first.
 
@@ -92,6 +105,8 @@ class SALT(nn.Module):
     ) -> None:
         super().__init__()
         refuse_two_sided(encoder, "salt")
+        if frozen is not None:
+            refuse_other_words(encoder, frozen)
         within(0, 1, first=first, distill=distill, width=width)
         above(0, temperature=temperature, width=width)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))

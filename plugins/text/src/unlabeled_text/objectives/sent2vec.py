@@ -63,11 +63,17 @@ def contexts(parts: Sequence[Tensor], real_TN: Tensor, layout: Layout) -> tuple[
     return total / count.clamp(min=1)[:, None].to(total.dtype), count
 
 
-def negative_loss(context_HD: Tensor, right_HD: Tensor, wrong_HKD: Tensor) -> Tensor:
-    """Logistic loss of the right word and of K wrong ones: ``[H]``."""
+def drawn(counts_V: Tensor, point_TK: Tensor) -> Tensor:
+    """``int64[T, K]``: words by the root of their count, by inversion at points in [0, 1); none of count 0."""
+    heap = counts_V.sqrt().cumsum(0).float()
+    return torch.searchsorted(heap, point_TK * heap[-1], right=True)
+
+
+def negative_loss(context_HD: Tensor, right_HD: Tensor, wrong_HKD: Tensor, same_HK: Tensor) -> Tensor:
+    """Logistic loss of the right word and of K wrong ones: ``[H]``. ``same_HK``, True = the right word, drawn again."""
     right = (context_HD * right_HD).sum(-1)
     wrong = torch.einsum("hd,hkd->hk", context_HD, wrong_HKD)
-    return F.softplus(-right) + F.softplus(wrong).sum(-1)
+    return F.softplus(-right) + F.softplus(wrong).masked_fill(same_HK, 0.0).sum(-1)
 
 
 class Sent2Vec(nn.Module):
@@ -91,6 +97,8 @@ class Sent2Vec(nn.Module):
         self.out = nn.Parameter(torch.zeros(words, encoder.dim))
         self.counts: Tensor
         self.register_buffer("counts", torch.ones(words, dtype=torch.float64))
+        self.plain: Tensor
+        self.register_buffer("plain", encoder.spec.plain.clone(), persistent=False)
         self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -99,10 +107,12 @@ class Sent2Vec(nn.Module):
         parts = encoder.parts(view)
         real = self._counted(view, layout, len(parts))
         context_TD, count_T = contexts(parts, real, layout)
-        targets = (layout.maskable or layout.all).flags(layout.total) & (count_T > 0)
+        targets = self.plain[words_T] & (count_T > 0)
         index = torch.nonzero(targets & self._kept(view, layout, words_T)).flatten()
         wrong_HK = self._wrong(view, layout)[index]
-        loss = union_mean(negative_loss(context_TD[index], self.out[words_T[index]], self.out[wrong_HK]))
+        right_H = words_T[index]
+        same_HK = wrong_HK == right_H[:, None]
+        loss = union_mean(negative_loss(context_TD[index], self.out[right_H], self.out[wrong_HK], same_HK))
         if self.training:
             self.counts += all_reduce(torch.bincount(words_T, minlength=len(self.counts)).to(self.counts.dtype))
         return Loss(loss)
@@ -119,13 +129,12 @@ class Sent2Vec(nn.Module):
 
     def _kept(self, view: View, layout: Layout, words_T: Tensor) -> Tensor:
         """``bool[T]``: rare words always, frequent ones as often as the threshold allows."""
-        ratio = self.threshold * self.counts.sum() / self.counts
+        ratio = self.threshold * (self.counts * self.plain).sum() / self.counts
         keep = (ratio.sqrt() + ratio).clamp(max=1.0).float()
         return uniform(row_words(view, layout, self.clock.step, Use.SAMPLE)) < keep[words_T]
 
     def _wrong(self, view: View, layout: Layout) -> Tensor:
         """``int64[T, K]``: words drawn by the root of their frequency."""
-        heap = self.counts.sqrt().cumsum(0).float()
         word_T1 = row_words(view, layout, self.clock.step, Use.PAIRS)[:, None]
-        point = uniform(mix64(word_T1 + torch.arange(self.negatives, device=word_T1.device))) * heap[-1]
-        return torch.searchsorted(heap, point).clamp(max=len(heap) - 1)
+        point = uniform(mix64(word_T1 + torch.arange(self.negatives, device=word_T1.device)))
+        return drawn(self.counts * self.plain, point)

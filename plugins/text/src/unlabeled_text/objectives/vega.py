@@ -57,11 +57,12 @@ class Vega(nn.Module):
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         pair = role(views, "global")[:2]
+        clean = [view.clean() for view in pair]
+        if self.contrast > 0 and self.first < 1:  # at once: the contrast may be hours away
+            self.twins.check(clean)
         detected = detect(encoder, self.generator, self.head, pair[:1], self.clock.step, weight=self.weight)
         if not self.clock.past(self.first):
             return detected
-        clean = [view.clean() for view in pair]
-        self.twins.check(clean)
         contrast = sentence_nce(encoder(clean[0]).pooled, encoder(clean[1]).pooled, self.temperature)
         parts = {**detected.parts, "contrast": contrast.detach()}
         return Loss(detected.total + self.contrast * contrast, parts)

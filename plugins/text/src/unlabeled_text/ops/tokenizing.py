@@ -32,7 +32,10 @@ NO_MASK = (
 ENDS = ("</s>", "<|endoftext|>", "<eos>", "[EOS]")
 MODES = ("[NLU]", "[S2S]", "[NLG]")  # UL2's R, S and X
 ALPHABET = 512  # most characters of a WordPiece vocabulary
-EXTRA = 32  # sentinels of a tokenizer that is trained here
+EXTRA, SHORT = (
+    32,
+    6,
+)  # sentinels of a tokenizer that is trained here: the least, and texts' tokens to each (UL2: half in 3s)
 
 
 def byte_spec(length: int) -> TextSpec:
@@ -79,7 +82,7 @@ def spec_of(tokenizer: str, length: int, vocabulary: int, texts: Iterable[str]) 
     if tokenizer == BYTES:
         return byte_spec(length)
     if tokenizer in ("bpe", "wordpiece", "unigram"):
-        return json_spec(trained(tokenizer, list(texts), vocabulary), length)  # type: ignore[arg-type]
+        return json_spec(trained(tokenizer, list(texts), vocabulary, sentinels_for(length)), length)  # type: ignore[arg-type]
     path = Path(tokenizer) if len(tokenizer) < 1024 else None
     if path is not None and (path.exists() or path.suffix == ".json"):
         return json_spec(_read(path / "tokenizer.json" if path.is_dir() else path), length)
@@ -101,29 +104,38 @@ def _read(path: Path) -> str:
 # ---------------------------------------------------------------------------------------------- training
 
 
-def trained(kind: Kind, texts: Sequence[str], vocabulary: int) -> str:
+def sentinels_for(length: int) -> int:
+    """How many sentinels texts of ``length`` tokens ask for: UL2 hides half of them in threes, one of them cut."""
+    return max(EXTRA, -(-length // SHORT) + 1)
+
+
+def trained(kind: Kind, texts: Sequence[str], vocabulary: int, sentinels: int = EXTRA) -> str:
     """:func:`train`; a Unigram is kept in the cache, and taken from there.
 
     The library's Unigram differs a little from process to process, and all ranks must have the same.
     """
     if kind != "unigram":
-        return train(kind, texts, vocabulary)
-    file = cache_home("") / "unigram" / f"{texts_hash([str(vocabulary), *texts])}.json"
+        return train(kind, texts, vocabulary, sentinels)
+    file = cache_home("") / "unigram" / f"{texts_hash([str(vocabulary), *_more(sentinels), *texts])}.json"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", suffix=".tmp") as temporary:
-            temporary.write(train(kind, texts, vocabulary))
+            temporary.write(train(kind, texts, vocabulary, sentinels))
             temporary.flush()
             with contextlib.suppress(FileExistsError):  # another rank was first, and its own is what all read
                 os.link(temporary.name, file)
     return file.read_text(encoding="utf-8")
 
 
-def train(kind: Kind, texts: Iterable[str], vocabulary: int) -> str:
+def _more(sentinels: int) -> list[str]:
+    return [] if sentinels == EXTRA else [f"{sentinels} sentinels"]
+
+
+def train(kind: Kind, texts: Iterable[str], vocabulary: int, sentinels: int = EXTRA) -> str:
     """Train a tokenizer on ``texts``; its tokenizer.json. At most ``vocabulary`` ids, specials included."""
     from tokenizers import Tokenizer, models, processors
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<extra_id_{i}>" for i in range(EXTRA)), *MODES]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<extra_id_{i}>" for i in range(sentinels)), *MODES]
     if vocabulary < len(special) + 64:
         raise ValueError(f"vocabulary is {vocabulary}; a trained tokenizer needs at least {len(special) + 64} ids")
     model = {"bpe": models.BPE(), "wordpiece": models.WordPiece(unk_token="[UNK]"), "unigram": models.Unigram()}[kind]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.contract import Asks, Embedded
+from unlabeled.contract import Asks, Embedded, Layout
 from unlabeled.errors import at_least
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.linear import Linear, standardize
@@ -48,6 +48,13 @@ class Classification:
 # ---------------------------------------------------------------------------------------------- words
 
 
+def word_starts(batch: Any, layout: Layout, spec: Any) -> Tensor:
+    """``int64[W]``: the first row of each word of the texts, unknown words too; the frame of a text holds none."""
+    length = torch.tensor(layout.lengths, device=layout.group.device)[layout.group]
+    inside = (layout.within >= len(spec.prefix)) & (layout.within < length - len(spec.suffix))
+    return torch.nonzero(torch.as_tensor(batch.starts).to(inside.device) & inside).flatten()
+
+
 class Tagging:
     """Tags of words, such as parts of speech or entities, from the feature of each word's first token.
 
@@ -60,7 +67,7 @@ class Tagging:
     def __init__(self, *, most: int = 20000) -> None:
         at_least(1, most=most)
         self.most = most
-        self.spec = f"tagging-v1: linear-v1 on the token features of each word's first token, {most} words of train"
+        self.spec = f"tagging-v2: linear-v1 on the token features of each word's first token, {most} words of train"
 
     def applies(self, data: Any) -> bool:
         """Whether the data has tags of words."""
@@ -77,9 +84,7 @@ class Tagging:
         data: Any = frozen.data
         x, y = [], []
         for batch, _, out in frozen.encode(ids):
-            layout, starts = out.layout, torch.as_tensor(batch.starts)  # type: ignore[attr-defined]
-            first = starts.to(out.tokens.device) & (layout.maskable or layout.all).flags(layout.total)
-            index = torch.nonzero(first).flatten()
+            layout, index = out.layout, word_starts(batch, out.layout, data.spec)
             # a text that was cut has fewer words than tags
             tags = [torch.as_tensor(data.tags[i]) for i in batch.ids.tolist()]
             counts = torch.bincount(layout.group[index], minlength=len(layout.lengths)).tolist()

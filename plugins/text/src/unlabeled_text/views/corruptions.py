@@ -20,7 +20,17 @@ from unlabeled.errors import above
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.ops.edits import at_least_one, bernoulli, body_of, framed, keep, places, weave
 from unlabeled_text.ops.ragged import owner, ranges, restart, starts_of, sums, within
-from unlabeled_text.ops.spans import Spans, gaps, poisson_spans, random_keys, runs, spans_of, turned, with_ends
+from unlabeled_text.ops.spans import (
+    Spans,
+    gaps,
+    poisson_spans,
+    random_keys,
+    runs,
+    span_counts,
+    spans_of,
+    turned,
+    with_ends,
+)
 from unlabeled_text.views.standard import alone
 
 DENOISERS = ((3.0, 0.15), (8.0, 0.15), (3.0, 0.5), (8.0, 0.5), (64.0, 0.15), (64.0, 0.5))  # UL2: two R, four X
@@ -106,6 +116,17 @@ def bodies(batch: TextBatch, spec: TextSpec) -> np.ndarray:
     return np.array(batch.lengths, np.int64) - len(spec.prefix) - len(spec.suffix)
 
 
+def shorter(batch: TextBatch, spec: TextSpec, room: int) -> TextBatch:
+    """The batch, texts of the spec's greatest length without the last ``room`` body tokens, where others will stand."""
+    if max(batch.lengths, default=0) <= spec.length - room:
+        return batch
+    tokens, n = body(batch, spec)
+    most = spec.length - len(spec.prefix) - len(spec.suffix) - room
+    kept = within(n, len(tokens)) < most
+    tokens, lengths = framed(tokens[kept], n.clamp(max=most), spec)
+    return TextBatch(batch.ids, tokens, lengths)
+
+
 def need_sentinels(spec: TextSpec, who: str, least: int = 2) -> None:
     """``ValueError`` where the vocabulary has no tokens to stand for spans."""
     if len(spec.sentinels) < least:
@@ -142,6 +163,18 @@ class T5:
         return split_spans(batch, spans, self.spec)
 
 
+def refuse_long_texts(spec: TextSpec, density: float, mean: float, who: str) -> None:
+    """``ValueError`` where texts of the greatest length have more spans than sentinels: spans would grow unasked."""
+    most = spec.length - len(spec.prefix) - len(spec.suffix)
+    _, count = span_counts(*(np.array([x]) for x in (most, density, mean)), most)
+    if (wanted := int(count[0]) + 1) > len(spec.sentinels):
+        raise ValueError(
+            f"{who} cuts texts of {spec.length} tokens into up to {wanted} spans, and this tokenizer has "
+            f"{len(spec.sentinels)} sentinels to stand for them: lower --data.length, or train one with "
+            "--data.tokenizer wordpiece, which gets enough"
+        )
+
+
 class UL2:
     """A mixture: short spans (R), long or many spans (X), or the text's end (S), announced by a mode token.
 
@@ -156,9 +189,11 @@ class UL2:
         if not 0 <= prefix <= 1:
             raise ValueError(f"prefix is {prefix}; it must be in [0, 1]")
         need_sentinels(spec, "ul2")
+        refuse_long_texts(spec, 0.5, 3.0, "ul2")
         self.spec, self.prefix = spec, prefix
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
+        batch = shorter(batch, self.spec, 1) if self.spec.modes else batch
         n, laws, draw = bodies(batch, self.spec), np.array(DENOISERS), draw.to("cpu")
         chosen = draw.integers(1, Purpose.MIX, len(DENOISERS))[:, 0].numpy()
         ends = draw.bernoulli(1, Purpose.SPLIT, self.prefix)[:, 0].numpy() & (n > 1)
