@@ -330,7 +330,7 @@ def test_ranks_are_places_in_the_graph():
     assert partners.table("hard@4000", 120, None, links).shape == (120, 4)
     near = partners.table("near@25", 120, None, links)
     assert near.tolist() == at_rank(x, 4).tolist(), "25 is lowered to four, as a fiftieth of the texts is less"
-    for wrong in ("hard", "near@x", "other"):
+    for wrong in ("near@x", "other"):
         with pytest.raises(UsageError, match="can bring near, far"):
             partners.table(wrong, 120, None, links)
 
@@ -397,3 +397,13 @@ def test_bytes_are_text_and_nested_columns_are_bad(tmp_path):
     found = list(records_of(rows, Columns(linearize=True), tmp_path, lambda where, why: bad.append(why)))
     assert [r.texts for r in found] == [("a : x ; b : 2",)]
     assert bad[1].startswith("column a holds a list")
+
+
+def test_texts_beside_are_of_the_same_document_where_it_has_another():
+    documents = torch.tensor([0, 1, 0, 2, 1, 0, 3, 3, 3, 3, 3, 3, 3])
+    found = partners.table("hard", len(documents), documents, None)
+    several = documents != 2
+    assert (documents[found[several]] == documents[several, None]).all()
+    assert (found != torch.arange(len(documents))[:, None]).all()
+    assert (documents[found[3]] != 2).all(), "elsewhere"
+    assert all(len(row.unique()) == 4 for row in found[6:])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unlabeled.errors import UsageError
-from unlabeled_text.data.tasks import Choices, Tagged
+from unlabeled_text.data.tasks import Choices, Tagged, around
 
 HEAD = "citing_prompt,holding_0,holding_1,holding_2,label\n"
 
@@ -29,6 +29,31 @@ def test_choices_in_casehold_form(tmp_path):
     assert data.answers[held].tolist() == [0]
     assert sorted(data.answers[~held].tolist()) == [1, 2]
     assert torch.equal(data.test, held.repeat_interleave(3))
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "wordpiece", "bpe"])
+def test_the_place_of_the_holding_survives_the_cut(tmp_path, tokenizer):
+    """CaseHOLD's contexts end with it, and are far longer than a model reads."""
+    context = " ".join(f"word{n}" for n in range(140)) + " the court decided (<HOLDING>) so"
+    rows = [{"context": context, "choices": ["held one", "held two"], "answer": 0}] * 4
+    file = write(tmp_path, "q.jsonl", "\n".join(map(json.dumps, rows)))
+    data = Choices(str(file), tokenizer=tokenizer, length=64)
+    for text in data.texts([0, 1]):
+        assert "holding" in text.lower()
+        assert text.split()[0] == "held"
+        assert text.split()[-1] == "so"
+    batch = data.__getitems__([0])
+    assert batch.lengths == (64,)
+    assert int((batch.tokens == data.spec.suffix[0]).sum()) == 2, "one ends the choice, one the text"
+    assert "8 cut to length" in data.describe()
+
+
+def test_a_long_context_is_cut_on_both_sides_of_its_place():
+    assert around(100, 3, 20) == (17, 3)
+    assert around(2, 100, 20) == (2, 18)
+    assert around(100, 100, 20) == (10, 10)
+    assert around(0, 100, 20) == (0, 20)
+    assert around(4, 5, 20) == (4, 5)
 
 
 def test_choices_in_json_lines(tmp_path):

@@ -14,6 +14,7 @@ from unlabeled.contract import Layout, Progress, Rows, View
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.nn.clock import after_step
+from unlabeled.nn.infonce import nt_xent
 from unlabeled.testing.subject import still
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
@@ -477,23 +478,54 @@ def test_k_n_grams_of_each_text_are_dropped_and_words_never():
     assert sent2vec.dropped(keys, real, layout, 0) is real
 
 
+def of_urls(encoder):
+    view = view_of(encoder, (9, 8, 7), (5, 6))
+    return replace(view, hidden=Rows(torch.tensor([2, 6]), (1, 1)))
+
+
 def test_the_worst_disturbance_moves_the_softmax_more_than_a_random_one():
     encoder = modern().eval()
-    objective = urlbert.URLBERT(encoder, radius=0.05, probe=0.01).eval()
-    view = view_of(encoder, (9, 8, 7), (5, 6))
-    view = replace(view, hidden=Rows(torch.tensor([2, 6]), (1, 1)))
-    logits = objective.head(encoder(view).tokens[view.hidden.index], encoder.word_embeddings())
-    worst = objective.worst(encoder, view, logits)
-    length = view.layout.mean(worst.square().sum(1, keepdim=True)).flatten() * torch.tensor([5, 4])
-    close(length.sqrt(), torch.full((2,), 0.05))
+    objective = urlbert.URLBERT(encoder, radius=0.01, probe=0.01).eval()
+    view = of_urls(encoder).clean()
+    index = torch.tensor([2, 6])
+    logits = objective.head(encoder(view).tokens[index], encoder.word_embeddings()).detach()
+    worst = objective.worst(encoder, view, index, logits)
+    close(worst.norm(dim=1), torch.full((9,), 0.01))
 
     def moved(noise):
-        out = encoder.from_embeddings(encoder.embed(view) + noise, view.layout).tokens[view.hidden.index]
+        out = encoder.from_embeddings(encoder.embed(view) + noise, view.layout).tokens[index]
         return urlbert.divergence(objective.head(out, encoder.word_embeddings()), logits).sum()
 
     torch.manual_seed(1)
-    random = [urlbert.unit_groups(torch.randn_like(worst), view.layout) * 0.05 for _ in range(20)]
-    assert moved(worst) > max(moved(noise) for noise in random)
+    random = torch.stack([moved(F.normalize(torch.randn_like(worst), dim=1) * 0.01) for _ in range(40)])
+    assert moved(worst) > random.mean() + 2 * random.std()
+
+
+def test_urlbert_disturbs_the_clean_pass_and_holds_both_softmaxes_together():
+    encoder = modern().eval()
+    objective = urlbert.URLBERT(encoder, contrast=2.0, adversarial=3.0, radius=0.5).eval()
+    view, index = of_urls(encoder), torch.tensor([2, 6])
+    table, whole = encoder.word_embeddings(), view.clean()
+    clean = encoder(whole)
+    target = objective.head(clean.tokens[index], table)
+    noise = objective.worst(encoder, whole, index, target)
+    moved = encoder.from_embeddings(encoder.embed(whole) + noise, view.layout)
+    p, q = target.log_softmax(-1), objective.head(moved.tokens[index], table).log_softmax(-1)
+    apart = ((p.exp() - q.exp()) * (p - q)).sum(-1).mean()
+    words = F.cross_entropy(objective.head(encoder(view).tokens[index], table), view.ids[index])
+    contrast = nt_xent(F.normalize(clean.pooled, dim=1), F.normalize(moved.pooled, dim=1), 0.1)
+    loss = objective(encoder, [view])
+    close(loss.parts["adversarial"], apart)
+    assert float(apart.detach()) > 0
+    close(loss.total, words + 2.0 * contrast + 3.0 * apart)
+
+
+def test_first_directions_are_as_random_as_their_tokens():
+    x = urlbert.directions(torch.arange(64) * 1000, 256)
+    close(x.norm(dim=1), torch.ones(64))
+    assert float((x @ x.T - torch.eye(64)).abs().max()) < 0.35
+    steps = x.diff(dim=1)
+    assert float(steps.std(dim=1).min()) > 0.05, "no sawtooth"
 
 
 def test_settings_out_of_range_are_named():

@@ -103,6 +103,27 @@ def test_pairs_say_whether_they_are_of_the_same():
                 assert [t for t in view.batch[i : i + 1].tokens.tolist() if data.spec.plain[t]] == own
 
 
+@pytest.mark.parametrize(("hard", "other"), [(1.0, "hard"), (0.0, "far")])
+def test_half_of_a_paragraph_is_told_from_another_paragraph_of_its_document(hard, other):
+    data = Sentences(documents=20)
+    views = Pairs(data.spec, hard=hard)
+    data.bring(("far", "hard"))
+    batch = data.__getitems__(range(90))
+    (view,) = views(batch, Draw(0, 0, batch.ids))
+    partners = getattr(batch, other)
+    for i in (~view.params["same"]).nonzero()[:, 0].tolist():
+        _, second = _parts(view.batch[i : i + 1].tokens.tolist(), data.spec.suffix[0])
+        assert second, "the other half is never empty"
+        ends = [_parts(partners[j : j + 1].tokens.tolist(), data.spec.suffix[0])[0] for j in range(4 * i, 4 * i + 4)]
+        assert any(own[-len(second) :] == second for own in ends)
+
+
+def _parts(tokens, end):
+    """The tokens up to the first end, and those up to the second; without the [CLS] before them."""
+    first = tokens.index(end)
+    return tokens[1:first], tokens[first + 1 : -1]
+
+
 def test_pairs_need_a_token_between() -> None:
     with pytest.raises(ValueError, match="a token that ends a text"):
         Pairs(TextSpec(50, 20))

@@ -82,3 +82,16 @@ def test_mistakes(data, tmp_path):
         CodeSwitch(data.spec, lexicon=str(tmp_path / "empty.tsv"))
     with pytest.raises(ValueError, match="ratio is 0"):
         Hyphens(data.spec, ratio=0.0)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+def test_words_inside_a_text_are_found_where_tokens_hold_the_space_before_them(tmp_path, kind):
+    file = tmp_path / "lexicon.tsv"
+    file.write_text("house\tdas haus\nold\talt\n", encoding="utf-8")
+    made = train("bpe", [*TEXTS * 3, "das haus alt"], 400).replace(
+        '"add_prefix_space":true', '"add_prefix_space":false'
+    )
+    data = corpus(byte_spec(128) if kind == "bytes" else json_spec(made, 128))
+    source, target = both(CodeSwitch(data.spec, lexicon=str(file), ratio=1.0), data)
+    assert target == TEXTS
+    assert source == [text.replace("house", "das haus").replace("old", "alt") for text in TEXTS]

@@ -1,4 +1,5 @@
-"""Partners that a loader brings along with a text: ``near`` ones of its neighborhood, ``far`` ones of elsewhere.
+"""Partners that a loader brings along with a text: ``near`` ones of its neighborhood, ``far`` ones of elsewhere,
+``hard`` ones of its own document.
 
 All are fixed tables of numbers, so that a sample has the same partners in any batch; views draw one of them.
 ``near@25`` and ``hard@4000`` are SciNCL's, https://arxiv.org/abs/2202.06671: the last few texts up to that rank among
@@ -42,8 +43,12 @@ def table(name: str, count: int, documents_N: Tensor | None, links_E2: Tensor | 
     kind, _, rank = name.partition("@")
     if name == "far":
         return far(count, documents_N)
-    if kind not in ("near", "hard") or not (rank or "0").isdigit() or name == "hard":
-        raise UsageError(f"views ask for {name!r} texts; data of text can bring near, far, near@RANK and hard@RANK")
+    if name == "hard":
+        return beside(count, documents_N)
+    if kind not in ("near", "hard") or not (rank or "0").isdigit():
+        raise UsageError(
+            f"views ask for {name!r} texts; data of text can bring near, far, hard, near@RANK and hard@RANK"
+        )
     if links_E2 is not None and not rank:
         return linked(count, links_E2)
     if links_E2 is None and (documents_N is None or int(torch.bincount(documents_N).max()) < 2):
@@ -110,6 +115,22 @@ def linked(count: int, links_E2: Tensor) -> Tensor:
     place = first[:, None] + torch.arange(NEAR) % each.clamp(min=1)[:, None]
     found = target[place.clamp(max=len(target) - 1)]
     return torch.where(each[:, None] > 0, found, torch.arange(count)[:, None])
+
+
+def beside(count: int, documents_N: Tensor | None) -> Tensor:
+    """Other texts of the same document, over and over where there are fewer than FAR; of elsewhere where none is."""
+    elsewhere = far(count, documents_N)
+    if documents_N is None:
+        return elsewhere
+    order = torch.argsort(documents_N, stable=True)
+    own = documents_N[order]
+    first, size = torch.searchsorted(own, own), torch.bincount(documents_N)[own]
+    place = torch.arange(len(own)) - first
+    found = elsewhere.clone()
+    for column in range(found.shape[1]):
+        on = 1 + column * (size - 1) // found.shape[1]  # evenly over the document, never the text itself
+        found[order, column] = torch.where(size > 1, order[first + (place + on) % size], found[order, column])
+    return found
 
 
 def following(documents_N: Tensor) -> Tensor:

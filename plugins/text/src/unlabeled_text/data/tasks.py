@@ -2,8 +2,9 @@
 
 ``choices``: CaseHOLD's form, https://arxiv.org/abs/2104.08671: a .csv or .jsonl file with a context (``context`` or
 ``citing_prompt``), the choices (``choices``, or ``holding_0`` to ``holding_4``) and the number of the right one
-(``label`` or ``answer``). A sample is one choice and its context, the choice first, so that a cut takes the end of the
-context. ``tagged``: CoNLL's form, a word and its tag a line, an empty line after each sentence; or .jsonl with
+(``label`` or ``answer``). A sample is one choice and its context, the choice first, a token that ends a text between
+them. A context that is too long is cut around the place of the holding (``<HOLDING>``), or at its end where it has
+none. ``tagged``: CoNLL's form, a word and its tag a line, an empty line after each sentence; or .jsonl with
 ``words`` and ``tags``. Sides of a split are those of ``reading.sides_of``.
 
     # N samples, Q questions, K choices, W words
@@ -22,12 +23,15 @@ from torch import Tensor
 from unlabeled.data.files import text_of
 from unlabeled.data.sides import Side, masks
 from unlabeled.errors import UsageError
+from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.building import trains
 from unlabeled_text.data.corpus import Corpus
 from unlabeled_text.data.reading import files_of, ragged, sides_of, text_in
 from unlabeled_text.data.store import Writer
 from unlabeled_text.ops.tokenizing import spec_of
 
+Encoded = tuple[np.ndarray, np.ndarray]  # tokens, and where words begin
+PLACE = "<HOLDING>"
 CONTEXT, ANSWER = ("context", "citing_prompt", "question", "prompt"), ("label", "answer")
 
 
@@ -82,6 +86,31 @@ def question_of(row: dict[str, Any], where: str) -> tuple[str, list[str], int]:
         raise UsageError(f"{where}: its context or a choice is {error}") from error
 
 
+def around(before: int, after: int, room: int) -> tuple[int, int]:
+    """How many of the tokens before a place and of those from it on stay in ``room``: as many of each as can."""
+    last = min(after, max(room - before, room // 2))
+    return min(before, room - last), last
+
+
+def halves(context: str) -> tuple[str, str]:
+    """A context before the place of the holding and from it on; all of it is the latter where it names no place."""
+    place = max(0, context.upper().find(PLACE))
+    return context[:place], context[place:]
+
+
+def joined(choice: Encoded, before: Encoded, after: Encoded, spec: TextSpec) -> tuple[Encoded, bool]:
+    """The tokens of a choice and of what of its context has room beside it, and whether some had none."""
+    between = np.array(spec.suffix[:1], np.int64)
+    room = spec.length - len(spec.prefix) - len(spec.suffix) - len(between)
+    own = min(len(choice[0]), max(room - len(before[0]) - len(after[0]), room // 2))
+    head, tail = around(len(before[0]), len(after[0]), room - own)
+    start = len(before[0]) - head
+    cut = own < len(choice[0]) or start > 0 or tail < len(after[0])
+    frame = (between, np.ones(len(between), bool))
+    tokens, starts = (np.concatenate((choice[n][:own], frame[n], before[n][start:], after[n][:tail])) for n in (0, 1))
+    return (tokens, starts), cut
+
+
 class Choices(Corpus):
     """Questions with choices, a sample a choice.
 
@@ -94,7 +123,7 @@ class Choices(Corpus):
     def __init__(self, path: str, *, tokenizer: str = "wordpiece", vocabulary: int = 8192, length: int = 128) -> None:
         files = files_of(Path(path))
         sides = sides_of(files)
-        texts: list[str] = []
+        texts: list[tuple[str, str, str]] = []
         held: list[Side | None] = []
         answers, width = [], 0
         for file in files:
@@ -103,17 +132,19 @@ class Choices(Corpus):
                 width = width or len(choices)
                 if len(choices) != width:
                     raise UsageError(f"{file}:{number} has {len(choices)} choices, and others have {width}")
-                texts += [f"{choice} {context}" for choice in choices]
+                texts += [(choice, *halves(f" {context}")) for choice in choices]
                 answers.append(answer)
                 held.append(sides.get(file))
         if not answers:
             raise UsageError(f"{path}: no questions")
         seen = [text for n, text in enumerate(texts) if trains(held[n // width])] or texts
-        spec = spec_of(tokenizer, length, vocabulary, seen)
-        writer = Writer(spec.vocabulary)
-        for tokens, starts in spec.codec.encode(texts):
-            writer.add(tokens, starts)
-        super().__init__(writer.finish({}, {}), spec, path, "bucketed")
+        spec = spec_of(tokenizer, length, vocabulary, ["".join(parts) for parts in seen])
+        writer, cut = Writer(spec.vocabulary), 0
+        for parts in zip(*(spec.codec.encode(each) for each in zip(*texts, strict=True)), strict=True):
+            found, short = joined(*parts, spec)
+            writer.add(*found)
+            cut += short
+        super().__init__(writer.finish({}, {"cut": cut}), spec, path, "bucketed")
         test, val = masks(held)
         none = torch.zeros(len(held), dtype=torch.bool)
         kept = ~(none if val is None else val)

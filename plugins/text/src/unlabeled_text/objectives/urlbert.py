@@ -1,8 +1,9 @@
 """URLBERT, https://arxiv.org/abs/2402.11495: masked words, a contrast with a disturbed pass, adversarial training.
 
 NT-Xent is between a clean pass and one with adversarially disturbed word embeddings; virtual adversarial training
-(https://arxiv.org/abs/1704.03976) is of the head's softmax at the masked rows. Differs: the disturbance of the pass is
-the same as that of the adversarial loss.
+(https://arxiv.org/abs/1704.03976) holds the head's softmax of both passes together, by KL divergence both ways. Neither
+pass has masked words. Differs: it is held at the rows that the mask chose for the third pass; the disturbance of the
+contrast is the same as that of the adversarial loss; all is one step of one optimizer.
 
     # T packed rows, H masked rows, V words, D features, E of the word embeddings
 """
@@ -15,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, View, role
+from unlabeled.contract import Loss, Needs, View, role
+from unlabeled.draw import mix64
 from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
@@ -27,18 +29,21 @@ from unlabeled_text.ops.purposes import Use
 from unlabeled_text.ops.vocabulary import VocabularyHead, layout_of, mlm_rows, table_of, word_loss
 
 
-def unit_groups(x_TE: Tensor, layout: Layout) -> Tensor:
-    """``x_TE`` scaled so that the rows of each group together have length 1; a group of zeros stays zero."""
-    square = layout.mean(full(x_TE).square().sum(1, keepdim=True)) * torch.tensor(
-        layout.lengths, device=x_TE.device, dtype=torch.float32
-    ).clamp(min=1)[:, None].to(full(x_TE).dtype)
-    return x_TE * square.clamp(min=1e-24).rsqrt()[layout.group].to(x_TE.dtype)
-
-
 def divergence(disturbed_HV: Tensor, target_HV: Tensor) -> Tensor:
     """KL divergence of each row's softmax from that of ``target_HV``: ``[H]``."""
     target = full(target_HV).log_softmax(-1)
     return F.kl_div(full(disturbed_HV).log_softmax(-1), target, reduction="none", log_target=True).sum(-1)
+
+
+def both_ways(a_HV: Tensor, b_HV: Tensor) -> Tensor:
+    """KL divergence of each row's softmax from the other's, and back: ``[H]``."""
+    return divergence(a_HV, b_HV) + divergence(b_HV, a_HV)
+
+
+def directions(words_T: Tensor, width: int) -> Tensor:
+    """``[T, E]``: a random direction of length 1 for each row, by its random word."""
+    keys_TE = mix64(words_T[:, None] + torch.arange(width, device=words_T.device))
+    return F.normalize(uniform(keys_TE) - 0.5, dim=1)
 
 
 class URLBERT(nn.Module):
@@ -48,7 +53,7 @@ class URLBERT(nn.Module):
         contrast: weight of the contrast, at least 0.
         adversarial: weight of the adversarial loss, at least 0; 10 in the paper.
         temperature: of the contrast, above 0; tau in the paper, 0.1.
-        radius: length of the disturbance of a text's word embeddings, above 0; epsilon.
+        radius: length of the disturbance of each word embedding, above 0; epsilon.
         probe: length of the random disturbance that the worst direction is looked for from, above 0; xi.
     """
 
@@ -81,28 +86,28 @@ class URLBERT(nn.Module):
         view = replace(view, layout=layout_of(encoder, view))
         logits_HV, words_H = mlm_rows(encoder, self.head, view)
         words = union_mean(word_loss(logits_HV, words_H))
-        x_TE, noise_TE = encoder.embed(view), self.worst(encoder, view, logits_HV)
-        assert view.layout is not None
-        disturbed = encoder.from_embeddings(x_TE + noise_TE, view.layout)
-        moved_HV = self.head(disturbed.tokens[target_rows(view)], table_of(encoder))
-        adversarial = union_mean(divergence(moved_HV, logits_HV.detach()))
-        clean = encoder(view.clean()).pooled
-        contrast = contrast_of(clean, disturbed.pooled, self.temperature, "nt_xent")
+        index_H, whole = target_rows(view), view.clean()
+        assert whole.layout is not None
+        clean = encoder(whole)
+        target_HV = self.head(clean.tokens[index_H], table_of(encoder)).detach()
+        noise_TE = self.worst(encoder, whole, index_H, target_HV)
+        disturbed = encoder.from_embeddings(encoder.embed(whole) + noise_TE, whole.layout)
+        moved_HV = self.head(disturbed.tokens[index_H], table_of(encoder))
+        adversarial = union_mean(both_ways(moved_HV, target_HV))
+        contrast = contrast_of(clean.pooled, disturbed.pooled, self.temperature, "nt_xent")
         total = words + self.contrast * contrast + self.adversarial * adversarial
         parts = {"words": words, "contrast": contrast, "adversarial": adversarial}
         return Loss(total, {name: part.detach() for name, part in parts.items()})
 
-    def worst(self, encoder: Any, view: View, logits_HV: Tensor) -> Tensor:
-        """``[T, E]``: the disturbance of length ``radius`` that moves the softmax most, to first order."""
+    def worst(self, encoder: Any, view: View, index_H: Tensor, logits_HV: Tensor) -> Tensor:
+        """``[T, E]``: the disturbance, ``radius`` at each row, that moves the softmax most, to first order."""
         layout = view.layout
         assert layout is not None
         x_TE = encoder.embed(view).detach()
-        columns = torch.arange(x_TE.shape[1], device=x_TE.device)
         words = row_words(view, layout, self.clock.step, Use.PERTURB)
-        noise = uniform(words[:, None] * (2 * columns + 1) + columns).to(x_TE.dtype) - 0.5
-        noise = (unit_groups(noise, layout) * self.probe).requires_grad_()
+        noise = (directions(words, x_TE.shape[1]).to(x_TE.dtype) * self.probe).requires_grad_()
         with torch.enable_grad():
-            moved = encoder.from_embeddings(x_TE + noise, layout).tokens[target_rows(view)]
+            moved = encoder.from_embeddings(x_TE + noise, layout).tokens[index_H]
             loss = divergence(self.head(moved, table_of(encoder).detach()), logits_HV.detach()).sum()
             (gradient,) = torch.autograd.grad(loss, noise)
-        return unit_groups(gradient, layout).detach() * self.radius
+        return F.normalize(full(gradient), dim=1).to(x_TE.dtype) * self.radius

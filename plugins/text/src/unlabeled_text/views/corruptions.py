@@ -166,7 +166,7 @@ class T5:
 def refuse_long_texts(spec: TextSpec, density: float, mean: float, who: str) -> None:
     """``ValueError`` where texts of the greatest length have more spans than sentinels: spans would grow unasked."""
     most = spec.length - len(spec.prefix) - len(spec.suffix)
-    _, count = span_counts(*(np.array([x]) for x in (most, density, mean)), most)
+    _, count = span_counts(np.array([most]), np.array([density]), np.array([mean]), most)
     if (wanted := int(count[0]) + 1) > len(spec.sentinels):
         raise ValueError(
             f"{who} cuts texts of {spec.length} tokens into up to {wanted} spans, and this tokenizer has "

@@ -190,20 +190,29 @@ class Pairs:
     Args:
         level: what the same is: a paragraph, of which b is the other half, or a document, of which b is the next text.
         share: of samples whose b is of the same, between 0 and 1.
+        hard: share of the others whose b is from another paragraph of the same document, where level is paragraph and
+            the document has one, in [0, 1].
     """
 
     roles = ("global",)
     params = ("same",)
 
     def __init__(
-        self, spec: TextSpec, *, level: Literal["paragraph", "document"] = "paragraph", share: float = 0.5
+        self,
+        spec: TextSpec,
+        *,
+        level: Literal["paragraph", "document"] = "paragraph",
+        share: float = 0.5,
+        hard: float = 0.5,
     ) -> None:
+        between(0, 1, hard=hard)
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must lie between 0 and 1, both excluded")
         if not spec.suffix:
             raise ValueError("pairs need a token that ends a text ([SEP], </s>), and this tokenizer has none")
         self.spec, self.level, self.share = spec, level, share
-        self.asks = ("far",) if level == "paragraph" else ("near", "far")
+        self.hard = hard if level == "paragraph" else 0.0
+        self.asks = ("near", "far") if level == "document" else ("far", "hard") if hard else ("far",)
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
         assert batch.far is not None, "the data brings far texts"
@@ -217,10 +226,16 @@ class Pairs:
             near = pick(batch.near, draw, Purpose.WALK)
             first, second, third = self._half(batch, 0), self._half(near, 0), self._half(other, 0)
         none = torch.zeros_like(second[1])
-        a = (second[0][same.repeat_interleave(second[1])], torch.where(same, second[1], none))
-        b = (third[0][(~same).repeat_interleave(third[1])], torch.where(same, none, third[1]))
+        beside = torch.zeros_like(same)
+        fourth = third
+        if self.hard:
+            assert batch.hard is not None, "the data brings hard texts"
+            beside = draw.bernoulli(1, Purpose.NOISE, self.hard)[:, 0] & ~same
+            fourth = self._half(pick(batch.hard, draw, Purpose.WALK), 1)
+        chosen = ((second, same), (third, ~same & ~beside), (fourth, beside))
+        either = [(x[of.repeat_interleave(n)], torch.where(of, n, none)) for (x, n), of in chosen]
         tail = batch.tokens.new_tensor(self.spec.suffix[-1:]).repeat(len(batch)), torch.ones_like(none)
-        body, lengths = weave([first, tail, a, b])
+        body, lengths = weave([first, tail, *either])
         tokens, lengths = framed(body, torch.tensor(lengths, device=body.device), self.spec)
         return [View(TextBatch(batch.ids, tokens, lengths), "global", params={"same": same})]
 

@@ -40,10 +40,12 @@ class Lexicon:
             raise ValueError(f"{path} cannot be read as a lexicon: {error}") from error
         if not rows:
             raise ValueError(f"{path} has no entries; each line is a word, a tab, and its translation")
-        words = spec.codec.encode([row[0].strip() for row in rows])
-        others = spec.codec.encode([row[1].strip() for row in rows])
-        kept = [(torch.from_numpy(a[0]), torch.from_numpy(b[0])) for a, b in zip(words, others, strict=True)
-                if len(a[0]) and len(b[0])]  # fmt: skip
+        # a byte-level token holds the space before it, so a word inside a text has other tokens than one that begins it
+        words, others = (
+            spec.codec.encode([space + row[column].strip() for space in ("", " ") for row in rows]) for column in (0, 1)
+        )
+        pairs = {(*a[0].tolist(), -1, *b[0].tolist()): (a[0], b[0]) for a, b in zip(words, others, strict=True)}
+        kept = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs.values() if len(a) and len(b)]
         hashes = word_hashes(torch.cat([a for a, _ in kept]), torch.tensor([len(a) for a, _ in kept]))
         self.hashes, order = hashes.sort(stable=True)
         self.tokens = torch.cat([kept[i][1] for i in order.tolist()])
