@@ -142,6 +142,11 @@ class TestFinetune:
             assert found.code == 0, found.err
         assert "32 samples predicted" in found.out
         assert (tmp_path / "p.csv").read_text().startswith("id,predicted,p_a,p_b,p_c,p_d,bad\n")
+        weights = (tuned / "encoder" / "model.safetensors").read_bytes()
+        resumed = unlabeled("toy", "pretrain", "--resume", "--out", tuned)
+        assert resumed.code == 2
+        assert f"--init {tuned} and a new --out" in resumed.err
+        assert (tuned / "encoder" / "model.safetensors").read_bytes() == weights
         again = unlabeled("toy", "finetune", run, "--out", tuned)
         assert again.code == 2
         assert "not empty; a tuned model needs a new folder" in again.err

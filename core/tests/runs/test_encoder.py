@@ -212,9 +212,34 @@ def test_initialize(folder, form):
     assert torch.equal(encoder.embed.weight, load(folder).encoder.embed.weight)
 
 
+@pytest.mark.parametrize("form", ["export", "pth", "prefix"])
+def test_initialize_from_files_of_others(folder, form, tmp_path):
+    saved = load(folder).encoder
+    config = resolve({"training": {"seed": 5}}, "toy")
+    encoder = build_encoder(config, build_data(config).spec)
+    state = saved.state_dict()
+    source = tmp_path / "other"
+    if form == "export":
+        source.mkdir()
+        save_file(state, source / "weights.safetensors")
+    else:
+        source = source.with_suffix(".pth")
+        under = {f"module.encoder.{name}": value for name, value in state.items()} | {"module.head": torch.zeros(3)}
+        torch.save({"epoch": 3, "state_dict": under if form == "prefix" else state}, source)
+    left = initialize(encoder, source)
+    assert left == (["module.head"] if form == "prefix" else [])
+    assert torch.equal(encoder.embed.weight, saved.embed.weight)
+
+
+def test_a_pickle_of_objects_is_refused(tmp_path):
+    torch.save({"model": nn.Linear(2, 2)}, tmp_path / "a.pth")
+    with pytest.raises(UsageError, match="nothing is unpickled"):
+        initialize(nn.Linear(2, 2), tmp_path / "a.pth")
+
+
 def test_unknown_names_are_counted(tmp_path):
     save_file({"weight": torch.zeros(2, 2), "bias": torch.zeros(2), "head": torch.zeros(1)}, tmp_path / "a.safetensors")
-    with pytest.raises(UsageError, match=r"does not fit this encoder: 1 unknown \(head\)"):
+    with pytest.raises(UsageError, match=r"does not fit this encoder: 1 unknown \(head\); 2 of 2 fit"):
         initialize(nn.Linear(2, 2), tmp_path / "a.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""``unlabeled <domain> finetune RUN``: all weights trained on labels, beside the same from scratch."""
+"""``unlabeled <domain> finetune RUN``: weights trained on labels, beside the same from scratch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def finetune_command(run: Pretrained, data: Data, say: Say, settings: Finetune) -> Outcome:
-    """All weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json."""
+    """Weights trained on the labels of the data, from the run's encoder and from scratch; finetune.json.
+
+    With --out the tuned model is kept, and predict, embed, probe and export take it.
+    """
     from unlabeled import api
 
     outcome: Outcome = api.finetune(run, data, say=say, **vars(settings))

@@ -53,7 +53,7 @@ class Training:
         strategy: lightning's strategy: auto, ddp, fsdp, ...
         precision: of the encoder's arithmetic: 32-true, bf16-mixed or 16-mixed.
         clip: greatest gradient norm; 0 = no clipping.
-        init: encoder weights to start from: a run folder, an encoder folder or a safetensors file.
+        init: encoder weights to start from: a run, encoder or export folder, or a .safetensors or .pth file.
         log_every: optimizer steps between log rows.
         checkpoint_every: optimizer steps between checkpoints; 0 = once an epoch, at most every 30 seconds.
         probe_every: epochs between online kNN probes, where the data has labels; 0 = off.

@@ -22,7 +22,8 @@ from unlabeled.plugins.registry import registry
 from unlabeled.plugins.words import Domain
 from unlabeled.runs.card import card
 from unlabeled.runs.folder import ENCODER, PROBES, write_json, write_text
-from unlabeled.runs.weights import load_weights, save_weights
+from unlabeled.runs.initial import single_file
+from unlabeled.runs.weights import save_weights, start_from
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -98,10 +99,15 @@ def write_card(folder: str | Path) -> None:
     write_text(folder / CARD, card(read_info(folder), found))
 
 
-def initialize(encoder: nn.Module, source: str | Path) -> None:
-    """Start ``encoder`` from the weights of a run folder, an encoder folder or a ``.safetensors`` file."""
+def initialize(encoder: nn.Module, source: str | Path) -> list[str]:
+    """Start ``encoder`` from the weights of a run, an encoder or an export folder, or a file of weights.
+
+    Names of what the file holds beside the encoder (heads, a teacher), which is left out.
+    """
     path = Path(source)
-    load_weights(encoder, path if path.is_file() else encoder_folder(path) / WEIGHTS)
+    if path.is_dir() and not any((folder / CONFIG).is_file() for folder in (path / ENCODER, path)):
+        path = single_file(path) or path
+    return start_from(encoder, path if path.is_file() else encoder_folder(path) / WEIGHTS)
 
 
 def encoder_folder(source: str | Path) -> Path:

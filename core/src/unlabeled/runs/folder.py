@@ -81,6 +81,11 @@ class RunFolder:
             raise UsageError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume:
             assert self.raw
+            if (self.path / HEAD).is_file():
+                raise UsageError(
+                    f"{self.path} holds a model tuned on labels, with no training to go on with: "
+                    f"--init {self.path} and a new --out start from its encoder"
+                )
         elif self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path} is a file; it must be a folder, or new")
         elif self.path.exists() and any(self.path.iterdir()):

@@ -55,6 +55,7 @@ def start(
             check_resume(run.config, config)
 
     from unlabeled.build import build
+    from unlabeled.data.about import named
     from unlabeled.runs.encoder import initialize
     from unlabeled.training.run import check as check_training
     from unlabeled.training.run import train
@@ -62,7 +63,9 @@ def start(
     parts = build(config)
     check_training(parts, run.path)
     if config.training.init and not resume:
-        initialize(parts.encoder, config.training.init)
+        beside = initialize(parts.encoder, config.training.init)
+        if first and beside:
+            say(f"left out of {config.training.init}, as they are not the encoder's: {named(beside)}")
     if first:
         for line in [*ignored(parts, chosen), headline(parts, run.path)]:
             say(line)

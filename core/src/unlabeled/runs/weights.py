@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unlabeled.errors import UsageError
+from unlabeled.runs.initial import PICKLED, read_pickled, renamed
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -33,7 +34,20 @@ def restore(encoder: nn.Module, checkpoint: Path) -> None:
 
 def load_weights(encoder: nn.Module, path: Path) -> None:
     """Load a safetensors file into ``encoder``; names and shapes must match."""
-    found = _read_weights(path)
+    fill(encoder, _read_weights(path), path)
+
+
+def start_from(encoder: nn.Module, path: Path) -> list[str]:
+    """The same for a file that another program may have written: names under a prefix are found; names left out."""
+    found = read_pickled(path) if path.suffix in PICKLED else _read_weights(path)
+    kept = renamed(found, encoder.state_dict())
+    fill(encoder, kept, path)
+    taken = {id(value) for value in kept.values()}
+    return [name for name, value in found.items() if id(value) not in taken]
+
+
+def fill(encoder: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``found`` into ``encoder``; ``UsageError`` says what fits and what does not."""
     own = encoder.state_dict()
     names = _aliases(own)
     missing = [name for name in own if not any(alias in found for alias in names[name])]
@@ -49,7 +63,8 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
         if names_
     ]
     if wrong:
-        raise UsageError(f"{path} does not fit this encoder: {'; '.join(wrong)}")
+        fits = sum(name in own and own[name].shape == value.shape for name, value in found.items())
+        raise UsageError(f"{path} does not fit this encoder: {'; '.join(wrong)}; {fits} of {len(own)} fit")
     encoder.load_state_dict(found, strict=False)
 
 
