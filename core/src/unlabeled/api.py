@@ -139,19 +139,29 @@ def probe(
     run: str | Path | Pretrained,
     data: str | Path | Data | None = None,
     *,
+    probes: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    quick: bool = False,
     seeds: Sequence[int] = (0, 1, 2),
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
     say: Say = quiet,
 ) -> Table:
-    """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``."""
+    """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``.
+
+    ``probes`` and ``baselines`` choose by name (``untrained`` is one of the latter, ``none`` is no row), ``quick``
+    takes one seed and the probes of features alone. Features are kept in the run folder, by their content.
+    """
+    from unlabeled.probes.asked import Chosen
     from unlabeled.probes.evaluate import evaluate
     from unlabeled.runs.encoder import encoder_folder, write_card
     from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
     options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
+    chosen = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
+    options["chosen"] = chosen
     table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)  # type: ignore[arg-type]
     write_json(found.folder / PROBES, table.to_dict())
     write_card(encoder_folder(found.folder))

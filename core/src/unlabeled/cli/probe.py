@@ -16,6 +16,9 @@ def probe_command(
     data: Data,
     say: Say,
     *,
+    probes: tuple[str, ...] = (),
+    baselines: tuple[str, ...] = (),
+    quick: bool = False,
     seeds: tuple[int, ...] = (0, 1, 2),
     batch_size: int = 256,
     workers: int = 0,
@@ -24,6 +27,9 @@ def probe_command(
     """Frozen features of a run beside chance, a no-model baseline and the untrained encoder; probes.json.
 
     Args:
+        probes: names of those that are asked, knn,linear; empty = all.
+        baselines: names of the rows beside the encoder, untrained among them; none = no row; empty = all.
+        quick: one seed, all labels, the probes of features and the default baseline alone.
         seeds: of splits, label subsets and untrained weights.
         batch_size: samples per forward pass.
         workers: processes that read data.
@@ -31,4 +37,6 @@ def probe_command(
     """
     from unlabeled import api
 
-    return api.probe(run, data, seeds=seeds, batch_size=batch_size, workers=workers, device=device, say=say)
+    part = {"probes": probes, "baselines": baselines, "quick": quick}
+    options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": device, "say": say}
+    return api.probe(run, data, **part, **options)  # type: ignore[arg-type]
