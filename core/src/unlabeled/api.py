@@ -143,6 +143,7 @@ def probe(
     baselines: Sequence[str] = (),
     quick: bool = False,
     seeds: Sequence[int] = (0, 1, 2),
+    folds: int = 0,
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
@@ -152,6 +153,7 @@ def probe(
 
     ``probes`` and ``baselines`` choose by name (``untrained`` is one of the latter, ``none`` is no row), ``quick``
     takes one seed and the probes of features alone. Features are kept in the run folder, by their content.
+    ``folds``: numbers over as many folds instead of seeds; 0 = the data's own folds, where it has them and no split.
     """
     from unlabeled.probes.asked import Chosen
     from unlabeled.probes.evaluate import evaluate
@@ -159,10 +161,10 @@ def probe(
     from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
-    options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": pick_device(device)}
-    chosen = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
-    options["chosen"] = chosen
-    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"seeds": seeds, "folds": folds, "batch_size": batch_size, "workers": workers}
+    options["device"] = pick_device(device)
+    options["chosen"] = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
+    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)
     write_json(found.folder / PROBES, table.to_dict())
     write_card(encoder_folder(found.folder))
     return table

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from unlabeled.config.run import RunConfig
 from unlabeled.contract import Batch, Data, Encoder, Loss, MakeDecoder, Mask, Needs, Objective, Tokenizer, View, Views
 from unlabeled.data.about import settle
+from unlabeled.data.fitting import fitting
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.plugins.live import make as make
@@ -136,7 +137,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     bring(data, views)
     tokenizer = part(config, "tokenizer", {"spec": spec, "encoder": encoder})
     if tokenizer is not None and hasattr(tokenizer, "fit"):
-        tokenizer.fit(data, config.training.seed)
+        with fitting(data, trainable(data)) as train:
+            tokenizer.fit(train, config.training.seed)
     mask = part(config, "mask", {"spec": spec, "encoder": encoder})
     wired: dict[str, Any] = {"encoder": encoder, "samples": len(data)}
     decoder = _decoder(config) if "decoder" in config.parts else None
@@ -153,7 +155,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     if not needs.hidden and not needs.predict:
         mask = None
     if mask is not None and hasattr(mask, "fit"):
-        mask.fit(data, config.training.seed)
+        with fitting(data, trainable(data)) as train:
+            mask.fit(train, config.training.seed)
     if not needs.content and not needs.vocabulary:
         tokenizer = None
     errors = unmet(config, needs, views, tokenizer, mask, encoder, decoder)

@@ -426,7 +426,7 @@ class Baseline(Protocol):
 
     Optional:
         ``applies(data) -> bool``, whether it has anything to say of this data.
-        ``fit(data, ids[N])`` is called with the ids of train, and never with labels.
+        ``fit(data, ids[N])`` is called with the ids of train; ``data`` gives these alone meanwhile, and no label.
         ``rows(view) -> Features | None``, ``sparse(ids) -> Matrix``: rows of a volume, sparse counts of texts, where a
         probe of the domain reads them.
     """

@@ -29,8 +29,10 @@ def test_classes_and_sides_are_named():
     data.targets = Targets(torch.zeros(10, 1), ("price",), "regression")
     assert about(data) == [
         "2 classes (cat, dog)", "1 target (price)", "6 of train", "3 of test held out", "1 of val kept apart",
-        "3 folds", "2 groups",
+        "3 folds", "2 groups (1 of them on both sides of the given split)",
     ]  # fmt: skip
+    data.test = torch.arange(10) > 4
+    assert about(data)[-1] == "2 groups"
     assert about(made([0] * 10, tuple("abcdefgh"))) == ["8 classes (a, b, c, d, e, f, 2 more)"]
 
 

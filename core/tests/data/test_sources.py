@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from unlabeled.data.readable import SampleError
-from unlabeled.data.sources import Archive, Folder, Limits, open_source, read
+from unlabeled.data.sources import Archive, Folder, Limits, open_source, passed_over, read
 from unlabeled.errors import UsageError
 
 
@@ -26,6 +26,21 @@ def test_a_folder_gives_its_files_and_says_what_is_none(tmp_path):
             read(source, name)
     assert read(Folder(tmp_path, limits=Limits(least=0)), "0.png") == b""
     assert Folder(tmp_path, names=["b", "a"]).names == ["b", "a"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_other_kinds_are_counted(tmp_path, packed):
+    root = tmp_path / "set"
+    root.mkdir()
+    for name in ("a.png", "b.psd", "c.PSD", "README", ".hidden"):
+        (root / name).write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        for path in root.iterdir():
+            file.write(path, path.name)
+    source = open_source(tmp_path / "set.zip" if packed else root, is_image)
+    assert source.names == ["a.png"]
+    assert passed_over(source.others) == ["3 files of other kinds not read (2 .psd, 1 no suffix)"]
+    assert passed_over(Folder(root, names=["a.png"]).others) == []
 
 
 def test_a_stamp_changes_with_the_file(tmp_path):

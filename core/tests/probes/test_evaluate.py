@@ -77,6 +77,32 @@ def test_seeds_where_something_is_drawn(run):
     assert not any("pre-training may have seen" in note for note in fixed.notes)
 
 
+def test_folds_give_a_number_each(run):
+    table = run(folds=3)
+    for row in ("pre-trained", "untrained", "no model"):
+        assert len(table.row(row).numbers["linear.accuracy@all"].values) == 3
+    assert table.data["test"] == 50
+    assert "stratified 3 folds" in table.data["split"]
+    assert "deviation over folds 0, 1, 2" in table.text()
+    assert any("numbers over 3 folds" in note for note in table.notes)
+    with pytest.raises(UsageError, match="the data fixes its split, and folds would mix it: no --folds"):
+        run({"fixed": True}, folds=3)
+    with pytest.raises(UsageError, match="--folds is 1; it must be at least 2"):
+        run(folds=1)
+
+
+def test_folds_of_the_data_are_taken_unasked(toy):
+    config = resolve({"domain": "toy"})
+    data = build_data(config)
+    data.folds = torch.arange(len(data)) % 2
+    encoder = build_encoder(config, data.spec)
+    table = evaluate(config, encoder, data)
+    assert "the data's own 2 folds" in table.data["split"]
+    assert len(table.row("pre-trained").numbers["linear.accuracy@all"].values) == 2
+    with pytest.raises(UsageError, match="the data has 2 folds of its own, and --folds is 5"):
+        evaluate(config, encoder, data, folds=5)
+
+
 def test_same_call_same_table(run):
     assert run(batch_size=150) == run(batch_size=150)
 

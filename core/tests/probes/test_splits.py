@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from unlabeled.contract import Embedded
-from unlabeled.probes.splits import LABELS, quotas, require_labels, split, subset
+from unlabeled.errors import UsageError
+from unlabeled.probes.splits import LABELS, held_out, of_fold, quotas, require_labels, split, subset
 
 
 def data(labels, test=None):
@@ -108,3 +109,47 @@ def test_require_labels_says_what_is_missing():
     with pytest.raises(ValueError, match="no labeled test sample"):
         require_labels(Embedded(x, y), Embedded(x, torch.full((4,), -1)))
     assert len(require_labels(Embedded(x, y), Embedded(x, y))[0]) == 3
+
+
+def test_folds_are_each_the_test_once_stratified_and_whole(y):
+    kinds = torch.bincount(y).tolist()
+    ids = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    found = [of_fold(data(y), ids, number, 5) for number in range(5)]
+    tests = [set(ids[test].tolist()) for _, test in found]
+    assert sum(len(test) for test in tests) == len(set().union(*tests)) == 1000
+    for train, test in found:
+        assert sorted([*train.tolist(), *test.tolist()]) == list(range(1000))
+        counts = torch.bincount(y[ids[test]], minlength=5).tolist()
+        assert all(abs(count - kind / 5) <= 1 for count, kind in zip(counts, kinds, strict=True))
+    turned = of_fold(data(y), ids.sort().values, 2, 5)
+    assert set(turned[1].tolist()) == tests[2], "a fold does not hang on the order of the samples"
+
+
+def test_folds_never_tear_a_group_and_leave_val_out(y):
+    groups = [f"patient {n // 7}" for n in range(1000)]
+    val = torch.arange(1000) < 70
+    found = SimpleNamespace(labels=y, test=None, groups=groups, val=val)
+    for number in range(4):
+        train, test = of_fold(found, torch.arange(1000), number, 4)
+        sides = [{groups[i] for i in side.tolist()} for side in (train, test)]
+        assert not sides[0] & sides[1]
+        assert not val[train].any()
+        assert not val[test].any()
+    with pytest.raises(UsageError, match="8 folds of 4 groups of samples"):
+        of_fold(SimpleNamespace(labels=None, test=None, groups=["a", "b", "c", "d"] * 5), torch.arange(20), 0, 8)
+
+
+def test_folds_of_the_data_are_its_tests(y):
+    own = torch.arange(1000) % 4 - 1
+    found = SimpleNamespace(labels=y, test=None, folds=own)
+    for seed in range(4):
+        train, test = split(found, torch.arange(1000), seed)
+        assert torch.equal(own[test], torch.full_like(test, seed % 3))
+        assert (own[train] == -1).sum() == 250, "a sample of no fold is of train in every one"
+    rest, apart = held_out(found, torch.arange(1000), 0, 0.1)
+    assert (len(rest), len(apart)) == (900, 100)
+
+
+def test_folds_of_rare_classes():
+    train, test = of_fold(data(torch.arange(12)), torch.arange(12), 0, 3)
+    assert (len(train), len(test)) == (8, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlabeled.contract import Data
@@ -20,6 +20,7 @@ def probe_command(
     baselines: tuple[str, ...] = (),
     quick: bool = False,
     seeds: tuple[int, ...] = (0, 1, 2),
+    folds: int = 0,
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
@@ -29,14 +30,14 @@ def probe_command(
     Args:
         probes: names of those that are asked, knn,linear; empty = all.
         baselines: names of the rows beside the encoder, untrained among them; none = no row; empty = all.
-        quick: one seed, all labels, the probes of features and the default baseline alone.
+        quick: one seed or fold, all labels, the probes of features and the default baseline alone.
         seeds: of splits, label subsets and untrained weights.
+        folds: each the test once, instead of seeds; groups stay whole. 0 = the data's own folds, where it has them.
         batch_size: samples per forward pass.
         workers: processes that read data.
         device: auto, cpu, cuda, cuda:1, ...
     """
     from unlabeled import api
 
-    part = {"probes": probes, "baselines": baselines, "quick": quick}
-    options = {"seeds": seeds, "batch_size": batch_size, "workers": workers, "device": device, "say": say}
-    return api.probe(run, data, **part, **options)  # type: ignore[arg-type]
+    part: dict[str, Any] = {"probes": probes, "baselines": baselines, "quick": quick, "seeds": seeds, "folds": folds}
+    return api.probe(run, data, **part, batch_size=batch_size, workers=workers, device=device, say=say)

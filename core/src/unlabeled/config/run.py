@@ -41,7 +41,8 @@ class Training:
         minutes: wall-clock minutes of training.
         batch_size: samples per optimizer step, over all devices and before accumulation splits it; 0 = all samples,
             as where they are nodes of one graph.
-        accumulate: micro-steps per optimizer step; losses that couple the batch see batch_size / accumulate samples.
+        accumulate: micro-steps per optimizer step, weighed by the rows (tokens, samples) of their loss's first mean;
+            losses that couple the batch see batch_size / accumulate samples.
         micro_batch: samples per encoder pass under gradient caching: the loss sees the whole batch, the encoder
             chunks of this size; 0 = off.
         seed: of initial weights, order, views, masks and dropout.

@@ -46,7 +46,16 @@ def _count(side: Tensor | None) -> int:
 def _ties(data: Any) -> list[str]:
     folds, groups = getattr(data, "folds", None), getattr(data, "groups", None)
     found = [] if folds is None else [f"{len(folds[folds >= 0].unique())} folds"]
-    return found if groups is None or len(set(groups)) == len(data) else [*found, f"{len(set(groups)):,} groups"]
+    if groups is None or len(set(groups)) == len(data):
+        return found
+    torn = "" if data.test is None else _torn(groups, data.test)
+    return [*found, f"{len(set(groups)):,} groups{torn}"]
+
+
+def _torn(groups: Sequence[str], test: Tensor) -> str:
+    held = {group for group, side in zip(groups, test.tolist(), strict=True) if side}
+    both = held & {group for group, side in zip(groups, test.tolist(), strict=True) if not side}
+    return f" ({len(both):,} of them on both sides of the given split)" if both else ""
 
 
 def settle(data: Any, answer: str | None) -> None:

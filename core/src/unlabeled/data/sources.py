@@ -9,13 +9,14 @@ import math
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from unlabeled.data.files import Zip, visible, walk
+from unlabeled.data.files import SHOWN, Zip, visible, walk
 from unlabeled.data.readable import SampleError
 from unlabeled.errors import UsageError
 
@@ -56,12 +57,21 @@ class Folder:
     ) -> None:
         self.root, self.keep, self.limits = root, keep, limits
         if names is not None:
-            self.names = list(names)
+            self.names, self.others = list(names), []
+
+    @cached_property
+    def _all(self) -> list[str]:
+        return walk(self.root)
 
     @cached_property
     def names(self) -> list[str]:
-        """Every file, in natural order."""
-        return walk(self.root, self.keep)
+        """Every file that is read, in natural order."""
+        return [name for name in self._all if self.keep(name)]
+
+    @cached_property
+    def others(self) -> list[str]:
+        """Files of other kinds."""
+        return [name for name in self._all if not self.keep(name)]
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -96,6 +106,7 @@ class Archive(Zip):
         super().__init__(path)
         self.limits = limits
         self.names = self.members(keep)
+        self.others = [name for name in self.members() if not keep(name)]
         self._known = frozenset(self.names)
 
     def has(self, name: str) -> bool:
@@ -130,6 +141,16 @@ class Archive(Zip):
 
 
 Source = Folder | Archive
+
+
+def passed_over(others: Sequence[str]) -> list[str]:
+    """How many files of other kinds lie beside those that are read, by suffix; nothing where there are none."""
+    kinds = Counter(PurePosixPath(name).suffix.casefold() or "no suffix" for name in others)
+    if not kinds:
+        return []
+    first = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(SHOWN))
+    count = len(others)
+    return [f"{count:,} file{'s' * (count > 1)} of other kinds not read ({first}{', ...' * (len(kinds) > SHOWN)})"]
 
 
 def open_source(path: Path, keep: Callable[[str], bool] = visible, limits: Limits = Limits()) -> Source | None:

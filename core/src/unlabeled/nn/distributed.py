@@ -7,6 +7,9 @@ factor; the same holds for a loss of all-reduced statistics that every rank comp
     # N samples of all dimensions but C, C channels, W ranks, H values of a rank, any number
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -147,6 +150,26 @@ def union_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, variance, count[0]
 
 
+_counts: ContextVar[list[Tensor] | None] = ContextVar("counts", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[list[Tensor]]:
+    """The numbers of rows that :func:`union_mean` has been taken of within, where gradients flow through their values.
+
+    >>> with counting() as found:
+    ...     loss = union_mean(torch.ones(3, requires_grad=True))
+    >>> found
+    [tensor(3.)]
+    """
+    found: list[Tensor] = []
+    token = _counts.set(found)
+    try:
+        yield found
+    finally:
+        _counts.reset(token)
+
+
 def union_mean(values_H: Tensor) -> Tensor:
     """The mean of the values of all ranks; 0 where there are none. Gradients averaged over ranks are those of one.
 
@@ -155,6 +178,9 @@ def union_mean(values_H: Tensor) -> Tensor:
     """
     values = full(values_H)
     total, count = all_reduce(torch.stack((values.sum(), values.new_tensor(float(len(values)))))).unbind()
+    found = _counts.get()
+    if found is not None and values_H.requires_grad:
+        found.append(count.detach())
     return total / count.clamp(min=1)
 
 

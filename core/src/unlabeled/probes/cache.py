@@ -94,7 +94,7 @@ class FeatureCache:
     def _path(self, encoder: nn.Module) -> Path:
         assert self.folder is not None
         digest = hashlib.sha256()
-        feed(digest, [self.content, repr(self.settings), type(encoder).__qualname__, dict(encoder.state_dict())])
+        feed(digest, [self.content, self.settings, type(encoder).__qualname__, dict(encoder.state_dict())])
         return self.folder / f"{digest.hexdigest()[:32]}.pt"
 
     def _load(self, path: Path) -> Embedded | None:

@@ -16,6 +16,7 @@ import torch
 from unlabeled.build import make
 from unlabeled.config.run import RunConfig
 from unlabeled.contract import Data, Embedded
+from unlabeled.data.fitting import fitting
 from unlabeled.plugins.registry import registry
 from unlabeled.probes.asked import NONE, Chosen, named
 from unlabeled.probes.measure import Subject, measure, sides
@@ -37,18 +38,21 @@ def evaluate(
     workers: int = 0,
     spec: Any = None,
     chosen: Chosen | None = None,
+    folds: int = 0,
     say: Say = lambda line: None,
 ) -> Table:
     """Probe ``encoder`` and its baselines on ``data``, or the part of the table that is ``chosen``.
 
     ``spec`` is what the encoder was wired with, where that is not ``data.spec``; ``say`` is told what is under way.
+    ``folds``: each is the test once, with the seed of its number, and ``seeds`` are not read; 0 = the data's own.
     Raises ``UsageError`` where ``data`` allows no probe.
     """
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     chosen = chosen or Chosen()
     seeds = tuple(seeds)[:1] if chosen.quick else tuple(seeds)
-    on = Setting(config, data, seeds, data.spec if spec is None else spec, device, batch_size, workers, chosen)
+    wired = data.spec if spec is None else spec
+    on = Setting(config, data, seeds, wired, device, batch_size, workers, chosen, folds=folds)
     beside = rows_beside(on)
     rows = [pretrained(on, encoder, say), *([untrained(on, encoder, say)] if UNTRAINED in beside else [])]
     if (
@@ -80,9 +84,13 @@ def describe(on: Setting) -> dict[str, Any]:
     fixed = on.data.test is not None
     if getattr(on.data, "transductive", False):
         on.notes.append("transductive: pre-training saw all samples, those of test too, and never their labels")
+    elif on.folds:
+        on.notes.append(f"numbers over {on.folds} folds, each of them the test once, with untrained weights of its own")
+        on.notes.append("pre-training may have seen the samples of every fold, never their labels")
     elif not fixed:
         on.notes.append("the data fixes no split: pre-training may have seen test samples, never their labels")
-    how = "the data's own split" if fixed else "stratified 80 / 20 by seed"
+    kind = "the data's own" if getattr(on.data, "folds", None) is not None else "stratified"
+    how = "the data's own split" if fixed else f"{kind} {on.folds} folds" if on.folds else "stratified 80 / 20 by seed"
     return {
         "description": on.data.describe(),
         "samples": len(on.ids),
@@ -149,7 +157,9 @@ def baseline(on: Setting, name: str, made: Any, say: Say) -> Row:
 
     def subject(seed: int) -> Subject:
         if fitted:
-            made.fit(on.data, on.ids[on.sides(seed)[0]])
+            ids = on.ids[on.sides(seed)[0]]
+            with fitting(on.data, ids) as train:
+                made.fit(train, ids)
         return Subject(made, on.embed(made), BASELINE)
 
     once = None if fresh else subject(on.seeds[0])

@@ -18,7 +18,7 @@ from unlabeled.probes.asked import Chosen, check_labels, check_targets, named, t
 from unlabeled.probes.cache import FeatureCache
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
 from unlabeled.probes.frozen import Frozen
-from unlabeled.probes.splits import LABELS, Labels, shuffled, split, subset
+from unlabeled.probes.splits import LABELS, Labels, fold_count, of_fold, shuffled, split, subset
 from unlabeled.probes.table import BASELINE, Column
 
 APART = 1000  # seeds of untrained weights stand this far from the run's own
@@ -45,8 +45,12 @@ class Setting:
     columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    folds: int = 0
 
     def __post_init__(self) -> None:
+        self.folds = self._folds()
+        if self.folds:
+            self.seeds = tuple(range(1 if self.chosen.quick else self.folds))
         if not self.seeds:
             raise UsageError("no seeds; a probe table needs at least one")
         check_labels(self.data)
@@ -73,7 +77,7 @@ class Setting:
         self.cache = FeatureCache(self.chosen.cache, self.data, self.settings)
         self._sides: dict[int, tuple[Tensor, Tensor]] = {}
         self._subsets: tuple[Labels, ...] = ()
-        if (self.labeled or self.targeted) and self.data.test is None:
+        if (self.labeled or self.targeted) and self.data.test is None and not self.folds:
             self.notes.append(
                 "the data fixes no split, so a fifth is held out by seed; a run that was pre-trained on these samples "
                 "has seen them, without their labels"
@@ -95,7 +99,8 @@ class Setting:
     def settings(self) -> dict[str, Any]:
         """What features depend on beside weights and data."""
         device = torch.device(self.device).type
-        return {"clean": vars(self.clean), "spec": self.spec, "batch": self.batch_size, "device": device}
+        parts = {"clean": self.clean, "spec": self.spec, "encoder": self.config.parts["encoder"]}
+        return parts | {"batch": self.batch_size, "device": device, "versions": dict(registry().versions)}
 
     @property
     def subsets(self) -> tuple[Labels, ...]:
@@ -112,6 +117,19 @@ class Setting:
                 sizes.setdefault(tuple(part.tolist()), labels)
             self._subsets = tuple(labels for labels in LABELS if labels in sizes.values())
         return self._subsets
+
+    def _folds(self) -> int:
+        """The number of folds: as asked, or the data's own where it fixes no split; 0 = none."""
+        own = fold_count(self.data)
+        if self.folds and self.data.test is not None:
+            raise UsageError(f"{self.data.describe()}: the data fixes its split, and folds would mix it: no --folds")
+        if self.folds and own > 1 and own != self.folds:
+            raise UsageError(
+                f"{self.data.describe()}: the data has {own} folds of its own, and --folds is {self.folds}"
+            )
+        if self.folds == 1 or self.folds < 0:
+            raise UsageError(f"--folds is {self.folds}; it must be at least 2, or 0 for none")
+        return self.folds or (own if own > 1 and self.data.test is None else 0)
 
     def read(self, ids: Tensor) -> None:
         """Keep to the samples ``ids[N]``, which could be read; ``UsageError`` where they allow no probe."""
@@ -133,7 +151,8 @@ class Setting:
     def sides(self, seed: int) -> tuple[Tensor, Tensor]:
         """Positions in ``ids`` of train and of test."""
         if seed not in self._sides:
-            self._sides[seed] = split(self.data, self.ids, seed)
+            of = of_fold(self.data, self.ids, seed, self.folds) if self.folds else split(self.data, self.ids, seed)
+            self._sides[seed] = of
         return self._sides[seed]
 
     def asked(self, asks: Asks, kind: str) -> bool:

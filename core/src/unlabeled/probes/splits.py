@@ -7,6 +7,7 @@ Data that has ``groups`` (a name for each sample: its patient, its speaker) neve
     # N samples
 """
 
+import warnings
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from unlabeled.contract import Data, Embedded
 from unlabeled.draw import Draw, Purpose
+from unlabeled.errors import UsageError
 
 Labels = Literal["10 per class", "1 %", "10 %", "all"]
 LABELS: tuple[Labels, ...] = get_args(Labels)
@@ -41,14 +43,24 @@ def first_of_each(y: Tensor, counts: Tensor) -> Tensor:
 
 
 def split(data: Data, ids: Tensor, seed: int, share: float = TEST_SHARE) -> tuple[Tensor, Tensor]:
-    """Positions in ``ids[N]`` of train and of test: the data's own split, or else stratified by ``seed``.
+    """Positions in ``ids[N]`` of train and of test: the data's own split or fold, or else drawn by ``seed``.
 
-    Each class keeps at least one sample in train. Without labels, ``share`` of all samples is test.
+    Of data with ``folds``, fold number ``seed`` (counted round) is the test.
     """
     if data.test is not None:
         test, val = data.test[ids], getattr(data, "val", None)
         train = ~test if val is None else ~(test | val[ids])
         return torch.nonzero(train)[:, 0], torch.nonzero(test)[:, 0]
+    if (count := fold_count(data)) > 1:
+        return of_fold(data, ids, seed % count, count)
+    return held_out(data, ids, seed, share)
+
+
+def held_out(data: Data, ids: Tensor, seed: int, share: float) -> tuple[Tensor, Tensor]:
+    """Positions in ``ids[N]`` of the rest and of a ``share`` held out, whatever split or folds the data has.
+
+    Stratified by class; each class keeps at least one sample in the rest, and a group is never on both sides.
+    """
     y = torch.zeros_like(ids) if data.labels is None else data.labels[ids].long() + 1  # unlabeled is a class here
     group = group_of(data, ids)
     first = torch.arange(len(ids)) if group is None else _first_of_group(group)
@@ -59,6 +71,45 @@ def split(data: Data, ids: Tensor, seed: int, share: float = TEST_SHARE) -> tupl
     if group is not None:
         test = torch.zeros(len(first), dtype=torch.bool).index_fill_(0, group[chosen], True)[group]
     return torch.nonzero(~test)[:, 0], torch.nonzero(test)[:, 0]
+
+
+def fold_count(data: Data) -> int:
+    """How many folds the data itself has; 0 = none."""
+    folds = getattr(data, "folds", None)
+    return 0 if folds is None else int(folds.max()) + 1
+
+
+def of_fold(data: Data, ids: Tensor, number: int, count: int) -> tuple[Tensor, Tensor]:
+    """Positions in ``ids[N]`` of train and of test, fold ``number`` of ``count``: the data's own, or else made here.
+
+    Those made here are stratified by class and keep groups whole; samples of val are in neither.
+    """
+    val = getattr(data, "val", None)
+    used = torch.arange(len(ids)) if val is None else torch.nonzero(~val[ids])[:, 0]
+    own = getattr(data, "folds", None)
+    fold = _made_folds(data, ids[used], count) if own is None else own[ids[used]]
+    return used[fold != number], used[fold == number]
+
+
+def _made_folds(data: Data, ids: Tensor, count: int) -> Tensor:
+    """int64[N]: the fold of each of ``ids``, whatever their order."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    order = torch.argsort(ids)
+    group = group_of(data, ids[order])
+    group = torch.arange(len(ids)) if group is None else group
+    y = torch.zeros_like(ids) if data.labels is None else data.labels[ids[order]].long()
+    if count > len(group.unique()):
+        raise UsageError(f"{count} folds of {len(group.unique())} groups of samples: --folds must not be above that")
+    if int(torch.bincount(y - y.min()).max()) < count:  # no class is in every fold, so that there is nothing to balance
+        y = torch.zeros_like(y)
+    folds = torch.empty_like(ids)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer samples than there are folds
+        made = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(ids.numpy(), y.numpy(), group.numpy())
+        for number, (_, test) in enumerate(made):
+            folds[order[torch.from_numpy(test)]] = number
+    return folds
 
 
 def group_of(data: Data, ids: Tensor) -> Tensor | None:

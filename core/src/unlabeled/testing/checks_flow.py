@@ -13,6 +13,7 @@ import torch
 from unlabeled.build import bring, build_data
 from unlabeled.config.run import resolve
 from unlabeled.contract import Batch, Layout, Rows, View
+from unlabeled.data.fitting import fitting
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
 from unlabeled.testing.subject import NotApplicable, Subject, difference, ensure, subject
@@ -186,7 +187,8 @@ def check_baselines_give_features(domain: str) -> None:
         if hasattr(baseline, "applies") and not baseline.applies(it.data):
             continue
         if hasattr(baseline, "fit"):
-            baseline.fit(it.data, torch.tensor(it.ids(32)))
+            with fitting(it.data, torch.tensor(it.ids(32))) as train:
+                baseline.fit(train, torch.tensor(it.ids(32)))
         x = baseline(it.clean(ids))
         ensure(x.dim() == 2 and len(x) == len(ids), f"{who} gives [B, D]", list(x.shape))
         ensure(bool(torch.isfinite(x).all()), f"{who} gives finite numbers", "inf or nan")

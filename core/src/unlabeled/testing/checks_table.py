@@ -173,8 +173,10 @@ def shared_settings(target: Any) -> list[inspect.Parameter]:
     """Those of ``**more: Unpack[Shared]``: the default of a word is an empty one, that of a choice the first."""
     found = []
     for parameter in inspect.signature(target).parameters.values():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            continue  # it may name what only a type checker imports
         said = _annotation(target, parameter.annotation)
-        if parameter.kind is parameter.VAR_KEYWORD and get_origin(said) is Unpack:
+        if get_origin(said) is Unpack:
             for name, kind in get_type_hints(get_args(said)[0]).items():
                 default = get_args(kind)[0] if get_origin(kind) is Literal else kind()
                 found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))

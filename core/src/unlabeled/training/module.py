@@ -8,7 +8,8 @@ The journey of a batch through one step:
 4. The views are made, without gradients and in full precision; they and their masks draw from (seed, epoch, sample).
    Each that a mask may touch gets its layout, the tokenizer's content and ids, and its hidden rows (``Parts.prepare``).
 5. The objective calls the encoder on them and gives the loss; with ``micro_batch``, in chunks (``gradient_cache``).
-6. The loss and its parts are kept for the log (``Meter``); one that is not finite ends the run.
+6. The loss and its parts are kept for the log (``Meter``); one that is not finite ends the run. With ``accumulate``,
+   the step weighs its micro-steps by the rows that their loss is a mean of, so that each row counts once.
 7. Gradients flow back, in a second pass over the chunks where there are any, are reduced over ranks and clipped.
 8. The learning rate, a function of the step, is set, and the optimizer moves the weights.
 9. The objective's ``after_step`` moves teacher, queue and clock, so that a checkpoint of this step has them.
@@ -29,7 +30,7 @@ from unlabeled.build import Parts
 from unlabeled.contract import Batch, Loss, Progress
 from unlabeled.errors import RunError
 from unlabeled.nn.clock import after_step
-from unlabeled.nn.distributed import convert_batchnorm
+from unlabeled.nn.distributed import all_reduce, convert_batchnorm, counting
 from unlabeled.training.datamodule import Plan
 from unlabeled.training.former import renamed
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
@@ -124,6 +125,7 @@ class Pretraining(LightningModule):
         self.training_settings = parts.config.training
         self.meter = Meter()
         self._replay: Callable[[], None] | None = None
+        self._counts: list[Tensor] = []  # of the micro-steps of this step
 
     # ------------------------------------------------------------------------------------------ set-up
 
@@ -167,9 +169,25 @@ class Pretraining(LightningModule):
             views = self.parts.step_views(batch, epoch)
             loss, self._replay = forward_cached(self.objective, self.encoder, views, settings.micro_batch, seed)
         else:
-            loss = self.wrapped.loss(batch, epoch)
+            with counting() as rows:
+                loss = self.wrapped.loss(batch, epoch)
         self.meter.add(step + 1, loss)
-        return loss.total
+        return loss.total if self.plan.accumulate == 1 else loss.total * self._share(rows, len(batch), loss.total)
+
+    def _share(self, rows: list[Tensor], samples: int, like: Tensor) -> Tensor:
+        """What a micro-step counts beside the first of its step: by rows of its first mean over rows, or by samples."""
+        count = rows[0] if rows else all_reduce(like.detach().new_tensor(float(samples)))
+        self._counts = [*self._counts, count] if position(self.trainer) % self.plan.accumulate else [count]
+        return count / self._counts[0].clamp(min=1)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.plan.accumulate == 1:
+            return
+        counts = torch.stack(self._counts)
+        whole = self.plan.accumulate * counts[0].clamp(min=1) / counts.sum().clamp(min=1)
+        for p in self.parameters():
+            if p.grad is not None:
+                p.grad.mul_(whole)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         loss.backward(*args, **kwargs)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.build import trainable
 from unlabeled.data.batch import MovableBatch
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError
@@ -162,7 +163,7 @@ class Partners:
 
     def partner_of(self, ids: Tensor, epoch: int) -> Tensor:
         """The sample that accompanies each in this epoch: never itself, and never one held out."""
-        pool = torch.arange(len(self)) if self.test is None else torch.nonzero(~self.test)[:, 0]  # type: ignore[arg-type]
+        pool = trainable(self)  # type: ignore[arg-type]
         if len(pool) < 2:
             return ids
         chosen = pool[Draw(0, epoch, ids).integers(1, Use.PARTNER, len(pool) - 1)[:, 0]]

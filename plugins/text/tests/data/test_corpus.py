@@ -18,6 +18,7 @@ from unlabeled_text.data.reading import Columns, records_of
 from unlabeled_text.data.reading import read as records
 from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.data.tables import Tables
+from unlabeled_text.data.tasks import Choices, Tagged
 from unlabeled_text.data.texts import Texts
 
 WORDS = list("abcdefghijklmno")
@@ -74,6 +75,88 @@ def test_a_folder_with_train_and_test(tmp_path):
     seen = dict(zip(found.texts(range(len(found))), found.test.tolist(), strict=True))
     assert seen == {"one": False, "two": False, "three": True, "shared": True}, "what is in both is held out"
     assert "1 duplicates left out" in found.describe()
+
+
+@pytest.mark.parametrize("names", [("train.txt", "dev.txt", "test.txt"), ("train/a.txt", "valid/a.txt", "test/a.txt")])
+def test_val_beside_test_is_kept_apart(tmp_path, names):
+    for name, word in zip(names, ("one", "two", "three"), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        file_of(tmp_path, name, f"{word} text\n")
+    found = read(str(tmp_path))
+    sides = {
+        t.split()[0]: (bool(a), bool(b)) for t, a, b in zip(found.texts(range(3)), found.test, found.val, strict=True)
+    }
+    assert sides == {"one": (False, False), "two": (False, True), "three": (True, False)}
+    (tmp_path / names[2]).unlink()
+    alone = read(str(tmp_path))
+    assert alone.val is None
+    assert int(alone.test.sum()) == 1, "val alone is the test"
+
+
+def test_a_table_says_sides_groups_folds_and_numbers(tmp_path):
+    rows = "text,split,group,fold,target\na b,train,ann,1,0.5\nc d,,bob,2,NA\ne f,dev,ann,,2\ng h,test,cy,,3\n"
+    path = file_of(tmp_path, "a.csv", rows)
+    found = read(path)
+    assert (found.test.tolist(), found.val.tolist()) == ([False] * 3 + [True], [False, False, True, False])
+    assert found.groups == ("ann", "bob", "ann", "cy")
+    assert found.folds.tolist() == [0, 1, -1, -1]
+    assert found.targets.values[:, 0].tolist() == pytest.approx([0.5, float("nan"), 2, 3], nan_ok=True)
+    assert found.labels is None
+    other = read(path, split="none", target="none", label="group")
+    assert (other.test, other.targets, other.classes) == (None, None, ("ann", "bob", "cy"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [("split\nmiddle", "the split 'middle' is none of .*--data.split none"), ("score\nhigh", "'high' is no number")],
+)
+def test_a_column_of_other_words_is_refused(tmp_path, cell, message):
+    name, value = cell.split("\n")
+    with pytest.raises(UsageError, match=message):
+        read(file_of(tmp_path, "a.csv", f"text,{name}\na b,{value}\n"))
+    with pytest.raises(UsageError, match="no column 'lable'; its columns are text"):
+        read(file_of(tmp_path, "b.csv", "text\na\n"), label="lable")
+
+
+def test_missing_labels_are_unknown(tmp_path):
+    found = read(file_of(tmp_path, "a.csv", "text,label\na,x\nb,nan\nc,\nd,y\ne,null\n"))
+    assert found.classes == ("x", "y")
+    assert found.labels.tolist() == [0, -1, -1, 1, -1]
+
+
+def _choices(text):
+    return json.dumps({"context": text, "choices": ["a", "b"], "label": 0}) + "\n"
+
+
+def _tags(text):
+    return "".join(f"{word} T\n" for word in text.split())
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "wrap"),
+    [(Texts, "txt", str), (Choices, "jsonl", _choices), (Tagged, "txt", _tags), (Texts, "csv", "text\n{}\n".format)],
+)
+def test_a_vocabulary_is_learned_from_train_alone(tmp_path, make, suffix, wrap):
+    options = {"cache": "none", "max_bad": 0.0} if make is Texts else {}
+    file_of(tmp_path, f"train.{suffix}", wrap("plain words"))
+    before = make(str(tmp_path), **options).spec.vocabulary
+    for side, text in (("test", "xylophone xylophone"), ("dev", "quagga quagga")):
+        file_of(tmp_path, f"{side}.{suffix}", wrap(text))
+    assert make(str(tmp_path), **options).spec.vocabulary == before
+
+
+def test_a_vocabulary_is_learned_from_the_column_of_train(tmp_path):
+    rows = "text,split\nplain words,train\n"
+    whole = read(file_of(tmp_path, "b.csv", rows + "xylophone,test\nquagga,dev\n"), tokenizer="wordpiece")
+    assert whole.spec.vocabulary == read(file_of(tmp_path, "a.csv", rows), tokenizer="wordpiece").spec.vocabulary
+
+
+def test_pairs_of_val_stand_apart_from_train_and_test(tmp_path):
+    for side in ("train", "dev", "test"):
+        file_of(tmp_path, f"{side}.csv", f"sentence1,sentence2,score\n{side} a,{side} b,1\n")
+    found = read(str(tmp_path))
+    assert found.pair_test.tolist() == [True, False]
+    assert len(found) == 6
 
 
 def test_pairs_share_their_sentences(tmp_path):

@@ -53,6 +53,8 @@ class Entry:
 class Several:
     """A folder, and the zip files in it, for a manifest."""
 
+    others = ()  # a manifest names all that it means
+
     def __init__(self, root: Path, wanted: Sequence[str]) -> None:
         self.parts: list[Folder | Archive] = [Folder(root)]
         if not all((root / name).is_file() for name in wanted[:16]):

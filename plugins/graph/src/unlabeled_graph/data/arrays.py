@@ -36,11 +36,14 @@ KINDS = 4096  # values of a column of whole numbers that may each become a colum
 CSR = ("data", "indices", "indptr")
 ALIASES = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 SIDES = tuple((name, alias) for name, aliases in ALIASES.items() for alias in aliases)
-SHARED = ("edge_index", "y", "split", "fold", "label_names", "target_names", "names", "smiles", "group", "groups")
-SHARED += ("scaffold",)
+SHARED = (
+    "edge_index", "y", "split", "fold", "label_names", "target_names", "names", "smiles", "group", "groups", "scaffold",
+)  # fmt: skip
 # what a damaged archive raises on its way through zipfile, a decompressor, and numpy's header
-UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, KeyError, RuntimeError, NotImplementedError)
-UNREADABLE += (MemoryError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+UNREADABLE = (
+    OSError, ValueError, TypeError, AttributeError, EOFError, KeyError, RuntimeError, NotImplementedError, MemoryError,
+    OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+)  # fmt: skip
 
 
 def read_arrays(path: Path, degrees: int) -> Raw:

@@ -65,7 +65,8 @@ def read_tu(folder: Path, degrees: int) -> Raw:
     ends += [numbers for numbers in (rows("edge_attributes", np.float32),) if numbers is not None]
     attr = torch.cat(ends, dim=1) if ends else None
     labels, targets = rows("graph_labels", np.int64), rows("graph_attributes", np.float32)
-    lengths, notes = tuple(torch.bincount(group).tolist()), ()
+    lengths = tuple(torch.bincount(group).tolist())
+    notes: tuple[str, ...] = ()
     if labels is None or labels.shape[1] > 1:
         return Raw(str(folder), "graph", x, edges, lengths, targets if labels is None else labels, edge_attr=attr)
     if targets is not None:

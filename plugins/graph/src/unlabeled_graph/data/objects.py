@@ -58,7 +58,7 @@ def _attr(data: Any, path: Path) -> Tensor | None:
 def _masks(data: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Ids of train, val and test, and notes."""
     sets: dict[str, Tensor] = {}
-    notes = ()
+    notes: tuple[str, ...] = ()
     for name, alias in SIDES:
         mask = getattr(data, f"{alias}_mask", None)
         if mask is not None:
@@ -101,8 +101,7 @@ def from_list(found: Sequence[Any], path: Path, degrees: int) -> Raw:
     starts = torch.tensor([0, *(len(x) for x in xs)]).cumsum(0)
     edges = torch.cat([_edges(data, path) + start for data, start in zip(found, starts)], dim=1)
     attrs = [_attr(data, path) for data in found]
-    widths = {None if a is None else a.shape[1] for a in attrs}
-    if len(widths) > 1:
+    if len({None if a is None else a.shape[1] for a in attrs}) > 1:
         raise UsageError(f"{path}: some graphs have features of edges and some have not, or not as many")
     attr = torch.cat([a for a in attrs if a is not None]) if attrs[0] is not None else None
     y, notes = _targets(found)
@@ -148,7 +147,8 @@ def from_hetero(data: Any, path: Path) -> Raw:
     attr = F.one_hot(torch.cat(which), 2 * len(relations)).float()
     labeled = [kind for kind in kinds if "y" in data[kind]]
     first = labeled[0] if labeled else None
-    y, sets, notes = None, {}, ()
+    y, sets = None, {}
+    notes: tuple[str, ...] = ()
     if first is not None:
         y = torch.full((len(x), *data[first].y.shape[1:]), torch.nan, dtype=torch.float64)
         y[starts[first] : starts[first] + counts[first]] = data[first].y.double()

@@ -165,7 +165,8 @@ def read_edges(path: Path, degrees: int) -> Raw:
     ends = ends_of(head, path) or _first_two(head, path)
     pairs = [(row[ends[0]], row[ends[1]]) for row in rows]
     beside = path.with_name("nodes.csv")
-    described, more = None, {}
+    described: Tensor | None = None
+    more: dict[str, Any] = {}
     if beside.is_file():
         names, described, more = _nodes(beside)
     else:
@@ -212,14 +213,15 @@ def read_smiles(path: Path, max_bad: float) -> Raw:
     """A table of molecules; those that RDKit cannot read are left out, up to a share ``max_bad``."""
     head, rows = read_table(path)
     column = smiles_column(head, path)
+    assert column is not None, "files.read asks for it first"
     good: list[tuple[list[str], tuple[Tensor, Tensor, Tensor]]] = []
     bad: dict[str, str] = {}
     for line, row in enumerate(rows, 2):
-        found = molecule(row[column])
-        if isinstance(found, str):
-            bad[f"line {line}"] = found
+        read = molecule(row[column])
+        if isinstance(read, str):
+            bad[f"line {line}"] = read
         else:
-            good.append((row, found))
+            good.append((row, read))
     check_bad(path, bad, len(rows), max_bad, "molecules")
     graphs = [graph for _, graph in good]
     starts = torch.tensor([0, *(len(atoms) for atoms, _, _ in graphs)]).cumsum(0)

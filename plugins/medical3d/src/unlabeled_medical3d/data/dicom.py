@@ -1,7 +1,8 @@
 """DICOM series: slices sorted by their place along the normal, rescaled, with the affine in RAS.
 
 The affine follows NIfTI's convention from DICOM's attributes Image Position, Image Orientation and Pixel Spacing (part
-3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused.
+3, C.7.6.2), whose x and y axes point the other way. Slices at unequal distances mean that some are missing: refused,
+as are those of a tilted gantry, which are no box.
 
     # S slices, R rows, K columns of a slice
 """
@@ -22,15 +23,15 @@ from unlabeled_medical3d.data.sources import DICOM, Entry, read, stem
 from unlabeled_medical3d.ops.spatial import check_affine
 
 EVEN = 0.02  # distances between slices may differ by this share
+ROUNDED = 0.08  # mm that a place may lie off the best even grid: positions are often written to 0.1 mm
+WIDE = 1.5  # times the mean distance, from which on a slice is missing
 PREAMBLE = 132
 
 
 def is_dicom(source: Source, name: str) -> bool:
-    """Whether a file is DICOM: by its suffix, or without one by the mark after its preamble."""
+    """Whether a file is DICOM: by its suffix, or by the mark after its preamble (a PACS names files by their UID)."""
     if name.lower().endswith(DICOM):
         return True
-    if "." in name.rsplit("/", 1)[-1]:
-        return False
     try:
         return read(source, name, PREAMBLE)[128:] == b"DICM"
     except SampleError:
@@ -101,11 +102,13 @@ def _check_steps(steps: np.ndarray, depth: np.ndarray) -> None:
     if middle <= 1e-4 or steps.min() <= 1e-4:
         raise SampleError("two of its slices lie in the same place: more than one series, or a copy")
     wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
-    if len(wide):
-        at = int(wide[0])
+    at = np.arange(len(depth))
+    off = np.abs(depth - np.polyval(np.polyfit(at, depth, 1), at))
+    if len(wide) and not (off.max() <= ROUNDED and steps.max() < WIDE * steps.mean()):
+        first = int(steps.argmax())
         raise SampleError(
-            f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} (at {depth[at]:.1f} mm), "
-            f"{middle:.2f} mm elsewhere"
+            f"slices are missing: {steps[first]:.2f} mm between slices {first + 1} and {first + 2} "
+            f"(at {depth[first]:.1f} mm), {middle:.2f} mm elsewhere"
         )
 
 

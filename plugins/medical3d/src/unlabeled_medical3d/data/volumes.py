@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.about import about
 from unlabeled.data.readable import Readable, SampleError
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
@@ -124,21 +125,18 @@ class Volumes(Readable, Partners):
         return len(self._reader.names)
 
     def describe(self) -> str:
-        about = [f"{len(self):,} volumes"]
+        found = [f"{len(self):,} volumes"]
         if len(set(self.patients)) < len(self):
-            about.append(f"{len(set(self.patients)):,} patients")
-        if self.classes:
-            about.append(f"{len(self.classes)} classes")
+            found.append(f"{len(set(self.patients)):,} patients")
+        found += [fact for fact in about(self) if not fact.endswith(" groups")]  # groups are the patients
         if self.regions:
-            about.append(f"{len(self.regions) - 1} labeled regions")
-        if self.test is not None:
-            about.append(f"{int(self.test.sum()):,} held out")
+            found.append(f"{len(self.regions) - 1} labeled regions")
         spec = self.spec
-        about += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
-        about.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
+        found += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
+        found.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
         if self.bad:
-            about.append(f"{len(self.bad):,} unusable skipped")
-        return f"{self._path}: {', '.join(about)}"
+            found.append(f"{len(self.bad):,} unusable skipped")
+        return f"{self._path}: {', '.join(found)}"
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -249,7 +247,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
     """``bool[N]``, True = held out, each patient on one side; None where nothing says so and all patients differ.
 
     A given split that tears a patient apart is refused. Where patients have several volumes and no split is given, one
-    patient in five is held out, chosen by the hash of the name.
+    patient in five is held out, chosen by the hash of the name; none where there is but one.
     """
     given = {p for p, side in zip(patients, held_out) if side}
     if any(side is not None for side in held_out):
@@ -258,7 +256,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
             raise UsageError(f"patient {torn[0]} has volumes on both sides of the split, and {len(torn) - 1} more do")
         return torch.tensor([bool(side) for side in held_out])
     names = sorted(set(patients))
-    if len(names) == len(patients):
+    if len(names) in (1, len(patients)):  # one alone would leave nothing to train on
         return None
     keys = torch.tensor([int(digest(name)[:12], 16) for name in names])
     order = torch.argsort(Draw(0, 0, keys).words(1, Purpose.SPLIT)[:, 0], stable=True)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from unlabeled.data.readable import SampleError
 
+SQUARE = 0.02  # the largest cosine between two voxel axes, a little over 1 degree
+
 
 def voxel_size(affine: np.ndarray) -> np.ndarray:
     """``[3]`` mm: the length of each voxel axis."""
@@ -24,7 +26,7 @@ def voxel_size(affine: np.ndarray) -> np.ndarray:
 
 
 def check_affine(affine: np.ndarray) -> None:
-    """:class:`SampleError` for an affine that maps no volume: not finite, flat, or of absurd voxels."""
+    """:class:`SampleError` for an affine that maps no box: not finite, flat, sheared, or of absurd voxels."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise SampleError("its affine is not 4 x 4 finite numbers")
     size = voxel_size(affine)
@@ -34,6 +36,13 @@ def check_affine(affine: np.ndarray) -> None:
         raise SampleError(f"its voxels are {' x '.join(f'{s:.3g}' for s in size)} mm; 0.001 to 100 mm are read")
     if not np.allclose(affine[3], (0, 0, 0, 1)):
         raise SampleError(f"the last row of its affine is {affine[3].tolist()}; it must be 0, 0, 0, 1")
+    axes = affine[:3, :3] / size
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > SQUARE:
+        raise SampleError(
+            f"its voxel axes are {np.rad2deg(np.arcsin(min(1.0, cosine))):.1f} degrees off right angles, as under a "
+            "tilted gantry: resample it to right angles first (dcm2niix does)"
+        )
 
 
 def to_ras(image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

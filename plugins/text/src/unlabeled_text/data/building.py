@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.data.files import check_bad
+from unlabeled.data.sides import Side, masks
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.reading import Columns, Record, Unit
@@ -22,8 +23,9 @@ from unlabeled_text.ops.tokenizing import spec_of
 CHUNK = 1024  # texts that are tokenized together
 SAMPLE = 200_000  # texts that a tokenizer is trained on, and that are held in memory until it is
 CACHED = 8 << 20  # bytes of text from which on token ids are kept on disk
-VERSION = "1"  # of the store
+VERSION = "2"  # of the store
 NONE = "none"
+FURTHER: tuple[Side | None, ...] = (None, "train", "val", "test")  # what is on two sides is on the later one
 Source = Callable[[Callable[[str, str], None]], Iterator[Record]]
 
 
@@ -46,12 +48,15 @@ class _Samples:
         self.spec, self.options = spec, options
         self.writer = Writer(spec.vocabulary)
         self.labels: list[str | None] = []
-        self.test: list[bool] = []
+        self.targets: list[str | None] = []
+        self.groups: list[str | None] = []
+        self.folds: list[str | None] = []
+        self.sides: list[Side | None] = []
         self.documents: list[int] = []
         self.pairs: list[tuple[int, int]] = []
         self.scores: list[float] = []
         self.pair_labels: list[str | None] = []
-        self.pair_test: list[bool] = []
+        self.pair_sides: list[Side | None] = []
         self.counts = {"duplicates": 0, "short": 0, "cut": 0}
         self._seen: dict[bytes, int] = {}
         self._document: dict[str, int] = {}
@@ -66,7 +71,7 @@ class _Samples:
                 self.pairs.append((found[0], found[1]))
                 self.scores.append(float("nan") if record.score is None else record.score)
                 self.pair_labels.append(record.label)
-                self.pair_test.append(record.test)
+                self.pair_sides.append(record.side)
 
     def _text(self, text: str, encoded: tuple[np.ndarray, np.ndarray], record: Record, pair: bool) -> int | None:
         """The number of the sample that the text is, new or seen before; None where it is too short."""
@@ -78,7 +83,7 @@ class _Samples:
         before = self._seen.get(key)
         if before is not None and (pair or self.options.dedup):
             self.counts["duplicates"] += not pair
-            self.test[before] |= record.test
+            self.sides[before] = max(self.sides[before], record.side, key=FURTHER.index)
             return before
         room = self.spec.length - len(self.spec.prefix) - len(self.spec.suffix)
         stop = len(tokens) if self.options.split and not pair else min(len(tokens), room)
@@ -91,7 +96,10 @@ class _Samples:
                 break
             self.writer.add(tokens[begin:end], starts[begin:end])
             self.labels.append(None if pair else record.label)
-            self.test.append(record.test)
+            self.targets.append(None if pair else record.target)
+            self.groups.append(record.group)
+            self.folds.append(None if pair else record.fold)
+            self.sides.append(record.side)
             self.documents.append(self._document.setdefault(record.document, len(self._document)))
         return first
 
@@ -99,16 +107,46 @@ class _Samples:
         """The store of all samples."""
         arrays: dict[str, np.ndarray] = {"documents": np.array(self.documents, dtype=np.int64)}
         meta: dict[str, Any] = {**self.counts, "bad": bad, "spec": asdict(self.spec)}
-        if any(self.test) and not all(self.test):
-            arrays["test"] = np.array(self.test)
-        _name(arrays, meta, "labels", "classes", self.labels)
+        test, val = masks(self.sides)
+        if test is not None and not bool(test.all()):
+            arrays["test"] = test.numpy()
+        if val is not None:
+            arrays["val"] = val.numpy()
+        self._know(arrays, meta)
         if self.pairs:
-            arrays["pairs"] = np.array(self.pairs, dtype=np.int64)
-            arrays["pair_test"] = np.array(self.pair_test)
-            if not any(np.isnan(self.scores)):
-                arrays["scores"] = np.array(self.scores, dtype=np.float32)
-            _name(arrays, meta, "pair_labels", "pair_classes", self.pair_labels)
+            self._pair_up(arrays, meta)
         return self.writer.finish(arrays, meta, folder)
+
+    def _know(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Classes, numbers to predict, groups and folds, where there are any."""
+        numbers = [_number(text) for text in self.targets]
+        if all(np.isnan(numbers)):  # words are classes, whatever their column is called
+            self.labels = [label or target for label, target in zip(self.labels, self.targets, strict=True)]
+        else:
+            arrays["targets"] = np.array(numbers)
+        _name(arrays, meta, "labels", "classes", self.labels)
+        _name(arrays, meta, "folds", "fold_names", self.folds)
+        if any(self.groups):
+            meta["groups"] = [group or f"text {number}" for number, group in enumerate(self.groups)]
+
+    def _pair_up(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Pairs, with what is known of them; those of val stand apart where there is a test."""
+        apart = "test" in self.pair_sides
+        kept = [p for p, side in enumerate(self.pair_sides) if not (apart and side == "val")]
+        scores = np.array(self.scores, dtype=np.float32)[kept]
+        arrays["pairs"] = np.array(self.pairs, dtype=np.int64)[kept]
+        arrays["pair_test"] = np.array([self.pair_sides[p] in ("val", "test") for p in kept])
+        if not np.isnan(scores).any():
+            arrays["scores"] = scores
+        _name(arrays, meta, "pair_labels", "pair_classes", [self.pair_labels[p] for p in kept])
+
+
+def _number(text: str | None) -> float:
+    """NaN for what is none."""
+    try:
+        return float("nan" if text is None else text)
+    except ValueError:
+        return float("nan")
 
 
 def _name(arrays: dict[str, np.ndarray], meta: dict[str, Any], key: str, names: str, found: list[str | None]) -> None:
@@ -152,13 +190,35 @@ def build_cached(
         return store, _spec(store.meta["spec"])
     bad: list[tuple[str, str]] = []
     records = source(lambda where, why: bad.append((where, why)))
-    first = list(itertools.islice(records, SAMPLE))
+    first = _first(records, SAMPLE)
     if not first:
         _check(name, 0, bad, options.max_bad)
-    spec = spec_of(tokenizer, length, vocabulary, (text for record in first for text in record.texts))
+    spec = spec_of(tokenizer, length, vocabulary, texts_of_train(first))
     store = build(itertools.chain(first, records), spec, options, bad, folder)
     _check(name, len(store), bad, options.max_bad)
     return store, spec
+
+
+def trains(side: Side | None) -> bool:
+    """Whether what is fitted may see a text."""
+    return side in (None, "train")
+
+
+def texts_of_train(records: list[Record]) -> list[str]:
+    """What a vocabulary is made of: texts that are not held out, nor the same as one that is; all where all are."""
+    held = {text for record in records if not trains(record.side) for text in record.texts}
+    found = [text for record in records if trains(record.side) for text in record.texts if text not in held]
+    return found or [text for record in records for text in record.texts]
+
+
+def _first(records: Iterator[Record], most: int) -> list[Record]:
+    """Records up to the one that makes ``most`` of train."""
+    found: list[Record] = []
+    count = 0
+    while count < most and (record := next(records, None)) is not None:
+        found.append(record)
+        count += trains(record.side)
+    return found
 
 
 def _spec(values: dict[str, Any]) -> TextSpec:

@@ -8,12 +8,16 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.build import trainable
+from unlabeled.contract import Data, Targets
+from unlabeled.data.about import about as known_of
+from unlabeled.data.known import Described
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data import partners
@@ -24,7 +28,7 @@ from unlabeled_text.data.store import Store
 Batching = Literal["packed", "bucketed", "random"]
 
 
-class Corpus:
+class Corpus(Described):
     """What every data set here is: a store of token ids, and what is known of the texts.
 
     ``pairs[P, 2]`` are ids of samples, with ``scores[P]`` in similarity or ``pair_labels[P]``; ``documents[N]`` says
@@ -40,7 +44,10 @@ class Corpus:
         def tensor(key: str) -> Tensor | None:
             return torch.from_numpy(arrays[key]) if key in arrays else None
 
-        self.labels, self.test = tensor("labels"), tensor("test")
+        self.labels, self.test, self.val, self.folds = tensor("labels"), tensor("test"), tensor("val"), tensor("folds")
+        self.groups = tuple(meta["groups"]) if "groups" in meta else None
+        numbers = tensor("targets")
+        self.targets = None if numbers is None else Targets(numbers[:, None], ("target",), "regression")
         self.documents, self.pairs, self.scores = tensor("documents"), tensor("pairs"), tensor("scores")
         self.pair_labels, self.pair_test = tensor("pair_labels"), tensor("pair_test")
         self.links: Tensor | None = tensor("links")
@@ -75,7 +82,8 @@ class Corpus:
     def bring(self, asks: Sequence[str]) -> None:
         """Called by core with what views ask for: batches then carry near, far and hard texts of each."""
         for name in asks:
-            self._partners[name.partition("@")[0]] = partners.table(name, len(self), self.documents, self.links)
+            found = partners.among(trainable(cast(Data, self)), name, len(self), self.documents, self.links)
+            self._partners[name.partition("@")[0]] = found
 
     def texts(self, ids: Sequence[int] | Tensor) -> list[str]:
         """The samples as text, as their tokens say it."""
@@ -86,9 +94,8 @@ class Corpus:
         """One line: how many texts and tokens, and what is known of them."""
         meta = self.store.meta
         about = [f"{len(self):,} texts", f"{len(self.store.tokens):,} tokens", f"vocabulary {self.spec.vocabulary:,}"]
-        about += [f"{len(self.classes)} classes"] if self.classes else []
+        about += known_of(self)
         about += [f"{len(self.pairs):,} pairs"] if self.pairs is not None else []
-        about += [f"{int(self.test.sum()):,} held out"] if self.test is not None else []
         about += [f"{meta[key]:,} {what}" for key, what in (("duplicates", "duplicates left out"),
                   ("short", "too short"), ("cut", "cut to length")) if meta.get(key)]  # fmt: skip
         bad = len(meta.get("bad", ()))

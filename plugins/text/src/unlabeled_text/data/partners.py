@@ -24,6 +24,19 @@ MOST = {"near": 0.02, "hard": 0.25}  # greatest rank, as a share of the texts
 ROWS = 1024  # texts whose neighbors are looked for at a time
 
 
+def among(pool: Tensor, name: str, count: int, documents_N: Tensor | None, links_E2: Tensor | None) -> Tensor:
+    """``int64[N, M]``: the partners of the texts ``pool``, from among them; each of the others is its own."""
+    if len(pool) == count:
+        return table(name, count, documents_N, links_E2)
+    place = torch.full((count,), -1).index_copy(0, pool, torch.arange(len(pool)))
+    links = None if links_E2 is None else place[links_E2.long()]
+    if links is not None and not len(links := links[(links >= 0).all(1)]):
+        links = torch.zeros(1, 2, dtype=torch.int64)  # of the first text to itself, so that there is one
+    documents = None if documents_N is None else documents_N[pool].unique(return_inverse=True)[1]
+    found = pool[table(name, len(pool), documents, links)]
+    return torch.arange(count)[:, None].repeat(1, found.shape[1]).index_copy_(0, pool, found)
+
+
 def table(name: str, count: int, documents_N: Tensor | None, links_E2: Tensor | None) -> Tensor:
     """``int64[N, M]``: the partners of each text."""
     kind, _, rank = name.partition("@")

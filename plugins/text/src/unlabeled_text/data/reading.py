@@ -1,7 +1,8 @@
 """Files of text to records: .txt, .jsonl, .csv, .tsv, .parquet, folders of them; what cannot be read is named.
 
 Tables are read by their header: a text column, or two columns of a pair, with a label or a score. ``.tsv`` files have
-no quoting, ``.csv`` files have. A file called test, dev or valid beside one called train is held out.
+no quoting, ``.csv`` files have. Sides of a split are told by the first word of a file's name (``train.txt`` beside
+``test.txt``), by its folder, or by a column; those of val are kept apart where there is a test as well.
 """
 
 import csv
@@ -10,11 +11,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from unlabeled.data.files import no_text, text_of
+from unlabeled.data.manifest import NONE, USUAL
+from unlabeled.data.sides import Side, by_folder, side_of, spelled
+from unlabeled.data.tables import MISSING
 from unlabeled.errors import UsageError
 
 SUFFIXES = (".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -23,9 +27,7 @@ PAIRS = (
     ("sentence1", "sentence2"), ("text1", "text2"), ("premise", "hypothesis"), ("question1", "question2"),
     ("anchor", "positive"), ("text_a", "text_b"),
 )  # fmt: skip
-LABEL = ("label", "class", "category", "target", "topic")
-SCORE = ("score", "similarity")
-HELD_OUT = ("test", "dev", "val", "valid", "validation")
+ROLES = ("label", "score", "target", "group", "fold", "split")
 SUSPICIOUS = 64 << 10  # bytes at the head of a file that are looked at for NULs
 Unit = Literal["line", "paragraph", "document"]
 
@@ -39,22 +41,33 @@ class Record:
         label: class name; of the pair where there are two texts.
         score: similarity of a pair.
         document: name of what it is a part of.
-        test: whether it is held out.
+        side: of the split; None where nothing says it.
+        target: number to predict; as it is written where that is none.
+        group: what no split tears apart.
+        fold: of a cross-validation.
     """
 
     texts: tuple[str, ...]
     label: str | None = None
     score: float | None = None
     document: str = ""
-    test: bool = False
+    side: Side | None = None
+    target: str | None = None
+    group: str | None = None
+    fold: str | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of tables are read; empty = found by usual names."""
+    """Which columns of tables are read; empty = found by usual names, none = not read."""
 
     text: str = ""
     label: str = ""
+    score: str = ""
+    target: str = ""
+    group: str = ""
+    fold: str = ""
+    split: str = ""
     linearize: bool = False
 
 
@@ -78,24 +91,21 @@ def files_of(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def held_out(files: list[Path]) -> set[Path]:
-    """Files called test, dev or valid, where others are called train; else none."""
-
-    def first(file: Path) -> str:
-        return re.split(r"[^a-z]", file.stem.casefold())[0]
-
-    if not any(first(f) == "train" for f in files):
-        return set()
-    return {f for f in files if first(f) in HELD_OUT}
+def sides_of(files: list[Path]) -> dict[Path, Side]:
+    """The side of each file that has one: by the first word of its name beside one called train, or by its folder."""
+    named = {file: side_of(re.split(r"[^a-z]", file.stem.casefold())[0]) for file in files}
+    if "train" not in named.values() or len(set(named.values()) - {None}) < 2:
+        named = dict(zip(files, by_folder([file.as_posix() for file in files]).sides, strict=True))
+    return {file: side for file, side in named.items() if side}
 
 
 def read(path: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
     """Every record at ``path``, file by file; what cannot be read goes to ``bad(where, why)``."""
     files = files_of(path)
-    out = held_out(files)
+    sides = sides_of(files)
     for file in files:
         for record in _file(file, unit, columns, bad):
-            yield Record(record.texts, record.label, record.score, record.document, file in out)
+            yield replace(record, side=record.side or sides.get(file))
 
 
 def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
@@ -243,52 +253,78 @@ def records_of(
     rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad
 ) -> Iterator[Record]:
     """Records of rows; the columns are chosen by the first row."""
-    chosen: tuple[tuple[str, ...], str | None, str | None] | None = None
+    chosen: tuple[tuple[str, ...], dict[str, str]] | None = None
     for where, row in rows:
-        if chosen is None and not columns.linearize:
-            chosen = _choose([str(k) for k in row], columns, file)
-        names, label, score = chosen or (tuple(row), None, None)
+        if columns.linearize:
+            chosen = tuple(row), {}
+        elif chosen is None:
+            names = [str(key) for key in row]
+            chosen = _text_columns(names, columns.text, file), _roles(names, columns, file)
         try:
-            cells = _cells(row, (*names, label) if label else names)
+            yield _record(row, *chosen, columns.linearize, f"{file}#{where}")
         except ValueError as error:
             bad(f"{file}, {where}", str(error))
-            continue
-        if columns.linearize:
-            yield Record((linear(cells),), document=str(file))
-            continue
-        texts = tuple(cells[name].strip() for name in names)
-        if not all(texts):
-            bad(f"{file}, {where}", f"nothing in column {names[texts.index('')]}")
-            continue
-        yield Record(texts, cells[label] or None if label else None, _number(row.get(score) if score else None),
-                     str(row.get("document") or row.get("doc_id") or f"{file}#{where}"))  # fmt: skip
 
 
-def _number(value: Any) -> float | None:
+def _record(
+    row: Mapping[str, Any], names: tuple[str, ...], roles: Mapping[str, str], linearize: bool, where: str
+) -> Record:
+    """The record of a row; :class:`ValueError` says why it has none."""
+    cells = _cells(row, (*names, *roles.values()))
+    if linearize:
+        return Record((linear(cells),), document=where.partition("#")[0])
+    texts = tuple(cells[name].strip() for name in names)
+    if not all(texts):
+        raise ValueError(f"nothing in column {names[texts.index('')]}")
+    known = {role: cells[name].strip() for role, name in roles.items()}
+    found = {role: value for role, value in known.items() if value not in MISSING}
+    document = str(row.get("document") or row.get("doc_id") or where)
+    score, side = _score(found.pop("score", None)), _side(found.pop("split", None))
+    return Record(texts, score=score, side=side, document=document, **found)
+
+
+def _score(text: str | None) -> float | None:
     try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        return None
+        return None if text is None else float(text)
+    except ValueError:
+        raise ValueError(f"the score {text!r} is no number") from None
 
 
-def _choose(names: list[str], columns: Columns, file: Path) -> tuple[tuple[str, ...], str | None, str | None]:
-    """The text columns, the label's and the score's."""
+def _side(text: str | None) -> Side | None:
+    side = None if text is None else side_of(text)
+    if text is not None and side is None:
+        raise ValueError(f"the split {text!r} is none of {spelled()}; --data.split none reads no such column")
+    return side
+
+
+def _roles(names: list[str], columns: Columns, file: Path) -> dict[str, str]:
+    """The columns of what is known of a text, by the names that the user gave, or usual ones."""
     folded = {name.casefold(): name for name in names}
-    label = columns.label or next((folded[n] for n in LABEL if n in folded), None)
-    score = next((folded[n] for n in SCORE if n in folded), None)
-    if columns.text:
-        wanted = tuple(columns.text.split("+"))  # "title+abstract" would be a pair of columns
+    found = {}
+    for role in ROLES:
+        asked = getattr(columns, role)
+        if asked and asked != NONE and asked not in names:
+            raise UsageError(f"{file} has no column {asked!r}; its columns are {', '.join(names)}")
+        usual = next((folded[name] for name in USUAL[role] if name in folded), NONE)
+        found[role] = asked or usual
+    return {role: name for role, name in found.items() if name != NONE}
+
+
+def _text_columns(names: list[str], asked: str, file: Path) -> tuple[str, ...]:
+    folded = {name.casefold(): name for name in names}
+    if asked:
+        wanted = tuple(asked.split("+"))  # "title+abstract" would be a pair of columns
         missing = [name for name in wanted if name not in names]
         if missing:
             raise UsageError(f"{file} has no column {missing[0]!r}; its columns are {', '.join(names)}")
-        return wanted, label, score
+        return wanted
     for first, second in PAIRS:
         if first in folded and second in folded:
-            return (folded[first], folded[second]), label, score
+            return folded[first], folded[second]
     found = next((folded[n] for n in TEXT if n in folded), None)
     if found is None:
         raise UsageError(f"{file} has columns {', '.join(names)}; say which one is the text with --data.column")
-    return (found,), label, score
+    return (found,)
 
 
 def linear(row: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@
 ``citing_prompt``), the choices (``choices``, or ``holding_0`` to ``holding_4``) and the number of the right one
 (``label`` or ``answer``). A sample is one choice and its context, the choice first, so that a cut takes the end of the
 context. ``tagged``: CoNLL's form, a word and its tag a line, an empty line after each sentence; or .jsonl with
-``words`` and ``tags``. In folders, files called test, dev or valid beside one called train are held out.
+``words`` and ``tags``. Sides of a split are those of ``reading.sides_of``.
 
     # N samples, Q questions, K choices, W words
 """
@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.files import text_of
+from unlabeled.data.sides import Side, masks
 from unlabeled.errors import UsageError
+from unlabeled_text.data.building import trains
 from unlabeled_text.data.corpus import Corpus
-from unlabeled_text.data.reading import files_of, held_out, ragged, text_in
+from unlabeled_text.data.reading import files_of, ragged, sides_of, text_in
 from unlabeled_text.data.store import Writer
 from unlabeled_text.ops.tokenizing import spec_of
 
@@ -91,9 +93,10 @@ class Choices(Corpus):
 
     def __init__(self, path: str, *, tokenizer: str = "wordpiece", vocabulary: int = 8192, length: int = 128) -> None:
         files = files_of(Path(path))
-        test = held_out(files)
+        sides = sides_of(files)
         texts: list[str] = []
-        answers, held, width = [], [], 0
+        held: list[Side | None] = []
+        answers, width = [], 0
         for file in files:
             for number, row in rows_of(file):
                 context, choices, answer = question_of(row, f"{file}:{number}")
@@ -102,17 +105,21 @@ class Choices(Corpus):
                     raise UsageError(f"{file}:{number} has {len(choices)} choices, and others have {width}")
                 texts += [f"{choice} {context}" for choice in choices]
                 answers.append(answer)
-                held.append(file in test)
+                held.append(sides.get(file))
         if not answers:
             raise UsageError(f"{path}: no questions")
-        spec = spec_of(tokenizer, length, vocabulary, texts)
+        seen = [text for n, text in enumerate(texts) if trains(held[n // width])] or texts
+        spec = spec_of(tokenizer, length, vocabulary, seen)
         writer = Writer(spec.vocabulary)
         for tokens, starts in spec.codec.encode(texts):
             writer.add(tokens, starts)
         super().__init__(writer.finish({}, {}), spec, path, "bucketed")
-        self.choices: Tensor = torch.arange(len(texts)).reshape(-1, width)
-        self.answers, self.choice_test = torch.tensor(answers), torch.tensor(held)
-        self.test = self.choice_test.repeat_interleave(width) if bool(self.choice_test.any()) else None
+        test, val = masks(held)
+        none = torch.zeros(len(held), dtype=torch.bool)
+        kept = ~(none if val is None else val)
+        self.choices: Tensor = torch.arange(len(texts)).reshape(-1, width)[kept]
+        self.answers, self.choice_test = torch.tensor(answers)[kept], (none if test is None else test)[kept]
+        self.test, self.val = (None if side is None else side.repeat_interleave(width) for side in (test, val))
 
 
 # ---------------------------------------------------------------------------------------------- words with tags
@@ -163,11 +170,12 @@ class Tagged(Corpus):
         batches: Literal["packed", "bucketed", "random"] = "packed",
     ) -> None:
         files = files_of(Path(path))
-        test = held_out(files)
-        found = [(words, tags, file in test) for file in files for words, tags in sentences_of(file)]
+        sides = sides_of(files)
+        found = [(words, tags, sides.get(file)) for file in files for words, tags in sentences_of(file)]
         if not found:
             raise UsageError(f"{path}: no sentences")
-        spec = spec_of(tokenizer, length, vocabulary, (" ".join(words) for words, _, _ in found))
+        seen = [" ".join(words) for words, _, side in found if trains(side)]
+        spec = spec_of(tokenizer, length, vocabulary, seen or (" ".join(words) for words, _, _ in found))
         writer = Writer(spec.vocabulary)
         for words, _, _ in found:
             writer.add(*_encoded(spec, words))
@@ -175,8 +183,7 @@ class Tagged(Corpus):
         self.tag_classes = tuple(sorted({tag for _, tags, _ in found for tag in tags}))
         number = {tag: i for i, tag in enumerate(self.tag_classes)}
         self.tags = [np.array([number[tag] for tag in tags]) for _, tags, _ in found]
-        held = torch.tensor([each for _, _, each in found])
-        self.test = held if bool(held.any()) else None
+        self.test, self.val = masks([side for _, _, side in found])
 
 
 def _encoded(spec: Any, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

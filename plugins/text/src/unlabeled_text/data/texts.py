@@ -20,7 +20,12 @@ class Texts(Corpus):
         least: fewest tokens of a sample, without specials; shorter ones are left out.
         dedup: leave out texts that have been seen before, but for spaces.
         column: the column of the text in tables, or two with a plus between for pairs; empty = by its usual name.
-        label: the column of the label; empty = by its usual name.
+        label: the column of the label; empty = by its usual name, none = not read.
+        score: the column of how alike the two of a pair are.
+        target: the column of a number to predict.
+        group: the column of what no split tears apart.
+        fold: the column of folds for cross-validation.
+        split: the column of train, val and test.
         links: a file of two columns: numbers of texts, from 0, and of their neighbors (citations).
         batches: packed = batches of like totals of tokens; bucketed = samples of like lengths; random = neither.
         cache: folder for the token ids of large data; empty = $UNLABELED_CACHE or ~/.cache/unlabeled; none = memory.
@@ -40,6 +45,11 @@ class Texts(Corpus):
         dedup: bool = True,
         column: str = "",
         label: str = "",
+        score: str = "",
+        target: str = "",
+        group: str = "",
+        fold: str = "",
+        split: str = "",
         links: str = "",
         batches: Literal["packed", "bucketed", "random"] = "packed",
         cache: str = "",
@@ -49,7 +59,7 @@ class Texts(Corpus):
             dedup=dedup and not links,
             least=least,
             split=overflow == "split",
-            columns=Columns(column, label),
+            columns=Columns(column, label, score, target, group, fold, split),
             unit=sample,
             max_bad=max_bad,
         )

@@ -19,7 +19,7 @@ from unlabeled.data.known import Described, Known
 from unlabeled.data.manifest import Columns, Manifest, is_table, read_manifest, refuse_columns
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sides import by_folder
-from unlabeled.data.sources import Folder, read
+from unlabeled.data.sources import Folder, passed_over, read
 from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec, collate
 from unlabeled_vision.data.arrays import read_arrays
@@ -117,6 +117,7 @@ class Images(Described, Readable):
         found += [f"{self.spec.channels} channel{'s' * (self.spec.channels > 1)}", self._reader.extent]
         if self.bad:
             found.append(f"{len(self.bad):,} unreadable skipped")
+        found += passed_over(self._reader.others)
         return f"{self._path}: {', '.join(found)}"
 
 
@@ -128,7 +129,7 @@ class _Files:
     ) -> None:
         self._most = most
         self._source = Folder(path.parent, limits=LIMITS, names=manifest.paths) if manifest else open_source(path)
-        names = self._source.names
+        names, self.others = self._source.names, self._source.others
         with quiet():
             good, bad = scan(list(dict.fromkeys(names)), self._look)
         headers, self.bad = dict(good), dict(bad)
@@ -200,6 +201,7 @@ class _Arrays:
         self.channels = self._x.shape[1]
         self._white = white if self._x.dtype == np.uint16 else 1
         self.bad: dict[str, str] = {}
+        self.others: list[str] = []
         self.names, self.total = [f"row {number}" for number in range(len(self._x))], len(self._x)
         self.least = 0
         self.side, self.extent = _extent(Counter([self._x.shape[2:]]))
