@@ -140,6 +140,9 @@ def probe(
     run: str | Path | Pretrained,
     data: str | Path | Data | None = None,
     *,
+    probes: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    quick: bool = False,
     seeds: Sequence[int] = (0, 1, 2),
     folds: int = 0,
     batch_size: int = 256,
@@ -149,8 +152,11 @@ def probe(
 ) -> Table:
     """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``.
 
+    ``probes`` and ``baselines`` choose by name (``untrained`` is one of the latter, ``none`` is no row), ``quick``
+    takes one seed and the probes of features alone. Features are kept in the run folder, by their content.
     ``folds``: numbers over as many folds instead of seeds; 0 = the data's own folds, where it has them and no split.
     """
+    from unlabeled.probes.asked import Chosen
     from unlabeled.probes.evaluate import evaluate
     from unlabeled.runs.encoder import encoder_folder, write_card
     from unlabeled.runs.pretrained import pick_device
@@ -158,6 +164,7 @@ def probe(
     found, config = run_of(run)
     options: dict[str, Any] = {"seeds": seeds, "folds": folds, "batch_size": batch_size, "workers": workers}
     options["device"] = pick_device(device)
+    options["chosen"] = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
     table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)
     write_json(found.folder / PROBES, table.to_dict())
     write_card(encoder_folder(found.folder))

@@ -408,11 +408,13 @@ class Embedded:
         x: ``[N, D]``, or ``[N, V, D]`` for V views of each sample.
         y: ``[N]`` class of each sample, -1 unknown.
         ids: ``[N]`` index of each sample in its data set; samples that could not be read are missing.
+        targets: of these samples, where a probe asks for targets.
     """
 
     x: Tensor
     y: Tensor | None = None
     ids: Tensor | None = None
+    targets: Targets | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -439,6 +441,7 @@ class Asks:
     Args:
         reads: ``features`` of train and test, or the frozen ``encoder`` with its data (``unlabeled.probes.frozen``).
         labels: whether it is asked only where the data has labels, of every row; else of the encoders alone.
+        targets: kinds of ``data.targets`` that it is asked for, of every row; empty = none.
         fractions: whether it is asked with 10 labels per class, 1 %, 10 % and all.
         views: of each sample, by the run's views, which it reads as ``train.x[N, V, D]``; 0 = the clean one.
         samples: the most samples of train that it reads; 0 = all.
@@ -448,6 +451,7 @@ class Asks:
 
     reads: Literal["features", "encoder"] = "features"
     labels: bool = False
+    targets: tuple[str, ...] = ()
     fractions: bool = False
     views: int = 0
     samples: int = 0
@@ -460,7 +464,10 @@ class Probe(Protocol):
     """Frozen features -> named numbers. ``spec`` is its frozen name and version, written beside each number.
 
     Optional: ``applies(data) -> bool``, whether it has anything to measure on this data. One that reads the encoder is
-    called with ``unlabeled.probes.frozen.Frozen`` alone, and may have ``chance(frozen)``, what a guess scores.
+    called with ``unlabeled.probes.frozen.Frozen`` alone, and may have ``chance(frozen)``, what a guess scores. One that
+    reads features may have ``guess(train, test)``, what a guess scores that knows the labels of train alone, and
+    ``predict(train, test) -> (guess[M], truth[M])``, the classes of test that have a label: its numbers are then
+    ``unlabeled.probes.scores.classification``, kept with each class and the confusion.
     """
 
     spec: str

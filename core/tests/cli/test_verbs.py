@@ -80,6 +80,17 @@ class TestProbe:
         assert "untrained: mlp" in card
         assert "Nothing yet" not in card
 
+    def test_a_part_of_the_table(self, unlabeled, run):
+        found = unlabeled("toy", "probe", run, "--probes", "knn,linear", "--baselines", "none", "--quick")
+        assert found.code == 0, found.err
+        saved = json.loads((run / "probes.json").read_text())
+        assert [row["kind"] for row in saved["rows"]] == ["chance", "pre-trained"]
+        assert list(saved["specs"]) == ["knn", "linear"]
+        assert list((run / "features").glob("*.pt"))
+        found = unlabeled("toy", "probe", run, "--probes", "knn,liner")
+        assert (found.code, found.err.count("\n")) == (2, 1)
+        assert "no probe 'liner'. Perhaps you meant linear" in found.err
+
     def test_json(self, unlabeled, run):
         found = unlabeled("toy", "probe", run, "--seeds", "0", "--json")
         assert json.loads(found.out) == json.loads((run / "probes.json").read_text())

@@ -3,14 +3,22 @@ import torch
 
 from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
+from unlabeled.contract import Targets
 from unlabeled.errors import UsageError
+from unlabeled.probes import embedding as evaluating
+from unlabeled.probes.asked import Chosen
 from unlabeled.probes.evaluate import evaluate
 from unlabeled.probes.splits import LABELS
 from unlabeled.probes.table import KINDS
 
 FREE = {"rankme.rankme", "lidar.lidar", "alignment.alignment", "alignment.uniformity", "deviation.deviation"}
 CLUSTERS = {"kmeans.nmi", "kmeans.ari"}
-ACCURACIES = {f"{probe}.accuracy@{labels}" for probe in ("knn", "linear") for labels in LABELS}
+ACCURACIES = {
+    f"{probe}.{number}@{labels}"
+    for probe in ("knn", "linear")
+    for number in ("accuracy", "macro_f1")
+    for labels in LABELS
+}
 
 
 @pytest.fixture
@@ -172,3 +180,151 @@ def test_unreadable_samples(run):
 def test_what_allows_no_probe_is_said(run, options, message):
     with pytest.raises(UsageError, match=message):
         run(**options)
+
+
+# ---------------------------------------------------------------------------------------------- targets
+
+
+def opened(samples=150, labeled=False, **chosen):
+    """The toy, its encoder, and a call that makes the table of what ``change`` made of the data."""
+    config = resolve({"domain": "toy", "data": {"samples": samples, "labeled": labeled}})
+    data = build_data(config)
+
+    def table(**options):
+        asked = Chosen(**chosen, **options.pop("chosen", {}))
+        return evaluate(config, build_encoder(config, data.spec), data, chosen=asked, **{"seeds": (0, 1), **options})
+
+    return data, table
+
+
+def test_numbers_are_probed_in_every_row_beside_the_mean_of_train(toy):
+    data, table = opened()
+    values = torch.stack((data.x.sum(1), data.x[:, 0]), 1)
+    values[::5, 1] = torch.nan
+    data.targets = Targets(values, ("sum", "first"), "regression")
+    found = table()
+    assert tuple(row.kind for row in found.rows) == KINDS
+    keys = {f"{p}.{n}{t}" for p in ("ridge", "neighbors") for n in ("rmse", "mae", "r2", "spearman") for t in TASKS}
+    assert all(keys <= set(row.numbers) for row in found.rows)
+    assert found.row("no model").numbers["ridge.r2"].mean > 0.95 > found.row("chance").numbers["ridge.r2"].mean
+    assert found.row("chance").numbers["ridge.spearman"].mean == 0
+    assert {"ridge", "neighbors"} <= set(found.specs)
+    assert any("mean of train" in note for note in found.notes)
+    assert "ridge r2 by task" in found.text()
+    assert "no labels of two classes" not in found.text()
+
+
+TASKS = ("", ":sum", ":first")
+
+
+def test_labels_of_which_several_hold_beside_classes(toy):
+    data, table = opened(labeled=True)
+    values = (data.x[:, :3] > 0).float()
+    values[::4, 0] = torch.nan
+    data.targets = Targets(values, ("a", "b", "c"), "multilabel")
+    found = table(seeds=(0,))
+    for row in found.rows:
+        assert {"multilabel.auc", "multilabel.map", "multilabel.auc:a", "linear.accuracy@all"} <= set(row.numbers)
+    assert found.row("no model").numbers["multilabel.auc"].mean > 0.9
+    assert found.row("chance").numbers["multilabel.auc"].mean == 0.5
+    assert "ridge" not in found.specs
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.zeros(150, 3), r"labels have shape \[150, 3\].*are targets"),
+        (torch.zeros(150, 1, dtype=torch.int64), r"shape \[150, 1\]"),
+        (torch.linspace(0, 1, 150), r"labels are float32 \(0, 0.00671.*'regression'"),
+        (torch.zeros(149, dtype=torch.int64), "for 150 samples"),
+    ],
+)
+def test_labels_that_are_no_classes_are_one_line(toy, labels, message):
+    data, table = opened()
+    data.labels = labels
+    with pytest.raises(UsageError, match=message):
+        table()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (torch.zeros(150), "regression", r"targets have shape \[150\]"),
+        (torch.full((150, 1), torch.inf), "regression", "150 targets are infinite"),
+        (torch.full((150, 1), 2.0), "multilabel", "a target is 2"),
+        (torch.full((150, 1), torch.nan), "multilabel", "targets of 2 samples"),
+    ],
+)
+def test_targets_that_are_none_are_one_line(toy, values, kind, message):
+    data, table = opened()
+    data.targets = Targets(values, ("a",), kind)
+    with pytest.raises(UsageError, match=message):
+        table()
+
+
+# ---------------------------------------------------------------------------------------------- classes
+
+
+def test_subsets_that_are_the_same_are_one_column(toy):
+    _, table = opened(samples=36, labeled=True)
+    labels = [c.labels for c in table(seeds=(0,), chosen={"probes": ("knn",)}).columns if c.number == "accuracy"]
+    assert labels == ["1 %", "all"]  # 10 of each class are all of train, and 10 % are one of each, as 1 % are
+
+
+def test_each_class_and_the_confusion_are_kept(run):
+    found = run(seeds=(0,)).details
+    assert set(found) == {"knn", "linear"}
+    assert [row["class"] for row in found["linear"]["per_class"]] == ["a", "b", "c"]
+    assert sum(map(sum, found["linear"]["confusion"])) == 30
+
+
+def test_chance_is_no_less_than_any_of_equal_classes(toy):
+    """Train has most of the class that test has fewest of."""
+    data, table = opened(labeled=True)
+    data.test = torch.zeros(150, dtype=torch.bool)
+    data.test[torch.nonzero(data.labels > 0)[:40, 0]] = True
+    data.test[0] = True
+    chance = table(seeds=(0,), chosen={"probes": ("knn",)}).row("chance")
+    assert chance.numbers["knn.accuracy@all"].mean == pytest.approx(1 / 3)
+
+
+# ---------------------------------------------------------------------------------------------- a part of the table
+
+
+def test_probes_and_rows_are_chosen(toy):
+    _, table = opened(labeled=True)
+    found = table(chosen={"probes": ("linear", "rankme"), "baselines": ("none",)})
+    assert [row.kind for row in found.rows] == ["chance", "pre-trained"]
+    assert set(found.specs) == {"linear", "rankme"}
+    found = table(chosen={"probes": ("knn", "ridge"), "baselines": ("raw", "none")})
+    assert [row.kind for row in found.rows] == ["chance", "no model", "pre-trained"]
+    assert "ridge: this data has nothing for it to measure" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"probes": ("knnn",)}, "no probe 'knnn'. Perhaps you meant knn. It has: "),
+        ({"baselines": ("row",)}, "no baseline 'row'. Perhaps you meant raw."),
+    ],
+)
+def test_a_misspelled_choice_is_one_line(toy, chosen, message):
+    _, table = opened(labeled=True)
+    with pytest.raises(UsageError, match=message.replace(".", r"\.")):
+        table(chosen=chosen)
+
+
+def test_a_quick_table_encodes_each_sample_at_most_three_times(toy, monkeypatch):
+    _, table = opened(labeled=True)
+    seen = []
+    real = evaluating.embed_views
+    monkeypatch.setattr(
+        evaluating, "embed_views", lambda e, d, v, ids, *, count, **o: seen.append(count * len(ids)) or real(
+            e, d, v, ids, count=count, **o
+        )
+    )  # fmt: skip
+    found = table(chosen={"quick": True})
+    assert sum(seen) <= 3 * 150
+    assert {c.labels for c in found.columns} == {"all"}
+    assert found.seeds == (0,)
+    assert tuple(row.kind for row in found.rows) == KINDS

@@ -83,3 +83,23 @@ def test_other_content_is_refused(table):
         Table.from_dict({"format": "other"})
     with pytest.raises(KeyError):
         table.row("pre-trained")
+
+
+def test_the_best_row_stands_out_whoever_it_is():
+    full, error = Column("linear", "accuracy", "all", "l", 9, 9), Column("ridge", "rmse", "", "r", 9, 9)
+    rank = Column("rankme", "rankme", "", "rankme-v1", 100, 0)
+
+    def row(kind, accuracy, wrong):
+        return Row(kind, "", {c.key: Number((v,), (0,)) for c, v in ((full, accuracy), (error, wrong), (rank, 1.0))})
+
+    rows = (row("chance", 0.1, 3.0), row("no model", 0.9, 2.0), row("pre-trained", 0.8, 1.0))
+    table = Table("toy", {}, (0,), {}, {}, (full, error, rank), rows, ())
+    assert [block.best for block in table.blocks()] == [{"no model"}, {"pre-trained"}, frozenset()]
+    bold = [line for line in shown(table, True).splitlines() if "\x1b[1m" in line]
+    assert any("no model" in line and "90.0" in line for line in bold)
+    assert not any("pre-trained" in line and "80.0" in line for line in bold)
+
+
+def test_details_come_back():
+    table = Table("toy", {}, (0,), {}, {}, (), (), (), {"knn": {"per_class": [{"class": "a"}], "confusion": [[1]]}})
+    assert Table.from_dict(json.loads(json.dumps(table.to_dict()))) == table

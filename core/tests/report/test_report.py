@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -42,7 +43,9 @@ def probe_table():
     )
     specs = {"knn": "knn-v1: cosine", "rankme": "rankme-v1"}
     data = {"description": f"toy {EVIL}", "split": "fixed"}
-    return Table("toy", data, (0, 1), specs, {"torch": "9.9.9"}, (column, rank), rows, ("a note",))
+    score = {"class": EVIL, "precision": 0.25, "recall": 0.5, "f1": 0.125, "count": 7}
+    details = {"knn": {"per_class": [score], "confusion": [[7]]}}
+    return Table("toy", data, (0, 1), specs, {"torch": "9.9.9"}, (column, rank), rows, ("a note",), details)
 
 
 def run_folder(path, probes=True, metrics=True, loss=3.0):
@@ -90,6 +93,18 @@ def test_one_run(tmp_path):
     ):
         assert wanted in figures
     assert "0.875" in figures
+
+
+def test_each_class_stands_in_the_page_and_the_best_row_is_bold(tmp_path):
+    page, _, text = read(write([run_folder(tmp_path / "first")]))
+    for wanted in ("knn: each class", "true class, guessed as", "25.0", "12.5"):
+        assert wanted in text
+    assert page.count('<tr class="trained best"><td>pre-trained') == 1
+    table = probe_table()
+    flipped = replace(table, rows=tuple(replace(r, numbers=o.numbers) for r, o in zip(table.rows, table.rows[::-1])))
+    (tmp_path / "first" / "probes.json").write_text(json.dumps(flipped.to_dict()))
+    page, _, _ = read(write([tmp_path / "first"]))
+    assert '<tr class="best"><td>chance' in page
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path):

@@ -38,6 +38,7 @@ unlabeled vision pretrain simclr --objective.temperature 0.2 --print-config"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings speak to those who call it themselves
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = dispatch(words)

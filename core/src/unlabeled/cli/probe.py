@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlabeled.contract import Data
@@ -16,6 +16,9 @@ def probe_command(
     data: Data,
     say: Say,
     *,
+    probes: tuple[str, ...] = (),
+    baselines: tuple[str, ...] = (),
+    quick: bool = False,
     seeds: tuple[int, ...] = (0, 1, 2),
     folds: int = 0,
     batch_size: int = 256,
@@ -25,6 +28,9 @@ def probe_command(
     """Frozen features of a run beside chance, a no-model baseline and the untrained encoder; probes.json.
 
     Args:
+        probes: names of those that are asked, knn,linear; empty = all.
+        baselines: names of the rows beside the encoder, untrained among them; none = no row; empty = all.
+        quick: one seed or fold, all labels, the probes of features and the default baseline alone.
         seeds: of splits, label subsets and untrained weights.
         folds: each the test once, instead of seeds; groups stay whole. 0 = the data's own folds, where it has them.
         batch_size: samples per forward pass.
@@ -33,6 +39,5 @@ def probe_command(
     """
     from unlabeled import api
 
-    return api.probe(
-        run, data, seeds=seeds, folds=folds, batch_size=batch_size, workers=workers, device=device, say=say
-    )
+    part: dict[str, Any] = {"probes": probes, "baselines": baselines, "quick": quick, "seeds": seeds, "folds": folds}
+    return api.probe(run, data, **part, batch_size=batch_size, workers=workers, device=device, say=say)

@@ -15,10 +15,11 @@ import torch
 
 from unlabeled.build import make
 from unlabeled.config.run import RunConfig
-from unlabeled.contract import Data
+from unlabeled.contract import Data, Embedded
 from unlabeled.data.fitting import fitting
 from unlabeled.plugins.registry import registry
-from unlabeled.probes.measure import Subject, measure
+from unlabeled.probes.asked import NONE, Chosen, named
+from unlabeled.probes.measure import Subject, measure, sides
 from unlabeled.probes.setting import Setting, applies
 from unlabeled.probes.table import BASELINE, CHANCE, PRETRAINED, UNTRAINED, Number, Row, Table
 from unlabeled.training.allocator import keep_freed_memory
@@ -36,10 +37,11 @@ def evaluate(
     batch_size: int = 256,
     workers: int = 0,
     spec: Any = None,
+    chosen: Chosen | None = None,
     folds: int = 0,
     say: Say = lambda line: None,
 ) -> Table:
-    """Probe ``encoder`` and its baselines on ``data``.
+    """Probe ``encoder`` and its baselines on ``data``, or the part of the table that is ``chosen``.
 
     ``spec`` is what the encoder was wired with, where that is not ``data.spec``; ``say`` is told what is under way.
     ``folds``: each is the test once, with the seed of its number, and ``seeds`` are not read; 0 = the data's own.
@@ -47,19 +49,27 @@ def evaluate(
     """
     if torch.device(device).type == "cpu":
         keep_freed_memory()
+    chosen = chosen or Chosen()
+    seeds = tuple(seeds)[:1] if chosen.quick else tuple(seeds)
     wired = data.spec if spec is None else spec
-    on = Setting(config, data, tuple(seeds), wired, device, batch_size, workers, folds=folds)
-    rows = [pretrained(on, encoder, say), untrained(on, encoder, say)]
-    if on.labeled or any(probe.asks.reads == "encoder" and not probe.asks.labels for probe in on.probes.values()):
-        rows += [*reversed(baselines(on, say)), chance(on)]
-    if not on.labeled:
+    on = Setting(config, data, seeds, wired, device, batch_size, workers, chosen, folds=folds)
+    beside = rows_beside(on)
+    rows = [pretrained(on, encoder, say), *([untrained(on, encoder, say)] if UNTRAINED in beside else [])]
+    if (
+        on.labeled
+        or on.targeted
+        or any(probe.asks.reads == "encoder" and not probe.asks.labels for probe in on.probes.values())
+    ):
+        rows += [*reversed(baselines(on, beside, say)), chance(on)]
+    if not on.labeled and not on.targeted:
         on.notes.append("the data has no labels of two classes: numbers without labels alone")
     order = {name: number for number, name in enumerate(on.probes)}
     columns = tuple(sorted(on.columns.values(), key=lambda column: order[column.probe]))
     specs = {name: probe.spec for name, probe in on.probes.items() if any(c.probe == name for c in columns)}
     about = describe(on)
     rows.reverse()
-    return Table(config.domain, about, on.seeds, specs, versions(config.domain), columns, tuple(rows), tuple(on.notes))
+    head = (config.domain, about, on.seeds, specs, versions(config.domain))
+    return Table(*head, columns, tuple(rows), tuple(on.notes), on.details)
 
 
 def versions(domain: str) -> dict[str, str]:
@@ -114,13 +124,26 @@ def untrained(on: Setting, like: Any, say: Say) -> Row:
     return Row(UNTRAINED, on.config.parts["encoder"].name, measure(on, subject, fresh=True))
 
 
-def baselines(on: Setting, say: Say) -> list[Row]:
-    """A row for every baseline of the domain that applies, the default first."""
+def rows_beside(on: Setting) -> list[str]:
+    """The rows that are asked for beside the pre-trained one and chance: ``untrained`` and baselines, default first."""
     domain = on.config.domain
     default = registry().domain(domain).defaults.get("baseline")
     names = sorted((row.name for row in registry().components(domain, "baseline")), key=lambda name: name != default)
+    found = named("baseline", domain, on.chosen.baselines, [UNTRAINED, *names, NONE])
+    quick = on.chosen.quick and not on.chosen.baselines
+    return [name for name in found if name != NONE and (not quick or name in (UNTRAINED, default))]
+
+
+def baselines(on: Setting, beside: Sequence[str], say: Say) -> list[Row]:
+    """A row for every baseline that is asked for and applies."""
+    domain = on.config.domain
+    names = [name for name in beside if name != UNTRAINED]
     made = {name: make(domain, "baseline", name, {}, {"spec": on.spec}) for name in names}
     rows = [baseline(on, name, made[name], say) for name in names if applies(made[name], on.data)]
+    if on.chosen.baselines:
+        skipped = [name for name in names if name not in [row.name for row in rows]]
+        on.notes += [f"{name}: this data has nothing for it to read" for name in skipped]
+        return rows
     if not names:
         on.notes.append(f"domain {domain!r} has no baseline without a model")
     return rows or [Row(BASELINE, "", {})]
@@ -144,24 +167,36 @@ def baseline(on: Setting, name: str, made: Any, say: Say) -> Row:
 
 
 def chance(on: Setting) -> Row:
-    """The share in test of the class that is most frequent in train; what probes of the domain say of their own."""
+    """What a guess scores that knows the labels or targets of train; what probes of the domain say of their own."""
     numbers: dict[str, Number] = {}
+    for name in on.probes:
+        found = guesses(on, name)
+        columns = [c for c in on.columns.values() if c.probe == name and c.number in found]
+        numbers |= {column.key: found[column.number] for column in columns}
     if on.labeled:
-        assert on.data.labels is not None
-        y, values = on.data.labels[on.ids], []
-        for seed in on.seeds:
-            train, test = (y[side][y[side] >= 0] for side in on.sides(seed))
-            values.append((test == train.mode().values).float().mean().item())
-        values = values[:1] if len(set(values)) == 1 else values
-        number = Number(tuple(values), on.seeds[: len(values)])
         on.notes.append(
-            f"chance is always the most frequent class of train; 1 / {on.classes} classes is {1 / on.classes:.1%}"
+            f"chance is the better of two guesses, any class of train or its most frequent one; 1 / {on.classes} "
+            f"classes is {1 / on.classes:.1%}"
         )
-        plain = [c for c in on.columns.values() if on.probes[c.probe].asks.reads == "features"]
-        numbers = {column.key: number for column in plain if column.number == "accuracy"}
+    if on.targeted:
+        on.notes.append("chance of targets is the mean of train: the prevalence, where they are labels")
     seed = on.seeds[0]
     for name, probe in on.probes.items():
         if hasattr(probe, "chance") and (on.labeled or not probe.asks.labels):
             found = probe.chance(on.frozen(None, CHANCE, seed))
             numbers |= {f"{name}.{key}": Number((value,), (seed,)) for key, value in found.items()}
     return Row(CHANCE, "", numbers)
+
+
+def guesses(on: Setting, name: str) -> dict[str, Number]:
+    """What the guess of a probe of features scores for each seed, once where all agree."""
+    probe = on.probes[name]
+    values: dict[str, list[float]] = {}
+    if not hasattr(probe, "guess") or not on.asked(probe.asks, CHANCE):
+        return {}
+    bare = Embedded(torch.zeros(len(on.ids), 1), None if on.data.labels is None else on.data.labels[on.ids].long())
+    for seed in on.seeds:
+        for key, value in probe.guess(*sides(on, Subject(None, bare, CHANCE), name, None, seed)).items():
+            values.setdefault(key, []).append(value)
+    kept = {key: found[:1] if len(set(found)) == 1 else found for key, found in values.items()}
+    return {key: Number(tuple(found), on.seeds[: len(found)]) for key, found in kept.items()}

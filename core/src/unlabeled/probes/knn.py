@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded
 from unlabeled.errors import above, at_least
+from unlabeled.probes.scores import class_chance, classification
 from unlabeled.probes.splits import require_labels
 
 CHUNK = 1 << 24  # similarities held at once: 64 MiB in float32
@@ -59,6 +60,16 @@ class KNN:
         self.k, self.temperature = k, temperature
         self.spec = f"knn-v1: cosine, k={k}, T={temperature:g} (DINO), exact"
 
-    def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
+    def predict(self, train: Embedded, test: Embedded) -> tuple[Tensor, Tensor]:
+        """Guessed and true classes ``[M]`` of the labeled samples of test."""
         train_x, train_y, test_x, test_y = require_labels(train, test)
-        return {"accuracy": knn_accuracy(train_x, train_y, test_x, test_y, self.k, self.temperature)}
+        options = {"classes": int(train_y.max()) + 1, "k": self.k}
+        return knn_scores(train_x, train_y, test_x, temperature=self.temperature, **options).argmax(1), test_y
+
+    def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
+        return classification(*self.predict(train, test))
+
+    def guess(self, train: Embedded, test: Embedded) -> dict[str, float]:
+        """What a guess scores that knows the classes of train."""
+        _, train_y, _, test_y = require_labels(train, test)
+        return class_chance(train_y, test_y)

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from unlabeled.contract import Embedded
+import torch
+
+from unlabeled.contract import Embedded, Targets
+from unlabeled.probes.scores import classification, details
 from unlabeled.probes.setting import Setting
-from unlabeled.probes.splits import LABELS, Labels, subset
-from unlabeled.probes.table import Number
+from unlabeled.probes.splits import Labels, subset
+from unlabeled.probes.table import PRETRAINED, Number
+from unlabeled.probes.warned import in_our_words
 
 
 @dataclass
@@ -28,8 +32,9 @@ def measure(on: Setting, make_subject: Callable[[int], Subject], *, fresh: bool)
         for name, probe in on.probes.items():
             if on.asked(probe.asks, subject.kind):
                 ask = of_encoder if probe.asks.reads == "encoder" else of_features
-                for key, value in ask(on, name, subject, seed, bool(number) and not fresh):
-                    found.setdefault(key, []).append(value)
+                with in_our_words(name, on.notes):
+                    for key, value in ask(on, name, subject, seed, bool(number) and not fresh):
+                        found.setdefault(key, []).append(value)
     return {key: Number(tuple(values), on.seeds[: len(values)]) for key, values in found.items()}
 
 
@@ -47,8 +52,8 @@ def of_features(on: Setting, name: str, subject: Subject, seed: int, again: bool
     """Numbers of a probe that reads features of train and test; ``again`` where another seed had the same."""
     probe = on.probes[name]
     asks = probe.asks
-    for labels in LABELS if asks.fractions else (None,):
-        drawn = asks.labels and (on.data.test is None or labels not in (None, "all"))
+    for labels in on.subsets if asks.fractions else (None,):
+        drawn = (asks.labels or asks.targets) and (on.data.test is None or labels not in (None, "all"))
         if again and not drawn:
             continue
         train, test = sides(on, subject, name, labels, seed)
@@ -56,8 +61,23 @@ def of_features(on: Setting, name: str, subject: Subject, seed: int, again: bool
         if asks.labels:
             assert train.y is not None and test.y is not None  # noqa: PT018
             counts = (int((train.y >= 0).sum()), int((test.y >= 0).sum()))
-        for key, value in probe(train, test).items():
+        elif asks.targets:
+            counts = (len(train), len(test))
+        for key, value in scored(on, name, subject, labels, train, test).items():
             yield on.column(name, key, labels or "", *counts), value
+
+
+def scored(
+    on: Setting, name: str, subject: Subject, labels: Labels | None, train: Embedded, test: Embedded
+) -> dict[str, float]:
+    """Numbers of a probe; each class and the confusion of the pre-trained encoder are kept for the first seed."""
+    probe = on.probes[name]
+    if not hasattr(probe, "predict") or probe.asks.targets:
+        return dict(probe(train, test))
+    guess, truth = probe.predict(train, test)
+    if subject.kind == PRETRAINED and labels in (None, "all") and name not in on.details:
+        on.details[name] = details(guess, truth, tuple(on.data.classes))
+    return classification(guess, truth)
 
 
 def sides(on: Setting, subject: Subject, name: str, labels: Labels | None, seed: int) -> tuple[Embedded, Embedded]:
@@ -72,5 +92,16 @@ def sides(on: Setting, subject: Subject, name: str, labels: Labels | None, seed:
     if labels is not None:
         assert y is not None
         train = train[subset(y[train], on.ids[train], labels, seed)]
-    made = [Embedded(x[side], None if y is None else y[side], on.ids[side]) for side in (train, test)]
+    if asks.targets:
+        train, test = (side[on.known[side]] for side in (train, test))
+    made = [
+        Embedded(x[side], None if y is None else y[side], on.ids[side], targets(on, side) if asks.targets else None)
+        for side in (train, test)
+    ]
     return made[0], made[1]
+
+
+def targets(on: Setting, side: torch.Tensor) -> Targets:
+    """Those of the samples at positions ``side`` of the setting's ids."""
+    found = on.data.targets  # type: ignore[attr-defined]
+    return Targets(found.values[on.ids[side]], found.names, found.kind)

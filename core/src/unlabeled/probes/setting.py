@@ -14,9 +14,11 @@ from unlabeled.contract import Asks, Batch, Data, Embedded, View
 from unlabeled.data.files import too_many
 from unlabeled.errors import UsageError
 from unlabeled.plugins.registry import registry
+from unlabeled.probes.asked import Chosen, check_labels, check_targets, named, targets_of
+from unlabeled.probes.cache import FeatureCache
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
 from unlabeled.probes.frozen import Frozen
-from unlabeled.probes.splits import fold_count, of_fold, shuffled, split
+from unlabeled.probes.splits import LABELS, Labels, fold_count, of_fold, shuffled, split, subset
 from unlabeled.probes.table import BASELINE, Column
 
 APART = 1000  # seeds of untrained weights stand this far from the run's own
@@ -39,33 +41,82 @@ class Setting:
     device: torch.device | str
     batch_size: int
     workers: int
+    chosen: Chosen = field(default_factory=Chosen)
     columns: dict[str, Column] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
     folds: int = 0
 
     def __post_init__(self) -> None:
         self.folds = self._folds()
         if self.folds:
-            self.seeds = tuple(range(self.folds))
+            self.seeds = tuple(range(1 if self.chosen.quick else self.folds))
         if not self.seeds:
             raise UsageError("no seeds; a probe table needs at least one")
+        check_labels(self.data)
+        check_targets(self.data)
         self.clean = clean_views(self.config.domain, self.spec)
         self.views = part(self.config, "views", {"spec": self.spec})
         names = [row.name for row in registry().components(self.config.domain, "probe")]
-        made = {name: make(self.config.domain, "probe", name, {}, {}) for name in names}
+        wanted = named("probe", self.config.domain, self.chosen.probes, names)
+        made = {name: make(self.config.domain, "probe", name, {}, {}) for name in wanted}
+        if self.chosen.quick and not self.chosen.probes:
+            made = {name: probe for name, probe in made.items() if probe.asks.fractions or probe.asks.targets}
         # probes that are asked with few labels come first, then the rest, as the plugins list them
         found = [(name, probe) for name, probe in made.items() if applies(probe, self.data)]
+        found = [(name, probe) for name, probe in found if not probe.asks.targets or self.has(probe.asks.targets)]
+        for name in self.chosen.probes:
+            if name not in dict(found):
+                self.notes.append(f"{name}: this data has nothing for it to measure")
         self.probes: dict[str, Any] = dict(sorted(found, key=lambda item: not item[1].asks.fractions))
         labels = self.data.labels
         self.classes = 0 if labels is None else len(labels[labels >= 0].unique())
         self.labeled = self.classes >= 2
+        self.targeted = any(probe.asks.targets for probe in self.probes.values())
         self.ids = torch.arange(len(self.data))
+        self.cache = FeatureCache(self.chosen.cache, self.data, self.settings)
         self._sides: dict[int, tuple[Tensor, Tensor]] = {}
-        if self.labeled and self.data.test is None and not self.folds:
+        self._subsets: tuple[Labels, ...] = ()
+        if (self.labeled or self.targeted) and self.data.test is None and not self.folds:
             self.notes.append(
                 "the data fixes no split, so a fifth is held out by seed; a run that was pre-trained on these samples "
                 "has seen them, without their labels"
             )
+
+    def has(self, kinds: tuple[str, ...]) -> bool:
+        """Whether the data has targets of one of these kinds."""
+        found = targets_of(self.data)
+        return found is not None and found.kind in kinds
+
+    @property
+    def known(self) -> Tensor:
+        """bool[N]: True = a target of this sample of ``ids`` is known."""
+        found = targets_of(self.data)
+        assert found is not None
+        return (~found.values[self.ids].isnan()).any(1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What features depend on beside weights and data."""
+        device = torch.device(self.device).type
+        parts = {"clean": self.clean, "spec": self.spec, "encoder": self.config.parts["encoder"]}
+        return parts | {"batch": self.batch_size, "device": device, "versions": dict(registry().versions)}
+
+    @property
+    def subsets(self) -> tuple[Labels, ...]:
+        """Numbers of labels that are asked for, each subset once: one that is all of train is ``all``."""
+        if self.chosen.quick:
+            return ("all",)
+        if not self._subsets:
+            train, _ = self.sides(self.seeds[0])
+            assert self.data.labels is not None
+            y = self.data.labels[self.ids[train]].long()
+            sizes: dict[tuple[int, ...], Labels] = {}
+            for labels in (LABELS[-1], *LABELS):
+                part = subset(y, self.ids[train], labels, self.seeds[0])
+                sizes.setdefault(tuple(part.tolist()), labels)
+            self._subsets = tuple(labels for labels in LABELS if labels in sizes.values())
+        return self._subsets
 
     def _folds(self) -> int:
         """The number of folds: as asked, or the data's own where it fixes no split; 0 = none."""
@@ -94,6 +145,8 @@ class Setting:
             y = self.data.labels[ids]
             if len(y[train][y[train] >= 0].unique()) < 2 or not (y[test] >= 0).any():
                 raise UsageError(f"{what}: train needs labels of 2 classes, and test any")
+        if self.targeted and (self.known[train].sum() < 2 or not self.known[test].any()):
+            raise UsageError(f"{what}: train needs targets of 2 samples, and test any")
 
     def sides(self, seed: int) -> tuple[Tensor, Tensor]:
         """Positions in ``ids`` of train and of test."""
@@ -108,7 +161,7 @@ class Setting:
             return False
         if asks.reads == "encoder":
             return not asks.kinds or kind in asks.kinds
-        return asks.labels or kind != BASELINE
+        return asks.labels or bool(asks.targets) or kind != BASELINE
 
     def column(self, name: str, number: str, labels: str, n_train: int, n_test: int) -> str:
         """The key of a number; its column is that of the row that had it first."""
@@ -125,7 +178,16 @@ class Setting:
 
     def embed(self, encoder: Any) -> Embedded:
         """Features of the clean views of all samples."""
-        return embed(encoder, self.data, self.clean, **self.options)
+
+        def read() -> Iterator[Batch]:
+            size = max(self.batch_size, getattr(self.data, "together", 0))
+            for batch in batches(self.data, torch.arange(len(self.data)), batch_size=size, workers=self.workers):
+                yield batch.to(self.device)
+
+        def make_features(views: Any) -> Embedded:
+            return embed(encoder, self.data, views, **self.options)
+
+        return self.cache.get(encoder, self.clean, make_features, read)
 
     def seen(self, encoder: Any, count: int, most: int, seed: int) -> Embedded:
         """Features ``[N, V, D]`` of ``count`` of the run's views of at most ``most`` samples of train; 0 = all."""

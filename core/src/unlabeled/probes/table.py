@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FORMAT = "unlabeled-probes-1"
 CHANCE, BASELINE, UNTRAINED, PRETRAINED = "chance", "no model", "untrained", "pre-trained"
+PERCENT = ("accuracy", "macro_f1")
+LOWER = ("rmse", "mae", "eer", "hd95", "perplexity", "error", "loss")  # the less the better
+WIDE, TASKS = 6, 24  # tasks in a block, and in all
 KINDS = (CHANCE, BASELINE, UNTRAINED, PRETRAINED)
 
 
@@ -88,11 +91,16 @@ class Block:
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    best: frozenset[str] = frozenset()  # rows that stand out, by their first cell
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of measurements, and everything that is needed to read or repeat them."""
+    """Rows of measurements, and everything that is needed to read or repeat them.
+
+    ``details`` are ``per_class`` and ``confusion`` (rows true, columns guessed) of a probe by its name, of the
+    pre-trained encoder, all labels and the first seed.
+    """
 
     domain: str
     data: Mapping[str, Any]
@@ -102,6 +110,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def row(self, kind: str) -> Row:
         """The row of that kind; ``KeyError`` where the table has none."""
@@ -127,6 +136,7 @@ class Table:
             "columns": columns,
             "rows": rows,
             "notes": list(self.notes),
+            "details": dict(self.details),
         }
 
     @classmethod
@@ -141,23 +151,40 @@ class Table:
             for numbers in [r["numbers"]]
         )
         head = (found["domain"], found["data"], tuple(found["seeds"]), found["specs"], found["versions"])
-        return cls(*head, columns, rows, tuple(found["notes"]))
+        return cls(*head, columns, rows, tuple(found["notes"]), found.get("details", {}))
 
     def blocks(self) -> list[Block]:
-        """One block for each probe asked at several numbers of labels, one for other scores, one for the rest."""
+        """One block for each probe asked at several numbers of labels, one for scores, tasks, and the rest."""
         by_labels = {c.probe: [d for d in self.columns if d.probe == c.probe] for c in self.columns if c.labels}
         blocks = []
         for probe, columns in by_labels.items():
-            unit = " %" if columns[0].number == "accuracy" else ""
-            heads = [f"{c.labels} ({c.n_train})" for c in columns]
-            blocks.append(self._block(f"{probe} {columns[0].number}{unit}", heads, columns))
-        scored = [c for c in self.columns if not c.labels and c.n_test]
-        free = [c for c in self.columns if not c.labels and not c.n_test]
-        for title, columns in (("scored on test", scored), ("without labels", free)):
+            first = columns[0].number
+            beside = [c for c in columns if c.number == "macro_f1"][-1:]  # of the most labels
+            kept = [c for c in columns if c.number == first]
+            heads = [f"{c.labels} ({c.n_train})" for c in kept] + [f"{c.labels}, macro F1" for c in beside]
+            unit = " %" if first in PERCENT else ""
+            blocks.append(self._block(f"{probe} {first}{unit}", heads, [*kept, *beside]))
+        plain = [c for c in self.columns if not c.labels and ":" not in c.number]
+        for title, columns in (
+            ("scored on test", [c for c in plain if c.n_test]),
+            ("without labels", [c for c in plain if not c.n_test]),
+        ):
             if columns:
                 names = [c.number for c in columns]
                 heads = [f"{c.probe} {c.number}" if names.count(c.number) > 1 else c.number for c in columns]
                 blocks.append(self._block(title, heads, columns))
+        return blocks + self._tasks()
+
+    def _tasks(self) -> list[Block]:
+        """R2 or area under the curve of each task, a few tasks in a block; the other numbers are in ``probes.json``."""
+        blocks = []
+        for probe in dict.fromkeys(c.probe for c in self.columns):
+            for key in ("r2", "auc"):
+                columns = [c for c in self.columns if c.probe == probe and c.number.startswith(f"{key}:")]
+                for start in range(0, min(len(columns), TASKS), WIDE):
+                    part = columns[start : start + WIDE]
+                    heads = [c.number.partition(":")[2] for c in part]
+                    blocks.append(self._block(f"{probe} {key} by task", heads, part))
         return blocks
 
     def _block(self, title: str, heads: Sequence[str], columns: Sequence[Column]) -> Block:
@@ -166,7 +193,18 @@ class Table:
             for row in self.rows
             if any(column.key in row.numbers for column in columns)
         ]
-        return Block(title, tuple(heads), tuple(rows))
+        return Block(title, tuple(heads), tuple(rows), self._best(columns))
+
+    def _best(self, columns: Sequence[Column]) -> frozenset[str]:
+        """Labels of the rows that are best in the column that says most: all labels, or else the first."""
+        scored = [c for c in columns if c.n_test]
+        whole = [c for c in scored if c.labels == "all" and c.number != "macro_f1"]
+        if not scored:
+            return frozenset()
+        column = (whole or [c for c in scored if c.number != "macro_f1"] or scored)[0]
+        sign = -1 if column.number.partition(":")[0] in LOWER else 1
+        means = {row.label: sign * row.numbers[column.key].mean for row in self.rows if column.key in row.numbers}
+        return frozenset(label for label, value in means.items() if value == max(means.values()))
 
     def legend(self) -> list[str]:
         """What stands under the table: data, seeds, specs and notes."""
@@ -201,7 +239,7 @@ class Table:
             for head in block.heads:
                 drawn.add_column(Text(head), justify="right", no_wrap=True)
             for row in block.rows:
-                style = "bold" if row[0].startswith(PRETRAINED) else ""
+                style = "bold" if row[0] in block.best else ""
                 drawn.add_row(*(Text(cell) for cell in row), style=style)
             console.print(drawn)
         console.print("\n".join(self.legend()), markup=False, highlight=False, style="dim")
@@ -213,4 +251,4 @@ def _plain(number: Number) -> dict[str, Any]:
 
 def _cell(row: Row, column: Column) -> str:
     number = row.numbers.get(column.key)
-    return "-" if number is None else number.show(percent=column.number == "accuracy")
+    return "-" if number is None else number.show(percent=column.number in PERCENT)

@@ -4,7 +4,7 @@ Nothing is loaded from elsewhere: plotly's script (about 5 MB) stands in the pag
 """
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-bo
 h3 { font-size: 1rem; margin-bottom: .3rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 1rem; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #e6e8ea; }
-th:first-child, td:first-child { text-align: left; } tr.trained { font-weight: 600; background: #eef4fb; }
+th:first-child, td:first-child { text-align: left; } tr.trained { background: #eef4fb; } tr.best { font-weight: 600; }
 pre { background: #f5f6f7; padding: .8rem; overflow-x: auto; font-size: 13px; }
 .legend, .missing { color: #5b6068; font-size: 13px; margin: 0; }
 """
@@ -68,12 +68,13 @@ def html(runs: Sequence[Run]) -> str:
     )
 
 
-def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of escaped cells; rows of the pre-trained encoder stand out."""
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], best: Collection[str] = ()) -> str:
+    """A table of escaped cells; rows of the pre-trained encoder are shaded, the ``best`` (by first cell) bold."""
     top = "".join(f"<th>{escape(head)}</th>" for head in heads)
     lines = []
     for row in rows:
-        mark = ' class="trained"' if row[0].startswith(PRETRAINED) else ""
+        marks = ["trained"] * row[0].startswith(PRETRAINED) + ["best"] * (row[0] in best)
+        mark = f' class="{" ".join(marks)}"' if marks else ""
         lines.append(f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
@@ -114,7 +115,7 @@ def comparison(runs: Sequence[Run]) -> str:
 
 def _of(table: Table, key: str) -> str:
     number: Number | None = next((row.numbers.get(key) for row in table.rows if row.kind == PRETRAINED), None)
-    return "-" if number is None else number.show(percent=".accuracy" in key)
+    return "-" if number is None else number.show(percent=".accuracy" in key or ".macro_f1" in key)
 
 
 def probes(run: Run) -> str:
@@ -123,9 +124,24 @@ def probes(run: Run) -> str:
     if run.table is None:
         return head + '<p class="missing">No probes.json: this run has not been probed yet.</p>'
     blocks: list[Block] = run.table.blocks()
-    tables = "".join(grid((block.title, *block.heads), block.rows) for block in blocks)
+    tables = "".join(grid((block.title, *block.heads), block.rows, block.best) for block in blocks)
     legend = "".join(f'<p class="legend">{escape(line)}</p>' for line in run.table.legend())
-    return head + tables + legend
+    more = "".join(classes(probe, found) for probe, found in run.table.details.items())
+    return head + tables + more + legend
+
+
+def classes(probe: str, found: Mapping[str, Any]) -> str:
+    """Scores of each class, and who is taken for whom, of the pre-trained encoder."""
+    names = [str(row["class"]) for row in found["per_class"]]
+    keys = ("precision", "recall", "f1")
+    rows = [
+        (str(row["class"]), *(f"{100 * row[key]:.1f}" for key in keys), str(row["count"])) for row in found["per_class"]
+    ]
+    body = grid(("class", "precision %", "recall %", "F1 %", "test samples"), rows)
+    if "confusion" in found:
+        counts = [(name, *map(str, row)) for name, row in zip(names, found["confusion"], strict=True)]
+        body += grid(("true class, guessed as", *names), counts)
+    return f"<details><summary>{escape(probe)}: each class, pre-trained encoder</summary>{body}</details>"
 
 
 def curves(runs: Sequence[Run]) -> str:

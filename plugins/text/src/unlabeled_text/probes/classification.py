@@ -31,7 +31,7 @@ class Classification:
 
     asks = Asks(reads="encoder", labels=True)
     spec = (
-        "classification-v1: linear-v1 on pooled features; of TF-IDF on every 1- and 2-gram, not standardized, "
+        "classification-v2: linear-v2 on pooled features; of TF-IDF on every 1- and 2-gram, not standardized, "
         "C of {0.01, 0.1, 1, 10, 100} on 20% of train, refit"
     )
 
@@ -67,7 +67,7 @@ class Tagging:
     def __init__(self, *, most: int = 20000) -> None:
         at_least(1, most=most)
         self.most = most
-        self.spec = f"tagging-v2: linear-v1 on the token features of each word's first token, {most} words of train"
+        self.spec = f"tagging-v2: linear-v2 on the token features of each word's first token, {most} words of train"
 
     def applies(self, data: Any) -> bool:
         """Whether the data has tags of words."""

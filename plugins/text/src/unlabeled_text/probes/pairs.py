@@ -67,7 +67,7 @@ class PairClassification:
 
     asks = Asks(reads="encoder")
     spec = (
-        "pair_classification-v1: linear-v1 on |a - b|, a * b and the cosine; average precision of the cosine alone, "
+        "pair_classification-v2: linear-v2 on |a - b|, a * b and the cosine; average precision of the cosine alone, "
         "where there are two classes"
     )
 
