@@ -140,8 +140,9 @@ class Choices(Corpus):
         seen = [text for n, text in enumerate(texts) if trains(held[n // width])] or texts
         spec = spec_of(tokenizer, length, vocabulary, ["".join(parts) for parts in seen])
         writer, cut = Writer(spec.vocabulary), 0
-        for parts in zip(*(spec.codec.encode(each) for each in zip(*texts, strict=True)), strict=True):
-            found, short = joined(*parts, spec)
+        choice, before, after = (spec.codec.encode(each) for each in zip(*texts, strict=True))
+        for parts in zip(choice, before, after, strict=True):
+            found, short = joined(parts[0], parts[1], parts[2], spec)
             writer.add(*found)
             cut += short
         super().__init__(writer.finish({}, {"cut": cut}), spec, path, "bucketed")
