@@ -75,6 +75,7 @@ def test_folds_give_a_number_each(run):
         assert len(table.row(row).numbers["linear.accuracy@all"].values) == 3
     assert table.data["test"] == 50
     assert "stratified 3 folds" in table.data["split"]
+    assert "deviation over folds 0, 1, 2" in table.text()
     assert any("numbers over 3 folds" in note for note in table.notes)
     with pytest.raises(UsageError, match="the data fixes its split, and folds would mix it: no --folds"):
         run({"fixed": True}, folds=3)

@@ -65,6 +65,8 @@ def test_errors_say_what_would_be_right():
         Plan(30, 64)
     with pytest.raises(UsageError, match="must be a multiple of 6, for example 18"):
         Plan(100, 20, accumulate=2, world=3)
+    with pytest.raises(UsageError, match="no sample is left to train on"):
+        Plan(0, 20)
 
 
 def test_a_data_set_may_arrange_an_epoch():

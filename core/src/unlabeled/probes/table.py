@@ -171,7 +171,8 @@ class Table:
     def legend(self) -> list[str]:
         """What stands under the table: data, seeds, specs and notes."""
         data = f"data: {self.data.get('description', '')}; {self.data.get('split', '')}"
-        seeds = f"± is the deviation over seeds {', '.join(map(str, self.seeds))}; (n) is the number of labels seen"
+        over = "folds" if str(self.data.get("split", "")).endswith(" folds") else "seeds"
+        seeds = f"± is the deviation over {over} {', '.join(map(str, self.seeds))}; (n) is the number of labels seen"
         return [data, seeds, *self.specs.values(), *self.notes]
 
     def text(self) -> str:

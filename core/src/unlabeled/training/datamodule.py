@@ -40,6 +40,10 @@ class Plan:
     world: int = 1
 
     def __post_init__(self) -> None:
+        if not self.samples:
+            raise UsageError(
+                "no sample is left to train on: all of the data is held out; give data that has a train side"
+            )
         if self.batch_size > self.samples:
             raise UsageError(
                 f"the data has {self.samples} samples to train on, fewer than one batch of {self.batch_size}: "

@@ -18,7 +18,9 @@ def hounsfield():
     return x
 
 
-def write(folder, x, *, series, shuffle=True, leave_out=(), patient="P1"):
+def write(
+    folder, x, *, series, shuffle=True, leave_out=(), patient="P1", step=MM[2], digits=6, tilt=0.0, named="IM{:03d}.dcm"
+):
     """Slices of ``x[columns, rows, slices]`` in LPS, in files whose names say nothing of their order."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(x.shape[2]):
@@ -27,14 +29,14 @@ def write(folder, x, *, series, shuffle=True, leave_out=(), patient="P1"):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        name = folder / f"IM{(number * 7) % x.shape[2] if shuffle else number:03d}.dcm"
+        name = folder / named.format((number * 7) % x.shape[2] if shuffle else number)
         one = FileDataset(str(name), {}, file_meta=meta, preamble=b"\0" * 128)
         one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         one.SeriesInstanceUID, one.PatientID, one.Modality = series, patient, "CT"
         one.Columns, one.Rows = x.shape[:2]
         one.PixelSpacing, one.SliceThickness = [MM[1], MM[0]], MM[2]
-        one.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        one.ImagePositionPatient = [5, 6, 7 + MM[2] * number]
+        one.ImageOrientationPatient = [1, 0, 0, 0, np.cos(tilt), -np.sin(tilt)]
+        one.ImagePositionPatient = [5, 6, round(7 + step * number, digits)]
         one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
         one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
         one.RescaleSlope, one.RescaleIntercept = 2, -1024
@@ -84,6 +86,42 @@ def test_gaps_and_copies_are_named(tmp_path, spoil, reason):
     write(tmp_path / "good", hounsfield(), series="1")
     spoil(tmp_path / "zz_bad")
     assert reason in open_(tmp_path).bad["zz_bad"]
+
+
+@pytest.mark.parametrize("named", ["1.2.840.{}", "MR.1.3.{}", "scan{}", "{}.img2"])
+def test_a_name_says_nothing_of_what_a_file_is(tmp_path, named):
+    write(tmp_path, hounsfield(), series="1", named=named)
+    (tmp_path / "notes.1.2").write_text("no scan")
+    assert len(open_(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("step", [0.625, 1.25, 2.37])
+def test_rounded_places_are_even(tmp_path, step):
+    write(tmp_path, hounsfield(), series="1", step=step, digits=1)
+    assert open_(tmp_path).spec.spacing[2] == pytest.approx(step, abs=0.03)
+
+
+@pytest.mark.parametrize("step", [0.3, 0.625, 1.25])
+def test_a_gap_among_rounded_places_is_named(tmp_path, step):
+    write(tmp_path / "good", hounsfield(), series="1")
+    write(tmp_path / "zz_bad", hounsfield(), series="2", step=step, digits=1, leave_out=(5,))
+    assert "slices are missing" in open_(tmp_path).bad["zz_bad"]
+
+
+def test_a_tilted_gantry_is_named(tmp_path):
+    write(tmp_path / "good", hounsfield(), series="1", tilt=0.01)
+    write(tmp_path / "zz_bad", hounsfield(), series="2", tilt=0.3)
+    found = open_(tmp_path)
+    assert "17.2 degrees off right angles" in found.bad["zz_bad"]
+    assert len(found) == 1
+
+
+def test_one_patient_is_not_held_out_whole(tmp_path):
+    for name in "12":
+        write(tmp_path / name, hounsfield(), series=name)
+    assert open_(tmp_path).test is None
+    write(tmp_path / "3", hounsfield(), series="3", patient="P2")
+    assert 0 < int(open_(tmp_path).test.sum()) < 3
 
 
 def _copy(folder):
@@ -156,7 +194,7 @@ def test_a_tilted_gantry_is_refused(tmp_path):
     assert "sheared, 11.5 degrees off right angles" in open_(tmp_path).bad["zz_bad"]
 
 
-def test_one_patient_is_not_held_out_whole(tmp_path):
+def test_the_header_names_one_patient(tmp_path):
     for number in "12":
         write(tmp_path / number, hounsfield(), series=number)
     data = open_(tmp_path)

@@ -96,6 +96,7 @@ def test_nothing_changes_at_the_same_spacing(volume):
         (np.diag([1.0, 0.0, 1.0, 1.0]), "singular"),
         (np.diag([1.0, 1.0, 5000.0, 1.0]), "0.001 to 100 mm"),
         (np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "singular"),
+        (np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]]), "5.7 degrees off right angles"),
     ],
 )
 def test_an_affine_that_maps_no_volume_is_named(affine, reason):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from unlabeled.data.about import about
 from unlabeled.data.files import natural
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.data.sides import masks
@@ -127,15 +128,12 @@ class Clips(Waves, Readable):
 
     def describe(self) -> str:
         hours = sum(self._lengths) / self.spec.rate / 3600
-        about = [f"{len(self):,} clips", f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"]
-        about += [f"{len(self.classes)} classes"] if self.classes else []
-        about += [f"{len(self.voices)} speakers"] if self.voices else []
-        about += [f"{int(self.test.sum()):,} held out"] if self.test is not None else []
-        about += [f"{int(self.val.sum()):,} of val kept apart"] if self.val is not None else []
-        about += [f"{self.spec.rate} Hz"]
-        about += [f"{len(self.bad):,} unreadable skipped"] if self.bad else []
-        about += passed_over(self._source.others)
-        return f"{self._path}: {', '.join(about)}"
+        found = [f"{len(self):,} clips", f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min", *about(self)]
+        found += [f"{len(self.voices)} speakers"] if self.voices else []
+        found += [f"{self.spec.rate} Hz"]
+        found += [f"{len(self.bad):,} unreadable skipped"] if self.bad else []
+        found += passed_over(self._source.others)
+        return f"{self._path}: {', '.join(found)}"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a spawned worker cannot share this memory, so it decodes

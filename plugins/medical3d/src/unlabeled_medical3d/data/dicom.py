@@ -121,8 +121,8 @@ def _check_steps(steps: np.ndarray, depth: np.ndarray, unit: float) -> None:
     if len(wide) and (steps.max() > GAP * middle or _off_grid(depth) > unit / 2 + EVEN * middle):
         at = int(np.abs(steps - middle).argmax())
         raise SampleError(
-            f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} (at {depth[at]:.1f} mm), "
-            f"{middle:.2f} mm elsewhere"
+            f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} "
+            f"(at {depth[at]:.1f} mm), {middle:.2f} mm elsewhere"
         )
 
 

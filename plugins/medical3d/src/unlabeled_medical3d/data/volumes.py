@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.about import about
 from unlabeled.data.readable import Readable, SampleError
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
@@ -126,28 +127,24 @@ class Volumes(Readable, Partners):
         return len(self._reader.names)
 
     def describe(self) -> str:
-        about = [f"{len(self):,} volumes"]
+        found = [f"{len(self):,} volumes"]
         if len(set(self.patients)) < len(self):
-            about.append(_several(len(set(self.patients)), "patient"))
-        if self.classes:
-            about.append(f"{len(self.classes)} classes")
+            found.append(_several(len(set(self.patients)), "patient"))
+        found += [fact for fact in about(self) if not fact.endswith(" groups")]  # groups are the patients
         if self.regions:
-            about.append(_several(len(self.regions) - 1, "labeled region"))
+            found.append(_several(len(self.regions) - 1, "labeled region"))
             without = sum(not self._reader.has_mask(n) for n in range(len(self)))
-            about += [f"{without:,} without voxel labels"] if without else []
-        if self.test is not None:
-            about.append(f"{int(self.test.sum()):,} held out")
+            found += [f"{without:,} without voxel labels"] if without else []
         spec = self.spec
-        about += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
-        about.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
-        about.append(self._modalities())
+        found += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
+        found += [f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm", self._modalities()]
         if self._reader.passed_over:
             names = self._reader.passed_over
             some = ", ".join([*names[:3], "..."] if len(names) > 3 else names)
-            about.append(f"{_several(len(names), 'label file')} passed over ({some})")
+            found.append(f"{_several(len(names), 'label file')} passed over ({some})")
         if self.bad:
-            about.append(f"{len(self.bad):,} unusable skipped")
-        return f"{self._path}: {', '.join(about)}"
+            found.append(f"{len(self.bad):,} unusable skipped")
+        return f"{self._path}: {', '.join(found)}"
 
     # ------------------------------------------------------------------------------------------ reading
 
