@@ -172,7 +172,7 @@ def test_a_tilted_gantry_is_refused(tmp_path):
     assert "sheared, 11.5 degrees off right angles" in open_(tmp_path).bad["zz_bad"]
 
 
-def test_one_patient_is_not_held_out_whole(tmp_path):
+def test_the_header_names_one_patient(tmp_path):
     for number in "12":
         write(tmp_path / number, hounsfield(), series=number)
     data = open_(tmp_path)

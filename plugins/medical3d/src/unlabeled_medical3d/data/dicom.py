@@ -133,10 +133,10 @@ def _check_steps(steps: np.ndarray, depth: np.ndarray, unit: float) -> None:
         raise SampleError("two of its slices lie in the same place: more than one series, or a copy")
     wide = np.flatnonzero(np.abs(steps - middle) > EVEN * middle)
     if len(wide) and (steps.max() > GAP * middle or _off_grid(depth) > unit / 2 + EVEN * middle):
-        first = int(np.abs(steps - middle).argmax())
+        at = int(np.abs(steps - middle).argmax())
         raise SampleError(
-            f"slices are missing: {steps[first]:.2f} mm between slices {first + 1} and {first + 2} "
-            f"(at {depth[first]:.1f} mm), {middle:.2f} mm elsewhere"
+            f"slices are missing: {steps[at]:.2f} mm between slices {at + 1} and {at + 2} "
+            f"(at {depth[at]:.1f} mm), {middle:.2f} mm elsewhere"
         )
 
 

@@ -137,8 +137,7 @@ class Volumes(Readable, Partners):
             found += [f"{without:,} without voxel labels"] if without else []
         spec = self.spec
         found += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
-        found.append(f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm")
-        found.append(self._modalities())
+        found += [f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm", self._modalities()]
         if self._reader.passed_over:
             names = self._reader.passed_over
             some = ", ".join([*names[:3], "..."] if len(names) > 3 else names)
@@ -297,7 +296,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
     """``bool[N]``, True = held out, each patient on one side; None where nothing says so and all patients differ.
 
     A given split that tears a patient apart is refused. Where patients have several volumes and no split is given, one
-    patient in five is held out, chosen by the hash of the name; none where there is but one.
+    patient in five is held out, chosen by the hash of the name; of one patient alone, nothing is.
     """
     given = {p for p, side in zip(patients, held_out) if side}
     if any(side is not None for side in held_out):
@@ -306,7 +305,7 @@ def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> T
             raise UsageError(f"patient {torn[0]} has volumes on both sides of the split, and {len(torn) - 1} more do")
         return torch.tensor([bool(side) for side in held_out])
     names = sorted(set(patients))
-    if len(names) in (1, len(patients)):  # one alone would leave nothing to train on
+    if len(names) in (1, len(patients)):
         return None
     keys = torch.tensor([int(digest(name)[:12], 16) for name in names])
     order = torch.argsort(Draw(0, 0, keys).words(1, Purpose.SPLIT)[:, 0], stable=True)

@@ -1,15 +1,19 @@
 """Global and local contrast of volumes, https://arxiv.org/abs/2006.10511 (Chaitanya et al., domain-specific cues).
 
 Global: volumes are cut into S slabs along their last axis; slabs of one place attract across volumes and views, those
-of other places repel, since anatomy lies alike in aligned volumes. Local: a decoder's map is pooled to regions; a
-region attracts itself in the other view and repels all other regions of its volume. The two views show one crop with
-different intensities. Differs: slabs of a volume's rows instead of 2D slices, so that any encoder of volumes serves;
-encoder and decoder are trained together, in the paper one after the other.
+of other places repel, since anatomy lies alike in aligned volumes. Each slab goes through the encoder by itself, spread
+over the whole of its input: an encoder of the volume would be told by its position embeddings which slab it sees, and
+the loss would fall on noise. Local: a decoder's map is pooled to regions; a region attracts itself in the other view
+and repels all other regions of its volume. The two views show one crop with different intensities. Differs: slabs
+instead of 2D slices, so that any encoder of volumes serves; encoder and decoder are trained together, in the paper one
+after the other; regions are told by their place too, where the encoder has position embeddings.
 
     # B volumes, V views, S slabs, R regions, N anchors of this rank, K keys of all ranks, D width
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,7 +26,19 @@ from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full_precision
-from unlabeled_medical3d.ops.grids import dense_map
+from unlabeled_medical3d.ops.grids import dense_map, voxels_of
+
+
+def slabs_of(images: Tensor, count: int) -> list[Tensor]:
+    """``count`` equal parts of ``[B, C, X, Y, Z]`` along z, each spread over the size of the whole."""
+    deep = images.shape[-1]
+    if deep < count:
+        raise ValueError(f"views have {deep} voxels along z; they cannot be cut into {count} slabs")
+    bounds = [deep * number // count for number in range(count + 1)]
+    return [
+        F.interpolate(images[..., start:end], images.shape[2:], mode="trilinear", align_corners=False)
+        for start, end in pairwise(bounds)
+    ]
 
 
 def slab_loss(z_BVSD: Tensor, temperature: float) -> Tensor:
@@ -57,7 +73,7 @@ class GlobalLocal(nn.Module):
     """Global contrast of slabs plus local contrast of regions.
 
     Args:
-        slabs: S in the paper: equal parts of a volume along its last axis, at most the rows along it.
+        slabs: S in the paper: equal parts of a volume along its last axis, at most its voxels there.
         regions: parts of a decoded map along each axis that are contrasted; at most the rows along it.
         dim: width of the projections.
         temperature: of both losses, above 0; tau = 0.1 in the paper.
@@ -88,7 +104,7 @@ class GlobalLocal(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         seen = role(views, "global")
         features = [encoder(view.clean()) for view in seen]
-        slabs = torch.stack([self.projector(self._slabs(found)) for found in features], 1)
+        slabs = torch.stack([self.projector(self._slabs(encoder, view)) for view in seen], 1)
         maps = [self._regions(found) for found in features[:2]]
         with full_precision(slabs):
             whole = slab_loss(unit(slabs.flatten(0, 2)).reshape(slabs.shape), self.temperature)
@@ -96,10 +112,12 @@ class GlobalLocal(nn.Module):
             local = union_mean(region_loss(first, second, self.temperature))
         return Loss(whole + self.local * local, {"global": whole.detach(), "local": local.detach()})
 
-    def _slabs(self, features: Features) -> Tensor:
-        """``[B, S, D]``: mean of the rows of each slab."""
-        line_BDz = _grid_map(features, features.tokens, self.slabs, axes=(2,)).mean((2, 3))
-        return F.adaptive_avg_pool1d(line_BDz, self.slabs).transpose(1, 2)
+    def _slabs(self, encoder: Any, view: View) -> Tensor:
+        """``[B, S, D]``: pooled features of each slab alone."""
+        parts = slabs_of(voxels_of(view), self.slabs)
+        batch: Any = view.batch
+        alone = [replace(view.clean(), batch=replace(batch, images=part)) for part in parts]
+        return torch.stack([encoder(each).pooled for each in alone], 1)
 
     def _regions(self, features: Features) -> Tensor:
         """``[B, R, D]``: mean of the decoded rows of each region."""

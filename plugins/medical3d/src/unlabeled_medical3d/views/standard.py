@@ -107,6 +107,7 @@ class SimCLR:
         bias: probability of a smooth bias field.
         strength: of all intensity changes, in [0, 2]; 1 = nnU-Net's ranges.
         aligned: both views show the same crop, mirrored and turned alike, so that their rows match one by one.
+        whole: both views show the whole volume, resized: the same place of every body. Needs aligned.
     """
 
     def __init__(
@@ -129,13 +130,16 @@ class SimCLR:
         bias: float = 0.1,
         strength: float = 1.0,
         aligned: bool = False,
+        whole: bool = False,
     ) -> None:
         check_crop(extent, scale)
+        if whole and (not aligned or extent or scale != (1.0, 1.0)):
+            raise ValueError("whole volumes have no extent and no scale, and are shown by both views: set aligned")
         within(0, 45, tilt=tilt)
         self.flip, self.turn, self.tilt = mirrored(flip, spec), turn, tilt
         within(0, 1, overlap=overlap, foreground=foreground, flip=self.flip, turn=turn)
         self.spec, self.extent, self.scale = spec, extent, scale
-        self.share, self.foreground, self.aligned = overlap, foreground, aligned
+        self.share, self.foreground, self.aligned, self.whole = overlap, foreground, aligned, whole
         self.augment = Augment(
             noise=noise,
             blur=blur,
@@ -172,6 +176,9 @@ class SimCLR:
     def boxes(self, batch: VolumeBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """The two boxes of each sample."""
         sizes = sizes_of(batch.images)
+        if self.whole:
+            boxes = torch.cat((torch.zeros_like(sizes), sizes), 1)
+            return boxes, boxes
         points = None if batch.foreground is None else batch.foreground.cpu()
         first = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
         return first, first if self.aligned else overlapping(draw.at(1), first, sizes, self.share)
