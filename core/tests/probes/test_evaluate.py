@@ -89,6 +89,8 @@ def test_folds_give_a_number_each(run):
         run({"fixed": True}, folds=3)
     with pytest.raises(UsageError, match="--folds is 1; it must be at least 2"):
         run(folds=1)
+    with pytest.raises(UsageError, match="--quick reads one fold, and --folds asks for 3"):
+        run(folds=3, chosen=Chosen(quick=True))
 
 
 def test_folds_of_the_data_are_taken_unasked(toy):

@@ -127,6 +127,8 @@ class Setting:
             raise UsageError(
                 f"{self.data.describe()}: the data has {own} folds of its own, and --folds is {self.folds}"
             )
+        if self.folds and self.chosen.quick:
+            raise UsageError(f"--quick reads one fold, and --folds asks for {self.folds}: leave one of them out")
         if self.folds == 1 or self.folds < 0:
             raise UsageError(f"--folds is {self.folds}; it must be at least 2, or 0 for none")
         return self.folds or (own if own > 1 and self.data.test is None else 0)
