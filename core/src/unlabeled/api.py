@@ -219,11 +219,12 @@ def predict(
     **options: Any,
 ) -> Predictions:
     """Classes and probabilities by a fine-tuned run; written to ``out`` (``.csv``, ``.parquet``) where it is given."""
-    from unlabeled.runs.predict import check_target, write
+    from unlabeled.runs.features import check_target
+    from unlabeled.runs.predict import SUFFIXES, write
     from unlabeled.runs.predict import predict as find
 
     if out is not None:
-        check_target(Path(out))
+        check_target(Path(out), SUFFIXES)
     loaded = _loaded(run)
     found = find(loaded, loaded.data(data), **options)
     if out is not None:

@@ -56,4 +56,7 @@ def test_what_looks_like_no_classes_is_asked_about(data, message):
 
 
 def test_classes_are_taken_where_nothing_is_strange():
-    settle(made([0, 1, 2, 3, 4] * 2, tuple("abcde")), "ask")
+    data = made([0, 1, 2, 3, 4] * 2, tuple("abcde"))
+    settle(data, "ask")
+    assert data.classes == tuple("abcde")
+    assert data.labels.tolist() == [0, 1, 2, 3, 4] * 2

@@ -28,9 +28,10 @@ class Predict:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        from unlabeled.runs.predict import check_target
+        from unlabeled.runs.features import check_target
+        from unlabeled.runs.predict import SUFFIXES
 
-        check_target(self.out)
+        check_target(self.out, SUFFIXES)
 
 
 def predict_command(run: Pretrained, data: Data, settings: Predict) -> str:

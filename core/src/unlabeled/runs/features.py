@@ -19,14 +19,16 @@ from unlabeled.errors import PluginError, UsageError
 SUFFIXES = (".npz", ".parquet")
 
 
-def check_target(path: Path) -> None:
-    """Refuse a target that cannot be written, before any work."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"--out {path}: it must end in {' or '.join(SUFFIXES)}")
+def check_target(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Refuse a target that cannot be written, before any work; the first of ``suffixes`` needs no package."""
+    if path.suffix not in suffixes:
+        raise UsageError(f"--out {path}: it must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; give a file")
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise PluginError("writing .parquet needs pyarrow: pip install 'unlabeled[parquet]'; .npz needs nothing")
+        raise PluginError(
+            f"writing .parquet needs pyarrow: pip install 'unlabeled[parquet]'; {suffixes[0]} needs nothing"
+        )
 
 
 def table(features: Embedded, data: Any, *, skip_bad: bool = False) -> dict[str, np.ndarray]:

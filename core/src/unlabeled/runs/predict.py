@@ -7,7 +7,6 @@ reason of a sample that could not be read (its other cells are empty).
 """
 
 import csv
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 
 from unlabeled.contract import Data
-from unlabeled.errors import PluginError, UsageError
 from unlabeled.runs.features import table
 from unlabeled.runs.pretrained import Pretrained
 from unlabeled.runs.tuned import load_head
@@ -31,16 +29,6 @@ class Predictions:
 
     columns: dict[str, list[Any]]
     read: int
-
-
-def check_target(path: Path) -> None:
-    """Refuse a target that cannot be written, before any work."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"--out {path}: it must end in {' or '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise UsageError(f"--out {path} is a folder; give a file")
-    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise PluginError("writing .parquet needs pyarrow: pip install 'unlabeled[parquet]'; .csv needs nothing")
 
 
 def predict(run: Pretrained, data: Data, **options: Any) -> Predictions:
