@@ -74,6 +74,26 @@ def test_layers_are_those_of_the_blocks(encoder):
     assert not torch.equal(out.layers[0].tokens, out.layers[1].tokens)
 
 
+@torch.no_grad()
+def test_a_layer_tells_what_its_feed_forward_part_gave(encoder):
+    batch, heard = clips((4000, 2231)), []
+    parts = [m for n, m in encoder.blocks[1].named_children() if n in ("mlp", "second", "feed_forward")]
+    for part in parts:
+        part.register_forward_hook(lambda _module, _x, y: heard.append(y))
+    (layer,) = encoder(View(batch, "clean"), layers=(1,)).layers
+    if not parts:
+        assert isinstance(encoder, Mamba)
+        assert layer.feed is None
+        return
+    assert layer.feed.shape == layer.tokens.shape
+    rows = (
+        heard[0]
+        if len(heard[0]) == len(layer.feed)
+        else torch.cat([x[2:] for x in heard[0].split([n + 2 for n in layer.layout.lengths])])
+    )  # without the prefix tokens
+    assert torch.equal(layer.feed, rows)
+
+
 def test_every_row_counts(encoder):
     batch = clips()
     wave = batch.wave.clone().requires_grad_()

@@ -149,8 +149,8 @@ class UnitTransformer(AudioEncoder):
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []
         for block in self.blocks:
-            x_TD = through(block, x_TD, layout)
-            states.append(state(x_TD, layout, kept))
+            x_TD, feed = through(block, x_TD, layout)
+            states.append(state(x_TD, layout, kept, feed))
         return finish(self.norm(x_TD), layout, kept, states, layers)
 
 
