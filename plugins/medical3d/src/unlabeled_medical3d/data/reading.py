@@ -47,9 +47,9 @@ class FileReader:
         rows = [(row, replace(e, mask="") if e.mask in lost else e) for row, e in enumerate(entries)]
         good, unusable = scan(rows, lambda numbered: self._look(numbered[1]))
         self.bad = bad | {entry.name: reason for (_, entry), reason in unusable}
-        good = self._same_channels([(row, entry, header) for (row, entry), header in good])
-        self.entries, self.headers = [entry for _, entry, _ in good], [header for _, _, header in good]
-        self.known = known.of([row for row, _, _ in good])
+        alike = self._same_channels([(row, entry, header) for (row, entry), header in good])
+        self.entries, self.headers = [entry for _, entry, _ in alike], [header for _, _, header in alike]
+        self.known = known.of([row for row, _, _ in alike])
         self.names = [e.name for e in self.entries]
         self.modalities = [e.modality for e in self.entries]
         self.regions = self._named_regions()
