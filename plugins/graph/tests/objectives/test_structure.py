@@ -61,13 +61,37 @@ def test_centers_are_the_hubs_of_clusters(edges):
     assert centers(pair, 5)[0].unique().tolist() == [0, 1]
 
 
-def test_absent_edges_keep_their_source_and_their_graph(edges):
+def test_absent_edges_are_no_links_and_keep_their_source_and_their_graph(edges):
     both = layout(torch.cat((edges, edges + 34), 1), (34, 34))
-    words = more_words(torch.arange(68), 1)[:, 0]
-    found = absent_edges(words, both.edges, both)
-    assert torch.equal(found[0], both.edges[0])
-    assert torch.equal(both.group[found[0]], both.group[found[1]])
-    assert len(found[1].unique()) > 50
+    seen = set()
+    for step in range(60):
+        words = more_words(torch.arange(68) + 100 * step, 1)[:, 0]
+        found = absent_edges(words, both.edges, both)
+        assert torch.equal(found[0], both.edges[0])
+        assert torch.equal(both.group[found[0]], both.group[found[1]])
+        seen |= set(map(tuple, found.T.tolist()))
+    links = set(map(tuple, both.edges.T.tolist())) | {(n, n) for n in range(68)}
+    assert not seen & links, "neither a link nor a loop"
+    # all others, each as likely: of 33 other rows those that the first node has no edge to
+    others = {(0, n) for n in range(34)} - links
+    assert {pair for pair in seen if pair[0] == 0} == others
+
+
+def test_absent_edges_of_a_source_are_equally_likely(edges):
+    one = layout(edges, (34,))
+    count = torch.zeros(34)
+    for step in range(400):
+        found = absent_edges(more_words(torch.arange(34) + 100 * step, 1)[:, 0], edges, one)
+        count += torch.bincount(found[1][found[0] == 33], minlength=34)
+    count = count[count > 0]
+    assert len(count) == 16
+    assert float((count / count.sum() - 1 / 16).abs().max()) < 0.01
+
+
+def test_whoever_is_linked_to_all_has_no_absent_edge():
+    star = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])
+    found = absent_edges(more_words(torch.arange(3), 1)[:, 0], star, layout(star, (3,)))
+    assert found.tolist() == [[1, 2], [2, 1]]
 
 
 def test_what_is_drawn_has_its_law():
