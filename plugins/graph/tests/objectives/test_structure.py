@@ -9,7 +9,6 @@ from scipy.sparse.csgraph import shortest_path
 from unlabeled.contract import Layout
 from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
 from unlabeled_graph.data.karate import Karate
-from unlabeled_graph.objectives.node2vec import Neighbors, context_pairs, walk
 from unlabeled_graph.objectives.self_task import missing_edges
 from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
@@ -116,37 +115,6 @@ def test_rows_are_permuted_within_their_graph():
 def test_only_what_is_gone_is_missing():
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     assert missing_edges(edges, edges[:, :2], 3).tolist() == [[1, 2], [2, 1]]
-
-
-@pytest.mark.parametrize(("p", "q"), [(1.0, 1.0), (0.25, 4.0), (4.0, 0.5)])
-def test_walks_step_by_the_law_of_node2vec(edges, p, q):
-    neighbors = Neighbors(edges, 34)
-    before, at, count = 0, 2, 40_000
-    start = torch.full((count,), at)
-    chance = uniform(more_words(torch.arange(count), 1)[:, 0])
-    found = neighbors.step(start, torch.full((count,), before), chance, p, q)
-    near = edges[1][edges[0] == at]
-    of_before = set(edges[1][edges[0] == before].tolist())
-    law = torch.tensor([1 / p if n == before else 1.0 if n in of_before else 1 / q for n in near.tolist()])
-    share = torch.bincount(found, minlength=34)[near] / count
-    assert int(torch.bincount(found, minlength=34).sum()) == count
-    assert float((share - law / law.sum()).abs().max()) < 0.01
-
-
-def test_walks_follow_edges_and_stay_where_there_are_none(edges):
-    alone = torch.tensor([34])
-    start = torch.cat((torch.arange(34), alone))
-    for p in (1.0, 0.5):
-        path = walk(Neighbors(edges, 35), start, more_words(start, 1)[:, 0], 6, p, 2.0)
-        assert path.shape == (35, 7)
-        linked = Neighbors(edges, 35).linked(path[:34, :-1].flatten(), path[:34, 1:].flatten())
-        assert bool(linked.all())
-        assert path[34].unique().tolist() == [34]
-
-
-def test_contexts_are_the_window():
-    pairs = context_pairs(torch.tensor([[3, 5, 8]]), 2)
-    assert sorted(map(tuple, pairs.T.tolist())) == [(3, 5), (3, 8), (5, 3), (5, 8), (8, 3), (8, 5)]
 
 
 def test_triples_are_scored_by_distmult():
