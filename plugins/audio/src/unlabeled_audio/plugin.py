@@ -34,7 +34,7 @@ ROWS = (
         gives=("ids",)),
     row("tokenizer", "rvq", "units:ResidualQuantizer", "residual k-means codes, and constant-Q content", "2306.00107",
         gives=("content", "ids")),
-    row("tokenizer", "codes", "codes:Codes", "codes of a trained BEATs tokenizer", "2212.09058", gives=("ids",)),
+    row("tokenizer", "codes", "codes:Codes", "units of a run that trained a quantizer", "2212.09058", gives=("ids",)),
     row("tokenizer", "heard", "heard:Heard", "the units that encoder units reads", "1910.05453", gives=("ids",)),
     row("mask", "span", "spans:SpanMask", "spans of time until a share is hidden", "2006.11477", gives=("hidden",)),
     row("mask", "equal_span", "spans:EqualSpanMask", "whole spans that do not overlap, as many a clip",
