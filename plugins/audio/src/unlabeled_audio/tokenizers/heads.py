@@ -10,16 +10,19 @@ projection of a frame. Nothing is unpickled.
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout
+from unlabeled.contract import Data, Layout
 from unlabeled.errors import UsageError
 from unlabeled.nn.codebooks import GumbelProduct, NearestProduct, OnlineKMeans
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.kmeans import nearest
+from unlabeled.probes.embedding import batches, evaluating, take
 from unlabeled.runs.folder import LAST
+from unlabeled.runs.pretrained import Pretrained, pick_device
 
 
 def said(scores_TX: Tensor, layout: Layout) -> Tensor:
@@ -154,3 +157,31 @@ def _saying(state: Mapping[str, Tensor]) -> Quantizer | None:
     head = mlp((maps[0].shape[1], *(weight.shape[0] for weight in maps)), norm="layer")
     head.load_state_dict(own)
     return Saying(head, maps[0].shape[1], maps[-1].shape[0] - 1)
+
+
+@torch.no_grad()
+def write_units(run: Pretrained, data: Data, out: Path, batch_size: int, device: str) -> str:
+    """Write the soft units of all clips, or those of the run's quantizer, and say how many."""
+    soft, encoder, where = soft_units_of(run.folder), run.encoder, pick_device(device)
+    head: nn.Module = quantizer_of(run.folder) if soft is None else soft[0]
+    head, encoder = head.to(where), encoder.to(where)
+    parts, lengths, ids = [], [], []
+    with evaluating(encoder):
+        for batch in batches(data, torch.arange(len(data)), batch_size=batch_size, workers=0):
+            view = take(run.views, batch.to(where), 1, 0)[0]
+            features = encoder(view)
+            parts.append((head(features.tokens) if soft else head(features.tokens, features.layout)).cpu())
+            lengths += features.layout.lengths
+            ids += batch.ids.tolist()
+    made = torch.cat(parts)
+    columns = {"units": made.numpy(), "offsets": np.cumsum([0, *lengths]), "ids": np.array(ids)}
+    columns["rate"] = np.array(run.spec.rate / encoder.stride)
+    if hasattr(data, "names"):
+        columns["path"] = np.array([data.names[n] for n in ids], dtype=np.str_)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **columns)
+    temporary.replace(out)
+    kind = f"{made.shape[1]} numbers" if soft else f"{made[0].numel()} of {head.vocabulary} units"
+    return f"saved {out}: {len(ids):,} clips, {len(made):,} rows of {kind}, {columns['rate']:g} rows a second"
