@@ -26,7 +26,7 @@ class TestEmbed:
         assert unlabeled("toy", "embed", run, "--out", "f.parquet").code == 0
         assert unlabeled("toy", "embed", run, "--out", "f.npz").code == 0
         table = parquet.read_table("f.parquet")
-        assert table.column_names == ["id", "features", "label", "class"]
+        assert table.column_names == ["id", "features", "label", "bad", "class"]
         with np.load("f.npz", allow_pickle=False) as file:
             np.testing.assert_array_equal(np.array(table["features"].to_pylist(), np.float32), file["x"])
         assert table["class"].to_pylist()[:5] == ["a", "b", "c", "d", "a"]
@@ -44,7 +44,8 @@ class TestEmbed:
             (["--out", "f.csv"], "--out f.csv: it must end in .npz or .parquet"),
             (["--out", "f.npz", "--data", "nowhere"], "--data nowhere: no such file or folder"),
             (["--out", "f.npz", "--device", "abacus"], "device 'abacus' cannot be used"),
-            (["--out", "f.npz", "--feature", "best"], "feature"),
+            (["--out", "f.npz", "--features", "best"], "features"),
+            (["--out", "f.npz", "--feature", "mean"], "Perhaps you meant --features"),
             (["--out", "."], "--out .: it must end in"),
         ],
     )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Asks, Batch, Data, Embedded, Features, View, Views
-from unlabeled.probes.embedding import Feature, batches, embed, evaluating, take
+from unlabeled.probes.embedding import Feature, embed, forwards
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,8 @@ class Frozen:
 
     def encode(self, ids: Tensor, layers: Sequence[int] = ()) -> Iterator[tuple[Batch, View, Features]]:
         """Batches of ``ids`` with their clean view and its features, in eval mode and without gradients."""
-        asked = {"layers": tuple(layers)} if layers else {}
-        with evaluating(self.encoder):
-            for batch in batches(self.data, ids, batch_size=self.batch_size, workers=self.workers):
-                if len(batch):
-                    view = take(self.clean, batch.to(self.device), 1, 0)[0]
-                    yield batch, view, self.encoder(view, **asked)
+        options = {"batch_size": self.batch_size, "workers": self.workers, "device": self.device}
+        return forwards(self.encoder, self.data, self.clean, ids, layers=layers, **options)  # type: ignore[arg-type]
 
 
 def _rows(known: Embedded, ids: Tensor, total: int) -> Embedded:
