@@ -78,6 +78,8 @@ class Data(Protocol):
         ``size`` is a batch (samples of like lengths).
         ``batches(ids[N], size, parts)`` makes the batches themselves, ``N // size`` of them, each of a number of
         samples that ``parts`` divides (batches of like seconds).
+        ``even`` is set: True where the loss is one of samples, not of their rows (:attr:`Needs.per_sample`), so that
+        batches of as many samples each weigh all alike.
         ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
         ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
         ``names[N]``: what the user calls each sample: its path in the data, its text, the name of its node.
@@ -270,6 +272,11 @@ class Needs:
     batch: int = 1
     couples: bool = False
     through: bool = False
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether it reads one vector a sample, and no rows: a loss of samples, not of their parts."""
+        return not (self.hidden or self.predict or self.content or self.vocabulary or "tokens" in self.encoder)
 
 
 # ---------------------------------------------------------------------------------------------- protocols
