@@ -20,8 +20,8 @@ from unlabeled.errors import above, at_least, below_one
 Groups = list[dict[str, Any]]
 UNDECAYED = (  # how the last name ends of what never decays, however many dimensions it has
     "token", "tokens", "prefix", "pos_emb", "pos_embed", "pos_embeds", "pos_embedding", "pos_embeddings",
-    "position_embedding", "position_embeddings", "embed_positions", "wpe", "rel_pos", "rel_pos_h", "rel_pos_w", "bias", "biases",
-    "bias_table", "log_a", "a_log", "parametrizations.weight.original0",  # the last is the gain of a weight norm
+    "position_embedding", "position_embeddings", "embed_positions", "wpe", "rel_pos", "rel_pos_h", "rel_pos_w",
+    "bias", "biases", "bias_table", "log_a", "a_log", "parametrizations.weight.original0",  # a weight norm's gain
 )  # fmt: skip
 
 
