@@ -206,6 +206,7 @@ class Features:
         kept: the rows of the view's layout that remain after a drop; None = all.
         prefix: ``[B, R, D]`` class and register tokens.
         layers: features after the layers that were asked for, in that order.
+        feed: ``[T', D]`` of a layer, what its feed-forward part gave before it was added; None where it has none.
     """
 
     tokens: Tensor
@@ -214,6 +215,7 @@ class Features:
     kept: Rows | None = None
     prefix: Tensor | None = None
     layers: tuple[Features, ...] = ()
+    feed: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -343,6 +345,8 @@ class Encoder(Protocol):
         saved with them.
         ``bare(view) -> (tokens, pooled)``, the library model alone: what the checks compare it with; None = not given.
         ``mask_token``, the parameter that stands at hidden rows.
+        ``embed``, the module that makes rows of the input, and ``blocks``, those that the rows go through, for teachers
+        that average the blocks alone.
         ``cannot``: why it lacks a capability, by its name, where another encoder would lack it as well.
         What only objectives and masks of its domain read: ``local_dim``, width of convolutional features (audio's
         wav2vec 2.0, which gives them as ``local`` and ``normed`` beside ``Features``), ``bands`` of a row

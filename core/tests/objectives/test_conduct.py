@@ -56,6 +56,9 @@ MAKE = {
     "mert": of("mert", width=4, books=1),
     "wav2vec2": of("wav2vec2", width=8, code_width=6, groups=2, entries=3, distractors=4),
     "vq_wav2vec": of("vq_wav2vec", width=6, groups=2, entries=3, steps=3, negatives=4, depth=2, kernel=3),
+    "vq_wav2vec_kmeans": of(
+        "vq_wav2vec", quantizer="kmeans", width=6, groups=2, entries=3, steps=3, negatives=4, depth=2, kernel=3
+    ),
     "dinosr": of("dinosr", layers=2, entries=5),
     "ssast": of("ssast"),
     "eat": of("eat", layers=2),

@@ -49,6 +49,8 @@ ROWS = (
         aliases=("span_sets",), gives=("hidden", "predict")),
     row("encoder", "wav2vec2", "wav2vec2:Wav2Vec2", "convolutions and Transformer over the waveform", "2006.11477",
         gives=(*FULL, "local")),
+    row("encoder", "wav2vec", "wav2vec:Wav2Vec", "convolutions over the waveform alone", "1904.05862",
+        gives=("tokens", "layers")),
     row("encoder", "conformer", "conformer:Conformer", "attention and convolution in each block", "2005.08100",
         gives=("tokens", "mask", "swap", "layers")),
     row("encoder", "mamba", "mamba:Mamba", "bidirectional Mamba in plain PyTorch", "2405.11831", gives=FULL),

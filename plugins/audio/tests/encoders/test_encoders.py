@@ -14,6 +14,7 @@ from unlabeled_audio.encoders.conformer import Conformer
 from unlabeled_audio.encoders.mamba import Mamba, Scan, reversal, selective_scan
 from unlabeled_audio.encoders.rows import MelEncoder, runs
 from unlabeled_audio.encoders.vit import ViT
+from unlabeled_audio.encoders.wav2vec import Wav2Vec
 from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, settle
 from unlabeled_audio.masks.spans import SpanMask
 from unlabeled_audio.tokenizers.spectrograms import LogMel
@@ -32,6 +33,7 @@ KINDS = {
     "mamba": lambda: Mamba(SPEC, **SMALL),
     "mamba patches": lambda: Mamba(SPEC, patch=(8, 8), **SMALL),
     "cnn": lambda: CNN(SPEC, **SMALL),
+    "wav2vec": lambda: Wav2Vec(SPEC, width=32, kernels=(10, 8, 4, 4, 1), strides=(5, 4, 2, 2, 1)),
 }
 
 
@@ -74,6 +76,26 @@ def test_layers_are_those_of_the_blocks(encoder):
     assert not torch.equal(out.layers[0].tokens, out.layers[1].tokens)
 
 
+@torch.no_grad()
+def test_a_layer_tells_what_its_feed_forward_part_gave(encoder):
+    batch, heard = clips((4000, 2231)), []
+    parts = [m for n, m in encoder.blocks[1].named_children() if n in ("mlp", "second", "feed_forward")]
+    for part in parts:
+        part.register_forward_hook(lambda _module, _x, y: heard.append(y))
+    (layer,) = encoder(View(batch, "clean"), layers=(1,)).layers
+    if not parts:
+        assert isinstance(encoder, (Mamba, Wav2Vec))
+        assert layer.feed is None
+        return
+    assert layer.feed.shape == layer.tokens.shape
+    rows = (
+        heard[0]
+        if len(heard[0]) == len(layer.feed)
+        else torch.cat([x[2:] for x in heard[0].split([n + 2 for n in layer.layout.lengths])])
+    )  # without the prefix tokens
+    assert torch.equal(layer.feed, rows)
+
+
 def test_every_row_counts(encoder):
     batch = clips()
     wave = batch.wave.clone().requires_grad_()
@@ -87,7 +109,8 @@ def test_every_row_counts(encoder):
 def test_bfloat16_gives_finite_features_and_gradients(encoder):
     batch = clips((4000, 2231))
     view = View(batch, "global", layout=encoder.layout(batch))
-    view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
+    if "mask" in encoder.can:
+        view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
     with torch.autocast("cpu", torch.bfloat16):
         out = encoder(view)
         loss = out.tokens.float().square().mean()
@@ -125,6 +148,20 @@ def test_convolutional_features_are_the_extractors():
     torch.testing.assert_close(out.local, torch.cat(expected), rtol=0, atol=1e-5)
     torch.testing.assert_close(out.normed, encoder.model.feature_projection.layer_norm(out.local), rtol=0, atol=1e-6)
     assert encoder.local_dim == out.local.shape[1]
+
+
+@torch.no_grad()
+def test_a_row_of_wav2vec_sees_its_window_of_the_waveform_alone():
+    torch.manual_seed(0)
+    encoder, batch = Wav2Vec(SPEC, width=32).eval(), clips((4000, 2231))
+    assert (encoder.window, encoder.stride) == (145 + 80, 80)
+    found = encoder(View(batch, "clean"))
+    for clip, tokens in zip(batch.clips(), found.tokens.split(found.layout.lengths), strict=True):
+        for row in (0, 5, len(tokens) - 1):
+            x = clip[80 * row : 80 * row + encoder.window][None, None]
+            for convolution, norm in zip(encoder.blocks, encoder.norms, strict=True):
+                x = norm(convolution(x).mT).relu().mT
+            torch.testing.assert_close(tokens[row], torch.log(1 + x[0, :, 0]), rtol=0, atol=1e-5)
 
 
 def test_wav2vec2_refuses_spectrograms():

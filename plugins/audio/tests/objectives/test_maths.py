@@ -15,7 +15,6 @@ from unlabeled_audio.objectives.invariant_units import (
     ctc_loss,
     without_repeats,
 )
-from unlabeled_audio.objectives.unfused import distillation_loss
 
 
 def ragged(*lengths):
@@ -26,13 +25,6 @@ def test_cosine_distance_is_byols():
     torch.manual_seed(0)
     p, t = torch.randn(6, 4), torch.randn(6, 4)
     torch.testing.assert_close(cosine_distance(p, t), (F.normalize(p) - F.normalize(t)).square().sum(1))
-
-
-def test_distillation_is_the_softened_cross_entropy():
-    torch.manual_seed(0)
-    student, teacher = torch.randn(4, 5), torch.randn(4, 5)
-    p = (teacher / 3).softmax(1)
-    torch.testing.assert_close(distillation_loss(student, teacher, 3.0), -9 * (p * (student / 3).log_softmax(1)).sum(1))
 
 
 def test_units_without_repeats_and_their_distance():

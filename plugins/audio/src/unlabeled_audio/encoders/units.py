@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
-from unlabeled.nn.codebooks import GumbelProduct
+from unlabeled.nn.codebooks import GumbelProduct, NearestProduct
 from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.nn.rows import drop, edit
@@ -121,7 +121,7 @@ class UnitTransformer(AudioEncoder):
         """``int64[T, K]``: the units of each row."""
         x = self.features(batch, layout)
         if self.quantizer is not None:
-            ids: Tensor = self.quantizer(x, None)[1]
+            ids: Tensor = self.quantizer(x)[1]
             return ids
         return nearest(x.float(), self.centers)[:, None]
 
@@ -149,21 +149,22 @@ class UnitTransformer(AudioEncoder):
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []
         for block in self.blocks:
-            x_TD = through(block, x_TD, layout)
-            states.append(state(x_TD, layout, kept))
+            x_TD, feed = through(block, x_TD, layout)
+            states.append(state(x_TD, layout, kept, feed))
         return finish(self.norm(x_TD), layout, kept, states, layers)
 
 
-def codebooks_of(run: Path) -> GumbelProduct | None:
+def codebooks_of(run: Path) -> GumbelProduct | NearestProduct | None:
     """The frozen codebooks of a run of recipe vq_wav2vec; None of a run without."""
     if not (run / LAST).is_file():
         return None
     saved = torch.load(run / LAST, map_location="cpu", weights_only=True)["state_dict"]
     name = "objective.quantizer."
     state_of = {k.removeprefix(name): v for k, v in saved.items() if k.startswith(name)}
-    if "codebook" not in state_of or "score.weight" not in state_of:
+    kind, enter = (GumbelProduct, "score.weight") if "score.weight" in state_of else (NearestProduct, "enter.weight")
+    if "codebook" not in state_of or enter not in state_of:
         return None
     groups, entries, width = state_of["codebook"].shape
-    made = GumbelProduct(state_of["score.weight"].shape[1], width=groups * width, groups=groups, entries=entries)
+    made = kind(state_of[enter].shape[1], width=groups * width, groups=groups, entries=entries)
     made.load_state_dict(state_of)
     return made.requires_grad_(False).eval()
