@@ -81,6 +81,7 @@ MAKE = {
     "alice": of("alice", **HEAD, heads=2, threshold=0.5),
 }
 EXPECTED = {
+    ("nnclr", "bfloat16_is_close"): "rounding chooses another nearest neighbor",
     ("ct", "order_does_not_matter"): "the negatives of a text are the next of the batch, as in the authors' code",
     ("dgi", "couples_as_it_says"): "nodes of one graph share a summary; toys are graphs, and each has its own",
     ("alice", "nothing_hidden_costs_nothing"): "crops are contrasted all the same",
