@@ -36,7 +36,7 @@ from unlabeled_graph.ops.links import absent_edges
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 
 
-def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
+def least_norm(products_KK: Tensor, steps: int = 250) -> Tensor:
     """``[K]`` weights, at least 0 and of sum 1, of the combination of least norm, from the vectors' inner products.
 
     Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2). No branch reads a number, so
