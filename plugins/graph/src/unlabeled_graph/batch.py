@@ -61,6 +61,7 @@ class GraphBatch:
         nodes: ``[T]`` index in the data set of each row's node, where nodes are the samples.
         symmetric: whether every edge stands in both directions, with equal weights.
         complete: whether the samples are all rows, in their order.
+        diffusion: kernel, strength and entries kept, of edges that are a diffusion.
         memo: what was worked out for this graph before, shared by the batches that hold it unchanged.
     """
 
@@ -74,6 +75,7 @@ class GraphBatch:
     nodes: Tensor | None = None
     symmetric: bool = True
     complete: bool = False
+    diffusion: tuple[str, float, int] | None = None
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
