@@ -21,6 +21,8 @@ from torch import Tensor
 from unlabeled.contract import Layout, computed_once
 from unlabeled_graph.ops.sparse import Rows, concatenate, take
 
+OF_EDGES = ("adjacency", "return_chances", "neighbors")  # of a batch's memo: what does not read features
+
 
 @dataclass(frozen=True)
 class GraphSpec:
@@ -109,6 +111,11 @@ class GraphBatch:
     def altered(self, **changes: Any) -> Self:
         """With another graph or other features: nothing that was worked out before is kept."""
         return replace(self, memo={}, **changes)
+
+    def featured(self, x: Rows) -> Self:
+        """With other features of the same graph: what was worked out of its edges alone is kept."""
+        kept = {key: value for key, value in self.memo.items() if (key if isinstance(key, str) else key[0]) in OF_EDGES}
+        return replace(self, x=x, memo=kept)
 
     def to(self, device: torch.device | str) -> Self:
         """On a device; of a graph that many batches share, the copy is made once."""
