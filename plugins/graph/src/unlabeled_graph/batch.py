@@ -5,7 +5,7 @@ a batch holds one graph, the whole one or a part, and ``seeds`` names the B rows
 a neighborhood for each sample, a group each.
 
 Invariants of a batch: edges are sorted by target, then source; there are no loops and no duplicates; no edge joins two
-groups. ``graph_batch`` sees to them.
+groups. What reads data sees to them (``data/raw.py``), and whatever changes edges.
 
     # B samples, G groups, T rows (nodes of all groups), E directed edges, F features
 """
@@ -33,12 +33,14 @@ class GraphSpec:
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
         nodes: of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
+        classes: of the labels that batches carry; 0 = they carry none.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
     nodes: int = 0
+    classes: int = 0
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.edge_features < 0 or self.level not in ("node", "graph"):
@@ -61,6 +63,7 @@ class GraphBatch:
         weight: ``[E]`` weights of edges (diffusion); None = all 1.
         seeds: ``[B]`` rows that are the samples, where nodes are.
         nodes: ``[T]`` index in the data set of each row's node, where nodes are the samples.
+        y: ``[T]`` class of each row's node where training may know it, else -1; None = it may know none.
         symmetric: whether every edge stands in both directions, with equal weights.
         complete: whether the samples are all rows, in their order.
         diffusion: kernel, strength and entries kept, of edges that are a diffusion.
@@ -75,6 +78,7 @@ class GraphBatch:
     weight: Tensor | None = None
     seeds: Tensor | None = None
     nodes: Tensor | None = None
+    y: Tensor | None = None
     symmetric: bool = True
     complete: bool = False
     diffusion: tuple[str, float, int] | None = None
@@ -124,7 +128,7 @@ class GraphBatch:
         shared = self.memo.setdefault(("on", str(device)), {})
         if "x" not in shared:
             shared["memo"] = {}
-            for name in ("x", "edges", "edge_attr", "weight", "nodes"):
+            for name in ("x", "edges", "edge_attr", "weight", "nodes", "y"):
                 value = getattr(self, name)
                 shared[name] = None if value is None else value.to(device)
         seeds = None if self.seeds is None else self.seeds.to(device)
@@ -154,6 +158,7 @@ class GraphBatch:
             weight=of_edges(self.weight),
             seeds=None if self.seeds is None else self.seeds[samples] - begin,
             nodes=None if self.nodes is None else self.nodes[begin:end],
+            y=None if self.y is None else self.y[begin:end],
         )
 
 
@@ -172,7 +177,7 @@ def joined(batches: Sequence[GraphBatch]) -> GraphBatch:
 
     return replace(
         batches[0].altered(x=concatenate([batch.x for batch in batches])),
-        **{name: all_of(name) for name in ("ids", "edge_attr", "weight", "nodes")},
+        **{name: all_of(name) for name in ("ids", "edge_attr", "weight", "nodes", "y")},
         edges=moved("edges", 1),
         seeds=moved("seeds", 0),
         lengths=tuple(n for batch in batches for n in batch.lengths),
