@@ -105,6 +105,7 @@ def files(
     fanout: tuple[int, ...] = (10, 10),
     cluster: int = 256,
     held_links: float = 0.0,
+    teach: bool = False,
     **columns: Unpack[Unsplit],
 ) -> Nodes | Graphs:
     """One graph whose nodes are the samples, or many graphs that are.
@@ -121,6 +122,7 @@ def files(
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links of one graph that training does not see, for probes of links, in [0, 0.5).
+        teach: hand training the labels of train nodes, never of others, for self_task's tasks that read labels.
     """
     if degrees < 2:
         raise ValueError(f"degrees is {degrees}; it must be at least 2")
@@ -136,6 +138,8 @@ def files(
     raw = mend(raw, undirected=undirected, normalize=normalize == "row" or (normalize == "auto" and bag))
     split = protocol_of(raw) if split == "auto" else split
     if raw.level == "graph":
+        if teach:
+            raise UsageError("teach hands out labels of nodes, and these samples are graphs: leave --data.teach out")
         return Graphs(raw, split=split, turn=turn)
     return Nodes(
         raw,
@@ -145,4 +149,5 @@ def files(
         fanout=fanout,
         cluster=cluster,
         held_links=held_links,
+        teach=teach,
     )
