@@ -34,6 +34,8 @@ ROWS = (
         gives=("ids",)),
     row("tokenizer", "rvq", "units:ResidualQuantizer", "residual k-means codes, and constant-Q content", "2306.00107",
         gives=("content", "ids")),
+    row("tokenizer", "encodec", "encodec:EnCodec", "codes of an EnCodec, and constant-Q content", "2210.13438",
+        gives=("content", "ids")),
     row("tokenizer", "codes", "codes:Codes", "units of a run that trained a quantizer", "2212.09058", gives=("ids",)),
     row("tokenizer", "heard", "heard:Heard", "the units that encoder units reads", "1910.05453", gives=("ids",)),
     row("mask", "span", "spans:SpanMask", "spans of time until a share is hidden", "2006.11477", gives=("hidden",)),
