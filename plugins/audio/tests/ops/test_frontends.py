@@ -107,3 +107,15 @@ def test_specs_say_what_is_wrong():
     ):
         with pytest.raises(ValueError, match=match):
             AudioSpec(**settings)
+
+
+@pytest.mark.parametrize("front", ["logmel", "fbank"])
+def test_a_spectrogram_some_frames_at_a_time_is_the_same_to_the_bit(front, monkeypatch):
+    spec, lengths = AudioSpec(8000, 1.0, 20, front=front), (4000, 100, 3001, 250)
+    wave = torch.randn(sum(lengths), generator=torch.Generator().manual_seed(0))
+    whole, sizes = spectrogram(wave, lengths, spec), []
+    original = frontends.power
+    monkeypatch.setattr(frontends, "power", lambda x, size: sizes.append(len(x)) or original(x, size))
+    monkeypatch.setattr(frontends, "FRAMES", 30)
+    assert torch.equal(spectrogram(wave, lengths, spec), whole)
+    assert max(sizes) == 30
