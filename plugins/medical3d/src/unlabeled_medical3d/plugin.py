@@ -66,6 +66,7 @@ ROWS = (
     row("probe", "auc", "auc:VolumeAUC", "area under the ROC curve of a linear probe"),
     row("probe", "voxels", "voxels:VoxelProbe", "voxel segmentation with a frozen encoder: Dice, HD95"),
     row("baseline", "intensity_histogram", "IntensityHistogram", "shares of voxels by intensity"),
+    row("baseline", "moments", "Moments", "moments of intensities, gradients and the body's extent, as in radiomics"),
     row("baseline", "raw_patches", "RawPatches", "the voxels themselves, averaged to a small grid"),
     row("export", "native", "native", "a MONAI bundle that MONAI alone loads"),
     row("preview", "views", "preview_views", "middle slices of a few samples' views"),
