@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import ByT5Tokenizer
 
 from unlabeled.contract import View
 from unlabeled.errors import UsageError
@@ -21,6 +22,7 @@ PROGRAM = """
 import json, sys
 texts = json.load(open(sys.argv[1]))
 import torch
+from transformers import ByT5Tokenizer
 found = {}
 for number, folder in enumerate(sys.argv[2:]):
     from transformers import AutoModel, AutoTokenizer
@@ -71,11 +73,12 @@ def test_transformers_and_sentence_transformers_give_the_same(tmp_path):
         torch.testing.assert_close(torch.tensor(found[folder]["sentence"]), pooled, rtol=1e-4, atol=1e-5)
 
 
-def test_bytes_have_no_tokenizer_json(tmp_path):
+def test_bytes_have_the_tokenizer_of_byt5(tmp_path):
     data = Sentences(documents=6, tokenizer="bytes")
-    code = native(Modern(data.spec, **SMALL), data.spec, tmp_path)
-    assert "the bytes of a text + 3, then 1" in code
-    assert not (tmp_path / "tokenizer.json").exists()
+    assert "ByT5Tokenizer.from_pretrained" in native(Modern(data.spec, **SMALL), data.spec, tmp_path)
+    tokenizer = ByT5Tokenizer.from_pretrained(tmp_path)
+    ids = [*data.spec.codec.encode(["Zoë's <mat>"])[0][0].tolist(), data.spec.sentinels[0], *data.spec.suffix]
+    assert tokenizer(["Zoë's <mat><extra_id_0>"]).input_ids == [ids]
 
 
 def test_a_bag_is_no_model_of_transformers(tmp_path):

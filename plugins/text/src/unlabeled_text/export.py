@@ -11,7 +11,7 @@ from typing import Any
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.transformers import quiet
-from unlabeled_text.ops.codecs import BYTES, unpack_json
+from unlabeled_text.ops.codecs import BYTE_EXTRA, BYTE_TOTAL, BYTES, unpack_json
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"))
 
@@ -25,38 +25,48 @@ def native(encoder: Any, spec: TextSpec, folder: Path) -> str:
     model = encoder.library_model()
     with quiet():
         model.save_pretrained(folder)
+    _write_tokenizer(spec, folder)
     whole = spec.tokenizer != BYTES
     if whole:
-        _write_tokenizer(spec, folder)
         _write_modules(encoder, spec, folder)
-    lines = snippet(str(folder), encoder.pool, whole)
+    lines = snippet(str(folder), encoder.pool, whole, model.config.is_encoder_decoder)
     title = f"# {type(model).__name__}\n\nWeights for plain transformers and sentence-transformers."
     (folder / "README.md").write_text(f"{title}\n\n```python\n{lines}\n```\n", encoding="utf-8")
     return lines
 
 
-def snippet(folder: str, pool: str, whole: bool) -> str:
-    """Python that loads what was written."""
-    load = ["from transformers import AutoModel, AutoTokenizer", "", f"model = AutoModel.from_pretrained({folder!r})"]
-    if not whole:
-        return "\n".join((*load, "# input_ids: the bytes of a text + 3, then 1, as google/byt5 has them"))
-    return "\n".join(
-        (
-            *load,
-            f"tokenizer = AutoTokenizer.from_pretrained({folder!r})",
-            "# model(**tokenizer(texts, padding=True, truncation=True, return_tensors='pt')).last_hidden_state",
+def snippet(folder: str, pool: str, whole: bool, generates: bool) -> str:
+    """Python that loads what was written; ``whole`` where SentenceTransformer does too."""
+    model, tokenizer = (
+        "AutoModelForSeq2SeqLM" if generates else "AutoModel",
+        "AutoTokenizer" if whole else "ByT5Tokenizer",
+    )
+    call = "tokenizer(texts, padding=True, truncation=True, return_tensors='pt')"
+    write = f"tokenizer.batch_decode(model.generate(**{call}, max_new_tokens=64), skip_special_tokens=True)"
+    lines = [
+        f"from transformers import {model}, {tokenizer}",
+        "",
+        f"model = {model}.from_pretrained({folder!r})",
+        f"tokenizer = {tokenizer}.from_pretrained({folder!r})",
+        f"# {write}" if generates else f"# model(**{call}).last_hidden_state",
+    ]
+    if whole:
+        lines += [
             "",
             "# or, pooled and ready to compare:",
             "# from sentence_transformers import SentenceTransformer",
             f"# SentenceTransformer({folder!r}).encode(texts)  # {pool} of the rows",
-        )
-    )
+        ]
+    return "\n".join(lines)
 
 
 def _write_tokenizer(spec: TextSpec, folder: Path) -> None:
-    """``tokenizer.json`` as it was used, and its special tokens by the names that transformers knows."""
-    from transformers import PreTrainedTokenizerFast
+    """``tokenizer.json`` as it was used, and its special tokens by the names that transformers knows; or ByT5's."""
+    from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
+    if spec.tokenizer == BYTES:
+        ByT5Tokenizer(extra_ids=BYTE_TOTAL - BYTE_EXTRA, model_max_length=spec.length).save_pretrained(folder)
+        return
     (folder / "tokenizer.json").write_text(unpack_json(spec.tokenizer), encoding="utf-8")
     words = spec.words_of_vocabulary()
     named = {"pad_token": spec.pad, "mask_token": spec.mask, "unk_token": spec.unknown}

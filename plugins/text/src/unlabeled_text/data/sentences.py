@@ -38,7 +38,7 @@ class Sentences(Corpus):
         texts, topic, document, pairs, scores = generated.corpus(documents)
         names = list(generated.TOPICS)
         records = [
-            Record((text,), names[t] if t >= 0 else None, document=str(d))
+            Record((text,), {"label": names[t]} if t >= 0 else {}, document=str(d))
             for text, t, d in zip(texts, topic.tolist(), document.tolist(), strict=True)
         ]
         spec = spec_of(tokenizer, length, vocabulary, texts)

@@ -1,8 +1,9 @@
 """A user's texts: files and folders of lines, paragraphs, documents or table columns, and links between them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
+from unlabeled.data.manifest import Pairs
 from unlabeled_text.data.building import Options, build_cached
 from unlabeled_text.data.corpus import Corpus, _with_links
 from unlabeled_text.data.reading import Columns, files_of, read
@@ -19,13 +20,6 @@ class Texts(Corpus):
         overflow: longer texts are cut to length, or split into several samples.
         least: fewest tokens of a sample, without specials; shorter ones are left out.
         dedup: leave out texts that have been seen before, but for spaces.
-        column: the column of the text in tables, or two with a plus between for pairs; empty = by its usual name.
-        label: the column of the label; empty = by its usual name, none = not read.
-        score: the column of how alike the two of a pair are.
-        target: the column of a number to predict.
-        group: the column of what no split tears apart.
-        fold: the column of folds for cross-validation.
-        split: the column of train, val and test.
         links: a file of two columns: numbers of texts, from 0, and of their neighbors (citations).
         batches: packed = batches of like totals of tokens; bucketed = samples of like lengths; random = neither.
         cache: folder for the token ids of large data; empty = $UNLABELED_CACHE or ~/.cache/unlabeled; none = memory.
@@ -43,23 +37,17 @@ class Texts(Corpus):
         overflow: Literal["cut", "split"] = "cut",
         least: int = 1,
         dedup: bool = True,
-        column: str = "",
-        label: str = "",
-        score: str = "",
-        target: str = "",
-        group: str = "",
-        fold: str = "",
-        split: str = "",
         links: str = "",
         batches: Literal["packed", "bucketed", "random"] = "packed",
         cache: str = "",
+        **columns: Unpack[Pairs],
     ) -> None:
         files = files_of(Path(path))
         options = Options(
             dedup=dedup and not links,
             least=least,
             split=overflow == "split",
-            columns=Columns(column, label, score, target, group, fold, split),
+            columns=Columns.of(columns),
             unit=sample,
             max_bad=max_bad,
         )
