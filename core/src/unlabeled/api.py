@@ -9,6 +9,7 @@ Torch is imported on first use.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,7 @@ def probe(
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
+    keep: bool = False,
     say: Say = quiet,
 ) -> Table:
     """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``.
@@ -153,18 +155,28 @@ def probe(
     ``probes`` and ``baselines`` choose by name (``untrained`` is one of the latter, ``none`` is no row), ``quick``
     takes one seed and the probes of features alone. Features are kept in the run folder, by their content.
     ``folds``: numbers over as many folds instead of seeds; 0 = the data's own folds, where it has them and no split.
+    ``keep`` writes the linear head of all labels into the run folder, for :func:`predict`.
     """
     from unlabeled.probes.asked import Chosen
     from unlabeled.probes.evaluate import evaluate
+    from unlabeled.probes.setting import Setting
     from unlabeled.runs.encoder import encoder_folder, write_card
+    from unlabeled.runs.kept import check_keep
+    from unlabeled.runs.kept import keep as keep_head
     from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
+    if keep:
+        check_keep(found)
     options: dict[str, Any] = {"seeds": seeds, "folds": folds, "batch_size": batch_size, "workers": workers}
     options["device"] = pick_device(device)
     options["chosen"] = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
-    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)
+    opened = found.data(data)
+    table = evaluate(config, found.encoder, opened, spec=found.spec, say=say, **options)
     write_json(found.folder / PROBES, table.to_dict())
+    if keep:
+        chosen = replace(options.pop("chosen"), probes=(), quick=False)
+        say(keep_head(found, Setting(config, opened, spec=found.spec, chosen=chosen, **options)))
     write_card(encoder_folder(found.folder))
     return table
 
@@ -206,7 +218,7 @@ def export(
 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
-    """Train weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``.
+    """Train weights on labels or targets, from the pre-trained encoder and from scratch; writes ``finetune.json``.
 
     ``out`` = a new folder keeps the tuned model, as a run that :func:`predict` and all others take.
     """
@@ -222,7 +234,7 @@ def predict(
     out: str | Path | None = None,
     **options: Any,
 ) -> Predictions:
-    """Classes and probabilities by a fine-tuned run; written to ``out`` (``.csv``, ``.parquet``) where it is given."""
+    """Classes, labels or numbers by a run with a head; written to ``out`` (``.csv``, ``.jsonl``, ``.parquet``)."""
     from unlabeled.runs.features import check_target
     from unlabeled.runs.predict import SUFFIXES, write
     from unlabeled.runs.predict import predict as find

@@ -174,7 +174,7 @@ class TestPredict:
     def test_another_suffix(self, unlabeled, run):
         found = unlabeled("toy", "predict", run, "--out", "p.txt")
         assert found.code == 2
-        assert "it must end in .csv or .parquet" in found.err
+        assert "it must end in .csv or .jsonl or .parquet" in found.err
 
 
 class TestExport:

@@ -51,7 +51,8 @@ WIRED = ("domain", "run", "runs", "data", "say", "words", "composed")
 def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] = ()) -> int:
     """Call the command of ``row`` with what was typed, and show what it gives; the exit code.
 
-    ``more`` are flags that depend on the domain: of settings that the source does not know, or better described.
+    ``more`` are flags that depend on the domain: of settings that the source does not know, or better described; one
+    that has a key is another spelling of that setting.
     """
     form = Form(row, domain, more)
     given = [word for word in words if word not in HELP]
@@ -115,7 +116,9 @@ class Form:
             flags.append(Flag("run", str, helps.get("run", "a run folder"), metavar="RUN"))
         group = RUN if "composed" in self.wired else ""
         flags += [_flag(owner, setting, group) for owner, setting in settings]
-        flags += [replace(flag, key=("", flag.name), group=group) for flag in more]
+        spelled = {flag.key for flag in more if flag.key}
+        flags = [flag for flag in flags if flag.key not in spelled]
+        flags += [replace(flag, key=flag.key or ("", flag.name), group=group) for flag in more]
         self.flags = list({flag.name: flag for flag in flags}.values())
         self.required = {normal(setting.name) for _, setting in settings if setting.default is REQUIRED}
         self.required |= {"data"} if "data" in self.wired and not needs_run else set()

@@ -25,7 +25,7 @@ IN_DOMAIN = {
     "pretrain": ("[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
     "probe": ("RUN --data PATH", "frozen-feature numbers beside their baselines"),
     "finetune": ("RUN --data PATH", "train weights on labels, beside from-scratch; --out keeps the model"),
-    "predict": ("RUN --data PATH --out FILE", "classes by a fine-tuned run, as .csv or .parquet"),
+    "predict": ("RUN --data PATH --out FILE", "classes by a run with a head, as .csv, .jsonl or .parquet"),
     "embed": ("RUN --data PATH --out FILE", "features as .npz or .parquet"),
     "export": ("RUN --to native|onnx", "weights that load without this project"),
     "preview": ("[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),

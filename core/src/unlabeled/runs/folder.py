@@ -81,7 +81,7 @@ class RunFolder:
             raise UsageError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume:
             assert self.raw
-            if (self.path / HEAD).is_file():
+            if tuned_on_labels(self.path):
                 raise UsageError(
                     f"{self.path} holds a model tuned on labels, with no training to go on with: "
                     f"--init {self.path} and a new --out start from its encoder"
@@ -111,6 +111,16 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / CONFIG, config.to_yaml())
         self.raw, self.config = config.to_dict(), config
+
+
+def tuned_on_labels(folder: Path) -> bool:
+    """Whether the encoder there was fine-tuned; a probe's head stands beside one as pre-training left it."""
+    try:
+        return "from" in json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError):
+        return True
 
 
 def write_text(path: Path, text: str) -> None:
