@@ -8,6 +8,7 @@ Torch is imported on first use.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,10 +113,13 @@ def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def load(run: str | Path) -> Pretrained:
-    """Load the encoder of a run folder or an encoder folder."""
+    """Load the encoder of a run folder or an encoder folder; a run that was interrupted is warned of."""
     from unlabeled.runs.pretrained import load as read
 
-    return read(run)
+    found = read(run)
+    if interrupted := RunFolder(run).interrupted():
+        warnings.warn(interrupted, stacklevel=2)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- what one does with it

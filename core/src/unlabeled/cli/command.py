@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +37,7 @@ from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.plugins.words import Component
 from unlabeled.runs.folder import RunFolder
+from unlabeled.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from unlabeled.contract import Data
@@ -66,7 +67,11 @@ def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] 
     errors = [*(composed or typed).errors, *form.missing(typed)]
     if errors:
         raise UsageError(together(errors))
-    return _show(form.call(typed, composed), as_json=bool(typed["json"]))
+    if composed:
+        return _show(form.call(typed, composed, say), as_json=bool(typed["json"]))
+    with waiting(say, f"{row.name}: under way, reading and computing") as speak:
+        result = form.call(typed, composed, speak)
+    return _show(result, as_json=bool(typed["json"]))
 
 
 def _show(result: Any, *, as_json: bool) -> int:
@@ -154,7 +159,7 @@ class Form:
             errors.append(f"unexpected {' '.join(map(repr, typed.words[len(self.words) :]))}: {self.usage}")
         return errors
 
-    def call(self, typed: Parsed, composed: Composed | None) -> Any:
+    def call(self, typed: Parsed, composed: Composed | None, say: Callable[[str], None]) -> Any:
         """The result of the command."""
         given: dict[str, dict[str, Any]] = {owner: {} for owner in ("", *self.made)}
         for flag in self.flags:
@@ -165,7 +170,7 @@ class Form:
         live |= {"domain": self.domain} if self.domain else {}
         live |= dict(zip(self.words, typed.words, strict=False))
         if folder := live.get("run", typed["run"]):
-            live["run"] = open_run(self.domain, folder)
+            live["run"] = open_run(self.domain, folder, say)
         if "data" in self.wired and self._asked(typed):
             settings = {flag.key[1]: typed[flag.name] for flag in self.flags if flag.key[:1] == (DATA,)
                         and flag.name in typed.values}  # fmt: skip
@@ -235,16 +240,15 @@ def unreadable(data: Any) -> list[str]:
             *([f"and {len(bad) - MOST:,} more"] if len(bad) > MOST else [])]  # fmt: skip
 
 
-def open_run(domain: str, folder: str) -> Pretrained:
+def open_run(domain: str, folder: str, say: Callable[[str], None] = say) -> Pretrained:
     """A run of this domain."""
-    from unlabeled.api import load
+    from unlabeled.runs.pretrained import load
 
     found = load(folder)
     if found.domain != domain:
         raise UsageError(f"{folder} is a run of domain {found.domain!r}: unlabeled {found.domain} ... {folder}")
-    provenance = found.info["provenance"]
-    if provenance.get("stopped") == "interrupted":
-        say(f"{folder} was interrupted after {provenance['steps']:,} steps; pretrain --resume goes on with it")
+    if interrupted := RunFolder(folder).interrupted():
+        say(interrupted)
     return found
 
 
