@@ -21,6 +21,7 @@ where a terminal shows it better.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ from unlabeled.config.settings import REQUIRED, Setting, arguments_of, classes_o
 from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.plugins.words import Component
+from unlabeled.probes.warned import spoken
 from unlabeled.runs.folder import RunFolder
 from unlabeled.runs.waiting import waiting
 
@@ -67,9 +69,9 @@ def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] 
     errors = [*(composed or typed).errors, *form.missing(typed)]
     if errors:
         raise UsageError(together(errors))
-    if composed:
-        return _show(form.call(typed, composed, say), as_json=bool(typed["json"]))
-    with waiting(say, f"{row.name}: under way, reading and computing") as speak:
+    silent = contextlib.nullcontext(say)  # pretrain has lines of its own
+    patient = silent if composed else waiting(say, f"{row.name}: under way, reading and computing")
+    with patient as speak, spoken(row.name, speak):
         result = form.call(typed, composed, speak)
     return _show(result, as_json=bool(typed["json"]))
 

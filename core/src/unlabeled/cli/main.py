@@ -39,6 +39,7 @@ unlabeled vision pretrain simclr --objective.temperature 0.2 --print-config"""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings speak to those who call it themselves
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of the tensors of a file, in the midst of our lines
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = dispatch(words)
