@@ -14,7 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.config.run import PARTS, RunConfig, data_choice, examine, merge, together, training_signature
+from unlabeled.config.run import (
+    PARTS,
+    RunConfig,
+    data_choice,
+    examine,
+    merge,
+    place_of,
+    together,
+    training_signature,
+)
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
@@ -22,10 +31,9 @@ from unlabeled.runs.folder import CONFIG, PROBES, RunFolder, base, write_json
 from unlabeled.runs.launch import Say, quiet, start
 
 if TYPE_CHECKING:
-    from unlabeled.contract import Data
     from unlabeled.probes.table import Table
     from unlabeled.runs.predict import Predictions
-    from unlabeled.runs.pretrained import Pretrained
+    from unlabeled.runs.pretrained import Pretrained, Source
 
 # ---------------------------------------------------------------------------------------------- pre-training
 
@@ -34,7 +42,7 @@ def pretrain(
     domain: str,
     *,
     recipe: str | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     config: str | Path | None = None,
     resume: bool = False,
@@ -44,8 +52,10 @@ def pretrain(
 ) -> Pretrained:
     """Train an encoder without labels, as ``unlabeled <domain> pretrain`` does.
 
-    ``settings`` are components by name or as a mapping (``objective="simclr"``, ``objective={"temperature": 0.2}``),
-    training settings by name (``epochs=10``), and ``lr``. Raises ``UsageError`` for every mistake at once.
+    ``data`` is a path or a name, or a mapping of these with the settings of ``--data.*``: ``{"path": "photos/",
+    "size": 64}``. ``settings`` are components by name or as a mapping (``objective="simclr"``,
+    ``objective={"temperature": 0.2}``), training settings by name (``epochs=10``), and ``lr``. Raises
+    ``UsageError`` for every mistake at once.
     """
     if resume and out is None:
         raise UsageError("resume=True needs out, the run to go on with")
@@ -59,7 +69,7 @@ def preview(
     run: str | Path | Pretrained,
     *,
     recipe: str | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Mapping[str, Any] | None = None,
     out: str | Path = "preview.png",
     config: str | Path | None = None,
     **settings: Any,
@@ -81,14 +91,14 @@ def preview(
 
 
 def _composed(
-    domain: str, raw: Mapping[str, Any], data: str | Path | None, settings: Mapping[str, Any]
+    domain: str, raw: Mapping[str, Any], data: str | Path | Mapping[str, Any] | None, settings: Mapping[str, Any]
 ) -> tuple[RunConfig, frozenset[str]]:
     """``settings`` on top of ``raw``, and the kinds that they name."""
     registry().domain(domain)
     over, errors = _nested(settings)
     if data is not None:
-        part = over.get("data", {})
-        over["data"] = data_choice(domain, str(data), raw.get("data")) | (part if isinstance(part, dict) else {})
+        text, own = place_of(data)
+        over["data"] = own if text is None else data_choice(domain, text, raw.get("data")) | own
     found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
@@ -141,7 +151,7 @@ def run_of(run: str | Path | Pretrained) -> tuple[Pretrained, RunConfig]:
 
 def probe(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     *,
     probes: Sequence[str] = (),
     baselines: Sequence[str] = (),
@@ -187,7 +197,7 @@ def probe(
 
 def embed(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     out: str | Path | None = None,
     *,
     features: str = "pooled",
@@ -215,13 +225,13 @@ def export(
     run: str | Path | Pretrained,
     to: str = "native",
     folder: str | Path | None = None,
-    data: str | Path | Data | None = None,
+    data: Source = None,
 ) -> str:
     """Write weights that load without this project; the snippet that loads them. ``data``: for ``onnx`` alone."""
     return _loaded(run).export(to, folder, data)
 
 
-def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
+def finetune(run: str | Path | Pretrained, data: Source = None, **settings: Any) -> Any:
     """Train weights on labels or targets, from the pre-trained encoder and from scratch; writes ``finetune.json``.
 
     ``out`` = a new folder keeps the tuned model, as a run that :func:`predict` and all others take.
@@ -234,7 +244,7 @@ def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None
 
 def predict(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     out: str | Path | None = None,
     **options: Any,
 ) -> Predictions:

@@ -71,5 +71,5 @@ def spoken(name: str, say: Callable[[str], None]) -> Iterator[None]:
                 told.add(said)
                 say(f"{name}: {said}")
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
