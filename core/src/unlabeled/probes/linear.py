@@ -175,6 +175,11 @@ class Linear:
     def predict(self, train: Embedded, test: Embedded) -> tuple[Tensor, Tensor]:
         """Guessed and true classes ``[M]`` of the labeled samples of test."""
         train_x, train_y, test_x, test_y = require_labels(train, test)
+        known, logits = self.logits(train_x, train_y, test_x)
+        return known[logits.argmax(1)], test_y
+
+    def logits(self, train_x: Tensor, train_y: Tensor, test_x: Tensor) -> tuple[Tensor, Tensor]:
+        """The K classes of ``train_y[N]``, and ``[M, K]`` of ``test_x[M, D]``."""
         known, target = train_y.unique(return_inverse=True)
         train_x, test_x = standardize(train_x.float(), test_x.float())
         axes, _ = principal_axes(train_x)
@@ -182,7 +187,7 @@ class Linear:
         with one_thread_if(z.numel() < SMALL):
             C = choose(z, target, len(known), self.grid, self.holdout, self.seed, self.steps)
             model = fit(z, target, len(known), C, steps=self.steps)
-        return known[model(test_x @ axes).argmax(1)], test_y
+        return known, model(test_x @ axes)
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
         return classification(*self.predict(train, test))

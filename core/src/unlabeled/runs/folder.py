@@ -24,6 +24,7 @@ METRICS = "metrics.jsonl"
 PROBES = "probes.json"
 HEAD = "head.json"
 MEASURED = (PROBES, "finetune.json", "report.html", HEAD, "head.safetensors")  # say something of the encoder as it is
+TAIL = 65536  # bytes of a log's end that are looked at
 # everything that core writes into a run folder, and so all that --overwrite may delete
 CONTENT = (CONFIG, METRICS, "tensorboard", "checkpoints", ENCODER, *MEASURED)
 # training settings that a resumed run may change: those that end it, and those that leave its numbers as they are
@@ -75,13 +76,46 @@ class RunFolder:
             return False
         return isinstance(found.get("domain"), str) and isinstance(found.get("training"), Mapping)
 
+    def interrupted(self) -> str:
+        """A line that says so where the run was stopped or killed before its end; empty where it was not."""
+        if not self.is_run:
+            return ""
+        again = f"unlabeled {self.raw['domain']} pretrain --resume --out {self.path} goes on with it"
+        try:
+            found = json.loads((self.encoder / "config.json").read_text(encoding="utf-8"))["provenance"]
+            steps, stopped = int(found["steps"]), found.get("stopped")
+        except FileNotFoundError:
+            return f"{self.path} was interrupted before it wrote an encoder; {again}" if self.last.is_file() else ""
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ""  # told by whoever reads the encoder
+        if stopped == "interrupted":
+            return f"{self.path} was interrupted after {steps:,} steps; {again}"
+        if (logged := self._logged()) > steps:  # it was resumed, and killed
+            return f"{self.path} was interrupted after {logged:,} steps, and its encoder is of step {steps:,}; {again}"
+        return ""
+
+    def _logged(self) -> int:
+        """The last step that the log has; 0 where it has none."""
+        try:
+            with self.metrics.open("rb") as file:
+                file.seek(max(0, self.metrics.stat().st_size - TAIL))
+                lines = file.read().splitlines()
+        except OSError:
+            return 0
+        for line in reversed(lines):
+            try:
+                return int(json.loads(line)["step"])
+            except (ValueError, KeyError, TypeError):  # the last line of a killed run may be cut
+                continue
+        return 0
+
     def check_out(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse a folder that a run must not touch."""
         if resume and overwrite:
             raise UsageError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume:
             assert self.raw
-            if (self.path / HEAD).is_file():
+            if tuned_on_labels(self.path):
                 raise UsageError(
                     f"{self.path} holds a model tuned on labels, with no training to go on with: "
                     f"--init {self.path} and a new --out start from its encoder"
@@ -111,6 +145,16 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / CONFIG, config.to_yaml())
         self.raw, self.config = config.to_dict(), config
+
+
+def tuned_on_labels(folder: Path) -> bool:
+    """Whether the encoder there was fine-tuned; a probe's head stands beside one as pre-training left it."""
+    try:
+        return "from" in json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError):
+        return True
 
 
 def write_text(path: Path, text: str) -> None:

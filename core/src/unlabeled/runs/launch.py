@@ -7,7 +7,6 @@ deleted, ``config.yaml`` written, and the encoder trained and saved. Torch is im
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,13 @@ from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
 from unlabeled.runs.folder import MEASURED, RunFolder, check_resume, write_json
+from unlabeled.runs.waiting import Say as Say
+from unlabeled.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from unlabeled.build import Parts
     from unlabeled.training.run import Result
 
-Say = Callable[[str], None]
 OUT = "UNLABELED_OUT"  # tells the processes that the trainer starts for other ranks which folder the first one took
 
 
@@ -60,8 +60,9 @@ def start(
     from unlabeled.training.run import check as check_training
     from unlabeled.training.run import train
 
-    parts = build(config)
-    check_training(parts, run.path)
+    with waiting(say if first else quiet, f"reading {config.parts['data'].name} {config.data_path or ''}".rstrip()):
+        parts = build(config)
+        check_training(parts, run.path)
     if config.training.init and not resume:
         beside = initialize(parts.encoder, config.training.init)
         if first and beside:
