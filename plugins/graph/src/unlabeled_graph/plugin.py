@@ -67,7 +67,7 @@ ROWS = (
     row("baseline", "propagated", "Propagated", "A^2 X, features smoothed twice", "1902.07153"),
     row("baseline", "counts", "Counts", "sums of features, nodes and edges of a graph"),
     row("baseline", "weisfeiler_lehman", "WeisfeilerLehman", "counts of hashed subtree labels"),
-    row("export", "native", "native", "weights that plain PyG loads, without this project"),
+    row("export", "native", "native:native", "weights that plain PyG loads, without this project"),
     row("preview", "views", "preview_views", "the views of a few samples, drawn side by side"),
     row("command", "texts", "texts", "write text embeddings for graph_clip and ssqr"),
     row("command", "codes", "codes", "write the codes of nodes, of a run of vqgraph or ssqr"),
