@@ -10,8 +10,8 @@ from unlabeled_graph.data.raw import Raw, is_bag, mend
 
 FORMS = (
     "an .npz of arrays, a .pt of PyG, a folder with edges.csv or x.npy, "
-    "a .csv with a column smiles, or with source and target, or a raw folder of TUDataset (NAME_A.txt) or Planetoid "
-    "(ind.NAME.allx)"
+    "a .csv with a column smiles, or with source and target, a .txt of head, relation, tail by tabs or a folder with "
+    "such a train.txt, or a raw folder of TUDataset (NAME_A.txt) or Planetoid (ind.NAME.allx)"
 )
 
 
@@ -30,6 +30,11 @@ def read(path: Path, max_bad: float, degrees: int) -> Raw:
         return read_object(path, degrees)
     if path.is_file() and suffix in (".csv", ".tsv"):
         return _table(path, max_bad, degrees)
+    if path.is_file() and suffix == ".txt":
+        from unlabeled_graph.data.triples import holds_triples, read_triples
+
+        if holds_triples(path):
+            return read_triples(path, degrees)
     if path.is_dir():
         return _folder(path, max_bad, degrees)
     raise UsageError(f"{path} is of no form that is known here; give {FORMS}")
@@ -60,6 +65,10 @@ def _folder(path: Path, max_bad: float, degrees: int) -> Raw:
             return read_planetoid(folder)
     if (path / "edges.csv").is_file():
         return read(path / "edges.csv", max_bad, degrees)
+    if (path / "train.txt").is_file():
+        from unlabeled_graph.data.triples import read_triples
+
+        return read_triples(path, degrees)
     if (path / "x.npy").is_file():
         from unlabeled_graph.data.arrays import read_mapped
 
