@@ -10,6 +10,7 @@ from unlabeled_graph.batch import facts_of
 from unlabeled_graph.data.files import files
 from unlabeled_graph.encoders.layers import CompGCN
 from unlabeled_graph.objectives.ssqr import SSQR, questions
+from unlabeled_graph.ops.sparse import dense
 
 FACTS = "ann\tknows\tbob\nann\temploys\tbob\nbob\tknows\tcid\nann\tknows\tcid\nann\tknows\tbob\n"
 
@@ -44,15 +45,15 @@ def test_a_line_that_is_no_fact_is_named(tmp_path):
     path.write_text("a\tr\tb\na r c\n")
     with pytest.raises(UsageError, match=r"line 2 has 1 columns; a fact is head, relation, tail by tabs"):
         files(str(path), 0.0)
-    path.write_text("\n")
-    with pytest.raises(UsageError, match="no facts"):
+    path.write_text("plain words\n")
+    with pytest.raises(UsageError, match="of no form that is known here"):
         files(str(path), 0.0)
 
 
 def test_the_encoder_reads_which_relation_holds(data):
     torch.manual_seed(0)
     encoder, view = CompGCN(data.spec, width=5, depth=1, last=False), View(data.graph, "clean")
-    conv, x = encoder.convs[0], data.graph.x
+    conv, x = encoder.convs[0], dense(data.graph.x)
     ann, bob, cid = 0, 1, 2
     around = x[ann] * conv.relation[0] + x[ann] * conv.relation[1] + x[cid] * conv.relation[2]
     expected = conv.neighbors(around / 3) + conv.own(x[bob] * conv.loop)

@@ -39,7 +39,7 @@ def triple_scores(head_QD: Tensor, relation_QD: Tensor, entity_TD: Tensor) -> Te
 def questions(
     head_N: Tensor, kind_N: Tensor, tail_N: Tensor, words_T: Tensor, total: int, most: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Up to ``most`` random heads ``[Q]`` with a relation ``[Q]`` each, and ``bool[Q, T]``: all the tails that are true."""
+    """Up to ``most`` random heads ``[Q]`` with a relation ``[Q]`` each, and ``bool[Q, T]``: all their true tails."""
     pairs, place = (kind_N * total + head_N).unique(return_inverse=True)
     head, kind = pairs % total, pairs // total
     chosen = torch.nonzero(exact(mix64(words_T[head] ^ mix64(kind + 1)), None, [min(most, len(pairs))]))[:, 0]
@@ -125,9 +125,8 @@ class SSQR(nn.Module):
         batch: Any = view.batch
         edge, kind = facts_of(batch)
         words = row_words(view, layout, self.clock.step, Purpose.EDGE)
-        head, asked, true = questions(
-            batch.edges[0, edge], kind, batch.edges[1, edge], words, layout.total, self.queries
-        )
+        source, target = batch.edges[:, edge]
+        head, asked, true = questions(source, kind, target, words, layout.total, self.queries)
         score = triple_scores(entity_TD[head], full(self.relation)[asked], entity_TD)
         there = layout.group[head][:, None] == layout.group[None]
         lost = F.binary_cross_entropy_with_logits(score, true.to(score.dtype), reduction="none")
