@@ -21,7 +21,7 @@ from torch import Tensor
 from unlabeled.contract import Layout, computed_once
 from unlabeled_graph.ops.sparse import Rows, concatenate, take
 
-OF_EDGES = ("adjacency", "return_chances", "neighbors")  # of a batch's memo: what does not read features
+OF_EDGES = ("adjacency", "return_chances", "neighbors", "facts")  # of a batch's memo: what does not read features
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,19 @@ def is_symmetric(edges: Tensor, total: int) -> bool:
     """Whether every edge of sorted ``edges[2, E]`` stands in both directions."""
     turned, _ = sort_edges(edges.flip(0), total)
     return torch.equal(turned, edges)
+
+
+def facts_of(batch: GraphBatch) -> tuple[Tensor, Tensor]:
+    """``int64[N]`` edge and ``int64[N]`` relation of each fact: the columns of an edge's features above 0.5, or one and
+    the same relation where edges have none. Worked out once for a graph that steps share."""
+    if "facts" not in batch.memo:
+        if batch.edge_attr is None:
+            edge = torch.arange(batch.edges.shape[1], device=batch.device)
+            batch.memo["facts"] = edge, torch.zeros_like(edge)
+        else:
+            batch.memo["facts"] = torch.nonzero(batch.edge_attr > 0.5, as_tuple=True)
+    found: tuple[Tensor, Tensor] = batch.memo["facts"]
+    return found
 
 
 def graph_batch(

@@ -13,9 +13,9 @@ from unlabeled_graph.data.nodes import Nodes
 from unlabeled_graph.data.raw import Raw, is_bag, mend
 
 FORMS = (
-    "an .npz of arrays, a .pt of PyG, a folder with edges.csv (.tsv, .jsonl, .parquet) or x.npy, "
-    "such a table with a column smiles, or with source and target, or a raw folder of TUDataset (NAME_A.txt) or "
-    "Planetoid (ind.NAME.allx)"
+    "an .npz of arrays, a .pt of PyG, a folder with edges.csv (.tsv, .jsonl, .parquet) or x.npy, such a table with "
+    "smiles, or with source and target, a .txt of head, relation, tail by tabs or a folder with such a train.txt, "
+    "or a raw folder of TUDataset (NAME_A.txt) or Planetoid (ind.NAME.allx)"
 )
 
 
@@ -32,6 +32,11 @@ def read(path: Path, max_bad: float, degrees: int, columns: Mapping[str, Any]) -
         from unlabeled_graph.data.objects import read_object
 
         return read_object(path, degrees)
+    if path.is_file() and suffix == ".txt":
+        from unlabeled_graph.data.triples import holds_triples, read_triples
+
+        if holds_triples(path):
+            return read_triples(path, degrees)
     if is_table(path):
         return _table(path, max_bad, degrees, columns)
     if path.is_dir():
@@ -66,6 +71,10 @@ def _folder(path: Path, max_bad: float, degrees: int, columns: Mapping[str, Any]
     edges = table_named(path, "edges")
     if edges is not None:
         return read(edges, max_bad, degrees, columns)
+    if (path / "train.txt").is_file():
+        from unlabeled_graph.data.triples import read_triples
+
+        return read_triples(path, degrees)
     if (path / "x.npy").is_file():
         from unlabeled_graph.data.arrays import read_mapped
 

@@ -11,9 +11,9 @@ context     the labels around a node, two steps far, where unlabeled nodes have 
 
 The last two read the labels of train nodes, which the data hand out under ``--data.teach true``, as does classifying
 those nodes beside any task (``supervised``): the joint loss of the paper. Differs: clusters are equal parts of a
-reverse Cuthill-McKee order, where the paper cuts the graph with METIS; pairs of similarity are linked nodes and as many random
-ones that are not; labels are propagated, without the paper's classifier of neighborhoods (ICA), its ensemble of both
-and its correction.
+reverse Cuthill-McKee order, where the paper cuts the graph with METIS; pairs of similarity are linked nodes and as
+many random ones that are not; labels are propagated, without the paper's classifier of neighborhoods (ICA), its
+ensemble of both and its correction.
 
     # T packed rows, P pairs, K centers, D features, C numbers of content in a row
 """
