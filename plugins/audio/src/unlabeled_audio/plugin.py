@@ -84,6 +84,7 @@ ROWS = (
     row("export", "torchaudio", "transformers:torchaudio", "the state dict of torchaudio's wav2vec2_model"),
     row("preview", "views", "preview_views", "spectrograms of the views of a few clips"),
     row("command", "units", "units", "the units, soft or not, of every row, as a file", "2111.02392"),
+    row("command", "generate", "generate", "fill in units of clips, and hear them", "2502.03128"),
     row("command", "hubert", "hubert", "HuBERT in turns: units of features, features of units", "2106.07447"),
     row("command", "beats", "beats", "BEATs in turns, with a tokenizer between", "2212.09058"),
 )  # fmt: skip
