@@ -394,7 +394,8 @@ class Objective(Protocol):
 
     Optional: ``after_step(encoder, progress) -> None`` is called after each optimizer step, once its weights have moved
     (teachers, queues); the clocks in it go on by themselves. ``cause``, a string: what usually makes it collapse, said
-    by the collapse watch. ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``,
+    by the collapse watch. ``steady``, names of modules whose learning rate the run's schedule leaves alone.
+    ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``,
     ``{"old.": "new."}``: what its state was called in earlier versions.
 
     >>> class Agree(nn.Module):

@@ -139,7 +139,7 @@ class Clips(Waves, Described, Readable):
         read, bad = self._found(indices)
 
         def partner(number: int, own: int) -> Tensor:
-            other = self._tried(number, bad) or self._stand_in(number, {own}, bad)
+            other = self._tried(number, bad) or self._first(self._after(number), {own}, bad)
             return self._load(own) if other is None else other[1]
 
         batch = self._collate(read, partner, getattr(indices, "epoch", 0))
