@@ -3,7 +3,9 @@
 # T packed rows, M mel bands, V units
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import soundfile
 import torch
@@ -15,10 +17,12 @@ from unlabeled.errors import UsageError
 from unlabeled.masks.rows import choose, keys, share
 from unlabeled.probes.embedding import evaluating, take
 from unlabeled.runs.pretrained import Pretrained
-from unlabeled_audio.commands import Filling
 from unlabeled_audio.encoders.units import UnitTransformer
 from unlabeled_audio.ops.generation import fill_in, sound_of
 from unlabeled_audio.tokenizers.heads import scores_of
+
+if TYPE_CHECKING:
+    from unlabeled_audio.commands import Filling
 
 
 @torch.no_grad()
