@@ -112,7 +112,7 @@ class TokenSequence:
         sides = [self._some(ids[torch.stack([y[ids] >= 0 for y in known]).any(0)], frozen.seed)
                  for ids in (frozen.train, frozen.test)]  # fmt: skip
         (frames, _, train), (_, _, test) = (frames_of(frozen, side) for side in sides)
-        found = {}
+        found: dict[str, float] = {}
         for name, tell in self._quantizers(frames, frozen.seed).items():
             far = distances(*([without_repeats(tell(x)) for x in clips] for clips in (test, train)))
             for what, y in truths.items():

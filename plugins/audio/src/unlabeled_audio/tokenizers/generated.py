@@ -35,14 +35,14 @@ def write_generated(run: Pretrained, data: Data, filling: Filling) -> str:
     units_VD = scores_of(run.folder)
     held = torch.arange(len(data)) if data.test is None else data.test.nonzero()[:, 0]
     batch: Any = data.__getitems__(held[: filling.clips].tolist())
-    view = take(run.views, batch, 1, 0)[0]
-    layout, draw = encoder.layout(view.batch), Draw(filling.seed, 0, view.batch.ids)
+    clean: Any = take(run.views, batch, 1, 0)[0].batch
+    layout, draw = encoder.layout(clean), Draw(filling.seed, 0, clean.ids)
     counts = tuple(share(filling.share, (n,))[0] for n in layout.lengths)
     rows = choose(keys(layout, draw), layout, counts)
-    truth = encoder.codes(view.batch, layout)[:, 0]
+    truth = encoder.codes(clean, layout)[:, 0]
 
     def score(ids: Tensor, rows: Rows) -> Tensor:
-        given = View(view.batch, "global", layout, hidden=rows, shown=ids)
+        given = View(clean, "global", layout, hidden=rows, shown=ids)
         found: Tensor = encoder(given, hide="mask").tokens[rows.index] @ units_VD.T
         return found
 
@@ -55,7 +55,7 @@ def write_generated(run: Pretrained, data: Data, filling: Filling) -> str:
             soundfile.write(
                 out / f"{number}{name}.wav", (wave / wave.abs().max().clamp(min=1e-5)).numpy(), run.spec.rate
             )
-    frames = encoder.front(view.batch.wave, view.batch.lengths)
+    frames = encoder.front(clean.wave, clean.lengths)
     right = (made == truth)[rows.index].float().mean()
     frequent = torch.bincount(truth).max() / len(truth)
     off, given = ((encoder.centers[ids] - frames)[rows.index].abs().mean() for ids in (made, truth))
