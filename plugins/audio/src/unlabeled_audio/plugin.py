@@ -74,7 +74,7 @@ ROWS = (
     row("probe", "superb", "frames:Superb", "weighted layers under a small head", "2105.01051"),
     row("probe", "units", "units:Units", "purity, PNMI and stability of k-means units", "2106.07447"),
     row("probe", "soft_units", "soft_units:SoftUnits", "who speaks and what, in soft units", "2111.02392"),
-    row("probe", "token_sequence", "units:TokenSequence", "neighbours by unit edit distance", "2511.10190"),
+    row("probe", "token_sequence", "sequences:TokenSequence", "class and caller by unit edit distance", "2511.10190"),
     row("baseline", "log_mel_statistics", "LogMelStatistics", "mean and deviation of log-mel frames"),
     row("baseline", "mfcc", "MFCCStatistics", "mean and deviation of MFCC"),
     row("baseline", "log_mel_segments", "LogMelSegments", "log-mel over eight parts of the clip"),
@@ -84,6 +84,7 @@ ROWS = (
     row("export", "torchaudio", "transformers:torchaudio", "the state dict of torchaudio's wav2vec2_model"),
     row("preview", "views", "preview_views", "spectrograms of the views of a few clips"),
     row("command", "units", "units", "the units, soft or not, of every row, as a file", "2111.02392"),
+    row("command", "generate", "generate", "fill in units of clips, and hear them", "2502.03128"),
     row("command", "hubert", "hubert", "HuBERT in turns: units of features, features of units", "2106.07447"),
     row("command", "beats", "beats", "BEATs in turns, with a tokenizer between", "2212.09058"),
 )  # fmt: skip

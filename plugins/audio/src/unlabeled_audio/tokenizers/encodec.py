@@ -73,7 +73,13 @@ def load(folder: str, rate: int) -> Any:
     from transformers import EncodecConfig, EncodecModel
 
     if not folder:
-        sizes = {"num_filters": 4, "hidden_size": 8, "codebook_dim": 8, "codebook_size": 16, "num_lstm_layers": 1}
+        sizes: dict[str, Any] = {
+            "num_filters": 4,
+            "hidden_size": 8,
+            "codebook_dim": 8,
+            "codebook_size": 16,
+            "num_lstm_layers": 1,
+        }
         kbps = 8 * 4 * -(-rate // 80) / 1000  # eight codebooks of four bits
         config = EncodecConfig(sampling_rate=rate, upsampling_ratios=[4, 4, 5], target_bandwidths=[kbps], **sizes)
         with torch.random.fork_rng(devices=[]):
