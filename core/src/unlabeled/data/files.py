@@ -36,6 +36,8 @@ def visible(name: str) -> bool:
 
 def text_of(path: Path, what: str = "text file") -> str:
     """All of a text file in UTF-8, with or without a byte order mark; :class:`UsageError` says what it is instead."""
+    if path.exists() and not path.is_file() and not path.is_dir():  # to open a pipe would wait for ever
+        raise UsageError(f"{path} is no {what}: it is no regular file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -81,6 +83,8 @@ class Zip:
         """The open archive; :class:`UsageError` where it is none."""
         # a forked worker shares the parent's file position
         if self._open is None or self._open[0] != os.getpid():
+            if self.path.exists() and not self.path.is_file():  # to open a pipe would wait for ever
+                raise UsageError(f"{self.path} cannot be read as a zip file: it is no regular file")
             try:
                 self._open = os.getpid(), zipfile.ZipFile(self.path)
             except (zipfile.BadZipFile, OSError) as error:

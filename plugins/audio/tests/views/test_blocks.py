@@ -26,8 +26,8 @@ def batch():
 # without moves of pitch: a phase may turn the other way by what a rounded factor is off
 @pytest.mark.parametrize(
     "views",
-    [Wave(SPEC, pitch=0.0), Plain(SPEC), Paired(SPEC, pitch=0.0, stretch=0.0), Mixed(SPEC, p=0.7), Clean(SPEC), ATST(SPEC),
-     Aligned(SPEC), Clones(SPEC)],
+    [Wave(SPEC, pitch=0.0), Plain(SPEC), Paired(SPEC, pitch=0.0, stretch=0.0), Mixed(SPEC, p=0.7), Clean(SPEC),
+     ATST(SPEC), Aligned(SPEC), Clones(SPEC)],
     ids=lambda views: type(views).__name__,
 )  # fmt: skip
 def test_views_in_blocks_are_those_of_the_whole_batch(batch, views, monkeypatch):
