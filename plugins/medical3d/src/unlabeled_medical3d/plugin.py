@@ -72,6 +72,7 @@ ROWS = (
     row("preview", "views", "preview_views", "middle slices of a few samples' views"),
     row("select", "near_duplicates", "NearDuplicates", "slices that differ from those before", "2410.14524"),
     row("command", "segment", "segment:segment", "voxel labels of k volumes, pre-trained beside scratch"),
+    row("command", "predict", "predict:predict", "voxel labels as NIfTI by a run of segment --out; classes of others"),
     row("command", "select", "select:select", "leave out near-duplicate slices", "2410.14524"),
 )  # fmt: skip
 

@@ -61,7 +61,6 @@ def _write(out: Path, found: Iterator[Selected], axis: str, data: Any) -> str:
 def _known(data: Any, number: int) -> tuple[str, str, str]:
     """Patient, class and side of a sample."""
     label = -1 if data.labels is None else int(data.labels[number])
-    sides = {name: getattr(data, name, None) for name in ("test", "val")}
-    given = {name for name, side in sides.items() if side is not None}
-    side = next((name for name in given if bool(sides[name][number])), "train" if given else "")
+    given = {name: side for name in ("test", "val") if (side := getattr(data, name, None)) is not None}
+    side = next((name for name, mine in given.items() if bool(mine[number])), "train" if given else "")
     return data.patients[number], data.classes[label] if label >= 0 else "", side

@@ -187,6 +187,13 @@ class Volumes(Described, Readable, Partners):
         """Whether sample ``index`` has voxel labels."""
         return self._reader.has_mask(index)
 
+    def origin(self, number: int) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The affine ``[4, 4]`` and the shape of a sample's own voxels, before they were prepared."""
+        if isinstance(self._reader, FileReader) and self._reader.entries[number].kept:
+            raise UsageError(f"{self._path} leaves slices out of its volumes, which then have no grid of their own")
+        header = self._reader.headers[number]
+        return header.affine, header.shape
+
     def _title(self, number: int) -> str:
         return self._reader.names[number]
 

@@ -137,7 +137,7 @@ class ViT3D(nn.Module):
         self.plane = nn.Conv2d(channels, self.dim, self.patch[:2], stride=self.patch[:2])
         with torch.no_grad():
             self.plane.weight.copy_(cube.weight.sum(-1))
-            self.plane.bias.copy_(cube.bias)
+            self.plane.get_parameter("bias").copy_(cube.bias)
             self.plane_positions = nn.Parameter(positions.reshape(1, -1, self.grid[2], self.dim).mean(2))
 
     def _grid(self, size: Sequence[int]) -> Grid:
