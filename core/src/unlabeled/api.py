@@ -195,9 +195,14 @@ def embed(
     return _loaded(run).embed(data, feature=features, **options)  # type: ignore[arg-type]
 
 
-def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
-    """Write weights that load without this project; the snippet that loads them."""
-    return _loaded(run).export(to, folder)
+def export(
+    run: str | Path | Pretrained,
+    to: str = "native",
+    folder: str | Path | None = None,
+    data: str | Path | Data | None = None,
+) -> str:
+    """Write weights that load without this project; the snippet that loads them. ``data``: for ``onnx`` alone."""
+    return _loaded(run).export(to, folder, data)
 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:

@@ -78,6 +78,8 @@ class Data(Protocol):
         ``size`` is a batch (samples of like lengths).
         ``batches(ids[N], size, parts)`` makes the batches themselves, ``N // size`` of them, each of a number of
         samples that ``parts`` divides (batches of like seconds).
+        ``even`` is set: True where the loss is one of samples, not of their rows (:attr:`Needs.per_sample`), so that
+        batches of as many samples each weigh all alike.
         ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
         ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
         ``names[N]``: what the user calls each sample: its path in the data, its text, the name of its node.
@@ -271,6 +273,11 @@ class Needs:
     couples: bool = False
     through: bool = False
 
+    @property
+    def per_sample(self) -> bool:
+        """Whether it reads one vector a sample, and no rows: a loss of samples, not of their parts."""
+        return not (self.hidden or self.predict or self.content or self.vocabulary or "tokens" in self.encoder)
+
 
 # ---------------------------------------------------------------------------------------------- protocols
 
@@ -387,7 +394,8 @@ class Objective(Protocol):
 
     Optional: ``after_step(encoder, progress) -> None`` is called after each optimizer step, once its weights have moved
     (teachers, queues); the clocks in it go on by themselves. ``cause``, a string: what usually makes it collapse, said
-    by the collapse watch. ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``,
+    by the collapse watch. ``steady``, names of modules whose learning rate the run's schedule leaves alone.
+    ``projector``, a module whose output the watch looks at, beside the encoder's. ``former``,
     ``{"old.": "new."}``: what its state was called in earlier versions.
 
     >>> class Agree(nn.Module):

@@ -188,6 +188,16 @@ class TestExport:
         assert unlabeled("toy", "export", run, "--to", "native", "--out", "there").code == 0
         assert (tmp_path / "there" / "weights.safetensors").is_file()
 
+    @pytest.mark.parametrize("words", [["--data", "centers"], ["--data.samples", "8"], ["--max-bad", "0.1"]])
+    def test_data_that_it_does_not_read_is_not_passed_over(self, unlabeled, run, words):
+        found = unlabeled("toy", "export", run, *words)
+        assert (found.code, found.err.count("\n")) == (2, 1)
+        assert "export --to native writes weights and reads no data" in found.err
+
+    def test_no_data_is_opened_for_weights_alone(self, unlabeled, run, monkeypatch):
+        monkeypatch.setattr("unlabeled.cli.command.open_data", lambda *given: 1 / 0)
+        assert unlabeled("toy", "export", run).code == 0
+
     def test_an_unknown_format(self, unlabeled, run):
         found = unlabeled("toy", "export", run, "--to", "nativ")
         assert found.code == 2

@@ -26,6 +26,7 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import unit
+from unlabeled.nn.infonce import against
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
@@ -54,10 +55,9 @@ def contrastive_loss(
     with full_precision(context):
         scores = context @ target.mT / temperature
     same = codes[:, :, None] == codes[:, None, :]
-    weight = counts_GMM.masked_fill(same, 0.0).diagonal_scatter(
-        counts_GMM.new_ones(counts_GMM.shape[:2]), dim1=1, dim2=2
-    )
-    loss = torch.logsumexp(scores + weight.log(), dim=2) - scores.diagonal(dim1=1, dim2=2)
+    weight = counts_GMM.masked_fill(same, 0.0)  # 0 of the truth too, whose code is its own
+    others = scores.masked_fill(weight == 0, -torch.inf) + weight.clamp(min=1).log()
+    loss = against(others.logsumexp(2), scores.diagonal(dim1=1, dim2=2))
     return layout.pack(loss)
 
 

@@ -9,6 +9,7 @@ encoder's place, so a probe that cannot score one says so with ``kinds``.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -34,6 +35,7 @@ class Frozen:
         batch_size: samples that are encoded at once.
         workers: processes that read.
         known: pooled features of all samples that can be read, where they are computed already.
+        run: the run folder of the pre-trained encoder, where it trained heads beside it.
     """
 
     encoder: Any
@@ -47,6 +49,7 @@ class Frozen:
     batch_size: int = 256
     workers: int = 0
     known: Embedded | None = None
+    run: Path | None = None
 
     def embed(self, ids: Tensor | None = None, feature: Feature = "pooled") -> Embedded:
         """Features ``[N, D]`` of ``ids`` (None = all), in order, on the CPU; pooled ones are not computed twice."""

@@ -11,6 +11,9 @@ import pytest
 import soundfile
 import torch
 
+from unlabeled.build import build
+from unlabeled.config.recipes import load_recipe
+from unlabeled.config.run import resolve
 from unlabeled.data.about import settle
 from unlabeled.errors import UsageError
 from unlabeled.probes.splits import split
@@ -314,6 +317,19 @@ def test_batches_by_seconds_cost_the_same():
     assert [b.tolist() for b in data.batches(ids, 32, 2)] == [b.tolist() for b in found], "two ranks share them"
     assert {len(batch) for batch in Syllables(None, batching="clips").batches(ids, 32, 1)} == {32}
     assert {len(batch) for batch in data.batches(ids, 30, 1)} == {30}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "even"),
+    [("simclr", True), ("atst_clip", True), ("unfused", True), ("mae", False), ("vq_wav2vec", False)],
+)
+def test_a_loss_of_clips_has_batches_of_as_many_clips_and_one_of_frames_of_as_many_seconds(recipe, even):
+    config = resolve(load_recipe("audio", recipe) | {"data": {"name": "syllables"}}, "audio")
+    data = build(config).data
+    ids = torch.randperm(600, generator=torch.Generator().manual_seed(0))[:512]
+    assert ({len(batch) for batch in data.batches(ids, 32, 1)} == {32}) == even
+    chosen = build(config, data=Syllables(None, batching="seconds")).data
+    assert {len(batch) for batch in chosen.batches(ids, 32, 1)} != {32}
 
 
 def test_a_batch_is_cut_and_sent_as_it_was_loaded(folder):

@@ -9,9 +9,10 @@ import torchaudio
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
+from unlabeled_audio.encoders import mamba
 from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.conformer import Conformer
-from unlabeled_audio.encoders.mamba import Mamba, Scan, reversal, selective_scan
+from unlabeled_audio.encoders.mamba import Mamba, Scan, chunked_scan, reversal, selective_scan
 from unlabeled_audio.encoders.rows import MelEncoder, runs
 from unlabeled_audio.encoders.vit import ViT
 from unlabeled_audio.encoders.wav2vec import Wav2Vec
@@ -198,6 +199,25 @@ def test_the_scan_and_its_gradient_equal_the_loop():
         h = decay[step] * h + x[step]
         expected.append(h)
     torch.testing.assert_close(Scan.apply(decay, x), torch.stack(expected))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 130])
+def test_the_chunked_scan_equals_the_loop_in_value_and_gradient(monkeypatch, length):
+    generator = torch.Generator().manual_seed(length)
+    decay = torch.rand(length, 2, 3, generator=generator)
+    decay[length // 2] = 0.0  # a state that is forgotten
+    decay, x = decay.requires_grad_(), torch.randn(length, 2, 3, generator=generator).requires_grad_()
+    weight = torch.randn(length, 2, 3, generator=generator)
+    h, loop = torch.zeros(2, 3), []
+    for step in range(length):
+        h = decay[step] * h + x[step]
+        loop.append(h)
+    monkeypatch.setattr(mamba, "scan", chunked_scan)  # as on an accelerator
+    made = [torch.stack(loop), chunked_scan(decay, x), Scan.apply(decay, x)]
+    grads = [torch.autograd.grad((y * weight).sum(), (decay, x)) for y in made]
+    for found, grad in zip(made[1:], grads[1:], strict=True):
+        torch.testing.assert_close(found, made[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(grad, grads[0], rtol=1e-5, atol=1e-5)
 
 
 def test_the_selective_scan_is_its_definition():

@@ -30,11 +30,13 @@ class GraphSpec:
         features: F, numbers of a node.
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
+        nodes: of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
+    nodes: int = 0
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.edge_features < 0 or self.level not in ("node", "graph"):

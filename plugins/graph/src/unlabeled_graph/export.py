@@ -154,8 +154,8 @@ def native(encoder: Any, spec: GraphSpec, folder: Path) -> str:
     """Write the weights and how to load them into ``folder``; returns the lines of Python that load them."""
     if not isinstance(encoder, GraphEncoder):
         raise ValueError(
-            f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or choose "
-            "another --encoder"
+            f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or pre-train "
+            "another encoder"
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

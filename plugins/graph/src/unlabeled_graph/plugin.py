@@ -56,6 +56,8 @@ ROWS = (
     row("objective", "vgae", "vgae:VGAE", "links from noisy codes", "1611.07308"),
     row("objective", "node2vec", "node2vec:Node2Vec", "skip-gram over random walks", "1607.00653"),
     row("objective", "vqgraph", "vqgraph:VQGraph", "a codebook of local structures", "2308.02117"),
+    row("objective", "vqgraph_student", "vqgraph_student:VQGraphStudent", "an MLP learns the codes of a run of vqgraph",
+        "2308.02117"),
     row("objective", "graph_clip", "graph_clip:GraphCLIP", "graphs beside frozen texts", "2410.10329"),
     row("objective", "ssqr", "ssqr:SSQR", "a few codes for each entity", "2501.18119"),
     row("probe", "public", "nodes:PublicSplit", "linear probe on the data's own split", "2205.10803"),

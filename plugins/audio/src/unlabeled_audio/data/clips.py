@@ -53,7 +53,8 @@ class Clips(Waves, Described, Readable):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
-        batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
+        batching: batches of clips of like lengths: about the same seconds each, or as many clips each; auto = clips
+            where the loss is one of clips, seconds where it is one of frames.
         cache: MiB of decoded clips kept in memory, where all fit; 0 = none.
     """
 
@@ -73,7 +74,7 @@ class Clips(Waves, Described, Readable):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
-        batching: Literal["seconds", "clips"] = "seconds",
+        batching: Literal["auto", "seconds", "clips"] = "auto",
         cache: int = 1024,
         **columns: Unpack[Stretches],
     ) -> None:
@@ -138,7 +139,7 @@ class Clips(Waves, Described, Readable):
         read, bad = self._found(indices)
 
         def partner(number: int, own: int) -> Tensor:
-            other = self._tried(number, bad) or self._stand_in(number, {own}, bad)
+            other = self._tried(number, bad) or self._first(self._after(number), {own}, bad)
             return self._load(own) if other is None else other[1]
 
         batch = self._collate(read, partner, getattr(indices, "epoch", 0))

@@ -24,15 +24,14 @@ from torch import Tensor, nn
 from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
-from unlabeled.nn.codebooks import GumbelProduct, NearestProduct
 from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.nn.rows import drop, edit
-from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.encoders.rows import AudioEncoder, finish, state, step_layout
 from unlabeled_audio.encoders.vit import through
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
+from unlabeled_audio.tokenizers.heads import codebooks_of
 from unlabeled_audio.tokenizers.units import HELD, rows_of
 
 
@@ -152,19 +151,3 @@ class UnitTransformer(AudioEncoder):
             x_TD, feed = through(block, x_TD, layout)
             states.append(state(x_TD, layout, kept, feed))
         return finish(self.norm(x_TD), layout, kept, states, layers)
-
-
-def codebooks_of(run: Path) -> GumbelProduct | NearestProduct | None:
-    """The frozen codebooks of a run of recipe vq_wav2vec; None of a run without."""
-    if not (run / LAST).is_file():
-        return None
-    saved = torch.load(run / LAST, map_location="cpu", weights_only=True)["state_dict"]
-    name = "objective.quantizer."
-    state_of = {k.removeprefix(name): v for k, v in saved.items() if k.startswith(name)}
-    kind, enter = (GumbelProduct, "score.weight") if "score.weight" in state_of else (NearestProduct, "enter.weight")
-    if "codebook" not in state_of or enter not in state_of:
-        return None
-    groups, entries, width = state_of["codebook"].shape
-    made = kind(state_of[enter].shape[1], width=groups * width, groups=groups, entries=entries)
-    made.load_state_dict(state_of)
-    return made.requires_grad_(False).eval()

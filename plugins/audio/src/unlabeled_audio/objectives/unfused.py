@@ -73,9 +73,7 @@ class UnFuSeD(nn.Module):
         super().__init__()
         at_least(0, labels=labels, distillation=distillation, direction=direction)
         # features are centered over the batch
-        self.needs = Needs(
-            views={"source": 1, "altered": 1}, encoder=frozenset({"tokens", "layers"}), couples=True, batch=2
-        )
+        self.needs = Needs(views={"source": 1, "altered": 1}, encoder=frozenset({"layers"}), couples=True, batch=2)
         self.shallow, self.weights = shallow, (labels, distillation, direction)
         self.source = Frozen(frozen, encoder)
         self.codebook = OnlineKMeans(clusters, self.source.encoder.dim, decay=decay, normalize=True)

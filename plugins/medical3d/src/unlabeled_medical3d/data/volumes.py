@@ -161,7 +161,7 @@ class Volumes(Described, Readable, Partners):
             return batch
         others = self.partner_of(batch.ids, getattr(indices, "epoch", 0)).tolist()
         beside = [
-            self._tried(other, bad) or self._stand_in(other, {own[0]}, bad) or own
+            self._tried(other, bad) or self._first(self._after(other), {own[0]}, bad) or own
             for other, own in zip(others, found, strict=True)
         ]
         partners = batch_of([number for number, _ in beside], [volume for _, volume in beside])
