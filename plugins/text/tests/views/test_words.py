@@ -99,7 +99,7 @@ def test_the_second_stage_reads_words_and_their_parts(tmp_path):
 
 
 def test_mistakes(data, tmp_path):
-    with pytest.raises(ValueError, match="cannot be read as a lexicon"):
+    with pytest.raises(ValueError, match="is no lexicon: no such file"):
         CodeSwitch(data.spec, lexicon=str(tmp_path / "none.tsv"))
     (tmp_path / "empty.tsv").write_text("word\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no entries"):

@@ -8,7 +8,6 @@ without a lexicon each token has another, fixed token for its translation: a mad
     # B samples, T packed tokens, W words, L entries of the lexicon
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import View
+from unlabeled.data.files import text_of
 from unlabeled.draw import GOLDEN, Draw, Purpose, mix64
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data.compounds import HYPHENS, hyphens, without
@@ -31,11 +31,7 @@ SPACED = re.compile(f" ([{re.escape(HYPHENS)}]) ")
 
 def pairs_of(path: Path, what: str) -> list[tuple[str, str]]:
     """The two columns of a file of lines: word, tab, another; ``ValueError`` where there are none."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) > 1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as a {what}: {error}") from error
+    rows = [row for line in text_of(path, what).splitlines() if len(row := line.split("\t")) > 1]
     if not rows:
         raise ValueError(f"{path} has no entries; each line is a word, a tab, and {WHAT[what]}")
     return [(row[0].strip(), row[1].strip()) for row in rows]
