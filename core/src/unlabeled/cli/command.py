@@ -115,8 +115,7 @@ class Form:
             settings += [(name, setting) for setting in read_signature(*target.split(":")).settings]
         helps, flags = arguments_of(self.source.doc), []
         if "data" in self.wired:
-            own_data = needs_run and "data" not in optional
-            text = helps.get("data", "a path or a data set's name") + "; the run's own data if not given" * own_data
+            text = helps.get("data", "a path or a data set's name") + "; the run's own data if not given" * needs_run
             flags.append(Flag("data", str, text, metavar="PATH|NAME"))
         if said.get("return", "int") not in ("int", "str"):
             flags.append(Flag("json", bool, "print JSON", False))

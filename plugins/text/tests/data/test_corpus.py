@@ -1,6 +1,7 @@
 """Data sets end to end: what is read, dropped, split and refused; batches by length; partners; the store on disk."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -431,12 +432,46 @@ def test_settings_are_checked(tmp_path):
         ("a.jsonl", b'{"text": "a", "label": {"en": 1}}\n', r"column label holds a dict"),
         ("a.txt", "wide".encode("utf-16"), r"a.txt: it is UTF-16; save it as UTF-8"),
         ("a.csv", b"text\na\x00b\n", r"a.csv: binary data: it has NUL bytes"),
+        ("a.csv", b"text,label\na\rb,x\nfine,y\n", r"a.csv:2: a carriage return inside of it"),
+        ("a.txt", b"one\rtwo", r"a.txt: its lines end in carriage returns"),
+        ("a.jsonl", b'{"text": ' + b"[" * 10**5 + b"\n", r"a.jsonl:1: no JSON: lists or objects nested too deep"),
+        ("a.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", r"a.jsonl:1: no JSON: a number of too many digits"),
+        ("a.jsonl", b'{"text1": "a", "text2": "b", "score": [1]}\n', r"a.jsonl:1: column score holds a list"),
+        ("a.jsonl", b'{"text1": "a", "text2": "b", "score": Infinity}\n', r"a.jsonl:1: the score 'inf' is no number"),
+        ("a.jsonl", b'{"text": "\\ud800"}\n', r"a.jsonl:1: column text holds half of a surrogate pair"),
+        ("a.csv", b"text,target\na,1\nb," + b"9" * 5000 + b"\n", r"a.csv, line 3: target is '9+'; it must be a number"),
     ],
 )
 def test_rows_that_cannot_be_meant_are_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=reason):
         read(str(tmp_path / name))
+
+
+def test_names_of_many_digits_are_classes_and_folds(tmp_path):
+    data = read(file_of(tmp_path, "a.csv", "text,label,fold\na,1,2\nb," + "9" * 5000 + ",2\nc,1," + "8" * 5000 + "\n"))
+    assert data.classes == ("1", "9" * 5000)
+    assert data.folds.tolist() == [0, 0, 1]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    file_of(tmp_path, "a.txt", "one\ntwo\n")
+    os.mkfifo(tmp_path / "b.txt")
+    assert read(str(tmp_path), max_bad=0.5).bad == {"b.txt": "a pipe or a device, and no file"}
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        read(file_of(tmp_path / "c", "a.txt", "one\n"), links=str(tmp_path / "b.txt"))
+    (tmp_path / "tasks").mkdir()
+    os.mkfifo(tmp_path / "tasks" / "a.jsonl")
+    for task in (Choices, Tagged):
+        with pytest.raises(UsageError, match="a pipe or a device"):
+            task(str(tmp_path / "tasks"))
+
+
+def test_links_are_numbers_of_texts(tmp_path):
+    path = file_of(tmp_path, "a.txt", "one\ntwo\n")
+    for number in ("9" * 5000, "²", "2"):
+        with pytest.raises(UsageError, match=r"links.tsv:1 links '0' to"):
+            read(path, links=file_of(tmp_path, "links.tsv", f"0\t{number}\n"))
 
 
 def test_bytes_are_text_and_nested_columns_are_bad(tmp_path):

@@ -40,6 +40,7 @@ class Options:
     split: bool = False
     columns: Columns = field(default_factory=Columns)
     unit: Unit = "line"
+    words: bool = False
     max_bad: float = 0.0
 
 

@@ -26,6 +26,7 @@ from unlabeled_text.data.batching import arrange
 from unlabeled_text.data.reading import links_of
 from unlabeled_text.data.store import Store
 
+DIGITS = 19  # of a number of 63 bits
 Batching = Literal["packed", "bucketed", "random"]
 
 
@@ -125,9 +126,10 @@ def _with_links(store: Store, path: Path) -> Store:
     """The store with the links of a file; ``UsageError`` for a number that is no text's."""
     found = []
     for number, (first, second) in enumerate(links_of(path), 1):
-        if not (first.isdigit() and second.isdigit() and max(int(first), int(second)) < len(store)):
+        if not all(n.isdecimal() and len(n) < DIGITS and int(n) < len(store) for n in (first, second)):
             raise UsageError(
-                f"{path}:{number} links {first!r} to {second!r}; texts have numbers from 0 to {len(store) - 1}"
+                f"{path}:{number} links {first[:DIGITS]!r} to {second[:DIGITS]!r}; texts have "
+                f"numbers from 0 to {len(store) - 1}"
             )
         found.append((int(first), int(second)))
     if not found:

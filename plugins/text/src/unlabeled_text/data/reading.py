@@ -8,6 +8,7 @@ no quoting, ``.csv`` files have. Sides of a split are told by the first word of 
 import csv
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ PAIRS = (
 )  # fmt: skip
 ROLES = ("label", "labels", "target", "group", "fold")  # what stands in ``Record.known``
 IDS = ("id", "guid", "uid")  # columns of what the user calls a text
+SHOWN = 40  # characters of a cell that a message shows
 SUSPICIOUS = 64 << 10  # bytes at the head of a file that are looked at for NULs
 Unit = Literal["line", "paragraph", "document"]
 
@@ -113,11 +115,16 @@ def read(path: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]
 def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
     suffix = file.suffix.lower()
     try:
+        if file.exists() and not file.is_file():  # which would be waited for
+            bad(str(file), "a pipe or a device, and no file")
+            return
         if suffix == ".parquet":
             yield from records_of(_parquet(file), columns, file, bad)
             return
         with file.open("rb") as raw:
-            if reason := no_text(raw.read(SUSPICIOUS)):
+            head = raw.read(SUSPICIOUS)
+            alone = b"\r" in head and b"\n" not in head
+            if reason := no_text(head) or "its lines end in carriage returns; save it with line feeds" * alone:
                 bad(str(file), reason)
                 return
             raw.seek(0)
@@ -171,13 +178,20 @@ def _json_lines(lines: Iterable[tuple[int, str]], file: Path, bad: Bad) -> Itera
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            bad(f"{file}:{number}", f"no JSON: {error}")
+            bad(f"{file}:{number}", f"no JSON: {reason_of(error)}")
             continue
         row = {"text": row} if isinstance(row, str) else row
         if isinstance(row, dict):
             yield number, row
         else:
             bad(f"{file}:{number}", f"a {type(row).__name__}; each line must be an object or a string")
+
+
+def reason_of(error: Exception) -> str:
+    """Why ``json.loads`` failed."""
+    if isinstance(error, RecursionError):
+        return "lists or objects nested too deep"
+    return str(error) if isinstance(error, json.JSONDecodeError) else "a number of too many digits"
 
 
 def _table(
@@ -197,11 +211,18 @@ def _table(
         reader = csv.DictReader(line + "\n" for line in texts)
     limit = csv.field_size_limit(1 << 30)  # the default refuses a field of 128 KB
     try:
-        for row in reader:
-            if reason := ragged(row):
-                bad(f"{file}:{at[0]}", reason)
+        while True:
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                bad(f"{file}:{at[0]}", f"a carriage return inside of it; quote the cell ({error})")
+            except StopIteration:
+                return
             else:
-                yield at[0], row
+                if reason := ragged(row):
+                    bad(f"{file}:{at[0]}", reason)
+                else:
+                    yield at[0], row
     finally:
         csv.field_size_limit(limit)
 
@@ -225,7 +246,10 @@ def text_in(value: Any) -> str:
             raise ValueError(f"bytes that are no UTF-8 at byte {error.start}") from error
     if isinstance(value, dict | list | tuple | set):
         raise ValueError(f"a {type(value).__name__}; it must be text or a number")
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("half of a surrogate pair, which is no text")
+    return text
 
 
 def _cells(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
@@ -303,9 +327,12 @@ def _key(role: str, name: str, names: tuple[str, ...]) -> str:
 
 def _score(text: str) -> float | None:
     try:
-        return None if text in MISSING else float(text)
+        found = None if text in MISSING else float(text)
     except ValueError:
-        raise ValueError(f"the score {text!r} is no number") from None
+        found = math.nan
+    if found is not None and not math.isfinite(found):
+        raise ValueError(f"the score {text[:SHOWN]!r} is no number")
+    return found
 
 
 def _side(text: str) -> Side | None:
