@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
@@ -49,10 +49,11 @@ def start(
     """
     first = is_first_process()
     run = _folder(config, out, first)
+    changes: dict[str, list[Any]] = {}
     if first:
         run.check_out(resume=resume, overwrite=overwrite)
         if resume:
-            check_resume(run.config, config)
+            changes = check_resume(run.config, config)
 
     from unlabeled.build import build
     from unlabeled.data.about import named
@@ -73,6 +74,8 @@ def start(
         if overwrite and run.is_run:
             run.clear()
         run.write(config)
+        if changes:
+            say(run.record(changes))
     os.environ[OUT] = str(run.path)
     try:
         result = train(parts, run.path, resume=resume)
