@@ -1,6 +1,8 @@
 """``pretrain``: composed, checked before any folder is made, repeatable, resumable, never destructive."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -280,9 +282,28 @@ class TestResume:
         assert unlabeled("toy", "pretrain", "--resume", "--out", run, "--epochs", "2").code == 0
         assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
 
+    @pytest.mark.parametrize("words", [["--resume"], ["--overwrite"]])
+    def test_a_second_writer_is_one_clear_line(self, unlabeled, run, words):
+        hold = "import sys; from pathlib import Path; from unlabeled.runs.lock import locked\n"
+        hold += "with locked(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", hold, str(run)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout.readline() == "held\n"
+            before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+            found = unlabeled("toy", "pretrain", *SHORT, "--out", run, *words)
+            assert (found.code, found.err.count("\n")) == (2, 1)
+            assert f"{run} is being written by process {other.pid} on " in found.err
+            assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+            assert "is still being trained" in unlabeled("toy", "embed", run, "--out", "f.npz").err
+            other.kill()  # its lock dies with it
+        assert (run / ".lock").is_file()
+        assert unlabeled("toy", "pretrain", *SHORT, "--out", run, *words).code == 0
+        assert not (run / ".lock").exists()
+
     def test_what_a_killed_writer_left_locks_no_folder(self, unlabeled, tmp_path):
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "config.yaml.tmp").write_text("domain: t")
+        (tmp_path / "new" / ".lock").write_text("{")
         assert unlabeled("toy", "pretrain", *SHORT, "--out", "new").code == 0
 
     @pytest.mark.parametrize("words", [["--workers", "1"], ["--log-every", "3"], ["--checkpoint-every", "7"]])

@@ -16,6 +16,7 @@ from typing import Any
 from unlabeled.config.recipes import load_recipe
 from unlabeled.config.run import RunConfig, merge, read_yaml, resolve
 from unlabeled.errors import UsageError
+from unlabeled.runs.lock import LOCK, holder
 
 CONFIG = "config.yaml"
 ENCODER = "encoder"
@@ -82,6 +83,8 @@ class RunFolder:
         """A line that says so where the run was stopped or killed before its end; empty where it was not."""
         if not self.is_run:
             return ""
+        if who := holder(self.path):
+            return f"{self.path} is still being trained, by {who}"
         again = f"unlabeled {self.raw['domain']} pretrain --resume --out {self.path} goes on with it"
         try:
             found = json.loads((self.encoder / "config.json").read_text(encoding="utf-8"))["provenance"]
@@ -158,7 +161,7 @@ class RunFolder:
 
 def _scrap(path: Path) -> bool:
     """Whether a killed writer of ours left it before there was a run."""
-    return path.name == f"{CONFIG}.tmp"
+    return path.name in (f"{CONFIG}.tmp", LOCK)
 
 
 def tuned_on_labels(folder: Path) -> bool:
