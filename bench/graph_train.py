@@ -44,7 +44,7 @@ def pretrain(parts: Any, say: Callable[[int, float], None] = lambda step, loss: 
             loss = parts.loss(data.__getitems__(ids.tolist()), epoch)
             optimizer.zero_grad()
             loss.total.backward()
-            set_rate(optimizer, rate(step))
+            set_rate(optimizer, rate(step), step / steps)
             optimizer.step()
             step += 1
             after_step(parts.objective, parts.encoder, Progress(step, steps))

@@ -100,9 +100,13 @@ def test_probe_and_finetune_write_beside_the_run():
     assert Path("run/probes.json").is_file()
     assert Path("run/finetune.json").is_file()
     assert "load_file" in unlabeled.export("run")
-    features, _ = unlabeled.embed("run", out="f.npz")
+    features, _ = unlabeled.embed("run")
     assert features.shape == (64, 8)
+    saved = unlabeled.embed("run", out="f.npz", features="layers")
+    assert (saved.samples, saved.widths) == (64, (8,))
     assert Path("f.npz").is_file()
+    with pytest.raises(unlabeled.UsageError, match="give out"):
+        unlabeled.embed("run", features="tokens")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,6 @@ from unlabeled.runs.folder import CONFIG, PROBES, RunFolder, base, write_json
 from unlabeled.runs.launch import Say, quiet, start
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from unlabeled.contract import Data
     from unlabeled.probes.table import Table
     from unlabeled.runs.predict import Predictions
@@ -176,29 +174,35 @@ def embed(
     data: str | Path | Data | None = None,
     out: str | Path | None = None,
     *,
+    features: str = "pooled",
     skip_bad: bool = False,
     **options: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Features ``[N, D]`` and labels of ``data``; written to ``out`` (``.npz``, ``.parquet``) where that is given.
+) -> Any:
+    """Features ``[N, D]`` and labels of ``data``, or, where ``out`` is given, a :class:`Saved` of what it holds.
 
-    Samples that cannot be read are left out of what is returned; in the file they keep their row, with features that
-    are NaN, unless ``skip_bad``.
+    Samples that cannot be read are left out of what is returned; in the file (``.npz``, ``.parquet``) they keep their
+    row, with features that are NaN, unless ``skip_bad``. ``features`` is ``pooled``, ``mean`` or ``prefix``; in a file
+    also ``tokens``, a row each, and ``layers``, a column each. ``.parquet`` is written as features are computed.
     """
-    from unlabeled.runs.features import check_target, table, write
+    from unlabeled.runs.features import check_target, save
 
     if out is not None:
         check_target(Path(out))
-    found = _loaded(run)
-    opened = found.data(data)
-    features = found.embedded(opened, **options)
-    if out is not None:
-        write(Path(out), table(features, opened, skip_bad=skip_bad), opened.classes)
-    return features.x, features.y
+        found = _loaded(run)
+        return save(found, found.data(data), Path(out), features=features, skip_bad=skip_bad, **options)
+    if features in ("tokens", "layers"):
+        raise UsageError(f"features={features!r} are written to a file, row by row: give out")
+    return _loaded(run).embed(data, feature=features, **options)  # type: ignore[arg-type]
 
 
-def export(run: str | Path | Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
-    """Write weights that load without this project; the snippet that loads them."""
-    return _loaded(run).export(to, folder)
+def export(
+    run: str | Path | Pretrained,
+    to: str = "native",
+    folder: str | Path | None = None,
+    data: str | Path | Data | None = None,
+) -> str:
+    """Write weights that load without this project; the snippet that loads them. ``data``: for ``onnx`` alone."""
+    return _loaded(run).export(to, folder, data)
 
 
 def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:

@@ -26,7 +26,7 @@ class TestEmbed:
         assert unlabeled("toy", "embed", run, "--out", "f.parquet").code == 0
         assert unlabeled("toy", "embed", run, "--out", "f.npz").code == 0
         table = parquet.read_table("f.parquet")
-        assert table.column_names == ["id", "features", "label", "class"]
+        assert table.column_names == ["id", "features", "label", "bad", "class"]
         with np.load("f.npz", allow_pickle=False) as file:
             np.testing.assert_array_equal(np.array(table["features"].to_pylist(), np.float32), file["x"])
         assert table["class"].to_pylist()[:5] == ["a", "b", "c", "d", "a"]
@@ -44,7 +44,8 @@ class TestEmbed:
             (["--out", "f.csv"], "--out f.csv: it must end in .npz or .parquet"),
             (["--out", "f.npz", "--data", "nowhere"], "--data nowhere: no such file or folder"),
             (["--out", "f.npz", "--device", "abacus"], "device 'abacus' cannot be used"),
-            (["--out", "f.npz", "--feature", "best"], "feature"),
+            (["--out", "f.npz", "--features", "best"], "features"),
+            (["--out", "f.npz", "--feature", "mean"], "Perhaps you meant --features"),
             (["--out", "."], "--out .: it must end in"),
         ],
     )
@@ -186,6 +187,16 @@ class TestExport:
     def test_another_folder(self, unlabeled, run, tmp_path):
         assert unlabeled("toy", "export", run, "--to", "native", "--out", "there").code == 0
         assert (tmp_path / "there" / "weights.safetensors").is_file()
+
+    @pytest.mark.parametrize("words", [["--data", "centers"], ["--data.samples", "8"], ["--max-bad", "0.1"]])
+    def test_data_that_it_does_not_read_is_not_passed_over(self, unlabeled, run, words):
+        found = unlabeled("toy", "export", run, *words)
+        assert (found.code, found.err.count("\n")) == (2, 1)
+        assert "export --to native writes weights and reads no data" in found.err
+
+    def test_no_data_is_opened_for_weights_alone(self, unlabeled, run, monkeypatch):
+        monkeypatch.setattr("unlabeled.cli.command.open_data", lambda *given: 1 / 0)
+        assert unlabeled("toy", "export", run).code == 0
 
     def test_an_unknown_format(self, unlabeled, run):
         found = unlabeled("toy", "export", run, "--to", "nativ")

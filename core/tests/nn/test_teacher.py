@@ -66,16 +66,27 @@ def test_another_structure_is_refused():
         teacher.update(0.9, **make())
 
 
-def test_it_follows_the_training_mode_of_its_owner():
-    teacher = Teacher(**make())
-    assert teacher.head.training
-    teacher.eval()
-    assert not teacher.head.training
+def noisy():
+    """A head whose dropout stands beside, inside and behind a BatchNorm, as timm's BatchNormAct2d has it."""
+    norm = nn.BatchNorm1d(4)
+    norm.drop = nn.Dropout(0.5)
+    return nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), norm, nn.Dropout(0.5))
 
 
-def test_one_that_does_not_train_stays_in_evaluation():
-    teacher = Teacher(train=False, **make())
-    assert not teacher.train().head.training
+def test_in_training_it_has_no_dropout_and_the_statistics_of_the_batch():
+    head = noisy()
+    teacher, x = Teacher(head=head), torch.randn(8, 3) + 5
+    linear, _, norm, _ = teacher.train().head
+    assert torch.equal(teacher.head(x), teacher.head(x))
+    torch.testing.assert_close(teacher.head(x), nn.functional.batch_norm(linear(x), None, None, training=True))
+    assert not norm.drop.training
+    assert head.training, "the student keeps its dropout"
+
+
+@pytest.mark.parametrize("teacher", [Teacher(head=noisy()).eval(), Teacher(train=False, head=noisy()).train()])
+def test_in_evaluation_it_has_the_statistics_of_its_buffers(teacher):
+    x = torch.randn(8, 3)
+    torch.testing.assert_close(teacher.head(x), teacher.head[0](x) / math.sqrt(1 + 1e-5))
 
 
 def test_momentum_ramps_along_a_cosine():

@@ -32,3 +32,9 @@ def test_small_features_have_no_scale(pair):
     for ours, wanted in zip((standardize(1e-4 * z, EPS) for z in pair), expected, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-3, atol=1e-3)
     assert standardize(torch.ones(4, 2), EPS).isfinite().all()
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_one_sample_has_no_variance(samples):
+    with pytest.raises(ValueError, match=f"of at least 2 samples; found {samples}"):
+        variance_and_covariance(torch.ones(samples, 3))

@@ -18,6 +18,20 @@ MAKE = {
     "simclr_chunked": of("simclr", **HEAD, chunk=3),
     "dcl": of("dcl", **HEAD, temperature=0.5),
     "dclw": of("dcl", **HEAD, temperature=0.5, sigma=0.5),
+    "debiased": of("debiased", **HEAD),
+    "debiased_hard": of("debiased", **HEAD, hardness=1.0),
+    "curl_blocks": of("curl_blocks", **HEAD),
+    "isogclr": of("isogclr", **HEAD),
+    "nnclr": of("nnclr", **DEEP, predictor=12, queue=20),
+    "relational": of("relational", hidden=12),
+    "diet": of("diet"),
+    "unisiam": of("unisiam", **DEEP, predictor=4),
+    "directpred": of("directpred", **HEAD),
+    "w_mse": of("w_mse", **HEAD, size=6, iterations=2),
+    "ssl_ey": of("ssl_ey", **HEAD),
+    "t_regs": of("t_regs", **HEAD),
+    "koleo": of("koleo", **HEAD),
+    "mmcr": of("mmcr", **HEAD, within=0.1),
     "moco_v2": of("moco_v2", **HEAD, queue=20),
     "moco_v2_symmetric": of("moco_v2", **HEAD, queue=21, symmetric=True, chunk=3),
     "moco_v3": of("moco_v3", **DEEP, predictor=12),
@@ -56,6 +70,9 @@ MAKE = {
     "mert": of("mert", width=4, books=1),
     "wav2vec2": of("wav2vec2", width=8, code_width=6, groups=2, entries=3, distractors=4),
     "vq_wav2vec": of("vq_wav2vec", width=6, groups=2, entries=3, steps=3, negatives=4, depth=2, kernel=3),
+    "vq_wav2vec_kmeans": of(
+        "vq_wav2vec", quantizer="kmeans", width=6, groups=2, entries=3, steps=3, negatives=4, depth=2, kernel=3
+    ),
     "dinosr": of("dinosr", layers=2, entries=5),
     "ssast": of("ssast"),
     "eat": of("eat", layers=2),
@@ -64,6 +81,7 @@ MAKE = {
     "alice": of("alice", **HEAD, heads=2, threshold=0.5),
 }
 EXPECTED = {
+    ("nnclr", "bfloat16_is_close"): "rounding chooses another nearest neighbor",
     ("ct", "order_does_not_matter"): "the negatives of a text are the next of the batch, as in the authors' code",
     ("dgi", "couples_as_it_says"): "nodes of one graph share a summary; toys are graphs, and each has its own",
     ("alice", "nothing_hidden_costs_nothing"): "crops are contrasted all the same",

@@ -53,6 +53,12 @@ def test_the_best_student_reaches_the_teachers_entropy(outputs):
     torch.testing.assert_close(entropy(torch.full((3, 8), 1 / 8)), torch.tensor(8.0).log())
 
 
+def test_one_view_has_no_other(outputs):
+    teacher, student = outputs
+    with pytest.raises(ValueError, match="needs a view that the teacher's is not; found 1"):
+        dino_loss(student[:1], teacher[:1], torch.zeros(K))
+
+
 def mean_output(objective, views):
     with torch.no_grad():
         seen = [view for view in views if view.role == "global"]

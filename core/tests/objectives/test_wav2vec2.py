@@ -10,6 +10,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQ
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
+from unlabeled.nn.chance import draw_others
 from unlabeled.nn.codebooks import GumbelProduct
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.objectives.wav2vec2 import (
@@ -17,7 +18,6 @@ from unlabeled.objectives.wav2vec2 import (
     contrastive_loss,
     count_distractors,
     diversity_loss,
-    draw_distractors,
 )
 from unlabeled.testing.toys import ToyEncoder
 
@@ -82,7 +82,7 @@ def test_the_gradient_equals_gathering_vectors():
     layout = Layout(lengths, torch.zeros(12, 1))
     context, target = (torch.randn(12, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
     codes = torch.arange(12)
-    place = draw_distractors(Draw(0, 0, torch.arange(2)), lengths, count)
+    place = draw_others(Draw(0, 0, torch.arange(2)), lengths, count)
     loss = contrastive_loss(context, target, codes, count_distractors(place, lengths).double(), layout).sum()
     expected = 0
     for clip, (c, t) in enumerate(zip(context.split(lengths), target.split(lengths), strict=True)):
@@ -98,7 +98,7 @@ def test_the_gradient_equals_gathering_vectors():
 
 def test_distractors_are_other_hidden_frames_of_the_clip_and_uniform():
     lengths = (6, 3, 1)
-    place = draw_distractors(Draw(0, 0, torch.arange(3)), lengths, 2000)
+    place = draw_others(Draw(0, 0, torch.arange(3)), lengths, 2000)
     counts = count_distractors(place, lengths)
     assert counts.diagonal(dim1=1, dim2=2).sum() == 0
     assert counts[0].sum(1).tolist() == [2000.0] * 6
@@ -110,7 +110,7 @@ def test_distractors_are_other_hidden_frames_of_the_clip_and_uniform():
 
 def test_a_clip_with_one_hidden_frame_has_no_loss():
     layout = Layout((1, 2), torch.zeros(3, 1))
-    counts = count_distractors(draw_distractors(Draw(0, 0, torch.arange(2)), (1, 2), 5), (1, 2))
+    counts = count_distractors(draw_others(Draw(0, 0, torch.arange(2)), (1, 2), 5), (1, 2))
     loss = contrastive_loss(torch.randn(3, 4), torch.randn(3, 4), torch.arange(3), counts, layout)
     assert loss[0] == 0
     assert (loss[1:] > 0).all()

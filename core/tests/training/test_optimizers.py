@@ -1,11 +1,14 @@
 import copy
+import math
 
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
-from unlabeled.training.optimizers import LAMB, LARS, adam, adamw, parameter_groups, sgd
+from unlabeled.objectives.byol import SimSiam
+from unlabeled.testing.toys import ToyEncoder
+from unlabeled.training.optimizers import LAMB, LARS, adam, adamw, parameter_groups, set_rate, sgd
 
 
 class Model(nn.Module):
@@ -60,6 +63,67 @@ def test_what_a_library_model_lists_does_not_decay():
     assert {f"model.{name}" for name in model.no_weight_decay()} & names(wrapper, decay) == set()
     assert "model.pos_embed" in names(wrapper, plain)
     assert "model.patch_embed.proj.weight" in names(wrapper, decay)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["prefix", "mask_token", "log_a", "A_log", "relative_position_bias_table", "rel_pos_h", "head_bias", "pos_emb"],
+)
+def test_what_has_two_dimensions_and_is_no_weight_does_not_decay(name):
+    inner = nn.Module()
+    setattr(inner, name, nn.Parameter(torch.randn(3, 4)))
+    outer = nn.Sequential(nn.Linear(4, 4), inner)
+    assert f"1.{name}" in names(outer, parameter_groups(outer)[1])
+
+
+@pytest.mark.parametrize("name", ["relative_attention_bias", "embed_positions", "wpe", "position_embeddings"])
+def test_nor_does_a_table_of_places(name):
+    model = nn.ModuleDict({name: nn.Embedding(3, 4), "words": nn.Embedding(3, 4)})
+    decay, plain = parameter_groups(model)
+    assert (names(model, decay), names(model, plain)) == ({"words.weight"}, {f"{name}.weight"})
+
+
+def test_nor_does_the_gain_of_a_weight_norm():
+    model = nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 4, 3), dim=2)
+    assert names(model, parameter_groups(model)[0]) == {"parametrizations.weight.original1"}
+
+
+# ---------------------------------------------------------------------------------------------- over the run
+
+
+def of_parts(made):
+    """As ``Parts.optimizer`` leaves it."""
+    for group in made.param_groups:
+        group["full_lr"] = group["lr"]
+    return made
+
+
+def test_decay_rises_along_a_cosine_and_only_where_there_is_any():
+    made = of_parts(adamw(parameter_groups(Model()), weight_decay=0.04, final_weight_decay=0.4))
+    found = []
+    for fraction in (0.0, 0.25, 0.5, 1.0, 1.5):
+        set_rate(made, 1.0, fraction)
+        found.append([group["weight_decay"] for group in made.param_groups])
+    assert [plain for _, plain in found] == [0.0] * 5
+    expected = [0.04, 0.22 - 0.18 * math.cos(math.pi / 4), 0.22, 0.4, 0.4]
+    assert [decay for decay, _ in found] == pytest.approx(expected)
+
+
+def test_decay_stays_where_no_other_is_named():
+    made = of_parts(adamw(parameter_groups(Model()), weight_decay=0.04))
+    set_rate(made, 1.0, 0.5)
+    assert made.param_groups[0]["weight_decay"] == 0.04
+
+
+@pytest.mark.parametrize("optimizer", [adam, adamw, sgd, LARS, LAMB])
+def test_the_rate_of_a_steady_module_follows_no_schedule(optimizer):
+    objective = SimSiam(ToyEncoder(), projector=(8, 8), predictor=4)
+    made = of_parts(optimizer(parameter_groups(objective), lr=0.5))
+    set_rate(made, 0.1, 0.9)
+    rates = {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in objective.predictor.parameters()} == {0.5}
+    assert {rates[id(p)] for p in objective.projector.parameters()} == {0.05}
+    assert {g["weight_decay"] == 0 for g in made.param_groups if g.get("steady")} == {True, optimizer is adam}
 
 
 # ---------------------------------------------------------------------------------------------- references
@@ -180,6 +244,7 @@ def test_adamw_equals_torch_with_the_same_groups():
     ("optimizer", "settings", "message"),
     [
         (adamw, {"lr": -1.0}, "lr is -1.0; it must be at least 0"),
+        (adamw, {"final_weight_decay": -0.1}, "final_weight_decay is -0.1; it must be at least 0"),
         (adamw, {"beta2": 1.0}, r"beta2 is 1.0; it must be in \[0, 1\)"),
         (sgd, {"weight_decay": -0.1}, "weight_decay is -0.1"),
         (sgd, {"momentum": 0.0, "nesterov": True}, "nesterov needs momentum"),

@@ -7,7 +7,8 @@ It is read from source, as the constructor of a component is, so that ``--help``
     domain    name of the domain
     run       a run folder of the domain, loaded: the word RUN, or the flag --run where the parameter has a default
     runs      paths of run folders, one or more
-    data      --data, read as the run reads its own, or as the domain reads a path where there is no run
+    data      --data, read as the run reads its own, or as the domain reads a path where there is no run; one that has
+              a default is opened only where a flag of data is given
     say       writes a line of progress
     words     every word that is no flag of this command: for one that hands them on to pretrain
     composed  [RECIPE] and the flags of a run, as :func:`unlabeled.cli.compose.compose` reads them
@@ -162,7 +163,7 @@ class Form:
         live |= dict(zip(self.words, typed.words, strict=False))
         if folder := live.get("run", typed["run"]):
             live["run"] = open_run(self.domain, folder)
-        if "data" in self.wired:
+        if "data" in self.wired and self._asked(typed):
             settings = {flag.key[1]: typed[flag.name] for flag in self.flags if flag.key[:1] == (DATA,)
                         and flag.name in typed.values}  # fmt: skip
             live["data"] = open_data(self.domain, typed["data"], live.get("run"), settings)
@@ -170,6 +171,11 @@ class Form:
         for line in unreadable(live.get("data")):
             say(line)
         return result
+
+    def _asked(self, typed: Parsed) -> bool:
+        """Whether data is to be opened."""
+        own = any(flag.name in typed.values for flag in self.flags if flag.key[:1] == (DATA,) or flag.name == "data")
+        return own or "data" not in self.source.optional
 
     def _make(self, target: str, settings: dict[str, Any]) -> Any:
         module, _, name = target.partition(":")

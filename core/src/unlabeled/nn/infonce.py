@@ -13,6 +13,7 @@ Vectors come normalized; with several ranks, each computes the mean over its own
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -63,7 +64,8 @@ def info_nce(
     tensor(0.1269)
     """
     positive = (query_RD * keys_KD[positive_R]).sum(1) / temperature
-    return mean_logsumexp(query_RD, keys_KD, temperature, exclude_R=exclude_R, chunk=chunk) - positive.mean()
+    left_out = positive_R[:, None] if exclude_R is None else torch.stack((positive_R, exclude_R), 1)
+    return contrast(query_RD, keys_KD, positive, temperature, exclude_RE=left_out, chunk=chunk)
 
 
 def info_nce_queue(
@@ -74,93 +76,104 @@ def info_nce_queue(
     >>> info_nce_queue(torch.eye(2), torch.eye(2), torch.eye(2).flip(0), temperature=0.5)
     tensor(0.7586)
     """
-    positive_R = (query_RD * positive_RD).sum(1) / temperature
-    return mean_logsumexp(query_RD, queue_KD, temperature, extra_R=positive_R, chunk=chunk) - positive_R.mean()
+    positive = (query_RD * positive_RD).sum(1) / temperature
+    return contrast(query_RD, queue_KD, positive, temperature, chunk=chunk)
 
 
-def mean_logsumexp(
+def against(negative: Tensor, positive: Tensor) -> Tensor:
+    """Cross-entropy of a logit against negatives of which ``negative`` is the logsumexp.
+
+    In this form a small loss and its gradient keep their digits, which a logsumexp over all, less the positive, loses.
+
+    >>> against(torch.tensor(-30.0), torch.tensor(0.0))
+    tensor(9.3576e-14)
+    """
+    return F.softplus(negative - positive)
+
+
+def contrast(
     query_RD: Tensor,
     keys_KD: Tensor,
+    positive_R: Tensor,
     temperature: float,
     *,
-    exclude_R: Tensor | None = None,
-    extra_R: Tensor | None = None,
+    exclude_RE: Tensor | None = None,
     chunk: int = 0,
+    decoupled: bool = False,
 ) -> Tensor:
-    """Mean over queries of the logsumexp of their logits against the keys.
+    """Mean over queries of -log of the positive's share among itself and the query's negatives.
 
     Args:
         query_RD: of this rank.
-        keys_KD: of all ranks.
+        keys_KD: of all ranks: the negatives.
+        positive_R: the logit of each query's positive.
         temperature: divides the similarities.
-        exclude_R: one key a query that is left out (itself).
-        extra_R: one further logit a query.
+        exclude_RE: keys that are no negatives of a query: itself, its positive.
         chunk: queries at a time; 0 = all, through autograd.
+        decoupled: whether the positive is left out of the denominator.
 
-    >>> mean_logsumexp(torch.eye(2), torch.eye(2), 1.0, exclude_R=torch.tensor([0, 1]))
-    tensor(0.)
+    >>> contrast(torch.eye(2), torch.eye(2), torch.ones(2), 1.0, exclude_RE=torch.tensor([[0], [1]]))
+    tensor(0.3133)
     """
     if chunk > 0:
-        return _MeanLogSumExp.apply(query_RD, keys_KD, extra_R, exclude_R, temperature, chunk)
+        return _Contrast.apply(query_RD, keys_KD, positive_R, exclude_RE, temperature, chunk, decoupled)
     logits = (query_RD / temperature) @ keys_KD.T
-    if exclude_R is not None:
-        logits.scatter_(1, exclude_R[:, None], float("-inf"))
-    total = torch.logsumexp(logits, 1)
-    return (total if extra_R is None else torch.logaddexp(total, extra_R)).mean()
+    if exclude_RE is not None:
+        logits.scatter_(1, exclude_RE, float("-inf"))
+    negative = torch.logsumexp(logits, 1)
+    return (negative - positive_R if decoupled else against(negative, positive_R)).mean()
 
 
-class _MeanLogSumExp(torch.autograd.Function):
+class _Contrast(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         query_RD: Tensor,
         keys_KD: Tensor,
-        extra_R: Tensor | None,
-        exclude_R: Tensor | None,
+        positive_R: Tensor,
+        exclude_RE: Tensor | None,
         temperature: float,
         chunk: int,
+        decoupled: bool,
     ) -> Tensor:
         rows = len(query_RD)
         wants_query, wants_keys = ctx.needs_input_grad[:2]
         scaled_RD = query_RD / temperature
-        total_R = query_RD.new_empty(rows)
+        apart_R, pull_R = torch.empty_like(positive_R), torch.ones_like(positive_R)
         grad_query = torch.empty_like(query_RD) if wants_query else None
         grad_keys = torch.zeros_like(keys_KD) if wants_keys else None
         buffer = query_RD.new_empty(min(chunk, rows), len(keys_KD))
         for start in range(0, rows, chunk):
             part = slice(start, min(start + chunk, rows))
-            extra = None if extra_R is None else extra_R[part]
-            exclude = None if exclude_R is None else exclude_R[part]
+            exclude = None if exclude_RE is None else exclude_RE[part]
             weights = buffer[: part.stop - part.start]
-            total_R[part], share = _softmax_(weights, scaled_RD[part], keys_KD, exclude, extra)
+            negative, share = _softmax_(weights, scaled_RD[part], keys_KD, exclude)
+            apart_R[part] = negative - positive_R[part]
+            if not decoupled:
+                pull_R[part] = apart_R[part].sigmoid()
+            share = (share * pull_R[part])[:, None]
             if grad_query is not None:
-                torch.mm(weights, keys_KD, out=grad_query[part]).mul_(share[:, None] / temperature)
+                torch.mm(weights, keys_KD, out=grad_query[part]).mul_(share / temperature)
             if grad_keys is not None:
-                grad_keys.addmm_(weights.T, scaled_RD[part] * share[:, None])
-        grad_extra = None if extra_R is None else (extra_R - total_R).exp()
-        ctx.save_for_backward(grad_query, grad_keys, grad_extra)
+                grad_keys.addmm_(weights.T, scaled_RD[part] * share)
+        ctx.save_for_backward(grad_query, grad_keys, -pull_R)
         ctx.rows = rows
-        return total_R.mean()
+        return (apart_R if decoupled else F.softplus(apart_R)).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0] / ctx.rows
-        return (*(None if g is None else g * scale for g in ctx.saved_tensors), None, None, None)
+        return (*(None if g is None else g * scale for g in ctx.saved_tensors), None, None, None, None)
 
 
-def _softmax_(
-    out_cK: Tensor, scaled_cD: Tensor, keys_KD: Tensor, exclude_c: Tensor | None, extra_c: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _softmax_(out_cK: Tensor, scaled_cD: Tensor, keys_KD: Tensor, exclude_cE: Tensor | None) -> tuple[Tensor, Tensor]:
     """Write ``exp(logits - max)`` of c rows into ``out_cK``; return their logsumexp ``[c]`` and what scales ``out`` to
     a softmax ``[c]``: scaling the products with ``out`` is cheaper than scaling ``out``."""
     torch.mm(scaled_cD, keys_KD.T, out=out_cK)
-    if exclude_c is not None:
-        out_cK.scatter_(1, exclude_c[:, None], float("-inf"))
-    highest = out_cK.amax(1)
-    if extra_c is not None:
-        highest = torch.maximum(highest, extra_c)
-    total = out_cK.sub_(highest[:, None]).exp_().sum(1)
-    if extra_c is not None:
-        total = total + (extra_c - highest).exp()
+    if exclude_cE is not None:
+        out_cK.scatter_(1, exclude_cE, float("-inf"))
+    limits = torch.finfo(out_cK.dtype)  # a query without negatives has a logsumexp near -inf, and no gradient
+    highest = out_cK.amax(1).clamp(min=limits.min / 2)
+    total = out_cK.sub_(highest[:, None]).exp_().sum(1).clamp(min=limits.tiny)
     return highest + total.log(), total.reciprocal()

@@ -1,8 +1,8 @@
 """A momentum teacher: copies of modules that follow them as an exponential moving average; ramps; a frozen encoder.
 
 Mean teacher, https://arxiv.org/abs/1703.01780; as MoCo, BYOL and DINO use it. Buffers are copied, not averaged. The
-copies follow ``train()`` and ``eval()`` like any submodule, so in training they normalize with statistics of the batch;
-``train=False`` keeps them in evaluation mode, where they have no dropout.
+copies are in evaluation mode, so that no dropout and no stochastic depth disturbs what is learned from, but for their
+BatchNorm, which in training normalizes with statistics of the batch; ``train=False`` keeps that in evaluation too.
 """
 
 import copy
@@ -23,7 +23,7 @@ class Teacher(nn.Module):
     gradient: ``projector(encoder(view).pooled)``.
 
     Args:
-        train: whether the copies follow ``train()``; False keeps them in evaluation mode.
+        train: whether BatchNorm in the copies follows ``train()``; False keeps it in evaluation mode.
         modules: what is copied, by name.
 
     >>> head = nn.Linear(4, 2)
@@ -40,12 +40,15 @@ class Teacher(nn.Module):
         for name, module in modules.items():
             self.add_module(name, copy.deepcopy(module))
         self.requires_grad_(False)
-        if not train:
-            self.eval()
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Set the copies to training mode, unless they are kept in evaluation."""
-        return super().train(mode and self.follows)
+        """Have BatchNorm in the copies normalize with statistics of the batch, unless it is kept in evaluation."""
+        super().train(False)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.training = mode and self.follows  # itself alone: timm's holds a dropout
+        return self
 
     def forward(self, view: View) -> Tensor:
         """``[B, D]``: what the last copy gives for the encoder's pooled features of ``view``."""

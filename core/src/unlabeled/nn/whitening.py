@@ -64,6 +64,8 @@ def variance_and_covariance(z_bD: Tensor, eps: float = 1e-4) -> tuple[Tensor, Te
     >>> variance_and_covariance(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     (tensor(0.4950), tensor(0.))
     """
+    if len(z_bD) * world() < 2:
+        raise ValueError(f"variance and covariance are of at least 2 samples; found {len(z_bD)}")
     mean, biased, count = union_moments(z_bD)
     deviation_D = torch.sqrt(biased * count / (count - 1) + eps)
     centered = z_bD - mean

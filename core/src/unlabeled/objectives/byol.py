@@ -55,7 +55,7 @@ class BYOL(nn.Module):
 
 
 class SimSiam(nn.Module):
-    """Predict the other view's projection, with the gradient stopped there.
+    """Predict the other view's projection, with the gradient stopped there; the predictor's learning rate is steady.
 
     Args:
         projector: widths of the projection head, hidden and output; (2048, 2048, 2048) in the paper.
@@ -63,6 +63,7 @@ class SimSiam(nn.Module):
     """
 
     cause = "a predictor that learns too slowly, or too high a learning rate"
+    steady = ("predictor",)  # it should adapt to the latest representations: section 4.2 of the paper
 
     def __init__(self, encoder: Any, *, projector: tuple[int, ...] = (512, 512, 512), predictor: int = 128) -> None:
         super().__init__()

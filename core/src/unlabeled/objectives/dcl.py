@@ -33,10 +33,10 @@ def dcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, sigma: float = 0.0)
     keys, own = torch.cat((gather(a_bD), gather(b_bD))), own_rows(a_bD)
     logits = torch.cat((a_bD, b_bD)) @ keys.T / temperature
     same = torch.stack((own, own + len(keys) // 2), 1).repeat(2, 1)
-    negative = logits.scatter(1, same, float("-inf")).logsumexp(1).mean()
+    negative = logits.scatter(1, same, float("-inf")).logsumexp(1)
     cosine = (a_bD * b_bD).sum(1)
     weighted = mises_fisher(cosine, sigma) * cosine if sigma else cosine
-    return negative - weighted.mean() / temperature
+    return (negative - weighted.repeat(2) / temperature).mean()
 
 
 class DCL(nn.Module):

@@ -37,6 +37,8 @@ def entropy(p: Tensor) -> Tensor:
 
 def cross_view_entropy(student_VBK: Tensor, target_GBK: Tensor, temperature: float) -> Tensor:
     """Mean cross-entropy of every student view against the ``target_GBK`` of every other view."""
+    if len(student_VBK) < 2:
+        raise ValueError(f"the student needs a view that the teacher's is not; found {len(student_VBK)}")
     logs = F.log_softmax(student_VBK / temperature, dim=-1)
     terms_GV = -torch.einsum("gbk,vbk->gv", target_GBK, logs) / student_VBK.shape[1]
     same = torch.eye(*terms_GV.shape, dtype=torch.bool, device=terms_GV.device)

@@ -17,16 +17,16 @@ from unlabeled.contract import Loss, Needs, View, role
 from unlabeled.errors import above, at_least
 from unlabeled.nn.distributed import gather
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.infonce import mean_logsumexp, own_rows
+from unlabeled.nn.infonce import contrast, own_rows
 from unlabeled.nn.precision import full_precision
 
 
 def graphcl_loss(a_bD: Tensor, b_bD: Tensor, temperature: float, *, chunk: int = 0) -> Tensor:
     """Of unit vectors: mean of log sum_{j != i} exp(a_i b_j / t) - a_i b_i / t, over both directions."""
-    own = own_rows(a_bD)
-    positive = (a_bD * b_bD).sum(1).mean() / temperature
+    own = own_rows(a_bD)[:, None]
+    positive = (a_bD * b_bD).sum(1) / temperature
     sides = [
-        mean_logsumexp(queries, gather(keys), temperature, exclude_R=own, chunk=chunk) - positive
+        contrast(queries, gather(keys), positive, temperature, exclude_RE=own, chunk=chunk, decoupled=True)
         for queries, keys in ((a_bD, b_bD), (b_bD, a_bD))
     ]
     return torch.stack(sides).mean()

@@ -18,6 +18,7 @@ from unlabeled.contract import Layout, Loss, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
+from unlabeled.nn.infonce import against
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.reconstruction import squared_error
 
@@ -29,9 +30,10 @@ def discriminative_loss(guess_HC: Tensor, content_HC: Tensor, layout: Layout) ->
     with full_precision(guess):
         scores = guess @ content.mT
     truth = scores.diagonal(dim1=1, dim2=2)
+    no_other = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
     if pad is not None:
-        scores = scores.masked_fill(pad[:, None], -math.inf)
-    return layout.pack(torch.logsumexp(scores, dim=2) - truth)
+        no_other = no_other | pad[:, None]
+    return layout.pack(against(scores.masked_fill(no_other, -math.inf).logsumexp(2), truth))
 
 
 class SSAST(nn.Module):

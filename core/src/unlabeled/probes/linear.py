@@ -65,7 +65,9 @@ def standardize(train_x: Tensor, *others: Tensor) -> list[Tensor]:
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     """Axes ``[D, R]`` of centered ``x[N, D]`` and the variance ``[R]`` along each, without the null space."""
     count, dim = x.shape
-    variance, axes = torch.linalg.eigh((x.T @ x if dim <= count else x @ x.T) / count)
+    # in double precision: LAPACK gives up on a single one of many equal eigenvalues, as empty columns have
+    found = torch.linalg.eigh((x.T @ x if dim <= count else x @ x.T).double() / count)
+    variance, axes = (part.to(x.dtype) for part in found)
     keep = variance > variance[-1].clamp(min=0) * 10 * torch.finfo(x.dtype).eps * min(count, dim)
     variance, axes = variance[keep], axes[:, keep]
     return (axes if dim <= count else x.T @ axes / (variance * count).sqrt()), variance

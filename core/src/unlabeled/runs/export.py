@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ONNX = "onnx"
 
 
-def export(run: Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
+def export(run: Pretrained, to: str = "native", folder: str | Path | None = None, data: Any = None) -> str:
     """Write the encoder in format ``to`` into ``folder``, by default ``<run>/export-<to>``; the loading snippet."""
     rows = registry().components(run.domain, "export")
     known = sorted({row.name for row in rows} | {ONNX})
@@ -46,11 +46,13 @@ def export(run: Pretrained, to: str = "native", folder: str | Path | None = None
     if target.exists() and not target.is_dir():
         raise UsageError(f"--out {target} is a file; it must be a folder, or new")
     if any(row.name == to for row in rows):
+        if data is not None:
+            raise UsageError(f"export --to {to} writes weights and reads no data: leave out --data and --max-bad")
         target.mkdir(parents=True, exist_ok=True)
         settings = {} if run.config is None else dict(run.config.parts["data"].settings)
         wired = {"encoder": run.encoder, "spec": run.spec, "folder": target, "views": run.views, "settings": settings}
         return str(make(run.domain, "export", to, {}, wired))
-    return write_onnx(run, target)
+    return write_onnx(run, target, data)
 
 
 def carry(code: str, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -84,7 +86,7 @@ class _Bare(nn.Module):
         return out.pooled, out.tokens
 
 
-def write_onnx(run: Pretrained, folder: Path) -> str:
+def write_onnx(run: Pretrained, folder: Path, source: Any = None) -> str:
     """``model.onnx``: tensors of a clean view of one sample -> pooled ``[1, D]`` and tokens ``[T, D]``.
 
     The batch is of fixed size 1: lengths of groups live on the host, so a graph holds them as constants.
@@ -92,7 +94,7 @@ def write_onnx(run: Pretrained, folder: Path) -> str:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
-    batch = next(batches(data := run.data(), torch.arange(len(data)), batch_size=1, workers=0))
+    batch = next(batches(data := run.data(source), torch.arange(len(data)), batch_size=1, workers=0))
     view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
     view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
     if not is_dataclass(view.batch):

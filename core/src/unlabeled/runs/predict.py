@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from unlabeled.contract import Data
-from unlabeled.runs.features import table
+from unlabeled.runs.features import parts
 from unlabeled.runs.pretrained import Pretrained
 from unlabeled.runs.tuned import load_head
 
@@ -34,7 +34,8 @@ class Predictions:
 def predict(run: Pretrained, data: Data, **options: Any) -> Predictions:
     """Classes and probabilities of all samples of ``data`` by the head of ``run``."""
     head = load_head(run)
-    features = table(run.embedded(data, **options), data)
+    found = list(parts(run, data, **options))
+    features = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     x_ND = torch.from_numpy(features["x"])
     read = x_ND.isfinite().all(1)
     with torch.no_grad():

@@ -71,11 +71,13 @@ class Pretrained:
         """The same with ids."""
         return embed(self.encoder, self.data(data), self.views, device=pick_device(device), **options)
 
-    def export(self, to: str = "native", folder: str | Path | None = None) -> str:
+    def export(
+        self, to: str = "native", folder: str | Path | None = None, data: str | Path | Data | None = None
+    ) -> str:
         """Write weights that load without this project into ``folder``; the snippet that loads them."""
         from unlabeled.runs.export import export as write
 
-        return write(self, to, folder)
+        return write(self, to, folder, data)
 
 
 def load(source: str | Path) -> Pretrained:

@@ -35,7 +35,7 @@ def pretrain(parts: Parts, ids_N: Tensor, steps: int) -> list[float]:
         loss.total.backward()
         if config.training.clip:
             torch.nn.utils.clip_grad_norm_(weights, config.training.clip)
-        set_rate(optimizer, rate(step))
+        set_rate(optimizer, rate(step), step / steps)
         optimizer.step()
         after_step(parts.objective, parts.encoder, Progress(step + 1, steps))
         losses.append(float(loss.total.detach()))

@@ -1,12 +1,15 @@
 """Checkpoints of earlier versions: their state under the names of today, so that a run goes on."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.teacher import Frozen, Teacher
+from unlabeled.training.optimizers import decays, parameter_groups
 
+UNDECAYED = ("token", "tokens", "pos_embed", "pos_embedding", "position_embeddings")  # all that was known by name
 CLOCKS = {"step": "step", "fraction": "fraction", "done": "fraction"}  # buffers that an objective once held itself
 
 
@@ -26,6 +29,24 @@ def renamed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         if isinstance(module, Clock):
             _clock(found, prefix, name.rpartition(".")[0], module)
     return found
+
+
+def regrouped(saved: dict[str, Any], *modules: nn.Module) -> dict[str, Any]:
+    """An optimizer's state in the groups that parameters stand in today: more is known that does not decay."""
+    groups = parameter_groups(*modules)
+    if [len(group["params"]) for group in saved["param_groups"]] == [len(group["params"]) for group in groups]:
+        return saved
+    told = sorted(decays(*modules, undecayed=UNDECAYED), key=lambda pair: not pair[1])
+    place = {id(p): number for number, (p, _) in enumerate(told)}
+    ordered = [place[id(p)] for group in groups for p in group["params"]]
+    state = {number: saved["state"][old] for number, old in enumerate(ordered) if old in saved["state"]}
+    found, start = [], 0
+    for group in groups:
+        like = saved["param_groups"][-1 if "weight_decay" in group else 0]
+        more = {"steady": True} if "steady" in group else {}
+        found.append({**like, **more, "params": list(range(start, start + len(group["params"])))})
+        start += len(group["params"])
+    return {"state": state, "param_groups": found}
 
 
 def _move(state: dict[str, Tensor], old: str, new: str) -> None:

@@ -32,7 +32,7 @@ from unlabeled.errors import RunError
 from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import all_reduce, convert_batchnorm, counting
 from unlabeled.training.datamodule import Plan
-from unlabeled.training.former import renamed
+from unlabeled.training.former import regrouped, renamed
 from unlabeled.training.gradient_cache import forward_cached, sync_gradients
 from unlabeled.training.optimizers import set_rate
 from unlabeled.training.session import position, reseed
@@ -155,9 +155,9 @@ class Pretraining(LightningModule):
         spent = self.spent()
         return Progress(step, self.steps if spent * self.steps <= step else max(step, round(step / spent)))
 
-    def factor(self) -> float:
-        """On the learning rate, for the step to come."""
-        return self.schedule(max(float(self.trainer.global_step), self.spent() * self.steps))
+    def place(self) -> float:
+        """Of the step to come, 0 to ``steps``; it may lie between two steps, see ``schedules``."""
+        return max(float(self.trainer.global_step), self.spent() * self.steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         settings, step = self.training_settings, self.trainer.global_step
@@ -200,7 +200,8 @@ class Pretraining(LightningModule):
             sync_gradients(self.parameters())
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        set_rate(optimizer, self.factor())
+        place = self.place()
+        set_rate(optimizer, self.schedule(place), place / max(1, self.steps))
         optimizer.step(closure=optimizer_closure)
         # Lightning counts this step when the hook has returned
         after_step(self.objective, self.encoder, self.progress(self.trainer.global_step + 1))
@@ -213,3 +214,5 @@ class Pretraining(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.meter.load_state_dict(checkpoint["meter"], self.device)
         checkpoint["state_dict"] = renamed(checkpoint["state_dict"], self)
+        states = checkpoint.get("optimizer_states", ())  # a sharded strategy has its own
+        checkpoint["optimizer_states"] = [regrouped(state, self.encoder, self.objective) for state in states]

@@ -7,6 +7,7 @@ in both, parameters that are excluded from decay are also excluded from the laye
 Barlow Twins train; LAMB's phi is the identity.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,39 +18,51 @@ from torch.optim import Optimizer
 from unlabeled.errors import above, at_least, below_one
 
 Groups = list[dict[str, Any]]
-TOKENS = ("token", "tokens", "pos_embed", "pos_embedding", "position_embeddings")  # last names of what never decays
+UNDECAYED = (  # how the last name ends of what never decays, however many dimensions it has
+    "token", "tokens", "prefix", "pos_emb", "pos_embed", "pos_embeds", "pos_embedding", "pos_embeddings",
+    "position_embedding", "position_embeddings", "embed_positions", "wpe", "rel_pos", "rel_pos_h", "rel_pos_w",
+    "bias", "biases", "bias_table", "log_a", "a_log", "parametrizations.weight.original0",  # a weight norm's gain
+)  # fmt: skip
 
 
 def parameter_groups(*modules: nn.Module) -> Groups:
-    """Trainable parameters, each once, in two groups: those that decay, and those that do not.
+    """Trainable parameters, each once, in groups: those that decay, and those that do not.
 
-    Not decayed: one-dimensional parameters (norm, bias, scales), class, mask and register tokens, position
-    embeddings, and whatever a module lists in ``no_weight_decay()``, as timm's models do.
+    Not decayed: one-dimensional parameters (norm, bias, scales), class, mask and register tokens, position embeddings,
+    relative positions and other biases, a state space's ``log_a``, and whatever a module lists in
+    ``no_weight_decay()``, as timm's models do. What a module names in ``steady`` makes two groups more, whose learning
+    rate follows no schedule.
     """
-    decay: dict[int, nn.Parameter] = {}
-    plain: dict[int, nn.Parameter] = {}
+    steady = {id(p) for m in modules for name in getattr(m, "steady", ()) for p in getattr(m, name).parameters()}
+    told = decays(*modules)
+    groups: Groups = []
+    for still in (False, True):
+        for heavy, rest in ((True, {}), (False, {"weight_decay": 0.0, "adapt": False})):
+            inside = [p for p, decayed in told if decayed == heavy and (id(p) in steady) == still]
+            groups += [{"params": inside, **rest, **({"steady": True} if still else {})}] if inside else []
+    return groups
+
+
+def decays(*modules: nn.Module, undecayed: tuple[str, ...] = UNDECAYED) -> list[tuple[nn.Parameter, bool]]:
+    """Trainable parameters, each once, and whether they decay."""
+    found: dict[int, tuple[nn.Parameter, bool]] = {}
     for module in modules:
         listed = _listed(module)
         for name, parameter in module.named_parameters(remove_duplicate=True):
-            if parameter.requires_grad and id(parameter) not in decay | plain:
-                kept = parameter.ndim < 2 or name in listed or _is_token(name)
-                (plain if kept else decay)[id(parameter)] = parameter
-    groups: Groups = [
-        {"params": list(decay.values())},
-        {"params": list(plain.values()), "weight_decay": 0.0, "adapt": False},
-    ]
-    return [group for group in groups if group["params"]]
+            kept = parameter.ndim < 2 or name in listed or name.removesuffix(".weight").lower().endswith(undecayed)
+            if parameter.requires_grad:
+                found.setdefault(id(parameter), (parameter, not kept))
+    return list(found.values())
 
 
-def set_rate(optimizer: Optimizer, factor: float) -> None:
-    """Have the next step of ``optimizer``, which a run's parts made, at ``factor`` times its full learning rate."""
+def set_rate(optimizer: Optimizer, factor: float, fraction: float) -> None:
+    """Have the next step of ``optimizer``, which a run's parts made, at ``factor`` times its full learning rate (but
+    for what is steady), and at the weight decay of the share ``fraction`` of the run that is done."""
     for group in optimizer.param_groups:
-        group["lr"] = group["full_lr"] * factor
-
-
-def _is_token(name: str) -> bool:
-    parts = name.removesuffix(".weight").split(".")
-    return parts[-1].endswith(TOKENS)
+        group["lr"] = group["full_lr"] * (1.0 if group.get("steady") else factor)
+        if "decay_ramp" in group:
+            first, last = group["decay_ramp"]
+            group["weight_decay"] = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
 def _listed(module: nn.Module) -> set[str]:
@@ -92,6 +105,7 @@ def adamw(
     *,
     lr: float = 1e-3,
     weight_decay: float = 0.05,
+    final_weight_decay: float | None = None,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
@@ -101,6 +115,7 @@ def adamw(
     Args:
         lr: learning rate at the schedule's factor 1 (alpha), at least 0.
         weight_decay: decoupled decay (lambda), times lr at each step, at least 0.
+        final_weight_decay: what it goes to along a cosine by the end of the run, at least 0; None = it stays.
         beta1: decay of the mean of gradients, in [0, 1).
         beta2: decay of the mean of squared gradients, in [0, 1).
         eps: added to the denominator, above 0.
@@ -109,6 +124,11 @@ def adamw(
     betas = (beta1, beta2)
     fused = _fused(groups)
     made = torch.optim.AdamW(_own(groups), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=fused)
+    if final_weight_decay is not None:
+        at_least(0, final_weight_decay=final_weight_decay)
+        for group, given in zip(made.param_groups, groups, strict=True):
+            if "weight_decay" not in given:
+                group["decay_ramp"] = (weight_decay, final_weight_decay)
     return _clippable(made) if fused else made
 
 

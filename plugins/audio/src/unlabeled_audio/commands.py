@@ -1,5 +1,6 @@
-"""Recipes in turns: HuBERT and BEATs, each iteration of which predicts what the one before it has found.
+"""Units as a file; and recipes in turns: HuBERT and BEATs, each iteration of which predicts what the last has found.
 
+    unlabeled audio units  runs/soft_units --data clips/ --out soft.npz
     unlabeled audio hubert --data clips/ --out runs/hubert --iterations 2 --epochs 100
     unlabeled audio beats  --data clips/ --out runs/beats  --iterations 3 --epochs 100
 
@@ -9,13 +10,19 @@ before each later one a tokenizer is trained that distils the last encoder. Ever
 ``OUT/1``, ``OUT/2``, ..., as ``pretrain`` writes it; flags that are not named here go to each ``pretrain``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unlabeled.cli.main import in_domain
 from unlabeled.errors import above
 from unlabeled.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from unlabeled.runs.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +94,25 @@ def beats(domain: str, words: Sequence[str], turns: Turns) -> int:
         if status := _run(domain, "beats", before, flags, words):
             return status
     return 0
+
+
+def units(run: Pretrained, data: Any, *, out: Path, batch_size: int = 64, device: str = "auto") -> str:
+    """The units that a run gives each row: soft ones of recipe soft_units, or those that its quantizer chooses.
+
+    A file .npz: units[T, ...] of all clips, those of clip n from offsets[n] to offsets[n + 1], ids[N], path[N], and
+    rate, rows a second.
+
+    Args:
+        out: the file to write, .npz.
+        batch_size: clips per forward pass.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+    from unlabeled.runs.features import check_target
+    from unlabeled_audio.tokenizers.heads import write_units
+
+    above(0, batch_size=batch_size)
+    check_target(out, (".npz",))
+    return write_units(run, data, out, batch_size, device)
 
 
 def _run(domain: str, recipe: str, out: Path, flags: Sequence[str], rest: Sequence[str]) -> int:

@@ -30,11 +30,13 @@ class GraphSpec:
         features: F, numbers of a node.
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
+        nodes: of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
+    nodes: int = 0
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.edge_features < 0 or self.level not in ("node", "graph"):
@@ -144,6 +146,29 @@ class GraphBatch:
             seeds=None if self.seeds is None else self.seeds[samples] - begin,
             nodes=None if self.nodes is None else self.nodes[begin:end],
         )
+
+
+def joined(batches: Sequence[GraphBatch]) -> GraphBatch:
+    """The graphs of all batches, one batch after the other, for an encoder that is to see them together."""
+    starts = (0, *accumulate(batch.total for batch in batches))
+
+    def all_of(name: str) -> Any:
+        parts = [getattr(batch, name) for batch in batches]
+        return None if any(part is None for part in parts) else torch.cat(parts)
+
+    def moved(name: str, dim: int) -> Any:
+        parts = [getattr(batch, name) for batch in batches]
+        shifted = [part + start for part, start in zip(parts, starts) if part is not None]
+        return torch.cat(shifted, dim=dim) if len(shifted) == len(parts) else None
+
+    return replace(
+        batches[0].altered(x=concatenate([batch.x for batch in batches])),
+        **{name: all_of(name) for name in ("ids", "edge_attr", "weight", "nodes")},
+        edges=moved("edges", 1),
+        seeds=moved("seeds", 0),
+        lengths=tuple(n for batch in batches for n in batch.lengths),
+        symmetric=all(batch.symmetric for batch in batches),
+    )
 
 
 def sort_edges(edges: Tensor, total: int) -> tuple[Tensor, Tensor | None]:

@@ -83,7 +83,7 @@ def test_positions_are_those_of_pyg_s_transform(tmp_path):
 
 def test_what_is_no_pyg_module_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no native form"):
-        native(Table(GraphSpec(6)), GraphSpec(6), tmp_path)
+        native(Table(GraphSpec(6), rows=4), GraphSpec(6), tmp_path)
 
 
 def words_of_papers(chance):

@@ -34,6 +34,7 @@ MAKE = {
     "ssqr": of("ssqr", codes=5, slots=2, code_dim=4),
     "vgae": of("vgae"),
     "vqgraph": of("vqgraph", codes=5),
+    "vqgraph_student": of("vqgraph_student"),
     "self_task": of("self_task"),
     **{f"self_task_{task}": of("self_task", task=task, centers=2) for task in TASKS},
 }

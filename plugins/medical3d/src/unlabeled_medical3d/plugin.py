@@ -13,7 +13,7 @@ row = partial(words.row, "unlabeled_medical3d")
 FULL = ("tokens", "mask", "drop", "swap", "layers")  # of an encoder
 ROWS = (
     row("data", "phantoms", "phantoms:Phantoms", "generated CT of labeled ellipsoid organs, no download"),
-    row("data", "volumes", "volumes:Volumes", "a folder, .zip, .npz or .csv of NIfTI volumes and DICOM series"),
+    row("data", "volumes", "volumes:Volumes", "a folder, .zip, .npz or manifest of NIfTI and DICOM series"),
     row("views", "simclr", "standard:SimCLR", "two overlapping crops, intensity changes", "2002.05709",
         gives=("overlap",)),
     row("views", "multicrop", "standard:MultiCrop", "two global crops and several local ones", "2006.09882",

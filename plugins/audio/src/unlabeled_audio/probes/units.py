@@ -1,8 +1,8 @@
 """Quality of discrete units: k-means of an encoder's frames, judged by classes, under noise, and as sequences.
 
 ``units``: purity and PNMI (HuBERT, https://arxiv.org/abs/2106.07447, section 4.1, with a clip's class in place of the
-phone), the units in use (perplexity), and the unit edit distance under noise, pitch shift and reverberation
-(https://arxiv.org/abs/2209.15483).
+phone), the units in use (perplexity), and the unit edit distance under noise, pitch shift, reverberation and time
+stretch (https://arxiv.org/abs/2209.15483).
 ``token_sequence``: k nearest neighbours of clips by the edit distance of their unit sequences, for data whose meaning
 lies in order, such as animal calls (https://arxiv.org/abs/2511.10190). k-means is fitted on frames of train.
 
@@ -22,9 +22,10 @@ from unlabeled.errors import above
 from unlabeled.nn.kmeans import nearest
 from unlabeled.probes.frozen import Frozen
 from unlabeled_audio.probes.frames import ENCODERS, frames_of
-from unlabeled_audio.views.augment import Augment
+from unlabeled_audio.views.augment import Augment, paced
 
-CHANGES = ("noise", "pitch", "reverb")
+CHANGES = ("noise", "pitch", "reverb", "stretch")
+PACE = 1.25  # of a stretched clip; its length over the clip's
 
 
 def cluster(x_TD: Tensor, count: int, seed: int) -> Tensor:
@@ -76,8 +77,10 @@ def relative_distance(clean_U: Tensor, other_U: Tensor) -> float:
 
 
 def altered(view: View, spec: Any, kind: str, snr: float, seed: int) -> View:
-    """The clip under white to brown ``noise`` at ``snr`` dB, four semitones of ``pitch`` at most, or in a room."""
+    """The clip under white to brown ``noise`` at ``snr`` dB, four semitones of ``pitch``, in a room, or slower."""
     batch: Any = view.batch
+    if kind == "stretch":
+        return replace(view, batch=paced(replace(batch, mel=None), Draw(seed, 0, batch.ids), 1.0, (PACE, PACE), 0)[0])
     strength: dict[str, Any] = {
         "noise": {"noise": 1.0, "snr": (snr, snr)},
         "pitch": {"pitch": 1.0, "semitones": 4.0},
@@ -103,8 +106,9 @@ class Units:
         above(0, most=most)
         self.count, self.most, self.snr = count, most, snr
         self.spec = (
-            f"units-v2: k-means of {count} on {most} frames of train; purity and PNMI by the clip's class, perplexity, "
-            f"edit distance over length from clean to {snr:g} dB noise, 4 semitones of pitch, reverberation, on test"
+            f"units-v3: k-means of {count} on {most} frames of train; purity and PNMI by the clip's class, perplexity, "
+            f"edit distance over length from clean to {snr:g} dB noise, 4 semitones of pitch, reverberation, "
+            f"{PACE:g} of the length, on test"
         )
 
     def __call__(self, frozen: Frozen) -> dict[str, float]:

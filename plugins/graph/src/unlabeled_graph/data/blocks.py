@@ -47,7 +47,7 @@ class Blocks(Nodes):
         held_links: float = 0.0,
     ) -> None:
         if path is not None:
-            raise ValueError(f"the block model is generated; to read {path}, use --data.name files")
+            raise ValueError(f"the block model is generated; to read {path}, give --data files:{path}")
         if nodes < 2 * communities or communities < 2 or words < communities or degree <= 0 or not 0 <= mixing <= 1:
             raise ValueError(
                 f"nodes {nodes}, communities {communities}, words {words}, degree {degree}, mixing {mixing}: two nodes "

@@ -28,7 +28,7 @@ class Karate(Nodes):
         from unlabeled_graph.ops.pyg import KarateClub
 
         if path is not None:
-            raise ValueError(f"the karate club is built in; to read {path}, use --data.name files")
+            raise ValueError(f"the karate club is built in; to read {path}, give --data files:{path}")
         found: Any = KarateClub()[0]
         names = tuple(f"community {n}" for n in range(4))
         raw = Raw("karate club", "node", found.x.float(), found.edge_index, (34,), found.y.long(), names)

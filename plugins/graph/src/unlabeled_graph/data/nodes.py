@@ -68,7 +68,7 @@ class Nodes(Labeled):
         )
         self.pattern = Pattern(offsets_of(edges[1], total), edges[0], total)
         self.order = cluster_order(self.pattern) if sampling == "clusters" else None
-        self.spec = GraphSpec(x.shape[1], 0 if attr is None else attr.shape[1], "node")
+        self.spec = GraphSpec(x.shape[1], 0 if attr is None else attr.shape[1], "node", total)
         self.classes = raw.classes
         self.all_labels = labels_of(raw.y)
         self._tell(raw)

@@ -171,8 +171,8 @@ def native(encoder: Any, spec: GraphSpec, folder: Path, settings: Mapping[str, A
     """Write weights, preprocessing and how to load them into ``folder``; returns the lines of Python that load them."""
     if not isinstance(encoder, GraphEncoder):
         raise ValueError(
-            f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or choose "
-            "another --encoder"
+            f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or pre-train "
+            "another encoder"
         )
     folder, chosen = Path(folder), settings or {}
     asked = {"features": spec.features, "normalize": chosen.get("normalize", "auto")}

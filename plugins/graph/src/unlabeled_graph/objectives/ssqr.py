@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Loss, Needs, View
+from unlabeled.contract import Loss, Needs, Progress, View
 from unlabeled.draw import Purpose
 from unlabeled.errors import above, at_least
-from unlabeled.nn.chance import row_words
+from unlabeled.nn.chance import more_words, row_words
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import Quantizer, entrance
 from unlabeled.nn.distributed import union_mean
@@ -81,7 +81,8 @@ class SSQR(nn.Module):
         layout = features.layout
         assert layout.edges is not None
         parts_ND = self.enter(features.tokens).unflatten(1, (self.slots, -1)).flatten(0, 1)
-        code, ids, quantization = self.quantizer(parts_ND)
+        keys = more_words(row_words(view, layout, self.clock.step, Purpose.ENTRY), self.slots).flatten()
+        code, ids, quantization = self.quantizer(parts_ND, keys)
         entity = self.entity(code.reshape(layout.total, -1))
         relation = self.relation[self._kinds(view, layout.edges)]
         words = row_words(view, layout, self.clock.step, Purpose.EDGE)
@@ -96,6 +97,10 @@ class SSQR(nn.Module):
             text = union_mean(1 - cosine)
             total, found["text"] = total + self.text_weight * text, text.detach()
         return Loss(total, found | {"perplexity": usage_perplexity(ids, self.codes)})
+
+    def after_step(self, encoder: Any, progress: Progress) -> None:
+        """Move the codebook to this step's entities."""
+        self.quantizer.update()
 
     def _kinds(self, view: View, edges_2E: Tensor) -> Tensor:
         """``int64[E]``, the relation of each edge."""

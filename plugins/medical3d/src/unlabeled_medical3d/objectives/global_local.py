@@ -24,7 +24,7 @@ from unlabeled.contract import Features, Loss, MakeDecoder, Needs, View, role
 from unlabeled.errors import above
 from unlabeled.nn.distributed import gather, union_mean
 from unlabeled.nn.heads import mlp, unit
-from unlabeled.nn.infonce import own_rows
+from unlabeled.nn.infonce import against, own_rows
 from unlabeled.nn.precision import full_precision
 from unlabeled_medical3d.ops.grids import dense_map, voxels_of
 
@@ -54,7 +54,7 @@ def slab_loss(z_BVSD: Tensor, temperature: float) -> Tensor:
     positive_NK = same_NK & (own_N[:, None] != place_K)
     logits_NK = anchors_ND @ keys_KD.T / temperature
     apart_N = logits_NK.masked_fill(same_NK, float("-inf")).logsumexp(1, keepdim=True)
-    terms_NK = torch.logaddexp(logits_NK, apart_N) - logits_NK
+    terms_NK = against(apart_N, logits_NK)
     return terms_NK.masked_fill(~positive_NK, 0.0).sum() / positive_NK.sum()
 
 
