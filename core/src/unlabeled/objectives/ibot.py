@@ -114,7 +114,7 @@ class IBOT(nn.Module):
         self.centering, self.rows, self.koleo = centering, rows, koleo
         self.momentum, self.freeze_last = momentum, freeze_last
         self.head = Head(encoder.dim, hidden, bottleneck, prototypes, norm)
-        heads = {"head": self.head}
+        heads: dict[str, Any] = {"head": self.head}
         if not shared:
             heads["row_head"] = self.row_head = Head(encoder.dim, hidden, bottleneck, prototypes, norm)
         self.names = tuple(heads)
