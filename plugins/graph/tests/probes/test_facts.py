@@ -26,7 +26,7 @@ def test_truths_are_all_known_tails():
 
 
 def test_the_threshold_tells_most_apart():
-    assert 1.0 <= threshold(torch.tensor([3.0, 2.0, 0.5]), torch.tensor([-1.0, 1.0, 0.0])) < 2.0
+    assert 1.0 <= threshold(torch.tensor([3.0, 2.0, 1.5]), torch.tensor([-1.0, 1.0, 0.0])) < 2.0
 
 
 class Known(torch.nn.Module):
@@ -53,10 +53,8 @@ def test_features_that_know_the_groups_rank_the_facts(tmp_path):
     assert not probe.applies(Karate())
     group = torch.tensor([int(name) % 4 for name in data.names])
     noise = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
-    good, poor = (
-        probe(Frozen(Known(x), "untrained", data, Clean(data.spec), ids, ids))
-        for x in (F.one_hot(group, 4).float(), noise)
-    )
+    known, ask = Known(F.one_hot(group, 4).float()), (data, Clean(data.spec), ids, ids)
+    good, poor = (probe(Frozen(encoder, "untrained", *ask)) for encoder in (known, Known(noise)))
     assert good["mrr"] > poor["mrr"] + 0.1
-    assert good["told"] > max(0.9, poor["told"])
+    assert good["told"] > max(0.8, poor["told"] + 0.1)
     assert good["hits10"] == 1.0
