@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,18 +62,8 @@ def parts_of(domain: str, name: str, folder: Path) -> Parts:
     more: dict[str, Any] = PHANTOMS if domain == "medical3d" else {}
     if domain == "graph":
         more = (MOTIFS if name in OF_GRAPHS else BLOCKS) | {"training": {"batch_size": 64 if name in OF_GRAPHS else 0}}
-    if name == "graph_clip":
-        more |= {"objective": {"texts": str(write_texts(folder / "texts.npz"))}}
     torch.manual_seed(0)
     return build(resolve(merge(load_recipe(domain, name), more), domain))
-
-
-def write_texts(path: Path) -> Path:
-    """What a sentence encoder might say of each node: its community, and as much of something else."""
-    y = torch.arange(400) % 4
-    noise = torch.randn(len(y), 32, generator=torch.Generator().manual_seed(0))
-    np.savez(path, embeddings=(F.one_hot(y, 32) + 0.2 * noise).numpy())
-    return path
 
 
 def steps_of(domain: str, name: str, parts: Parts) -> int:
