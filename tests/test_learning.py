@@ -1,10 +1,10 @@
 """Every recipe learns, as it stands: nothing is changed but the length of the run, and the data where it says so.
 
 What is judged are samples that training never saw. Most recipes are judged by frozen features: from few labels, or by a
-linear probe, they must tell classes apart better than those of the untrained encoder; of volumes, no score may fall by
-more than its error. The others are judged by their own task: they must do better than can be done without looking at a
-sample. One seed of training is run, so that this
-shows that a recipe does not collapse more than how much it gains.
+linear probe, they must tell classes apart better than those of the untrained encoder; of volumes, all are asked, and
+neither score may fall by more than its error. The others are judged by their own task: they must do better than can be
+done without looking at a sample. One seed of training is run, so that this shows that a recipe does not collapse more
+than how much it gains.
 """
 
 import math
