@@ -162,6 +162,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
     errors = unmet(config, needs, views, tokenizer, mask, encoder, decoder)
     if errors:
         raise UsageError("\n  ".join(errors))
+    if hasattr(data, "even"):
+        data.even = needs.per_sample
     if hasattr(encoder, "prepare"):
         encoder.prepare(needs)
     return Parts(config, data, views, tokenizer, mask, encoder, objective)

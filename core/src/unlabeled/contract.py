@@ -78,6 +78,8 @@ class Data(Protocol):
         ``size`` is a batch (samples of like lengths).
         ``batches(ids[N], size, parts)`` makes the batches themselves, ``N // size`` of them, each of a number of
         samples that ``parts`` divides (batches of like seconds).
+        ``even`` is set: True where the loss is one of samples, not of their rows (:attr:`Needs.per_sample`), so that
+        batches of as many samples each weigh all alike.
         ``bring(asks)`` is called with what views ask for beside each sample, which batches then carry.
         ``report(batch) -> Sequence[str]``: what the log says of a batch (samples that could not be read).
         ``names[N]``: what the user calls each sample: its path in the data, its text, the name of its node.
@@ -206,6 +208,7 @@ class Features:
         kept: the rows of the view's layout that remain after a drop; None = all.
         prefix: ``[B, R, D]`` class and register tokens.
         layers: features after the layers that were asked for, in that order.
+        feed: ``[T', D]`` of a layer, what its feed-forward part gave before it was added; None where it has none.
     """
 
     tokens: Tensor
@@ -214,6 +217,7 @@ class Features:
     kept: Rows | None = None
     prefix: Tensor | None = None
     layers: tuple[Features, ...] = ()
+    feed: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +272,11 @@ class Needs:
     batch: int = 1
     couples: bool = False
     through: bool = False
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether it reads one vector a sample, and no rows: a loss of samples, not of their parts."""
+        return not (self.hidden or self.predict or self.content or self.vocabulary or "tokens" in self.encoder)
 
 
 # ---------------------------------------------------------------------------------------------- protocols
@@ -343,6 +352,8 @@ class Encoder(Protocol):
         saved with them.
         ``bare(view) -> (tokens, pooled)``, the library model alone: what the checks compare it with; None = not given.
         ``mask_token``, the parameter that stands at hidden rows.
+        ``embed``, the module that makes rows of the input, and ``blocks``, those that the rows go through, for teachers
+        that average the blocks alone.
         ``cannot``: why it lacks a capability, by its name, where another encoder would lack it as well.
         What only objectives and masks of its domain read: ``local_dim``, width of convolutional features (audio's
         wav2vec 2.0, which gives them as ``local`` and ``normed`` beside ``Features``), ``bands`` of a row
@@ -360,7 +371,8 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """``tokens[T, D] -> [T, W]``, by the layout's positions or edges. Constructed as ``(dim, width, *, settings)``.
 
-    Optional: ``partial = True`` where it takes ``rows=index[H]`` and gives these alone, ``[H, W]``.
+    Optional: ``partial = True`` where it takes ``rows=index[H]`` and gives these alone, ``[H, W]``; ``mixes = False``
+    where it decodes each row from that row alone, so that a row which is emptied before it tells nothing.
     """
 
     def __call__(self, tokens: Tensor, layout: Layout) -> Tensor: ...

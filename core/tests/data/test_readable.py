@@ -9,7 +9,7 @@ import torch
 from unlabeled.data.files import check_bad
 from unlabeled.data.readable import Readable, SampleError, scan
 from unlabeled.errors import UsageError
-from unlabeled.training.datamodule import Indices
+from unlabeled.training.datamodule import AddressedBatches, Indices, Plan
 
 
 class Numbers(Readable):
@@ -51,20 +51,37 @@ def test_what_cannot_be_read_is_left_out():
     assert Numbers({8})._found([8]) == ([], {"number 8": "broken"})
 
 
-def test_in_training_another_of_train_stands_in_that_the_batch_does_not_have():
+def test_in_training_another_that_the_epoch_leaves_out_stands_in():
     data = Numbers({1, 2})
-    data.test = torch.arange(10) == 3
-    data.val = torch.arange(10) == 4
-    found, bad = data._found(Indices([1, 5, 2], 0, 0))
-    assert [number for number, _ in found] == [6, 5, 7]
+    found, bad = data._found(Indices([1, 5, 2, 6], 0, 0, [2, 8, 9]))
+    assert [number for number, _ in found] == [8, 5, 9, 6]
     assert bad == {"number 1": "broken", "number 2": "broken"}
-    spare, _ = data._found(Indices([1, 5, 2], 0, 0, [2, 8]))
-    assert [number for number, _ in spare] == [8, 5, 6]
-    data.test = torch.arange(10) > 3
-    data.val = None
-    assert [number for number, _ in data._found(Indices([0, 1, 2, 3], 0, 0))[0]] == [0, 3], "none is left to stand in"
+
+
+def test_where_none_is_left_out_the_batch_is_smaller():
+    data = Numbers({1, 2})
+    assert [number for number, _ in data._found(Indices([1, 5, 2, 6, 7], 0, 0, [8]))[0]] == [8, 5, 6, 7]
+    assert [number for number, _ in data._found(Indices([1, 5, 2, 6, 7], 0, 0))[0]] == [5, 6, 7]
+
+
+def test_a_batch_that_would_be_too_small_takes_another_of_train():
+    data = Numbers({1, 2})
+    data.test, data.val = torch.arange(10) == 3, torch.arange(10) == 4
+    assert [number for number, _ in data._found(Indices([1, 5, 2], 0, 0))[0]] == [5, 6], "two are left, not one"
+    assert [number for number, _ in data._found(Indices([1, 5, 2], 0, 0, whole=True))[0]] == [5, 6, 7]
+    data.test, data.val = torch.arange(10) > 3, None
+    assert [number for number, _ in data._found(Indices([0, 1, 2, 3], 0, 0, whole=True))[0]] == [0, 3]
     with pytest.raises(UsageError, match="ten: none of the 10 numbers can be read; number 4: broken"):
         Numbers(set(range(10)))._found(Indices([4, 5], 0, 0))
+
+
+@pytest.mark.parametrize(("size", "accumulate"), [(4, 1), (5, 1), (8, 2), (9, 1)])
+def test_no_sample_is_read_twice_in_an_epoch(size, accumulate):
+    data, plan = Numbers({1, 2, 9}), Plan(10, size, accumulate)
+    for start in range(0, 5 * plan.micro_steps, plan.micro_steps):
+        sampler = AddressedBatches(plan, torch.arange(10), 7, 0, lambda start=start: start)
+        seen = [number for batch in sampler for number, _ in data._found(batch)[0]]
+        assert len(seen) == len(set(seen)), seen
 
 
 def test_names_of_samples():

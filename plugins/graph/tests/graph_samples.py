@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unlabeled.training.datamodule import Indices
-from unlabeled_graph.batch import GraphBatch, is_symmetric, sort_edges
+from unlabeled_graph.batch import GraphBatch, graph_batch, is_symmetric, sort_edges
 from unlabeled_graph.data.graphs import Graphs
 from unlabeled_graph.data.nodes import Nodes
 from unlabeled_graph.data.raw import Raw, mend
@@ -67,6 +67,20 @@ def batches(draw: st.DrawFn) -> GraphBatch:
         return single(draw(st.integers(1, 14)), chance, seed=seed)
     sizes = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=5)))
     return many(sizes, chance, seed=seed).__getitems__(list(range(len(sizes))))
+
+
+def squares(count: int = 2, features: int = 6, seed: int = 0) -> GraphBatch:
+    """Rings of four nodes: whoever has no link to a node is known, it is the opposite one (:func:`opposite`)."""
+    generator = torch.Generator().manual_seed(seed)
+    edges = torch.tensor([[1, 3, 0, 2, 1, 3, 0, 2], [0, 0, 1, 1, 2, 2, 3, 3]])
+    return graph_batch(
+        range(count), [(torch.randn(4, features, generator=generator), edges, None) for _ in range(count)]
+    )
+
+
+def opposite(edges: Tensor) -> Tensor:
+    """For each edge of :func:`squares` the only pair of its source that is none."""
+    return torch.stack((edges[0], edges[0] // 4 * 4 + (edges[0] + 2) % 4))
 
 
 def links_of(batch: GraphBatch) -> int:

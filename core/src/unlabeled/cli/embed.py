@@ -16,8 +16,9 @@ class Embed:
     """Settings.
 
     Args:
-        out: the file to write, .npz or .parquet.
-        feature: mean is of tokens, prefix the class token.
+        out: the file to write, .npz or .parquet, which is written as features are computed.
+        features: one vector a sample (pooled; mean of tokens; prefix, the class token), a row a token with its number
+            and position, or a column a layer.
         skip_bad: leave out samples that cannot be read; without it they keep their row, with features of NaN.
         batch_size: samples per forward pass.
         workers: processes that read data.
@@ -25,7 +26,7 @@ class Embed:
     """
 
     out: Path
-    feature: Literal["pooled", "mean", "prefix"] = "pooled"
+    features: Literal["pooled", "mean", "prefix", "tokens", "layers"] = "pooled"
     skip_bad: bool = False
     batch_size: int = 256
     workers: int = 0
@@ -38,8 +39,7 @@ class Embed:
 
 
 def embed_command(run: Pretrained, data: Data, settings: Embed) -> str:
-    """Frozen features, one row a sample, with labels and ids."""
+    """Frozen features in the order of the data, with paths or ids, splits and labels."""
     from unlabeled import api
 
-    features, _ = api.embed(run, data, **vars(settings))
-    return f"saved {settings.out}: {features.shape[0]:,} samples x {features.shape[1]} features"
+    return str(api.embed(run, data, **vars(settings)).text())

@@ -9,6 +9,7 @@ from unlabeled.cli.flags import Flag
 from unlabeled.plugins.registry import registry
 
 if TYPE_CHECKING:
+    from unlabeled.contract import Data
     from unlabeled.runs.pretrained import Pretrained
 
 
@@ -18,11 +19,14 @@ def flags(domain: str) -> list[Flag]:
     return [Flag("to", str, ", ".join(names), "native")]
 
 
-def export_command(run: Pretrained, *, to: str = "native", out: Path | None = None) -> str:
+def export_command(run: Pretrained, data: Data | None = None, *, to: str = "native", out: Path | None = None) -> str:
     """Weights that load without this project, and the lines that load them.
 
     Args:
+        data: for --to onnx, where a sample is read to trace: a path or a data set's name
         out: folder to write; RUN/export-<format> if not given.
     """
-    lines = run.export(to, out)
+    from unlabeled import api
+
+    lines = api.export(run, to, out, data)
     return f"saved {out or run.folder / f'export-{to}'}; load it with\n\n{lines}"

@@ -44,7 +44,7 @@ from unlabeled.errors import UsageError
 if TYPE_CHECKING:
     from unlabeled.data.known import Known
 
-__all__ = ["Columns", "Manifest", "Pairs", "Stretches", "is_table", "read_manifest", "refuse_columns"]
+__all__ = ["Columns", "Manifest", "Pairs", "Stretches", "Unsplit", "is_table", "read_manifest", "refuse_columns"]
 
 GROUPS = ("patient", "subject", "participant", "speaker", "recording", "scaffold")
 USUAL: dict[str, tuple[str, ...]] = {
@@ -60,8 +60,8 @@ SEVERAL = ("labels", "target")  # roles of which ROLE.NAME is a column too
 NONE = "none"
 
 
-class Columns(TypedDict, total=False):
-    """Settings of data that a manifest may name, each a flag ``--data.NAME``; empty = by usual names, none = not read.
+class Unsplit(TypedDict, total=False):
+    """Columns of data whose setting ``split`` says something else: a manifest's own is found by its name.
 
     Args:
         column: a manifest's column of the samples: their paths, or texts.
@@ -70,7 +70,6 @@ class Columns(TypedDict, total=False):
         target: a manifest's columns of numbers to predict, by commas.
         group: a manifest's column of what no split tears apart (patient, speaker).
         fold: a manifest's column of folds for cross-validation.
-        split: a manifest's column of train, val and test.
         classes: more classes than half the samples, or some called train and test, are asked about; keep them, or none.
     """
 
@@ -80,8 +79,17 @@ class Columns(TypedDict, total=False):
     target: str
     group: str
     fold: str
-    split: str
     classes: Literal["ask", "keep", "none"]
+
+
+class Columns(Unsplit, total=False):
+    """Settings of data that a manifest may name, each a flag ``--data.NAME``; empty = by usual names, none = not read.
+
+    Args:
+        split: a manifest's column of train, val and test.
+    """
+
+    split: str
 
 
 class Stretches(Columns, total=False):
@@ -187,13 +195,13 @@ def refuse_columns(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def read_manifest(
-    path: Path, samples: Sequence[str | tuple[str, str]], columns: Mapping[str, Any] | None = None,
+    path: Path | Table, samples: Sequence[str | tuple[str, str]], columns: Mapping[str, Any] | None = None,
     *, parts: bool = False, pairs: bool = False, empty: bool = False,
 ) -> Manifest:  # fmt: skip
     """The samples that a table names, in its order; :class:`UsageError` names the line that is wrong.
 
     Args:
-        path: a file of ``tables.SUFFIXES``.
+        path: a file of ``tables.SUFFIXES``, or what it holds.
         samples: the names that the column of samples goes by, first choice first; two of them for a pair.
         columns: settings, as the data set has them.
         parts: whether samples may be parts of a file.
@@ -201,8 +209,8 @@ def read_manifest(
         empty: whether a sample may be empty; the data set then leaves it out.
     """
     asked = {role: str(name) for role, name in (columns or {}).items() if name and role != "classes"}
-    table = read_table(path)
-    chosen = _choose(table, samples, asked)
+    table = path if isinstance(path, Table) else read_table(path)
+    chosen = choose_columns(table, samples, asked)
     if not pairs:
         chosen.pop("score", None)
     labels = values.labels(table, chosen)
@@ -229,10 +237,10 @@ def read_manifest(
 # ------------------------------------------------------------------------------------------------- which column
 
 
-def _choose(
+def choose_columns(
     table: Table, samples: Sequence[str | tuple[str, str]], asked: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """The columns of each role that has any."""
+    """The columns of each role that has any; ``asked`` are the settings that are not empty."""
     named = {role: _named(table, text) for role, text in asked.items() if text != NONE or NONE in table.folded}
     taken = {name for names in named.values() for name in names}
     chosen = {"column": named.get("column") or _of_samples(table, samples)}

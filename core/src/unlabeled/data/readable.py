@@ -1,11 +1,12 @@
 """Samples that may be unreadable: found by their headers or when they are read, named once, counted, left out.
 
 A sample that cannot be read never stops a run by itself; only a share above ``max_bad`` does. Whoever asks for samples
-gets those that can be read. Training alone needs batches of one size: there another sample of train stands in.
+gets those that can be read. In training another sample of train that its epoch leaves out stands in; where there is
+none, the batch is smaller, so that no sample counts twice in an epoch. Ranks alone need batches of one size.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from unlabeled.errors import UsageError
 
 Item = TypeVar("Item")
 Header = TypeVar("Header")
+LEAST = 2  # samples of a batch: BatchNorm has no variance of one
 SLICE = 256  # headers that a thread reads at a time: a task for each file costs as much as a small header
 
 
@@ -85,19 +87,23 @@ class Readable:
     def _found(self, indices: Sequence[int]) -> tuple[list[tuple[int, Any]], dict[str, str]]:
         """The samples ``indices`` that can be read, after their numbers, and the reason for each that cannot.
 
-        In training, where the indices say their epoch, a batch keeps its size: another sample that training may see
-        and that the batch does not have stands in, one that this epoch has left out where there is any.
+        In training, where the indices say their epoch, one of their ``spare`` samples stands in. Where these are used
+        up, one that training may see and the batch does not have does, as long as the batch would be too small.
         """
         numbers, bad = [int(index) for index in indices], dict[str, str]()
         taken, found = set(numbers), list[tuple[int, Any]]()
-        training, spare = hasattr(indices, "epoch"), getattr(indices, "spare", ())
+        training, spare = hasattr(indices, "epoch"), iter(getattr(indices, "spare", ()))
         for number in numbers:
             one = self._tried(number, bad)
             if one is None and training:
-                one = self._stand_in(number, taken, bad, spare)
+                one = self._first(spare, taken, bad)
             if one is not None:
                 taken.add(one[0])
                 found.append(one)
+        least = len(numbers) if getattr(indices, "whole", False) else min(LEAST, len(numbers))
+        while training and len(found) < least and (one := self._stand_in(numbers[0], taken, bad)):
+            taken.add(one[0])
+            found.append(one)
         if training and numbers and not found:
             self._none_left(bad)
         return found, bad
@@ -109,18 +115,22 @@ class Readable:
             bad[self._title(number)] = str(error)
             return None
 
-    def _stand_in(
-        self, number: int, taken: Collection[int], bad: dict[str, str], spare: Sequence[int] = ()
-    ) -> tuple[int, Any] | None:
-        """The first of ``spare``, then of the training samples after ``number``, that can be read and is not taken."""
+    def _stand_in(self, number: int, taken: Collection[int], bad: dict[str, str]) -> tuple[int, Any] | None:
+        """The first training sample after ``number`` that can be read and is not taken."""
+        return self._first(self._after(number), {*taken, number}, bad)
+
+    def _first(self, others: Iterable[int], taken: Collection[int], bad: dict[str, str]) -> tuple[int, Any] | None:
+        """The first of ``others`` that can be read and is not taken."""
+        for other in others:
+            if other not in taken and (found := self._tried(other, bad)) is not None:
+                return found
+        return None
+
+    def _after(self, number: int) -> list[int]:
+        """The samples that training may see, from ``number`` on and round."""
         pool = self._pool()
         turn = bisect_left(pool, number)
-        for other in chain(spare, pool[turn:], pool[:turn]):
-            if other != number and other not in taken:
-                found = self._tried(other, bad)
-                if found is not None:
-                    return found
-        return None
+        return pool[turn:] + pool[:turn]
 
     def _pool(self) -> list[int]:
         """Ids of the samples that training may see."""

@@ -2,16 +2,17 @@
 
 The step is a tensor on the device (:class:`unlabeled.nn.clock.Clock`) and is never read by the host.
 
-    # B samples, T packed rows, E edges
+    # B samples, G groups, M rows of the longest, T packed rows, E edges, K rows that are drawn
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, View
-from unlabeled.draw import Draw, mix64
+from unlabeled.draw import Draw, Purpose, mix64
 
 UNIT = 2.0**-24
 
@@ -40,6 +41,23 @@ def row_words(view: View, layout: Layout, step: Tensor, purpose: int, number: in
         place = torch.arange(layout.total, device=layout.position.device)
     nothing = torch.zeros_like(place)
     return draw_at(step, nothing[:1], number).rows(purpose, nothing, place)
+
+
+def draw_others(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
+    """``int64[G, M, K]``: for each row the places, among those of its group, of K others, with repetition.
+
+    A group of one row has no other: its entries point outside, at place 1.
+
+    >>> draw_others(Draw(0, 0, torch.arange(2)), (2, 1), 3).flatten(1)
+    tensor([[1, 1, 1, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0]])
+    """
+    longest = max(lengths, default=0)
+    sizes = torch.tensor(lengths, device=draw.ids.device)
+    place = draw.integers(longest * count, Purpose.NEGATIVE, (sizes - 1).clamp(min=0)[:, None])
+    place = place.unflatten(1, (longest, count))
+    own = torch.arange(longest, device=place.device)[:, None]
+    return place + (place >= own)
 
 
 def more_words(words: Tensor, count: int) -> Tensor:

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2202.03555.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,8 +19,10 @@ from unlabeled.nn.precision import full
 
 
 @torch.no_grad()
-def last_layers(encoder: Any, view: View, count: int) -> tuple[Features, ...]:
+def last_layers(encoder: Any, view: View, count: int, *, feed: bool = False) -> tuple[Features, ...]:
     """What the last ``count`` blocks of ``encoder`` give for the whole view, nothing hidden.
+
+    ``feed``: what their feed-forward parts give, before it is added; of blocks without (Mamba), their output.
 
     >>> [features.tokens.shape for features in last_layers(encoder, masked, 2)]
     [torch.Size([64, 8]), torch.Size([64, 8])]
@@ -28,7 +31,9 @@ def last_layers(encoder: Any, view: View, count: int) -> tuple[Features, ...]:
         found: tuple[Features, ...] = encoder(view.clean(), layers=tuple(range(-count, 0))).layers
     except IndexError as error:
         raise UsageError(f"layers is {count}, more than the encoder has: lower --objective.layers") from error
-    return found
+    if not feed:
+        return found
+    return tuple(f if f.feed is None else replace(f, tokens=f.feed) for f in found)
 
 
 def instance_norm(x_TD: Tensor, layout: Layout, eps: float = 1e-5) -> Tensor:

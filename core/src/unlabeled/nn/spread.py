@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.nn.distributed import all_reduce
+from unlabeled.nn.distributed import all_reduce, gather
+from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full
 
 
@@ -33,6 +34,19 @@ def singular_values(x_ND: Tensor) -> Tensor:
     """
     gram = x_ND @ x_ND.T if x_ND.shape[0] <= x_ND.shape[1] else x_ND.T @ x_ND
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+
+
+def koleo(x_bD: Tensor, eps: float = 1e-8) -> Tensor:
+    """Minus the mean log distance of unit vectors from the nearest other of all ranks (https://arxiv.org/abs/1806.03198).
+
+    >>> koleo(torch.eye(3))
+    tensor(-0.3466)
+    """
+    keys = gather(x_bD)
+    with torch.no_grad():
+        similarity = (x_bD @ keys.T).scatter(1, own_rows(x_bD)[:, None], -torch.inf)
+        nearest = similarity.argmax(1)
+    return -(torch.linalg.vector_norm(x_bD - keys[nearest], dim=1) + eps).log().mean()
 
 
 @torch.no_grad()

@@ -1,8 +1,12 @@
 """DinoSR, https://arxiv.org/abs/2305.10005: predict the cluster of a momentum teacher's features at hidden frames.
 
 Each of the teacher's top layers has its own codebook, clustered online; the student, which does not see the hidden
-frames, predicts the entry of each layer by a linear head. Differs: entries start on frames of the first batch
-(``codebook``); the teacher's features are normalized over the time of a clip, as data2vec's speech targets are.
+frames, predicts the entry of each layer by a linear head. A layer's features are those of its feed-forward part before
+it is added, normalized over the time of a clip. Only the Transformer's layers are averages: convolutions and positions
+are the student's own, until the teacher stands still, and the student's convolutions with it (section 3.1 and the
+authors' code). Differs: entries start on frames of the first batch, and one that is not chosen loses weight until it
+starts anew (``codebook``), where the authors' keeps its count; an encoder whose blocks have no feed-forward part gives
+their output, and one that does not name its blocks is averaged whole.
 
     # T packed frames, H hidden frames, D features, V entries of a codebook
 """
@@ -35,6 +39,12 @@ def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:
     return torch.stack(layers).mean(0)
 
 
+def shared(encoder: Any) -> list[Tensor]:
+    """The parameters outside of the encoder's ``blocks``: none where it does not name them."""
+    averaged = {id(p) for p in getattr(encoder, "blocks", encoder).parameters()}
+    return [p for p in encoder.parameters() if id(p) not in averaged]
+
+
 class DinoSR(nn.Module):
     """Self-distillation with online clustering.
 
@@ -45,7 +55,8 @@ class DinoSR(nn.Module):
         momentum: of the teacher at the start, lambda.
         final_momentum: of the teacher after the ramp.
         ramp: share of training over which momentum rises linearly.
-        freeze: share of training after which the teacher stands still; 1 = never. 0.5 in the paper.
+        freeze: share of training after which the teacher and the encoder's ``embed`` stand still; 1 = never. 0.5 in
+            the paper.
     """
 
     cause = CAUSE
@@ -81,7 +92,7 @@ class DinoSR(nn.Module):
             assert view.layout is not None
             keys = row_words(view, view.layout, self.clock.step, Purpose.ENTRY, number)[index]
             with torch.no_grad():
-                layers = last_layers(self.teacher.encoder, view, self.layers)
+                layers = last_layers(self.teacher.encoder, view, self.layers, feed=True)
                 targets = [instance_norm(full(f.tokens), f.layout)[index] for f in layers]
                 ids = [book(x, keys) for book, x in zip(self.codebooks, targets, strict=True)]
             tokens = encoder(view, hide="mask").tokens[index]
@@ -101,13 +112,20 @@ class DinoSR(nn.Module):
     def _entries(self) -> int:
         return int(self.heads[0].out_features)  # type: ignore[arg-type]
 
+    @torch.no_grad()
     def after_step(self, encoder: Any, progress: Progress) -> None:
-        """Move the codebooks to this step's frames, and the teacher to the student."""
+        """Move the codebooks to this step's frames, and the teacher to the student, or the student's entrance back."""
         for number, (rows, ids, keys) in enumerate(self._pending):
             book = self.codebooks[number % self.layers]
             assert isinstance(book, OnlineKMeans)
             book.update(rows, ids, keys)
         self._pending = []
-        still = progress.fraction >= self.freeze and self.freeze < 1
-        momentum = 1.0 if still else linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
+        if progress.fraction >= self.freeze and self.freeze < 1:
+            if hasattr(encoder, "embed"):  # weight decay would move it without a gradient
+                own, still = (list[Tensor](e.embed.parameters()) for e in (encoder, self.teacher.encoder))
+                torch._foreach_copy_(own, still)
+            return
+        momentum = linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
         self.teacher.update(momentum, encoder=encoder)
+        if own := shared(encoder):
+            torch._foreach_copy_(shared(self.teacher.encoder), own)

@@ -6,7 +6,8 @@ https://arxiv.org/abs/2202.01855; with noise mixed into the views and units of t
 https://arxiv.org/abs/2110.13900.
 
 ``SoftUnits`` is the same loss over every frame, nothing hidden: Soft-VC, https://arxiv.org/abs/2111.02392, whose
-projected frame is a speech unit that has not been rounded to one cluster. Differs: dropout is the encoder's own.
+projected frame is a speech unit that has not been rounded to one cluster (``unlabeled audio units`` writes them).
+Differs: dropout is the encoder's own.
 
     # K codebooks
 """

@@ -1,27 +1,28 @@
 """vq-wav2vec, https://arxiv.org/abs/1910.05453: quantize frames, and predict future codes from past ones.
 
-A frame is quantized by a Gumbel softmax over G codebooks; causal convolutions sum up the codes so far; for each of S
-steps ahead, the true code is told from N of the same clip by binary classification (the loss of wav2vec,
-https://arxiv.org/abs/1904.05862). Differs: LayerNorm over channels in the context network, where the authors normalize
-over time as well, which would let the future and the padding in; the mean over all predictions, where they sum.
-The encoder should see a short stretch of sound around a frame (``cnn``): one that attends everywhere knows the future.
+A frame is quantized by a Gumbel softmax over G codebooks, or by the nearest entry of each (k-means); causal
+convolutions sum up the codes so far; for each of S steps ahead, the true code is told from those of N other frames of
+the clip by binary classification (the loss of wav2vec, https://arxiv.org/abs/1904.05862). Differs: LayerNorm over
+channels in the context network, where the authors normalize over time as well, which would let the future and the
+padding in; the mean over all predictions, where they sum. The encoder should see a short stretch of sound around a
+frame (``wav2vec``, the paper's): one that attends everywhere knows the future.
 
     # T packed frames, G clips, L frames of the longest, H frames with a future, N negatives, W width of a code
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.draw import Draw, Purpose
+from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
+from unlabeled.draw import Draw
 from unlabeled.errors import above, within
-from unlabeled.nn.chance import draw_at
+from unlabeled.nn.chance import draw_at, draw_others
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
+from unlabeled.nn.codebooks import GumbelProduct, NearestProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.spread import union_perplexity
@@ -32,7 +33,7 @@ def future_loss(
 ) -> Tensor:
     """Binary cross-entropy of the code ``ahead`` frames on against N others, summed over them, of each frame: ``[H]``.
 
-    ``place_GLN`` are the frames of the clip that frame t, as a truth, is compared with.
+    ``place_GLN`` are the frames of the clip that frame t, as a truth, is compared with: never itself.
     """
     if ahead >= code_GLW.shape[1]:
         return predicted_GLW.sum((1, 2))[:0]  # no rows, but the weights take part: DDP fails on those that do not
@@ -43,13 +44,6 @@ def future_loss(
     truth = scores.diagonal(offset=ahead, dim1=1, dim2=2)
     others = scores.gather(2, place_GLN[:, ahead:])
     return (F.softplus(-truth) + F.softplus(others).sum(2))[exists]
-
-
-def draw_negatives(draw: Draw, layout: Layout, count: int) -> Tensor:
-    """``int64[G, L, N]``: frames of the same clip, uniformly, for each frame."""
-    longest = max(layout.lengths)
-    sizes = torch.tensor(layout.lengths, device=draw.ids.device)[:, None]
-    return draw.integers(longest * count, Purpose.NEGATIVE, sizes).unflatten(1, (longest, count))
 
 
 class CausalContext(nn.Module):
@@ -73,6 +67,7 @@ class VQWav2Vec(nn.Module):
 
     Args:
         width: of a code and of the context, d.
+        quantizer: gumbel, or kmeans: the nearest entry.
         groups: codebooks, G.
         entries: of a codebook, V.
         steps: frames ahead that are predicted, K in the paper.
@@ -82,6 +77,7 @@ class VQWav2Vec(nn.Module):
         gumbel_start: temperature of the Gumbel softmax at step 0.
         gumbel_end: least temperature.
         gumbel_decay: factor a step, in (0, 1]; 0.999995 in the paper.
+        commitment: weight of what draws a frame to its entry, of kmeans alone; gamma, 0.25 in the paper.
     """
 
     cause = "codes that are chosen alike: let the Gumbel temperature fall more slowly, or lower the learning rate"
@@ -91,6 +87,7 @@ class VQWav2Vec(nn.Module):
         encoder: Any,
         *,
         width: int = 256,
+        quantizer: Literal["gumbel", "kmeans"] = "gumbel",
         groups: int = 2,
         entries: int = 320,
         steps: int = 8,
@@ -100,42 +97,59 @@ class VQWav2Vec(nn.Module):
         gumbel_start: float = 2.0,
         gumbel_end: float = 0.5,
         gumbel_decay: float = 0.9995,
+        commitment: float = 0.25,
     ) -> None:
         super().__init__()
         above(0, width=width, steps=steps, negatives=negatives, depth=depth, kernel=kernel, gumbel_end=gumbel_end)
         within(0, 1, gumbel_decay=gumbel_decay)
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
         self.steps, self.negatives, self.gumbel = steps, negatives, (gumbel_start, gumbel_end, gumbel_decay)
-        self.quantizer = GumbelProduct(encoder.dim, width=width, groups=groups, entries=entries)
-        self.quantizer.anneal(0, *self.gumbel)
+        sizes = {"width": width, "groups": groups, "entries": entries}
+        self.quantizer: GumbelProduct | NearestProduct
+        if quantizer == "gumbel":
+            self.quantizer = GumbelProduct(encoder.dim, **sizes)
+            self.quantizer.anneal(0, *self.gumbel)
+        else:
+            self.quantizer = NearestProduct(encoder.dim, **sizes, commitment=commitment)
         self.context = CausalContext(width, depth, kernel)
         self.predict = nn.ModuleList(nn.Linear(width, width) for _ in range(steps))
         self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
-        losses, choices = [], []
+        losses, choices, latent = [], [], []
         for number, view in enumerate(views):
-            loss, p_TGV = self._view(encoder, view, draw_at(self.clock.step, view.batch.ids, number))
-            losses += loss
+            features, draw = encoder(view), draw_at(self.clock.step, view.batch.ids, number)
+            codes_TW, p_TGV, drawn_T = self._quantize(features, draw)
+            losses += self._future(codes_TW, features.layout, draw)
             choices.append(p_TGV.detach())
-        perplexity = union_perplexity(torch.cat(choices)) / self.quantizer.groups
-        return Loss(union_mean(torch.cat(losses)), {"code_perplexity": perplexity})
+            latent.append(drawn_T)
+        future, drawn = union_mean(torch.cat(losses)), union_mean(torch.cat(latent))
+        parts = {"code_perplexity": union_perplexity(torch.cat(choices)) / self.quantizer.groups}
+        if isinstance(self.quantizer, GumbelProduct):
+            return Loss(future, parts)
+        return Loss(future + drawn, parts | {"future": future.detach(), "latent": drawn.detach()})
 
-    def _view(self, encoder: Any, view: View, draw: Draw) -> tuple[list[Tensor], Tensor]:
-        features = encoder(view)
+    def _quantize(self, features: Features, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes ``[T, W]``, choices ``[T, G, V]``, and what k-means adds to the loss, ``[T]`` or none."""
         layout, noise = features.layout, None
+        if not isinstance(self.quantizer, GumbelProduct):
+            codes, ids, loss = self.quantizer(features.tokens)
+            return codes, F.one_hot(ids, self.quantizer.entries).float(), loss
         if self.training:
             count = self.quantizer.groups * self.quantizer.entries
             noise = gumbel_noise(draw, layout.group, layout.within, count)
-        codes_TW, _, p_TGV = self.quantizer(features.tokens, noise)
+        codes, _, p = self.quantizer(features.tokens, noise)
+        return codes, p, codes.new_zeros(0)
+
+    def _future(self, codes_TW: Tensor, layout: Layout, draw: Draw) -> list[Tensor]:
         codes, _ = layout.dense(codes_TW)
-        context, place = self.context(codes), draw_negatives(draw, layout, self.negatives)
-        losses = [
+        context, place = self.context(codes), draw_others(draw, layout.lengths, self.negatives)
+        return [
             future_loss(predict(context), codes, place, layout.lengths, ahead)
             for ahead, predict in enumerate(self.predict, start=1)
         ]
-        return losses, p_TGV
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """A colder choice of codes."""
-        self.quantizer.anneal(progress.step, *self.gumbel)
+        if isinstance(self.quantizer, GumbelProduct):
+            self.quantizer.anneal(progress.step, *self.gumbel)

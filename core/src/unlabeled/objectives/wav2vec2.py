@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.draw import Draw, Purpose
+from unlabeled.draw import Draw
 from unlabeled.errors import above, at_least, within
-from unlabeled.nn.chance import draw_at
+from unlabeled.nn.chance import draw_at, draw_others
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
@@ -30,19 +30,6 @@ from unlabeled.nn.infonce import against
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
-
-
-def draw_distractors(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
-    """``int64[G, M, K]``: for each hidden frame the places, among those of its clip, of K others, with repetition.
-
-    A clip with one hidden frame has no other: its entries point outside, at place 1.
-    """
-    longest = max(lengths, default=0)
-    sizes = torch.tensor(lengths, device=draw.ids.device)
-    place = draw.integers(longest * count, Purpose.NEGATIVE, (sizes - 1).clamp(min=0)[:, None])
-    place = place.unflatten(1, (longest, count))
-    own = torch.arange(longest, device=place.device)[:, None]
-    return place + (place >= own)
 
 
 def count_distractors(place_GMK: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -165,7 +152,7 @@ class Wav2Vec2(nn.Module):
             sample, place = layout.group[hidden.index], layout.within[hidden.index]
             noise = gumbel_noise(draw, sample, place, self.quantizer.groups * self.quantizer.entries)
         codes_HW, codes_HG, p_HGV = self.quantizer(local_HD, noise)
-        counts = count_distractors(draw_distractors(draw, hidden.lengths, self.distractors), hidden.lengths)
+        counts = count_distractors(draw_others(draw, hidden.lengths, self.distractors), hidden.lengths)
         loss = contrastive_loss(
             self.project_context(features.tokens[hidden.index]),
             self.project_code(codes_HW),

@@ -16,6 +16,12 @@ ROWS = (
     # contrast: a sample's views against others
     row("objective", "simclr", "simclr:SimCLR", "NT-Xent between views of a batch", "2002.05709"),
     row("objective", "dcl", "dcl:DCL", "NT-Xent without the positive in the denominator", "2110.06848"),
+    row("objective", "debiased", "debiased:Debiased", "others that may be of the same class, taken out", "2007.00224"),
+    row("objective", "curl_blocks", "curl_blocks:CURLBlocks", "a view against means of blocks", "1902.09229"),
+    row("objective", "isogclr", "isogclr:ISogCLR", "a temperature for each sample", "2305.11965"),
+    row("objective", "nnclr", "nnclr:NNCLR", "the other view's nearest neighbor in a queue", "2104.14548"),
+    row("objective", "relational", "relational:Relational", "tell pairs of one sample from others", "2006.05849"),
+    row("objective", "diet", "diet:DIET", "tell which sample of the data a view is of", "2302.10260"),
     row("objective", "moco_v2", "moco:MoCoV2", "InfoNCE against a queue of teacher keys", "2003.04297"),
     row("objective", "moco_v3", "moco:MoCoV3", "InfoNCE of student against teacher", "2104.02057"),
     row("objective", "grace", "grace:GRACE", "nodes between and within two views", "2006.04131"),
@@ -27,15 +33,24 @@ ROWS = (
     # prediction of a teacher, or of oneself with the gradient stopped
     row("objective", "byol", "byol:BYOL", "predict a momentum teacher's projection", "2006.07733"),
     row("objective", "simsiam", "byol:SimSiam", "predict the other view, stop-gradient", "2011.10566"),
+    row("objective", "unisiam", "unisiam:UniSiam", "and spread by a low-bias estimate", "2207.03777"),
+    row("objective", "directpred", "directpred:DirectPred", "by a predictor in closed form", "2102.06810"),
     row("objective", "bgrl", "bgrl:BGRL", "predict a momentum teacher's node", "2102.06514"),
     # decorrelation: views agree, features differ
     row("objective", "barlow_twins", "barlow_twins:BarlowTwins", "correlation to identity", "2103.03230"),
     row("objective", "vicreg", "vicreg:VICReg", "variance, invariance, covariance", "2105.04906"),
     row("objective", "cca_ssg", "cca_ssg:CCASSG", "views agree, features decorrelate", "2106.12484"),
+    row("objective", "w_mse", "w_mse:WMSE", "views agree after whitening", "2007.06346"),
+    row("objective", "ssl_ey", "ssl_ey:SSLEY", "the Eckart-Young loss of correlation", "2310.01012"),
+    row("objective", "t_regs", "t_regs:TREGS", "views agree, their spanning tree is long", "2510.23484"),
+    row("objective", "koleo", "koleo:KoLeo", "views agree, nearest neighbors are far", "1806.03198"),
+    row("objective", "mmcr", "mmcr:MMCR", "centroids of views span all directions", "2303.03307"),
     row("objective", "lejepa", "lejepa:LeJEPA", "invariance plus Gaussian SIGReg", "2511.08544"),
     # clusters and prototypes
     row("objective", "swav", "swav:SwAV", "swapped prediction of Sinkhorn codes", "2006.09882"),
     row("objective", "dino", "dino:DINO", "self-distillation over multi-crop", "2104.14294"),
+    row("objective", "ibot", "ibot:IBOT", "self-distillation of samples and hidden rows", "2111.07832",
+        asks=MASKED),
     # parts and wholes: rows against the summary of their sample, crops against others of theirs
     row("objective", "dgi", "dgi:DGI", "true nodes against those of a corrupted graph", "1809.10341",
         asks=("views:corrupt", "encoder:tokens", "encoder:swap")),

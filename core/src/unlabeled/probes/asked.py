@@ -18,7 +18,7 @@ class Chosen:
         probes: names of those that are asked; empty = all.
         baselines: rows beside the pre-trained one, ``untrained`` among them; ``none`` = no row; empty = all.
         quick: one seed or fold, all labels, the probes of features, the domain's default baseline.
-        cache: a folder in which features are kept; None = they are not.
+        cache: a folder in the run's own, in which features are kept; None = they are not.
     """
 
     probes: tuple[str, ...] = ()

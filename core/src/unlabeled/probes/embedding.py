@@ -81,6 +81,46 @@ def batches(data: Data, ids: Tensor, *, batch_size: int, workers: int) -> Iterat
             yield batch
 
 
+def forwards(
+    encoder: Any,
+    data: Data,
+    views: Views,
+    ids: Tensor,
+    *,
+    layers: Sequence[int] = (),
+    batch_size: int = 256,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[tuple[Batch, View, Any]]:
+    """Batches of the samples ``ids[N]`` that can be read, in order, their clean view and what ``encoder`` gives."""
+    asked = {"layers": tuple(layers)} if layers else {}
+    encode = encoder.to(device) if isinstance(encoder, nn.Module) else encoder
+    batch_size = max(batch_size, getattr(data, "together", 0))  # where a part of a graph costs what the whole does
+    with evaluating(encode):
+        for batch in batches(data, ids, batch_size=batch_size, workers=workers):
+            view = take(views, batch.to(device), 1, 0)[0]
+            yield batch, view, encode(view, **asked)
+
+
+def layer_count(encoder: Any, data: Data, views: Views, device: torch.device | str = "cpu") -> int:
+    """How many layers an encoder gives, found by asking; ``UsageError`` where it gives none."""
+    if "layers" not in encoder.can:
+        raise UsageError(f"{type(encoder).__name__} gives no features of single layers: --features pooled or tokens")
+    for depth in count_from(1):
+        try:
+            next(forwards(encoder, data, views, torch.arange(len(data)), layers=(-depth,), batch_size=1, device=device))
+        except IndexError:
+            return depth - 1
+    raise AssertionError
+
+
+def check_finite(x: Tensor) -> None:
+    """``UsageError`` where rows of ``x[N, ...]`` are not finite."""
+    if not x.isfinite().all():
+        bad = int((~x.isfinite()).flatten(1).any(1).sum())
+        raise UsageError(f"features of {bad} of {len(x)} samples are not finite; the weights may have diverged")
+
+
 def embed(
     encoder: Any,
     data: Data,
@@ -130,9 +170,7 @@ def embed_views(
             read.append(batch.ids.cpu())
     # the first entry only gives an empty data set its shape
     joined, found = torch.cat(x[1:] or x), torch.cat(read)
-    if not joined.isfinite().all():
-        bad = int((~joined.isfinite()).flatten(1).any(1).sum())
-        raise UsageError(f"features of {bad} of {len(joined)} samples are not finite; the weights may have diverged")
+    check_finite(joined)
     return Embedded(joined, None if data.labels is None else data.labels[found].long(), found)
 
 

@@ -9,13 +9,14 @@ encoder's place, so a probe that cannot score one says so with ``kinds``.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from unlabeled.contract import Asks, Batch, Data, Embedded, Features, View, Views
-from unlabeled.probes.embedding import Feature, batches, embed, evaluating, take
+from unlabeled.probes.embedding import Feature, embed, forwards
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Frozen:
         batch_size: samples that are encoded at once.
         workers: processes that read.
         known: pooled features of all samples that can be read, where they are computed already.
+        run: the run folder of the pre-trained encoder, where it trained heads beside it.
     """
 
     encoder: Any
@@ -47,6 +49,7 @@ class Frozen:
     batch_size: int = 256
     workers: int = 0
     known: Embedded | None = None
+    run: Path | None = None
 
     def embed(self, ids: Tensor | None = None, feature: Feature = "pooled") -> Embedded:
         """Features ``[N, D]`` of ``ids`` (None = all), in order, on the CPU; pooled ones are not computed twice."""
@@ -57,12 +60,8 @@ class Frozen:
 
     def encode(self, ids: Tensor, layers: Sequence[int] = ()) -> Iterator[tuple[Batch, View, Features]]:
         """Batches of ``ids`` with their clean view and its features, in eval mode and without gradients."""
-        asked = {"layers": tuple(layers)} if layers else {}
-        with evaluating(self.encoder):
-            for batch in batches(self.data, ids, batch_size=self.batch_size, workers=self.workers):
-                if len(batch):
-                    view = take(self.clean, batch.to(self.device), 1, 0)[0]
-                    yield batch, view, self.encoder(view, **asked)
+        options = {"batch_size": self.batch_size, "workers": self.workers, "device": self.device}
+        return forwards(self.encoder, self.data, self.clean, ids, layers=layers, **options)  # type: ignore[arg-type]
 
 
 def _rows(known: Embedded, ids: Tensor, total: int) -> Embedded:

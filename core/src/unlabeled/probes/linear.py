@@ -66,7 +66,9 @@ def standardize(train_x: Tensor, *others: Tensor) -> list[Tensor]:
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     """Axes ``[D, R]`` of centered ``x[N, D]`` and the variance ``[R]`` along each, without the null space."""
     count, dim = x.shape
-    variance, axes = torch.linalg.eigh((x.T @ x if dim <= count else x @ x.T) / count)
+    # in double precision: LAPACK gives up on a single one of many equal eigenvalues, as empty columns have
+    found = torch.linalg.eigh((x.T @ x if dim <= count else x @ x.T).double() / count)
+    variance, axes = (part.to(x.dtype) for part in found)
     keep = variance > variance[-1].clamp(min=0) * 10 * torch.finfo(x.dtype).eps * min(count, dim)
     variance, axes = variance[keep], axes[:, keep]
     return (axes if dim <= count else x.T @ axes / (variance * count).sqrt()), variance
@@ -199,6 +201,11 @@ class Linear:
     def predict(self, train: Embedded, test: Embedded) -> tuple[Tensor, Tensor]:
         """Guessed and true classes ``[M]`` of the labeled samples of test."""
         train_x, train_y, test_x, test_y = require_labels(train, test)
+        known, logits = self.logits(train_x, train_y, test_x)
+        return known[logits.argmax(1)], test_y
+
+    def logits(self, train_x: Tensor, train_y: Tensor, test_x: Tensor) -> tuple[Tensor, Tensor]:
+        """The K classes of ``train_y[N]``, and ``[M, K]`` of ``test_x[M, D]``."""
         known, target = train_y.unique(return_inverse=True)
         train_x, test_x = standardize(train_x.float(), test_x.float())
         axes, _ = principal_axes(train_x)
@@ -206,7 +213,7 @@ class Linear:
         with one_thread_if(z.numel() < SMALL):
             C, start = choose(z, target, len(known), self.grid, self.holdout, self.seed, self.steps)
             model = fit(z, target, len(known), C, start=start, steps=self.steps)
-        return known[model(test_x @ axes).argmax(1)], test_y
+        return known, model(test_x @ axes)
 
     def __call__(self, train: Embedded, test: Embedded) -> dict[str, float]:
         return classification(*self.predict(train, test))

@@ -19,7 +19,7 @@ from unlabeled.probes.cache import FeatureCache
 from unlabeled.probes.embedding import batches, calibrate, embed, embed_views, has_running_statistics, take
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import LABELS, Labels, fold_count, of_fold, shuffled, split, subset
-from unlabeled.probes.table import BASELINE, Column
+from unlabeled.probes.table import BASELINE, PRETRAINED, Column
 
 APART = 1000  # seeds of untrained weights stand this far from the run's own
 CALIBRATION = 8  # batches that set the running statistics of an untrained encoder
@@ -203,7 +203,8 @@ class Setting:
         if isinstance(encoder, nn.Module):
             encoder.to(self.device)
         train, test = (self.ids[side] for side in self.sides(seed))
-        return Frozen(encoder, kind, self.data, self.clean, train, test, seed, known=known, **self.options)
+        run = self.chosen.cache.parent if self.chosen.cache and kind == PRETRAINED else None
+        return Frozen(encoder, kind, self.data, self.clean, train, test, seed, known=known, run=run, **self.options)
 
     def untrained(self, like: Any, seed: int) -> nn.Module:
         """The architecture of ``like`` with weights that no data has touched."""

@@ -1,7 +1,10 @@
 """Weights that load without this project: ``native`` for the domain's own library, ``onnx`` for any runtime.
 
 A domain's component of kind ``export`` is ``f(encoder, spec, folder) -> snippet``: it writes files into ``folder`` and
-returns the code that loads them. ``onnx`` is done here for all domains, where a domain has no export of that name.
+returns the code that loads them. It may also ask for ``views``, the clean ones, and ``settings``, those of the run's
+data. What a sample goes through before the encoder travels as code too (:func:`carry`): the lines of its ``README.md``
+end with ``embed(samples)``, and need nothing of this project. ``onnx`` is done here for all domains, where a domain has
+no export of that name.
 """
 
 from __future__ import annotations
@@ -9,6 +12,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
+import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 ONNX = "onnx"
 
 
-def export(run: Pretrained, to: str = "native", folder: str | Path | None = None) -> str:
+def export(run: Pretrained, to: str = "native", folder: str | Path | None = None, data: Any = None) -> str:
     """Write the encoder in format ``to`` into ``folder``, by default ``<run>/export-<to>``; the loading snippet."""
     rows = registry().components(run.domain, "export")
     known = sorted({row.name for row in rows} | {ONNX})
@@ -39,9 +46,31 @@ def export(run: Pretrained, to: str = "native", folder: str | Path | None = None
     if target.exists() and not target.is_dir():
         raise UsageError(f"--out {target} is a file; it must be a folder, or new")
     if any(row.name == to for row in rows):
+        if data is not None:
+            raise UsageError(f"export --to {to} writes weights and reads no data: leave out --data and --max-bad")
         target.mkdir(parents=True, exist_ok=True)
-        return str(make(run.domain, "export", to, {}, {"encoder": run.encoder, "spec": run.spec, "folder": target}))
-    return write_onnx(run, target)
+        settings = {} if run.config is None else dict(run.config.parts["data"].settings)
+        wired = {"encoder": run.encoder, "spec": run.spec, "folder": target, "views": run.views, "settings": settings}
+        return str(make(run.domain, "export", to, {}, wired))
+    return write_onnx(run, target, data)
+
+
+def carry(code: str, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Put the module in file ``code``, which imports nothing of this project, into ``folder``, with its settings.
+
+    They lie beside it under the same name, as JSON, which is where the module reads them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / Path(code).name
+    shutil.copyfile(code, target)
+    target.with_suffix(".json").write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+
+
+def readme(path: Path, title: str, about: str, lines: str, folder: str = ".") -> None:
+    """Write the page of an export: ``lines`` as they run from ``folder``, beside which the page may be moved."""
+    shown = re.sub(r"^folder = .*$", lambda found: f"folder = {folder!r}  # of these files", lines, count=1, flags=re.M)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {title}\n\n{about}\n\n```python\n{shown}\n```\n", encoding="utf-8")
 
 
 class _Bare(nn.Module):
@@ -57,7 +86,7 @@ class _Bare(nn.Module):
         return out.pooled, out.tokens
 
 
-def write_onnx(run: Pretrained, folder: Path) -> str:
+def write_onnx(run: Pretrained, folder: Path, source: Any = None) -> str:
     """``model.onnx``: tensors of a clean view of one sample -> pooled ``[1, D]`` and tokens ``[T, D]``.
 
     The batch is of fixed size 1: lengths of groups live on the host, so a graph holds them as constants.
@@ -65,7 +94,7 @@ def write_onnx(run: Pretrained, folder: Path) -> str:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
-    batch = next(batches(data := run.data(), torch.arange(len(data)), batch_size=1, workers=0))
+    batch = next(batches(data := run.data(source), torch.arange(len(data)), batch_size=1, workers=0))
     view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
     view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
     if not is_dataclass(view.batch):

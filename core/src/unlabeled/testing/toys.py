@@ -207,9 +207,10 @@ class ToyEncoder(nn.Module):
         summary_BD = layout.mean(x_TD) + self.cls
         states = []
         for block in self.blocks:
-            x_TD, summary_BD = block(x_TD, summary_BD, layout)
-            states.append(Features(x_TD, layout, summary_BD + layout.mean(x_TD), kept, summary_BD[:, None]))
-        return replace(states[-1], layers=tuple(states[number] for number in layers))
+            before, (x_TD, summary_BD) = x_TD, block(x_TD, summary_BD, layout)
+            pooled, feed = summary_BD + layout.mean(x_TD), x_TD - before
+            states.append(Features(x_TD, layout, pooled, kept, summary_BD[:, None], feed=feed))
+        return replace(states[-1], feed=None, layers=tuple(states[number] for number in layers))
 
 
 class _Block(nn.Module):

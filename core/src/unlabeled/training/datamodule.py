@@ -77,15 +77,16 @@ class Indices(list[int]):
     """What ``Data.__getitems__`` is asked for in training: plain indices that also say the run's seed and the epoch.
 
     A data set that draws while it reads, such as neighbors of a node, draws by them; probes ask with plain lists.
-    ``spare`` are samples of train that no batch of the epoch has: the first to stand in for what cannot be read.
+    ``spare`` are samples of train that nothing else in the epoch has: they stand in for what cannot be read. ``whole``:
+    the batch must keep its size, as its parts on all ranks are gathered.
     """
 
-    def __init__(self, ids: list[int], seed: int, epoch: int, spare: Sequence[int] = ()) -> None:
+    def __init__(self, ids: list[int], seed: int, epoch: int, spare: Sequence[int] = (), whole: bool = False) -> None:
         super().__init__(ids)
-        self.seed, self.epoch, self.spare = seed, epoch, tuple(spare)
+        self.seed, self.epoch, self.spare, self.whole = seed, epoch, tuple(spare), whole
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Indices, (list(self), self.seed, self.epoch, self.spare)
+        return Indices, (list(self), self.seed, self.epoch, self.spare, self.whole)
 
 
 class AddressedBatches(Sampler[list[int]]):
@@ -124,8 +125,9 @@ class AddressedBatches(Sampler[list[int]]):
             step, turn = divmod(micro, self.plan.accumulate)
             b = len(batches[step]) // parts
             begin = (turn * self.plan.world + self.rank) * b
-            turn = (micro * self.plan.world + self.rank) % max(1, len(left))  # each batch begins with another
-            yield Indices(batches[step][begin : begin + b].tolist(), self.seed, epoch, left[turn:] + left[:turn])
+            spare = left[micro * self.plan.world + self.rank :: len(self) * self.plan.world]  # no two batches share any
+            own = batches[step][begin : begin + b].tolist()
+            yield Indices(own, self.seed, epoch, spare, whole=self.plan.world > 1)
 
     def _batches(self, ids: torch.Tensor) -> Sequence[torch.Tensor]:
         """The samples of each step of an epoch, over all ranks and micro-steps."""

@@ -33,5 +33,5 @@ class TransformerDecoder(decoders.TransformerDecoder):
 
     def mix(self, x_TD: Tensor, layout: Layout) -> Tensor:
         for block in self.blocks:
-            x_TD = through(block, x_TD, layout)
+            x_TD, _ = through(block, x_TD, layout)
         return x_TD

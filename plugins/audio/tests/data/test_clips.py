@@ -1,8 +1,12 @@
 """Data: generated syllables; folders, zips and manifests of any rate; what cannot be read."""
 
+import json
+import os
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -10,10 +14,16 @@ import pytest
 import soundfile
 import torch
 
+from unlabeled.build import build
+from unlabeled.config.recipes import load_recipe
+from unlabeled.config.run import resolve
+from unlabeled.data.about import settle
 from unlabeled.errors import UsageError
+from unlabeled.probes.splits import split
 from unlabeled_audio.data.clips import Clips
 from unlabeled_audio.data.reading import resample, resampled
 from unlabeled_audio.data.syllables import Syllables
+from unlabeled_audio.ops.frontends import spectrogram
 
 
 def tone(seconds, rate, channels=1, pitch=300.0):
@@ -99,17 +109,82 @@ def test_a_manifest_names_stretches_labels_speakers_and_the_test(folder, tmp_pat
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("name\na.wav\n", "must be called path"),
+        ("name\na.wav\n", "which has the samples is not clear"),
         ("path,start\na.wav,soon\n", "line 2: start is 'soon'"),
         ("path,start,end\na.wav,2,1\n", "no stretch"),
-        ("path\n\n", "names no clips"),
-        ("path,label\n,x\n", "line 2 names no file"),
+        ("path\n\n", "has no rows"),
+        ("path,label\n,x\n", "line 2: nothing in column path"),
+        ("path,label\na.wav\n", "line 2 has 1 fields, and the header has 2"),
+        ("path,split\na.wav,somewhere\n", "line 2: split is 'somewhere'"),
     ],
 )
 def test_a_manifest_that_is_wrong_says_where(tmp_path, text, match):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(UsageError, match=match):
         Clips(str(tmp_path / "list.csv"), 0.0)
+
+
+def test_a_manifest_has_whatever_a_table_can_say_of_a_clip(folder, tmp_path):
+    rows = [
+        {"audio_filepath": str(folder / "a/1.wav"), "offset": 0.1, "duration": 0.2, "tags": "dog|rain", "fold": 1},
+        {"audio_filepath": "clips/missing.wav", "offset": 0.0, "duration": 0.1, "tags": "rain", "fold": 2},
+        {"audio_filepath": "clips/a/2.flac", "offset": 0.0, "duration": 0.3, "tags": "", "fold": 2, "site": "pond"},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    data = Clips(str(tmp_path / "m.jsonl"), 0.9, labels="tags", group="site", rate=8000)
+    assert data.__getitems__([0, 1]).lengths == (1600, 2400)
+    assert [name.rpartition("/")[2] for name in data.names] == ["1.wav from 0.1 s", "2.flac from 0 s"]
+    assert list(data.bad) == ["clips/missing.wav from 0 s"]
+    assert (data.targets.names, data.targets.kind) == (("dog", "rain"), "multilabel")
+    assert data.targets.values[0].tolist() == [1, 1]
+    assert data.targets.values[1].isnan().all()
+    assert data.folds.tolist() == [0, 1]
+    assert data.groups[1] == "pond"
+    assert data.labels is None
+    assert "2 labels of which several may hold (dog, rain)" in data.describe()
+
+
+def test_numbers_to_predict_follow_the_clips_that_can_be_read(folder):
+    (folder / "list.csv").write_text("path,age,who\nb/none.mp3,50,x\nb/9.mp3,31,ann\na/1.wav,,ben\na/2.flac,8.5,ann\n")
+    data = Clips(str(folder / "list.csv"), 0.9, target="age", speaker="who")
+    assert data.targets.kind == "regression"
+    assert data.targets.values[[0, 2], 0].tolist() == [31, 8.5]
+    assert data.targets.values[1].isnan().all()
+    assert [data.voices[n] for n in data.speakers.tolist()] == ["ann", "ben", "ann"]
+    assert Clips(str(folder / "list.csv"), 0.9, target="age").speakers is None
+
+
+def test_files_of_a_manifest_may_lie_in_a_zip_beside_it(folder):
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "a/1.wav", "inside/1.wav")
+    (folder / "list.csv").write_text("path,label\na/1.wav,x\ninside\\1.wav,y\n")
+    data = Clips(str(folder / "list.csv"), 0.0)
+    batch = data.__getitems__([0, 1])
+    assert torch.equal(*batch.clips())
+
+
+def test_what_one_recording_was_cut_into_stays_on_one_side_of_a_drawn_split(tmp_path):
+    for number in range(5):
+        soundfile.write(tmp_path / f"{number}.wav", tone(1, 8000), 8000)
+    data = Clips(str(tmp_path), 0.0, segment=0.25)
+    train, test = split(data, torch.arange(len(data)), seed=0)
+    assert (len(train), len(test)) == (16, 4)
+    assert len({data.groups[n] for n in test.tolist()}) == 1
+    assert Clips(str(tmp_path), 0.0).groups is None, "no recording is cut"
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ("path,label\na/1.wav,train\na/2.flac,test\n", "test, train are classes here"),
+        ("path,label\na/1.wav,one\na/2.flac,two\nb/9.mp3,three\n", "3 classes of 3 labeled samples"),
+    ],
+)
+def test_classes_that_look_like_something_else_are_asked_about(folder, rows, match):
+    (folder / "list.csv").write_text(rows)
+    wrong = Clips(str(folder / "list.csv"), 0.0)
+    with pytest.raises(UsageError, match=match):
+        settle(wrong, "ask")
 
 
 def test_a_long_recording_is_read_in_parts(tmp_path, monkeypatch):
@@ -189,8 +264,9 @@ def test_paths_that_hold_nothing_say_so(tmp_path, folder):
     (tmp_path / "no").mkdir()
     with pytest.raises(UsageError, match="has no audio files"):
         Clips(str(tmp_path / "no"), 0.0)
-    with pytest.raises(UsageError, match="is no manifest"):
-        Clips(str(folder), 0.0, label="digit")
+    for column in ({"label": "digit"}, {"start": "begin"}, {"speaker": "who"}):
+        with pytest.raises(UsageError, match=f"is no manifest.*leave --data.{next(iter(column))} out"):
+            Clips(str(folder), 0.0, **column)
     with pytest.raises(ValueError, match="syllables are generated"):
         Syllables("somewhere")
 
@@ -247,6 +323,19 @@ def test_batches_by_seconds_cost_the_same():
     assert {len(batch) for batch in data.batches(ids, 30, 1)} == {30}
 
 
+@pytest.mark.parametrize(
+    ("recipe", "even"),
+    [("simclr", True), ("atst_clip", True), ("unfused", True), ("mae", False), ("vq_wav2vec", False)],
+)
+def test_a_loss_of_clips_has_batches_of_as_many_clips_and_one_of_frames_of_as_many_seconds(recipe, even):
+    config = resolve(load_recipe("audio", recipe) | {"data": {"name": "syllables"}}, "audio")
+    data = build(config).data
+    ids = torch.randperm(600, generator=torch.Generator().manual_seed(0))[:512]
+    assert ({len(batch) for batch in data.batches(ids, 32, 1)} == {32}) == even
+    chosen = build(config, data=Syllables(None, batching="seconds")).data
+    assert {len(batch) for batch in chosen.batches(ids, 32, 1)} != {32}
+
+
 def test_a_batch_is_cut_and_sent_as_it_was_loaded(folder):
     data = Clips(str(folder), 0.0)
     batch = data.__getitems__([2, 0, 3])
@@ -264,7 +353,7 @@ def test_rows_of_a_manifest_keep_val_apart_and_have_the_fields_of_its_header(fol
     assert data.val.tolist() == [False, True, False]
     assert "1 of val kept apart" in data.describe()
     (folder / "list.csv").write_text("path,label\na/1.wav,x\na/2.flac,dogs, barking\n")
-    with pytest.raises(UsageError, match="line 3 has 1 fields more than the header; quote delimiters"):
+    with pytest.raises(UsageError, match="line 3 has 3 fields, and the header has 2; quote"):
         Clips(str(folder / "list.csv"), 0.0)
 
 
@@ -330,7 +419,7 @@ def test_a_stretch_is_read_however_a_manifest_spells_it(folder, head, row):
         ("start,end,duration", "0.1,0.4,0.5", "keep one of the columns end and duration"),
         ("start,offset,end", "0.1,0.1,0.4", "all of them the start"),
         ("frame_offset,num_frames", "800,1600", "in samples"),
-        ("start,end", "0,nan", "it must be seconds"),
+        ("start,end", "0,inf", "it must be a number"),
         ("start,end", "0,4000", "seconds, not samples"),
     ],
 )
@@ -361,3 +450,37 @@ def test_a_header_that_claims_what_its_bytes_cannot_hold_is_no_clip(tmp_path):
     assert len(data) == 1
     assert "claims" in data.bad["lies.flac"]
     assert "claims 1 samples a second" in data.bad["slow.wav"]
+
+
+def test_a_stretch_that_cannot_be_read_condemns_nothing_but_itself(tmp_path):
+    wave = np.concatenate([tone(2, 8000), np.zeros(16000), tone(1, 8000)]).astype(np.float32)
+    wave[39000:39010] = np.nan
+    soundfile.write(tmp_path / "field.wav", wave, 8000, subtype="FLOAT")
+    data = Clips(str(tmp_path), 0.05, segment=1.0)
+    batch = data.__getitems__(range(5))
+    assert batch.ids.tolist() == [0, 1, 2, 3], "silence is sound as well"
+    assert data.report(batch) == ["skipped field.wav from 4 s: holds values that are no numbers"]
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path):
+    soundfile.write(tmp_path / "good.wav", tone(0.5, 8000), 8000)
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert Clips(str(tmp_path), 0.5).bad == {"pipe.wav": "not a file"}
+    for name in ("pipe.zip", "pipe.csv"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UsageError, match=name):
+            Clips(str(tmp_path / name), 0.0)
+
+
+def test_features_do_not_depend_on_whether_torchaudio_loads(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(0.3, 22050, channels=2), 22050)
+    script = (
+        "import sys; sys.modules['torchaudio'] = None\n"
+        "from unlabeled_audio.data.clips import Clips; from unlabeled_audio.ops.frontends import spectrogram\n"
+        f"data = Clips({str(tmp_path)!r}, 0.0); batch = data.__getitems__([0])\n"
+        "print(spectrogram(batch.wave, batch.lengths, data.spec).numpy().tobytes().hex())"
+    )
+    data = Clips(str(tmp_path), 0.0)
+    batch = data.__getitems__([0])
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    assert bytes.fromhex(found) == spectrogram(batch.wave, batch.lengths, data.spec).numpy().tobytes()

@@ -9,11 +9,13 @@ import torchaudio
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
+from unlabeled_audio.encoders import mamba
 from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.conformer import Conformer
-from unlabeled_audio.encoders.mamba import Mamba, Scan, reversal, selective_scan
+from unlabeled_audio.encoders.mamba import Mamba, Scan, chunked_scan, reversal, selective_scan
 from unlabeled_audio.encoders.rows import MelEncoder, runs
 from unlabeled_audio.encoders.vit import ViT
+from unlabeled_audio.encoders.wav2vec import Wav2Vec
 from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, settle
 from unlabeled_audio.masks.spans import SpanMask
 from unlabeled_audio.tokenizers.spectrograms import LogMel
@@ -32,6 +34,7 @@ KINDS = {
     "mamba": lambda: Mamba(SPEC, **SMALL),
     "mamba patches": lambda: Mamba(SPEC, patch=(8, 8), **SMALL),
     "cnn": lambda: CNN(SPEC, **SMALL),
+    "wav2vec": lambda: Wav2Vec(SPEC, width=32, kernels=(10, 8, 4, 4, 1), strides=(5, 4, 2, 2, 1)),
 }
 
 
@@ -74,6 +77,26 @@ def test_layers_are_those_of_the_blocks(encoder):
     assert not torch.equal(out.layers[0].tokens, out.layers[1].tokens)
 
 
+@torch.no_grad()
+def test_a_layer_tells_what_its_feed_forward_part_gave(encoder):
+    batch, heard = clips((4000, 2231)), []
+    parts = [m for n, m in encoder.blocks[1].named_children() if n in ("mlp", "second", "feed_forward")]
+    for part in parts:
+        part.register_forward_hook(lambda _module, _x, y: heard.append(y))
+    (layer,) = encoder(View(batch, "clean"), layers=(1,)).layers
+    if not parts:
+        assert isinstance(encoder, (Mamba, Wav2Vec))
+        assert layer.feed is None
+        return
+    assert layer.feed.shape == layer.tokens.shape
+    rows = (
+        heard[0]
+        if len(heard[0]) == len(layer.feed)
+        else torch.cat([x[2:] for x in heard[0].split([n + 2 for n in layer.layout.lengths])])
+    )  # without the prefix tokens
+    assert torch.equal(layer.feed, rows)
+
+
 def test_every_row_counts(encoder):
     batch = clips()
     wave = batch.wave.clone().requires_grad_()
@@ -87,7 +110,8 @@ def test_every_row_counts(encoder):
 def test_bfloat16_gives_finite_features_and_gradients(encoder):
     batch = clips((4000, 2231))
     view = View(batch, "global", layout=encoder.layout(batch))
-    view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
+    if "mask" in encoder.can:
+        view = SpanMask(encoder)(view, Draw(0, 0, batch.ids))
     with torch.autocast("cpu", torch.bfloat16):
         out = encoder(view)
         loss = out.tokens.float().square().mean()
@@ -127,6 +151,20 @@ def test_convolutional_features_are_the_extractors():
     assert encoder.local_dim == out.local.shape[1]
 
 
+@torch.no_grad()
+def test_a_row_of_wav2vec_sees_its_window_of_the_waveform_alone():
+    torch.manual_seed(0)
+    encoder, batch = Wav2Vec(SPEC, width=32).eval(), clips((4000, 2231))
+    assert (encoder.window, encoder.stride) == (145 + 80, 80)
+    found = encoder(View(batch, "clean"))
+    for clip, tokens in zip(batch.clips(), found.tokens.split(found.layout.lengths), strict=True):
+        for row in (0, 5, len(tokens) - 1):
+            x = clip[80 * row : 80 * row + encoder.window][None, None]
+            for convolution, norm in zip(encoder.blocks, encoder.norms, strict=True):
+                x = norm(convolution(x).mT).relu().mT
+            torch.testing.assert_close(tokens[row], torch.log(1 + x[0, :, 0]), rtol=0, atol=1e-5)
+
+
 def test_wav2vec2_refuses_spectrograms():
     encoder = KINDS["wav2vec2 layer pre"]()
     batch = clips((4000,))
@@ -161,6 +199,25 @@ def test_the_scan_and_its_gradient_equal_the_loop():
         h = decay[step] * h + x[step]
         expected.append(h)
     torch.testing.assert_close(Scan.apply(decay, x), torch.stack(expected))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 130])
+def test_the_chunked_scan_equals_the_loop_in_value_and_gradient(monkeypatch, length):
+    generator = torch.Generator().manual_seed(length)
+    decay = torch.rand(length, 2, 3, generator=generator)
+    decay[length // 2] = 0.0  # a state that is forgotten
+    decay, x = decay.requires_grad_(), torch.randn(length, 2, 3, generator=generator).requires_grad_()
+    weight = torch.randn(length, 2, 3, generator=generator)
+    h, loop = torch.zeros(2, 3), []
+    for step in range(length):
+        h = decay[step] * h + x[step]
+        loop.append(h)
+    monkeypatch.setattr(mamba, "scan", chunked_scan)  # as on an accelerator
+    made = [torch.stack(loop), chunked_scan(decay, x), Scan.apply(decay, x)]
+    grads = [torch.autograd.grad((y * weight).sum(), (decay, x)) for y in made]
+    for found, grad in zip(made[1:], grads[1:], strict=True):
+        torch.testing.assert_close(found, made[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(grad, grads[0], rtol=1e-5, atol=1e-5)
 
 
 def test_the_selective_scan_is_its_definition():

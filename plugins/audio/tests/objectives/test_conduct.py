@@ -19,7 +19,7 @@ MAKE = {
     "beats_tokenizer": of("beats_tokenizer", entries=5, width=6),
     "invariant_units": of("invariant_units", hidden=8),
     "frozen_units": of("invariant_units", hidden=8, frozen=True),
-    "unfused": of("unfused", clusters=3),
+    "unfused": of("unfused", clusters=3, shallow=(0, 1)),
 }
 EXPECTED = {("atst_both", "nothing_hidden_costs_nothing"): "the clip's vector is matched all the same"}
 

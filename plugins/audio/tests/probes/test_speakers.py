@@ -36,6 +36,13 @@ def test_speakers_are_known_from_their_own_features_alone(data):
     assert Speaker().chance(Known(data, noise))["accuracy"] == pytest.approx(1 / 6)
 
 
+def test_who_speaks_is_asked_of_speakers_that_were_heard_though_the_split_keeps_them_apart(data):
+    apart = Known(data, one_hot(data.speakers))
+    apart.train, apart.test = (torch.nonzero(side)[:, 0] for side in (data.speakers < 4, data.speakers >= 4))
+    assert Speaker()(apart)["accuracy"] == 1.0
+    assert Speaker().chance(apart)["accuracy"] > 0
+
+
 def test_a_class_that_is_said_otherwise_by_each_speaker_is_unknown_in_an_unheard_one(data):
     assert UnseenSpeaker()(Known(data, one_hot(data.labels)))["accuracy"] == 1.0
     own = one_hot(data.labels * 6 + data.speakers)  # one direction for each pair of speaker and class

@@ -10,7 +10,7 @@ from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.ops.frontends import spectrogram
 from unlabeled_audio.views import augment
-from unlabeled_audio.views.augment import colored, crop, in_room, mixed, move_pitch, noise, shifted
+from unlabeled_audio.views.augment import colored, crop, in_room, mixed, move_pitch, noise, paced, shifted
 from unlabeled_audio.views.spectral import ATST, Aligned, Clones, MelAugment, log_mix, resize, stripes
 from unlabeled_audio.views.standard import Clean, Mixed, Paired, Plain, Wave
 
@@ -142,7 +142,28 @@ def test_a_pair_has_the_same_crop(batch):
     source, altered = Paired(AudioSpec(RATE, seconds=0.3, mels=40))(batch, drawn(batch))
     assert (source.role, altered.role) == ("source", "altered")
     assert torch.equal(source.params["crop"], altered.params["crop"])
-    assert source.batch.lengths == altered.batch.lengths
+    assert source.params["pace"].eq(1).all()
+    pace = altered.params["pace"]
+    expected = [int(n * f) for n, f in zip(source.batch.lengths, pace.tolist(), strict=True)]
+    assert list(altered.batch.lengths) == expected
+    assert max(altered.batch.lengths) <= 0.3 * RATE
+    assert pace.ne(1).any()
+    assert pace.eq(1).any()
+    still = Paired(AudioSpec(RATE, seconds=0.3, mels=40), stretch=0.0)(batch, drawn(batch))
+    assert still[0].batch.lengths == still[1].batch.lengths
+
+
+@pytest.mark.parametrize("pace", [0.8, 1.25])
+def test_a_stretched_clip_lasts_longer_at_its_own_pitch_and_in_any_batch(pace):
+    lengths = (4000, 3001)
+    both = AudioBatch(torch.tensor([4, 9]), torch.cat([tone(440, 4000), tone(700, 3001)]), lengths)
+    made, factor = paced(both, drawn(both), 1.0, (pace, pace), 4000)
+    assert made.lengths == tuple(int(n * f) for n, f in zip(lengths, factor.tolist(), strict=True))
+    for clip, pitch in zip(made.clips(), (440, 700), strict=True):
+        assert peak(clip[500:-500]) == pytest.approx(pitch, rel=0.01)
+        assert clip[500:-500].square().mean() == pytest.approx(0.5, abs=0.1)
+    alone, _ = paced(both[1:], drawn(both[1:]), 1.0, (pace, pace), 4000)
+    torch.testing.assert_close(alone.wave, made.clips()[1], rtol=0, atol=1e-4)
 
 
 def test_the_clean_view_of_a_long_clip_is_its_middle():

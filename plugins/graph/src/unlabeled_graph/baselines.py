@@ -2,14 +2,18 @@
 
 A^2 X smooths the features twice over the graph (SGC, https://arxiv.org/abs/1902.07153); of Cora's labels a linear probe
 reads most of what any method gains from them. Counts are the sum of node features with the numbers of nodes and edges:
-on MUTAG they beat published pre-trained encoders. Weisfeiler-Lehman labels (https://jmlr.org/papers/v12/shervashidze11a.html)
-are hashed to a fixed width.
+on MUTAG they beat published pre-trained encoders. Weisfeiler-Lehman labels
+(https://jmlr.org/papers/v12/shervashidze11a.html) are hashed to a fixed width. A node's neighborhood is features,
+averaged over one and two hops, beside counts of links and triangles: what trees read well (the probe ``boosted``).
+Fingerprints are ECFP4 by RDKit, of molecules.
 
     # B samples, T packed rows, E edges, F features of a node, D features of a sample
 """
 
+import importlib.util
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,3 +114,81 @@ class WeisfeilerLehman:
             out.index_put_((batch.layout.group, bucket), one, accumulate=True)
             labels = refine(labels, batch.edges)
         return out.sqrt()
+
+
+class Neighborhood:
+    """Features of a node, their means over one and two hops, its degree, its neighbors' and the triangles it is in.
+
+    Features wider than ``width`` are first projected onto as many singular directions. ``[B, 3 * width + 3]``.
+
+    Args:
+        width: the most features, at least 1.
+    """
+
+    def __init__(self, spec: GraphSpec, *, width: int = 32) -> None:
+        above(0, width=width)
+        self.width = width
+
+    def applies(self, data: Any) -> bool:
+        """Of nodes of a graph that is read as a whole."""
+        return bool(data.spec.level == "node" and data.sampling == "whole")
+
+    def __call__(self, view: View) -> Tensor:
+        batch: Any = view.batch
+        if "neighborhood" not in batch.memo:
+            batch.memo["neighborhood"] = neighborhood(dense(batch.x), batch.edges, self.width)
+        return of_samples(batch, batch.memo["neighborhood"])
+
+
+def neighborhood(x_TF: Tensor, edges_2E: Tensor, width: int) -> Tensor:
+    """``[T, 3 * min(F, width) + 3]``: see :class:`Neighborhood`."""
+    from scipy.sparse import csr_matrix
+
+    total, (source, target) = len(x_TF), edges_2E.cpu().numpy()
+    adjacency = csr_matrix((np.ones(len(source)), (target, source)), shape=(total, total))
+    x = x_TF.cpu().double().numpy()
+    if x.shape[1] > width:
+        from sklearn.decomposition import TruncatedSVD
+
+        x = TruncatedSVD(min(width, total - 1), random_state=0).fit_transform(x)
+    degree = np.asarray(adjacency.sum(1))
+    mean = csr_matrix(adjacency / np.maximum(degree, 1))
+    once = mean @ x
+    pairs = np.maximum(degree * (degree - 1), 1)
+    triangles = np.asarray((adjacency @ adjacency).multiply(adjacency).sum(1)) / pairs
+    found = np.concatenate((x, once, mean @ once, np.log1p(degree), np.log1p(mean @ degree), triangles), axis=1)
+    return torch.from_numpy(found.astype(np.float32))
+
+
+class Fingerprints:
+    """Bits of ECFP (https://doi.org/10.1021/ci100050t) of molecules whose SMILES are their names: ``[B, bits]``.
+
+    Args:
+        radius: of the neighborhoods of atoms, at least 0; 2 is ECFP4.
+        bits: that they are hashed to, at least 1.
+    """
+
+    def __init__(self, spec: GraphSpec, *, radius: int = 2, bits: int = 2048) -> None:
+        at_least(0, radius=radius)
+        above(0, bits=bits)
+        self.radius, self.bits = radius, bits
+        self._molecules: list[Any] = []
+
+    def applies(self, data: Any) -> bool:
+        """Of a table of SMILES, where RDKit is at hand."""
+        names = getattr(data, "names", ())
+        if data.spec.level != "graph" or not names or importlib.util.find_spec("rdkit") is None:
+            return False
+        from rdkit import Chem, rdBase
+
+        with rdBase.BlockLogs():
+            self._molecules = [Chem.MolFromSmiles(name) for name in names]
+        return None not in self._molecules
+
+    def __call__(self, view: View) -> Tensor:
+        from rdkit.Chem import rdFingerprintGenerator
+
+        batch: Any = view.batch
+        make = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.bits)
+        rows = [make.GetFingerprintAsNumPy(self._molecules[number]) for number in batch.ids.tolist()]
+        return torch.from_numpy(np.stack(rows).astype(np.float32))

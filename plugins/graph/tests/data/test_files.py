@@ -280,12 +280,16 @@ def test_an_edge_list_alone(tmp_path):
 @pytest.mark.parametrize(
     ("edges", "table", "text"),
     [
-        ("a,b\nann,tom\n", "id,age\nann,1\nbob,2\n", "line 2 names node 'tom', which nodes.csv does not list"),
-        ("a,b\nann,bob\n", "id,age\nann,1\nbob,old\n", "line 3, column 'age' is 'old', which is no number"),
+        ("a,b\nann,tom\n", "id,age\nann,1\nbob,2\n", "line 2: names node 'tom', which nodes.csv does not list"),
+        ("a,b\nann,bob\n", "id,age\nann,1\nbob,old\n", "line 3: column 'age' is 'old', which is no number"),
         ("a,b\nann,bob\n", "id,age\nann,1\nann,2\n", "1 names of nodes stand twice"),
-        ("a,b\nann\n", "id,age\nann,1\nbob,2\n", "line 2 has 1 fields, the header 2"),
-        ("a,b\nann,bob\n", "id,age,split\nann,1,train\nbob,2,later\n", "says 'later'"),
-        ("a,b\n", "id,age\nann,1\n", "has 1 lines; it needs a header and rows"),
+        ("a,b\nann\n", "id,age\nann,1\nbob,2\n", "line 2 has 1 fields, and the header has 2"),
+        (
+            "a,b\nann,bob\n",
+            "id,age,split\nann,1,train\nbob,2,later\n",
+            "line 3: split is 'later'; it must be one of train",
+        ),
+        ("a,b\n", "id,age\nann,1\n", "edges.csv has no rows"),
         ("a\nann\n", "id,age\nann,1\nbob,2\n", "the first two must be the ends"),
     ],
 )

@@ -1,8 +1,12 @@
 """Tables are read by the names of their columns, and a missing value is unknown however it is written."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
+from unlabeled.cli.main import main
 from unlabeled.errors import UsageError
 from unlabeled_graph.data.files import files
 
@@ -15,7 +19,7 @@ def links_of(it):
 
 @pytest.mark.parametrize(
     "header",
-    [",source,target,weight", "weight,source,target,", "index,from,weight,to", "weight,Src,idx,Dst",
+    [",source,target,weight", "index,from,weight,to", "weight,Src,idx,Dst",
      "weight,source_id,target_id,index", "Unnamed: 0,SourceNodeID,TargetNodeID,weight"],
 )  # fmt: skip
 def test_ends_of_edges_are_found_by_name(tmp_path, header):
@@ -42,7 +46,7 @@ def test_ends_of_edges_are_found_by_name(tmp_path, header):
         ("weight,a,b", "call the ends of an edge source and target"),
         ("1,2,3", "call the ends of an edge source and target"),
         ("source,x,y", "one 'source' and one 'target'"),
-        ("a,a,b", "two columns 'a'"),
+        ("a,a,b", "two columns called 'a'"),
     ],
 )
 def test_ends_that_are_not_told_are_asked_for(tmp_path, header, text):
@@ -80,10 +84,10 @@ def test_a_label_of_a_timestamp_is_one_class(tmp_path):
 # ------------------------------------------------------------------------------------------------- molecules
 
 
-def molecules(tmp_path, text):
+def molecules(tmp_path, text, **columns):
     pytest.importorskip("rdkit")
     (tmp_path / "it.csv").write_text(text)
-    return files(str(tmp_path / "it.csv"), 0.0)
+    return files(str(tmp_path / "it.csv"), 0.0, **columns)
 
 
 @pytest.mark.parametrize("missing", ["", "nan", "NA", "N/A", "None", "null", "?"])
@@ -95,11 +99,11 @@ def test_a_missing_label_is_unknown(tmp_path, missing):
 
 def test_columns_of_a_bench_of_assays_are_targets(tmp_path):
     it = molecules(tmp_path, "NR-AR,mol_id,SR-p53,smiles,note\n0,T1,1,CCO,a\n,T2,0,CCC,b\n1,T3,nan,CC,c\n")
-    assert (it.targets.kind, it.targets.names) == ("multilabel", ("nr-ar", "sr-p53"))
+    assert (it.targets.kind, it.targets.names) == ("multilabel", ("NR-AR", "SR-p53"))
     nan = float("nan")
     wanted = torch.tensor([[0, 1], [nan, 0], [1, nan]])
     torch.testing.assert_close(it.targets.values, wanted, equal_nan=True)
-    assert "columns not read: mol_id, note" in it.describe()
+    assert "it.csv: not read: mol_id, note" in it.describe()
     assert it.names == ("CCO", "CCC", "CC")
 
 
@@ -114,3 +118,52 @@ def test_a_column_of_smiles_by_another_name(tmp_path):
     assert len(molecules(tmp_path, "canonical_smiles,y\nCCO,1\nCCC,0\n")) == 2
     with pytest.raises(UsageError, match="call the one that is meant 'smiles'"):
         molecules(tmp_path, "canonical_smiles,raw_smiles\nCCO,CCO\n")
+
+
+def test_columns_are_named_as_in_every_domain(tmp_path):
+    text = "smiles,y,kind,logp,tags\nCCO,1,a,0.5,x|y\nCCC,0,b,,y\nCC,0,a,2,\n"
+    named = molecules(tmp_path, text, label="kind")
+    assert (named.classes, named.labels.tolist()) == (("a", "b"), [0, 1, 0])
+    numbers = molecules(tmp_path, text, target="logp")
+    assert (numbers.labels, numbers.targets.kind, numbers.targets.names) == (None, "regression", ("logp",))
+    assert torch.equal(numbers.targets.values[[0, 2], 0], torch.tensor([0.5, 2.0]))
+    several = molecules(tmp_path, text, labels="tags")
+    assert (several.targets.kind, several.targets.names) == ("multilabel", ("x", "y"))
+    both = molecules(tmp_path, text, label="kind", target="logp")
+    assert (both.labels.tolist(), both.targets.names) == ([0, 1, 0], ("logp",))
+    with pytest.raises(UsageError, match="no column 'colour'"):
+        molecules(tmp_path, text, label="colour")
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".parquet"])
+def test_tables_of_every_form(tmp_path, suffix):
+    rows = [{"smiles": "CCO", "y": 1, "split": "train"}, {"smiles": "CCC", "y": 0, "split": "dev"}]
+    path = tmp_path / f"it{suffix}"
+    if suffix == ".parquet":
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.Table.from_pylist(rows), path)
+    elif suffix == ".tsv":
+        path.write_text("smiles\ty\tsplit\n" + "\n".join("\t".join(map(str, row.values())) for row in rows))
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)))
+    pytest.importorskip("rdkit")
+    it = files(str(path), 0.0, split="none")
+    assert (it.names, it.labels.tolist()) == (("CCO", "CCC"), [1, 0])
+    assert {name: ids.tolist() for name, ids in it.raw.sets.items()} == {"train": [0], "val": [1]}
+
+
+def test_a_column_of_what_has_none_is_refused(tmp_path):
+    np.savez(tmp_path / "it.npz", x=np.eye(2), edge_index=np.array([[0, 1], [1, 0]]))
+    (tmp_path / "edges.csv").write_text("source,target\n0,1\n")
+    for path in (tmp_path / "it.npz", tmp_path):
+        with pytest.raises(UsageError, match=r"so it has no column .kind.: leave --data\.label out"):
+            files(str(path), 0.0, label="kind")
+
+
+def test_classes_that_are_none_are_asked_about(tmp_path, capsys):
+    pytest.importorskip("rdkit")
+    rows = "\n".join(f"{'C' * n},name{n}" for n in range(1, 9))
+    (tmp_path / "it.csv").write_text(f"smiles,label\n{rows}\n")
+    command = ["graph", "pretrain", "infograph", "--data", str(tmp_path / "it.csv"), "--out", str(tmp_path / "run")]
+    assert main(command) == 2
+    assert "8 classes of 8 labeled samples" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from unlabeled.contract import Needs, Rows, View
 from unlabeled.errors import UsageError
 from unlabeled.nn.codebooks import Quantizer, entrance
+from unlabeled_graph.batch import GraphSpec
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.data.motifs import Motifs
 from unlabeled_graph.encoders.table import Table
@@ -24,8 +25,21 @@ def test_a_table_has_a_vector_for_each_node():
     view = View(data.graph, "clean", hidden=Rows(torch.tensor([0]), (1,)))
     with pytest.raises(ValueError, match="cannot hide rows"):
         table(view)
-    with pytest.raises(ValueError, match="these samples are graphs"):
+    with pytest.raises(UsageError, match="these samples are graphs"):
         table(View(Motifs(count=8).__getitems__([0, 1]), "clean"))
+    with pytest.raises(UsageError, match="these samples are graphs"):
+        Table(Motifs(count=8).spec)
+
+
+def test_no_two_nodes_share_a_vector():
+    assert Table(GraphSpec(1, nodes=5000), width=2).table.weight.shape == (5000, 2)
+    with pytest.raises(UsageError, match="has 4,096 vectors, and the graph 5,000 nodes"):
+        Table(GraphSpec(1, nodes=5000), rows=4096)
+    with pytest.raises(UsageError, match=r"give --encoder\.rows N"):
+        Table(GraphSpec(1))
+    data = Karate()
+    with pytest.raises(UsageError, match="has 30 vectors, and the graph 34 nodes"):
+        Table(GraphSpec(data.spec.features, nodes=30))(View(data.graph, "clean"))
 
 
 def test_two_views_go_to_two_networks():

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from unlabeled.probes.frozen import Frozen
+from unlabeled_graph.baselines import Neighborhood, RawFeatures
 from unlabeled_graph.data.blocks import Blocks
 from unlabeled_graph.data.motifs import Motifs
+from unlabeled_graph.probes.boosted import Boosted
 from unlabeled_graph.probes.graphs import SVC10Fold, fold_scores
 from unlabeled_graph.probes.links import LinkPrediction, random_pairs, undirected
 from unlabeled_graph.probes.nodes import PublicSplit, RandomSplit, by_class, fit_linear
@@ -113,3 +115,14 @@ def test_one_kernel_a_fold_is_sklearns_machine():
         model = make_pipeline(StandardScaler(), SVC(C=2.0)).fit(x[train], y[train])
         expected.append(model.score(x[test], y[test]))
     assert fold_scores(x, y, folds=5, inner=3, seed=3, grid=(2.0,)) == expected
+
+
+def test_trees_read_the_neighborhood_alone():
+    data = Blocks(nodes=300, degree=12, mixing=0.1)
+    assert Boosted().applies(data)
+    assert not Boosted().applies(Motifs())
+    assert Boosted()(frozen(data, RawFeatures())) == {}
+    found = Boosted(rounds=20)(frozen(data, Neighborhood(data.spec)))["accuracy"]
+    assert found > 2 * Boosted().chance(frozen(data, None))["accuracy"]
+    data.all_labels = data.all_labels[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
+    assert Boosted(rounds=20)(frozen(data, Neighborhood(data.spec)))["accuracy"] < 0.5, "labels of other nodes"

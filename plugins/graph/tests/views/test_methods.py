@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from graph_samples import many
 
 from unlabeled.draw import Draw
 from unlabeled_graph.batch import is_symmetric
@@ -43,30 +44,44 @@ def test_pagerank_sums_to_the_nodes():
 
 def test_edits_are_as_many_as_they_say():
     data = Karate()
-    original, *changed = Perturb(data.spec, strengths=(0.1, 0.3))(data.graph, Draw(0, 0, data.graph.ids))
-    before = keys(original.batch.edges, 34)
-    for view, share in zip(changed, (0.1, 0.3), strict=True):
+    views = Perturb(data.spec, strengths=(0.1, 0.3), hops=0)(data.graph, Draw(0, 0, data.graph.ids))
+    before = keys(views[0].batch.edges, 34)
+    assert views[0].params["edits"].tolist() == [0.0] * 34
+    for view, share in zip(views[1:], (0.1, 0.3), strict=True):
         after = keys(view.batch.edges, 34)
-        assert len(before - after) == 2 * round(share * 78)
-        assert len(after - before) == 2 * round(share * 78)
-        mean = 2 * len(before ^ after) / 2 / 34  # each changed link has two ends
-        torch.testing.assert_close(view.params["edits"], torch.full((34,), mean))
+        assert len(before - after) == len(after - before) == 2 * round(share * 78)
+        torch.testing.assert_close(view.params["edits"], torch.full((34,), 2.0 * round(share * 78)))
 
 
-def test_edits_of_graphs_are_counted_and_features_hidden_in_all_views():
-    data = Motifs(count=20)
+def test_edits_lie_around_a_node_whose_neighbors_are_hidden_in_all_views():
+    data = Motifs(count=20, smallest=30, largest=40)
     batch = data.__getitems__([7, 3, 12])
-    views = Perturb(data.spec, strengths=(0.01, 0.2), rows=0.5)(batch, Draw(0, 0, batch.ids))
+    views = Perturb(data.spec, strengths=(0.01, 0.4), rows=0.5, hops=2)(batch, Draw(0, 0, batch.ids))
     assert views[0].params["edits"].tolist() == [0.0] * 3
-    for view in views:
-        for number in range(3):
+    for number in range(3):
+        whole = batch[number : number + 1]
+        before, touched = keys(whole.edges, 100), set()
+        for view in views:
             part = view.batch[number : number + 1]
-            whole = batch[number : number + 1]
-            hidden = int((part.x == 0).all(1).sum())
-            assert hidden == round(0.5 * whole.lengths[0])
-            changed = keys(part.edges, 100) ^ keys(whole.edges, 100)
+            changed = keys(part.edges, 100) ^ before
             assert view.params["edits"][number] == len(changed) / 2
+            touched |= {n for key in changed for n in divmod(key, 100)}
+            touched |= set(torch.nonzero((part.x == 0).all(1))[:, 0].tolist())
+        links = whole.edges.T.tolist()
+        near = [{t for s, t in links if s == n} | {n} for n in range(whole.total)]
+        balls = [set().union(*(near[m] for m in near[n])) for n in range(whole.total)]
+        inside = [ball for ball in balls if touched <= ball]
+        assert inside, "all that changes lies within two steps of one node"
+        hidden = [int((v.batch[number : number + 1].x == 0).all(1).sum()) for v in views]
+        assert len(set(hidden)) == 1, "as many in the graph itself"
+        assert hidden[0] in {round(0.5 * len(ball)) for ball in inside}
     assert bool((views[1].params["edits"] == 2).all())  # one link dropped and one added at least
+
+
+def test_nothing_to_change_is_no_edit():
+    data = many((1, 6, 2), chance=0.0)
+    views = Perturb(data.spec)(data.__getitems__([0, 1, 2]), Draw(0, 0, torch.arange(3)))
+    assert all(view.params["edits"].tolist() == [0.0] * 3 for view in views)
 
 
 def test_the_whole_graph_stands_beside_the_thinned():

@@ -17,7 +17,9 @@ from unlabeled_medical3d.commands.segment import (
     decoder_of,
     fit,
     make,
+    mean_of,
     one_crop,
+    over_seeds,
     score,
     shares_of,
 )
@@ -112,6 +114,26 @@ def test_the_table_has_a_row_each_and_says_its_spec():
     assert "labels organ" in text
 
 
+def test_regions_stand_beside_their_unions_with_their_deviation_over_volumes():
+    def volume(edema, whole, far=2.0):
+        return {
+            name: {"dice": dice, "hd95": far, "surface_dice": dice}
+            for name, dice in (("edema", edema), ("whole", whole))
+        }
+
+    runs = [{"a": volume(0.2, 0.6), "b": volume(0.4, 0.8)}, {"a": volume(0.4, 0.6), "b": volume(0.4, 1.0)}]
+    each = over_seeds(runs)
+    assert each["a"]["edema"]["dice"] == pytest.approx(0.3)
+    mean = mean_of(runs[0], ("edema",))
+    assert mean["dice"] == pytest.approx(0.3), "a union is no label"
+    rows = {row: {3: each} for row in ("from scratch", "pre-trained")}
+    scores = {row: {3: [mean, mean]} for row in rows}
+    text = Curves(Segment(seeds=(0, 1)), "scans", ("background", "edema"), 10, 2, scores, rows).text()
+    assert "each region, k = 3; ± over volumes" in text
+    (line,) = (line.split() for line in text.splitlines() if line.startswith("from scratch    whole"))
+    assert line[3:] == ["75.0", "±", "21.2", "2.0", "±", "0.0", "2"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -138,13 +160,18 @@ def test_the_command_from_end_to_end(tmp_path, capsys):
     small = "--data.count 8 --data.size 16 --data.spacing 5 --encoder.width 24 --encoder.depth 1 --encoder.heads 2"
     assert main(f"medical3d pretrain mae --epochs 1 --batch-size 4 --out {run} {small}".split()) == 0
     words = f"medical3d segment {run} --volumes 2,100 --seeds 0 --steps 2 --batch-size 2"
-    assert main(words.split()) == 0
+    merged = "--merged kidneys=2+3,body=liver+spine"
+    assert main([*words.split(), *merged.split()]) == 0
     out = capsys.readouterr().out
     assert "k = 2" in out
     assert "k = 100" not in out
     found = json.loads((tmp_path / "run" / "segment.json").read_text())
     assert found["spec"] == "segment-3"
     assert set(found["scores"]) == {"from scratch", "pre-trained"}
+    assert "kidneys" in out
+    assert all({"liver", "kidneys", "body"} <= set(v) for v in found["volumes"]["pre-trained"]["2"].values())
+    assert main([*words.split(), "--merged", "all=1+9"]) == 2
+    assert "--merged all=1+9: it must be a new NAME=LABEL+LABEL" in capsys.readouterr().err
     assert main(["medical3d", "segment"]) == 2
     assert main(f"medical3d segment {run} --volums 3".split()) == 2
     assert main(["medical3d", "segment", "--help"]) == 0

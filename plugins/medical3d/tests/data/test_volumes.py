@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from unlabeled.build import build
+from unlabeled.config.run import merge, resolve
 from unlabeled.errors import UsageError
 from unlabeled.training.datamodule import Indices
 from unlabeled_medical3d.data.volumes import Volumes, patient_split
@@ -106,6 +108,46 @@ def test_labels_classes_and_sides_come_from_folders(tmp_path):
     assert data.test.tolist() == [True, True, False, False]
 
 
+def test_a_folder_of_val_is_kept_apart_from_test(tmp_path):
+    for side in ("train", "Valid", "test", "unlabeled"):
+        save(tmp_path / "top" / side / "images" / "a.nii.gz", image())
+    data = open_(tmp_path)
+    assert [name for name, val in zip(data.names, data.val.tolist()) if val] == ["top/Valid/images/a"]
+    assert [name for name, test in zip(data.names, data.test.tolist()) if test] == ["top/test/images/a"]
+
+
+def test_the_test_of_a_decathlon_is_held_out_where_it_has_labels(tmp_path):
+    for name in ("imagesTr/a", "imagesTr/b", "imagesTs/c"):
+        save(tmp_path / f"{name}.nii.gz", image())
+    save(tmp_path / "labelsTr" / "a.nii.gz", (image() > 300).astype(np.uint8))
+    assert open_(tmp_path).test is None
+    save(tmp_path / "labelsTs" / "c.nii.gz", (image() > 300).astype(np.uint8))
+    assert open_(tmp_path).test.tolist() == [False, False, True]
+
+
+def test_folders_of_patients_are_no_classes(tmp_path):
+    for number in range(4):
+        for kind in ("t1", "t2"):
+            save(tmp_path / "all" / f"BraTS_{number}" / f"BraTS_{number}_{kind}.nii.gz", image(number, (8, 8, 8)))
+    data = open_(tmp_path)
+    assert (data.classes, len(set(data.patients)), int(data.test.sum())) == ((), 4, 2)
+    for number in range(9):
+        for kind in ("benign", "malignant"):
+            save(tmp_path / "classes" / kind / f"{kind}_{number}.nii.gz", image(number, (8, 8, 8)))
+    found = open_(tmp_path / "classes")
+    assert (found.classes, found.test, len(set(found.patients))) == (("benign", "malignant"), None, 18)
+
+
+def test_classes_that_are_none_are_asked_about(tmp_path):
+    for number in range(3):
+        save(tmp_path / f"case{number}" / "scan.nii.gz", image(number, (8, 8, 8)))
+    config = resolve({"data": {"name": "volumes", "path": str(tmp_path), "cache": "none"}}, "medical3d")
+    with pytest.raises(UsageError, match=r"3 classes of 3 labeled samples.*Are these classes"):
+        build(config)
+    none = resolve(merge(config.to_dict(), {"data": {"classes": "none"}}), "medical3d")
+    assert build(none).data.labels is None
+
+
 def test_voxel_labels_lie_beside_images(tmp_path):
     x = image()
     mask = np.zeros(SHAPE, dtype=np.uint8)
@@ -162,9 +204,58 @@ def test_a_manifest_may_name_the_files(folder, tmp_path):
     data = open_(tmp_path / "list.csv")
     assert data.labels.tolist() == [0, 1]
     torch.testing.assert_close(data.__getitems__([1]).images, open_(folder).__getitems__([0]).images)
-    (tmp_path / "wrong.csv").write_text("file\na\n")
-    with pytest.raises(UsageError, match="one named image"):
+    (tmp_path / "wrong.csv").write_text("niftis\na\n")
+    with pytest.raises(UsageError, match=r"has columns niftis;.*--data.column, or call it one of image, path"):
         open_(tmp_path / "wrong.csv")
+    assert len(open_(tmp_path / "list.csv", column="image", label="none").classes) == 0
+
+
+def test_a_manifest_of_any_format_names_targets_groups_folds_and_sides(folder, tmp_path):
+    lines = [
+        ("path", "grade", "age", "findings", "subject_id", "fold", "split"),
+        (f"{folder}/case0.nii.gz", "2", "41.5", "cyst|bleed", "a", "1", "train"),
+        ("scans/case1.nii.gz", "1", "", "", "a", "2", "train"),
+        ("scans\\case2.nii.gz", "", "60", "cyst", "b", "", "dev"),
+        ("scans/case3.nii.gz", "2", "33", "bleed", "c", "", "test"),
+    ]
+    (tmp_path / "m.tsv").write_text("\n".join("\t".join(line) for line in lines))
+    data = open_(tmp_path / "m.tsv", label="grade", target="age")
+    assert (data.classes, data.labels.tolist()) == (("1", "2"), [1, 0, -1, 1])
+    assert data.targets.values[:, 0].nan_to_num(-1).tolist() == [41.5, -1, 60, 33]
+    assert (data.targets.names, data.targets.kind, data.groups) == (("age",), "regression", ("a", "a", "b", "c"))
+    assert (data.folds.tolist(), data.val.tolist()) == ([0, 1, -1, -1], [False, False, True, False])
+    assert data.test.tolist() == [False, False, False, True]
+    assert len(data.__getitems__(range(4))) == 4
+    several = open_(tmp_path / "m.tsv", labels="findings").targets
+    assert (several.kind, several.names) == ("multilabel", ("bleed", "cyst"))
+    assert several.values.nan_to_num(-1).tolist() == [[1, 1], [-1, -1], [0, 1], [1, 0]]
+
+
+def test_what_a_manifest_knows_follows_what_can_be_read(folder, tmp_path):
+    (folder / "case1.nii.gz").write_bytes(b"")
+    (tmp_path / "m.csv").write_text("image,label\n" + "".join(f"scans/case{n}.nii.gz,{'abab'[n]}\n" for n in range(4)))
+    data = open_(tmp_path / "m.csv")
+    assert (data.names, data.labels.tolist()) == ([f"scans/case{n}.nii.gz" for n in (0, 2, 3)], [0, 0, 1])
+
+
+def test_a_ragged_line_is_refused_by_its_number(folder, tmp_path):
+    (tmp_path / "m.csv").write_text("image,label\nscans/case0.nii.gz,a\nscans/case1.nii.gz,b,c\n")
+    with pytest.raises(UsageError, match=r"m.csv, line 3 has 3 fields"):
+        open_(tmp_path / "m.csv")
+    (tmp_path / "known.csv").write_text("id,modality\ncase0,ct\ncase1,xray\n")
+    with pytest.raises(UsageError, match=r"known.csv, line 3: modality is 'xray'"):
+        open_(folder, manifest=str(tmp_path / "known.csv"))
+    (tmp_path / "known.csv").write_text("id,label\ncase0,a\ncase0.nii.gz,b\n")
+    with pytest.raises(UsageError, match=r"known.csv, line 3: case0.nii.gz stands there a second time"):
+        open_(folder, manifest=str(tmp_path / "known.csv"))
+    with pytest.raises(UsageError, match=r"is no manifest, so it has no column 'x': leave --data.label out"):
+        open_(folder, label="x")
+
+
+def test_the_modality_that_the_user_says_is_taken(folder, tmp_path):
+    (tmp_path / "known.csv").write_text("id,modality\n" + "".join(f"case{n},MRI\n" for n in range(4)))
+    assert "scaled as mr" in open_(folder, manifest=str(tmp_path / "known.csv")).describe()
+    assert "scaled as ct" in open_(folder, manifest=str(tmp_path / "known.csv"), modality="ct").describe()
 
 
 def test_npz_of_medmnist_and_plain(tmp_path):
@@ -174,6 +265,7 @@ def test_npz_of_medmnist_and_plain(tmp_path):
     np.savez_compressed(tmp_path / "m.npz", **named)
     data = open_(tmp_path / "m.npz")
     assert data.test.tolist() == [False] * 4 + [True] * 2
+    assert data.val.tolist() == [False] * 2 + [True] * 2 + [False] * 2
     assert data.labels.tolist() == [0, 1] * 3
     assert data.__getitems__([3]).images.unique().tolist() == [-1.0, 1.0]
     np.savez(tmp_path / "p.npz", x=np.random.default_rng(0).random((3, 2, 12, 12, 12)), spacing=[1.0, 1.0, 3.0])
@@ -287,15 +379,26 @@ def test_a_patient_is_never_on_both_sides(tmp_path):
     assert torch.equal(data.test, open_(tmp_path).test)
 
 
-def test_a_split_that_tears_a_patient_apart_is_refused():
-    with pytest.raises(UsageError, match="patient p has volumes on both sides"):
-        patient_split([True, False, None], ["p", "p", "q"])
-    assert patient_split([None, None], ["p", "q"]) is None
+@pytest.mark.parametrize("other", ["test", "val"])
+def test_a_split_that_tears_a_patient_apart_is_refused(folder, tmp_path, other):
+    lines = [f"scans/case{n}.nii.gz,{p},{s}" for n, (p, s) in enumerate(zip("pqpr", ("train", "test", other, "train")))]
+    (tmp_path / "m.csv").write_text("\n".join(["image,patient,split", *lines]))
+    with pytest.raises(UsageError, match=r"patient p has volumes on several sides.*--data.group none"):
+        open_(tmp_path / "m.csv")
+    assert open_(tmp_path / "m.csv", group="none").test.sum() == (2 if other == "test" else 1)
+
+
+def test_folds_are_a_split_that_holds_nobody_out(folder, tmp_path):
+    rows = "".join(f"scans/case{n}.nii.gz,{n % 2},p{n % 2}\n" for n in range(4))
+    (tmp_path / "m.csv").write_text("image,fold,patient\n" + rows)
+    data = open_(tmp_path / "m.csv")
+    assert (data.test, data.folds.tolist()) == (None, [0, 1, 0, 1])
 
 
 def test_one_patient_alone_is_not_held_out():
-    assert patient_split([None, None], ["p", "p"]) is None
-    assert patient_split([None] * 3, ["p", "p", "q"]).sum() in (1, 2)
+    assert patient_split(["p", "p"]) is None
+    assert patient_split(["p", "q"]) is None
+    assert patient_split(["p", "p", "q"]).sum() in (1, 2)
 
 
 # ------------------------------------------------------------------------------------------------- what is what
@@ -372,6 +475,20 @@ def test_masks_may_be_named_by_an_absolute_path(tmp_path):
     (tmp_path / "scans" / "list.csv").write_text(f"image,mask\na.nii.gz,{tmp_path}/elsewhere/m.nii.gz\n")
     data = open_(tmp_path / "scans" / "list.csv")
     assert data.masks([0])[0].max() == 1
+
+
+def test_masks_that_are_no_file_are_counted(folder, tmp_path):
+    save(tmp_path / "m" / "case0.nii.gz", (image() > 300).astype(np.uint8))
+    (tmp_path / "list.csv").write_text(
+        "image,voxels\nscans/case0.nii.gz,m/case0.nii.gz\nscans/case1.nii.gz,m/case1.nii.gz\nscans/case2.nii.gz,\n"
+    )
+    data = open_(tmp_path / "list.csv", mask="voxels")
+    assert [data.has_mask(n) for n in range(3)] == [True, False, False]
+    assert "2 without voxel labels" in data.describe()
+    assert "1 missing mask (m/case1.nii.gz)" in data.describe()
+    (tmp_path / "list.csv").write_text("image,mask\nscans/case0.nii.gz,n/case0.nii.gz\n")
+    with pytest.raises(UsageError, match=r"none of the 1 masks is a file, n/case0.nii.gz the first"):
+        open_(tmp_path / "list.csv")
 
 
 def test_an_mr_of_constant_foreground_is_refused(folder):

@@ -5,6 +5,7 @@ import torch
 from monai.losses import DiceLoss
 from monai.metrics import compute_dice
 
+from unlabeled.errors import UsageError
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.cnn import UNet
 from unlabeled_medical3d.encoders.vit import ViT3D
@@ -12,6 +13,8 @@ from unlabeled_medical3d.ops.segmentation import (
     Segmenter,
     cut_labels,
     mean_scores,
+    merged_regions,
+    region_scores,
     segmentation_loss,
     slide,
     voxel_scores,
@@ -51,6 +54,19 @@ def test_a_missed_label_costs_the_diagonal_and_an_absent_one_nothing():
     assert found == {"dice": 0.0, "hd95": pytest.approx(60.0), "surface_dice": 0.0}
     assert voxel_scores(torch.zeros(4, 4, 4), torch.zeros(4, 4, 4), (1.0, 1.0, 1.0), 3) == {}
     assert mean_scores([{}, {"dice": 0.5}, {"dice": 1.0}]) == {"dice": 0.75}
+
+
+def test_labels_that_are_merged_count_as_one():
+    true = box() + (box(6) > 0) * 2
+    guess = torch.where(true > 0, 3 - true, 0)  # each label taken for the other
+    regions = merged_regions(("whole=1+two",), ("background", "one", "two"))
+    assert regions == {"whole": (1, 2)}
+    found = region_scores(guess, true, (1.0, 1.0, 1.0), {"one": (1,), "none": (3,), **regions}, 1.0)
+    assert (found["one"]["dice"], found["whole"]["dice"], found["whole"]["hd95"]) == (0.0, 1.0, 0.0)
+    assert "none" not in found
+    for wrong in ("whole", "whole=1+3", "whole=0+1", "=1+2", "one=1+2"):
+        with pytest.raises(UsageError, match=r"NAME=LABEL\+LABEL.*1 one, 2 two"):
+            merged_regions((wrong,), ("background", "one", "two"))
 
 
 def test_windows_put_together_give_the_volume_back():

@@ -15,11 +15,13 @@ torch.Size([1, 10])
 from unlabeled.nn.codebooks.cosine import Quantizer, entrance
 from unlabeled.nn.codebooks.ema import OnlineKMeans
 from unlabeled.nn.codebooks.gumbel import GumbelProduct, gumbel_noise
+from unlabeled.nn.codebooks.nearest import NearestProduct
 from unlabeled.nn.codebooks.random import random_books, random_codes
 from unlabeled.nn.codebooks.residual import fit_residual, residual_codes
 
 __all__ = [
     "GumbelProduct",
+    "NearestProduct",
     "OnlineKMeans",
     "Quantizer",
     "entrance",

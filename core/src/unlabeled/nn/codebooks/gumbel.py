@@ -57,7 +57,7 @@ class GumbelProduct(nn.Module):
         self.codebook = nn.Parameter(torch.rand(groups, entries, width // groups))
         self.register_buffer("temperature", torch.tensor(2.0))
 
-    def forward(self, x_HD: Tensor, noise_HX: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x_HD: Tensor, noise_HX: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """``noise_HX [H, G V]`` is added in training; None takes the best entry, without a gradient to the scores."""
         scores = full(self.score(x_HD)).unflatten(1, (self.groups, self.entries))
         p = scores.softmax(-1)

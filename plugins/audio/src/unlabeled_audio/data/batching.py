@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Batching = Literal["seconds", "clips"]
+Batching = Literal["auto", "seconds", "clips"]
 POOL = 50  # batches; at 32 clips, lengths of a batch then differ by a few percent
 STEP = 4  # batches by seconds hold multiples of this, so that 1, 2 and 4 ranks find the same ones
 

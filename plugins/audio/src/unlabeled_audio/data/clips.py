@@ -12,43 +12,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-import torch
 from torch import Tensor
 
 from unlabeled.data.about import about
-from unlabeled.data.files import natural
+from unlabeled.data.known import Described, Known, numbered
+from unlabeled.data.manifest import NONE, Manifest, Stretches, is_table, read_manifest, refuse_columns
 from unlabeled.data.readable import Readable, SampleError, scan
-from unlabeled.data.sides import masks
+from unlabeled.data.sides import by_folder
 from unlabeled.data.sources import Folder, passed_over
+from unlabeled.data.stretches import Stretch
 from unlabeled.errors import within
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.reading import SHORTEST, Header, decode, read_header, resampled
-from unlabeled_audio.data.sources import Entry, open_source
+from unlabeled_audio.data.sources import Listed, Source, open_source
 from unlabeled_audio.data.waves import Waves
 
 BEYOND = 1.0  # seconds that a stretch may end after its file: lengths are rounded
 HIGHEST = 16000  # Hz; the default rate is that of most files, and no more than this
+PATHS = ("path", "file", "filename", "audio", "wav", "file_name", "filepath", "audio_filepath")  # of a manifest
+SPEAKERS = ("speaker", "speaker_id", "spk", "voice")
+ENOUGH = 5  # recordings, of which a fifth held out is one
 
 
-class Clips(Waves, Readable):
-    """Recordings of a user: a folder, a ``.zip``, or a manifest ``.csv``, of WAV, FLAC, OGG, MP3 at any rate.
+class Clips(Waves, Described, Readable):
+    """Recordings of a user: a folder, a ``.zip``, or a manifest (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``), of WAV,
+    FLAC, OGG, MP3 at any rate.
 
     A folder's first level of sub-folders gives the classes. A manifest has a column ``path`` (or file), and may have
-    ``start`` and ``end`` (or ``duration``) in seconds, ``label``, ``speaker``, and ``split`` (test, dev, ... are held
-    out). Channels are averaged; where they cancel, the loudest is kept.
+    ``start`` and ``end`` (or ``duration``) in seconds, ``speaker``, label, labels, target, group, fold and split.
+    Channels are averaged; where they cancel, the loudest is kept.
 
     Args:
         rate: samples a second that all clips are brought to, in Hz; 0 = that of most files, at most 16,000.
         segment: seconds; a longer recording is cut into equal parts no longer than this, each a sample of its own.
         seconds: length of the longest view; 0 = that of the longest clip, at most 10.
-        label: a manifest's column that names the class; empty = label, class, category or target.
+        speaker: a manifest's column of who speaks; empty = speaker, speaker_id, spk or voice, none = not read.
         mels: bands of the mel spectrogram; 0 = 40 below 12 kHz, 64 from there, 80 with fbank.
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
-        batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
+        batching: batches of clips of like lengths: about the same seconds each, or as many clips each; auto = clips
+            where the loss is one of clips, seconds where it is one of frames.
         cache: MiB of decoded clips kept in memory, where all fit; 0 = none.
     """
 
@@ -63,52 +69,69 @@ class Clips(Waves, Readable):
         rate: int = 0,
         segment: float = 30.0,
         seconds: float = 0.0,
-        label: str = "",
+        speaker: str = "",
         mels: int = 0,
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
-        batching: Literal["seconds", "clips"] = "seconds",
+        batching: Literal["auto", "seconds", "clips"] = "auto",
         cache: int = 1024,
+        **columns: Unpack[Stretches],
     ) -> None:
         within(0, 384000, rate=rate)
         within(0, 3600, seconds=seconds)
         within(2 * SHORTEST, 3600, segment=segment)
-        self._source, entries = open_source(Path(path), label)
+        where = Path(path)
+        manifest = read_manifest(where, PATHS, columns, parts=True) if is_table(where) else None
+        if manifest is None:
+            refuse_columns(where, {"speaker": speaker, **columns})
+        self._source: Source = Listed(where.parent, manifest.paths) if manifest else open_source(where)
+        rate, parts, bad = self._scan(manifest, segment, rate)
+        self._open(where, bad, len(parts) + len(bad), max_bad)
+        self._parts = parts
+        longest = max(p.length for p in parts) / rate
+        mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)
+        self.spec = AudioSpec(rate, seconds or max(window, min(10.0, longest)), mels, window, hop, front)
+        self._know(manifest, speaker)
+        super().__init__([p.length for p in parts], cache, batching)
+
+    def _scan(self, manifest: Manifest | None, segment: float, rate: int) -> tuple[int, list["_Part"], dict[str, str]]:
+        """The rate, the parts of all that can be read, and the reason for each row that cannot."""
+        names = self._source.names
         # an archive has one position, so its members are read in turn
-        threads = 4 if isinstance(self._source, Folder) else 1
-        good, missing = scan(list(dict.fromkeys(e.name for e in entries)), self._look, threads)
+        good, missing = scan(list(dict.fromkeys(names)), self._look, 4 if isinstance(self._source, Folder) else 1)
         headers, unreadable = dict(good), dict(missing)
         rates = Counter(h.rate for h in headers.values())
         rate = rate or (min(HIGHEST, rates.most_common(1)[0][0]) if rates else HIGHEST)
-        self._parts: list[_Part] = []
-        bad: dict[str, str] = {}
-        for entry in entries:
+        parts, bad = list[_Part](), dict[str, str]()
+        stretches = (manifest and manifest.stretches) or [Stretch()] * len(names)
+        for row, (name, stretch) in enumerate(zip(names, stretches, strict=True)):
             try:
-                if entry.name in unreadable:
-                    raise SampleError(unreadable[entry.name])
-                self._parts += _cut(entry, headers[entry.name], segment, rate)
+                if name in unreadable:
+                    raise SampleError(unreadable[name])
+                parts += _cut(row, name, stretch, headers[name], segment, rate)
             except SampleError as error:
-                bad[_title(entry)] = str(error)
-        self._open(Path(path), bad, len(entries), max_bad)
-        longest = max(p.length for p in self._parts) / rate
-        mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)
-        self.spec = AudioSpec(rate, seconds or max(window, min(10.0, longest)), mels, window, hop, front)
-        self._annotate([p.entry for p in self._parts])
-        super().__init__([p.length for p in self._parts], cache, batching)
+                bad[_title(name, stretch.start if stretch != Stretch() else None)] = str(error)
+        return rate, parts, bad
 
     def _look(self, name: str) -> Header:
         with self._source.open(name) as file:
             return read_header(file, self._source.size(name))
 
-    def _annotate(self, entries: Sequence[Entry]) -> None:
-        self.labels, self.classes = _numbered([e.label for e in entries])
-        self.speakers, self.voices = _numbered([e.speaker for e in entries])
-        self.test, self.val = masks([e.side for e in entries])
+    def _know(self, manifest: Manifest | None, speaker: str) -> None:
+        """Classes, sides and the like of the parts, and who speaks in them."""
+        rows = [p.row for p in self._parts]
+        found = by_folder([p.name for p in self._parts])
+        known = manifest.known(rows) if manifest else Known.by_name(found.classes, found.sides)
+        if known.groups is None and len(rows) > len(set(rows)) >= ENOUGH:
+            known = replace(known, groups=tuple(p.name for p in self._parts))  # what one recording was cut into
+        known.onto(self)
+        spoken = _speakers(manifest, speaker)
+        self.speakers, self.voices = numbered([spoken[row] for row in rows] if spoken else [])
 
     def _wave(self, number: int) -> Tensor:
         part = self._parts[number]
-        with self._source.open(part.entry.name) as file:
+        with self._source.open(part.name) as file:
             return decode(file, self.spec.rate, part.first, part.count)
 
     def __getitems__(self, indices: Sequence[int]) -> AudioBatch:
@@ -116,7 +139,7 @@ class Clips(Waves, Readable):
         read, bad = self._found(indices)
 
         def partner(number: int, own: int) -> Tensor:
-            other = self._tried(number, bad) or self._stand_in(number, {own}, bad)
+            other = self._tried(number, bad) or self._first(self._after(number), {own}, bad)
             return self._load(own) if other is None else other[1]
 
         batch = self._collate(read, partner, getattr(indices, "epoch", 0))
@@ -124,7 +147,7 @@ class Clips(Waves, Readable):
 
     def _title(self, number: int) -> str:
         part = self._parts[number]
-        return _title(part.entry) if part.begin is None else f"{part.entry.name} from {part.begin:g} s"
+        return _title(part.name, part.begin)
 
     def describe(self) -> str:
         hours = sum(self._lengths) / self.spec.rate / 3600
@@ -143,45 +166,45 @@ class Clips(Waves, Readable):
 class _Part:
     """``first`` and ``count`` in samples of the file, ``length`` in samples of the data set's rate.
 
-    ``begin`` in seconds, of a part that is one of several.
+    ``row`` of the manifest, or number of the file; ``begin`` in seconds, where it is not the whole file.
     """
 
-    entry: Entry
+    row: int
+    name: str
     first: int
     count: int
     length: int
     begin: float | None = None
 
 
-def _title(entry: Entry) -> str:
-    return entry.name if entry.end is None and not entry.start else f"{entry.name} from {entry.start:g} s"
+def _title(name: str, begin: float | None) -> str:
+    return name if begin is None else f"{name} from {begin:g} s"
 
 
-def _cut(entry: Entry, header: Header, segment: float, rate: int) -> list[_Part]:
-    """The stretch of an entry as parts of at most ``segment`` seconds."""
-    if entry.end is not None and entry.end > header.seconds + BEYOND:
+def _cut(row: int, name: str, stretch: Stretch, header: Header, segment: float, rate: int) -> list[_Part]:
+    """A stretch of a file as parts of at most ``segment`` seconds."""
+    start, end = stretch.start, stretch.end
+    if end is not None and end > header.seconds + BEYOND:
         raise SampleError(
-            f"{header.seconds:.2f} s long, and its stretch ends at {entry.end:g} s: "
-            "a manifest counts seconds, not samples"
+            f"{header.seconds:.2f} s long, and its stretch ends at {end:g} s: a manifest counts seconds, not samples"
         )
-    first = round(entry.start * header.rate)
-    last = header.frames if entry.end is None else min(header.frames, round(entry.end * header.rate))
+    first = round(start * header.rate)
+    last = header.frames if end is None else min(header.frames, round(end * header.rate))
     if last - first < SHORTEST * header.rate:
-        raise SampleError(
-            f"{header.seconds:.2f} s long, so nothing lies from {entry.start:g} s to {entry.end or 0:g} s"
-        )
+        raise SampleError(f"{header.seconds:.2f} s long, so nothing lies from {start:g} s to {end or 0:g} s")
     pieces = math.ceil((last - first) / (segment * header.rate))
     edges = [first + (last - first) * n // pieces for n in range(pieces + 1)]
+    whole = pieces == 1 and stretch == Stretch()
     return [
-        _Part(entry, a, b - a, resampled(b - a, header.rate, rate), a / header.rate if pieces > 1 else None)
+        _Part(row, name, a, b - a, resampled(b - a, header.rate, rate), None if whole else a / header.rate)
         for a, b in pairwise(edges)
     ]
 
 
-def _numbered(names: Sequence[str | None]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Numbers of names, -1 for none; the names in natural order."""
-    known = tuple(natural({n for n in names if n is not None}))
-    if not known:
-        return None, ()
-    number = {name: n for n, name in enumerate(known)}
-    return torch.tensor([-1 if n is None else number[n] for n in names]), known
+def _speakers(manifest: Manifest | None, asked: str) -> list[str | None] | None:
+    """Who speaks in each row of a manifest, by the column ``asked`` or a usual one; None where none says it."""
+    if manifest is None or asked == NONE:
+        return None
+    folded = manifest.table.folded
+    name = manifest.table.find(asked) if asked else next((folded[n] for n in SPEAKERS if n in folded), None)
+    return None if name is None else manifest.table.texts(name)

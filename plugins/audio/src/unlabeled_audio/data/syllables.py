@@ -23,7 +23,8 @@ class Syllables(Waves):
         window: of a spectrogram's frame, in seconds.
         hop: from frame to frame, in seconds.
         front: spectrogram: logmel, or fbank as Kaldi computes it.
-        batching: batches of clips of like lengths: about the same seconds each, or as many clips each.
+        batching: batches of clips of like lengths: about the same seconds each, or as many clips each; auto = clips
+            where the loss is one of clips, seconds where it is one of frames.
         seed: of the takes.
     """
 
@@ -38,7 +39,7 @@ class Syllables(Waves):
         window: float = 0.025,
         hop: float = 0.01,
         front: Literal["logmel", "fbank"] = "logmel",
-        batching: Literal["seconds", "clips"] = "seconds",
+        batching: Literal["auto", "seconds", "clips"] = "auto",
         seed: int = 0,
     ) -> None:
         if path is not None:

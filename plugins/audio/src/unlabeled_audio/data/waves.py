@@ -24,6 +24,7 @@ class Waves:
 
     spec: AudioSpec
     test: Tensor | None
+    even = False  # whether the loss is one of clips, and not of their frames
 
     def __init__(self, lengths: Sequence[int], cache: int, batching: Batching) -> None:
         if cache < 0:
@@ -44,8 +45,11 @@ class Waves:
         return ids[bucketed(self._samples(ids), size)]
 
     def batches(self, ids: Tensor, size: int, parts: int) -> list[Tensor]:
-        """An epoch's ids as batches of about the same seconds each, ``size`` clips in the mean, or of ``size`` each."""
-        if self._batching == "clips":
+        """An epoch's ids as batches of about the same seconds each, ``size`` clips in the mean, or of ``size`` each.
+
+        Batches of seconds hold few long clips or many short ones, so in a mean over clips a short one weighs little.
+        """
+        if self._batching == "clips" or (self._batching == "auto" and self.even):
             return list(self.arrange(ids, size)[: len(ids) // size * size].split(size))
         return [ids[index] for index in by_seconds(self._samples(ids), size, parts)]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import xavier
+from unlabeled.nn.recompute import rowwise
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 
@@ -31,9 +32,13 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x_TD: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x_TD: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         mixed = self.mix(layout.dense(x_TD)[0].transpose(1, 2)).transpose(1, 2)
-        return x_TD + self.mlp(self.norm(layout.pack(mixed)))
+        feed = rowwise(self._each, layout.pack(mixed))
+        return x_TD + feed, feed
+
+    def _each(self, x_TD: Tensor) -> Tensor:
+        return self.mlp(self.norm(x_TD))  # type: ignore[no-any-return]
 
 
 def greatest(x_TD: Tensor, layout: Layout) -> Tensor:
@@ -81,7 +86,7 @@ class CNN(MelEncoder):
         x_TD, layout = self.rows(view, hide)
         states = []
         for block in self.blocks:
-            x_TD = block(x_TD, layout)
-            states.append(state(x_TD, layout, None))
+            x_TD, feed = block(x_TD, layout)
+            states.append(state(x_TD, layout, None, feed))
         found = finish(self.norm(x_TD), layout, None, states, layers)
         return replace(found, pooled=found.pooled + greatest(found.tokens, layout)) if self.pool == "avg_max" else found

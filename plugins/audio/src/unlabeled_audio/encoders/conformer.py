@@ -55,11 +55,12 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.convolution = Convolution(width, kernel)
 
-    def forward(self, x_TD: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x_TD: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         x_TD = x_TD + self.first(x_TD)
         x_TD = x_TD + self.out(attend(self.qkv(self.before(x_TD)), layout, self.heads))
         x_TD = x_TD + self.convolution(x_TD, layout)
-        return self.after(x_TD + self.second(x_TD))
+        feed = self.second(x_TD)
+        return self.after(x_TD + feed), feed
 
 
 class Conformer(MelEncoder):
@@ -100,6 +101,6 @@ class Conformer(MelEncoder):
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         states = []
         for block in self.blocks:
-            x_TD = block(x_TD, layout)
-            states.append(state(x_TD, layout, None))
+            x_TD, feed = block(x_TD, layout)
+            states.append(state(x_TD, layout, None, feed))
         return finish(x_TD, layout, None, states, layers)

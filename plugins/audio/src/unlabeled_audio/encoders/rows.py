@@ -220,6 +220,6 @@ def finish(
     return replace(last, layers=tuple(states[number] for number in layers))
 
 
-def state(x_TD: Tensor, layout: Layout, kept: Rows | None) -> Features:
-    """The output of one block."""
-    return Features(x_TD, layout, layout.mean(x_TD), kept)
+def state(x_TD: Tensor, layout: Layout, kept: Rows | None, feed_TD: Tensor | None = None) -> Features:
+    """The output of one block, and what its feed-forward part gave."""
+    return Features(x_TD, layout, layout.mean(x_TD), kept, feed=feed_TD)

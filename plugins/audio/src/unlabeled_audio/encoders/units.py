@@ -24,15 +24,14 @@ from torch import Tensor, nn
 from unlabeled.build import frozen
 from unlabeled.contract import Data, Features, Hide, Layout, View
 from unlabeled.errors import UsageError, above
-from unlabeled.nn.codebooks import GumbelProduct
 from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.nn.rows import drop, edit
-from unlabeled.runs.folder import LAST
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.encoders.rows import AudioEncoder, finish, state, step_layout
 from unlabeled_audio.encoders.vit import through
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
+from unlabeled_audio.tokenizers.heads import codebooks_of
 from unlabeled_audio.tokenizers.units import HELD, rows_of
 
 
@@ -121,7 +120,7 @@ class UnitTransformer(AudioEncoder):
         """``int64[T, K]``: the units of each row."""
         x = self.features(batch, layout)
         if self.quantizer is not None:
-            ids: Tensor = self.quantizer(x, None)[1]
+            ids: Tensor = self.quantizer(x)[1]
             return ids
         return nearest(x.float(), self.centers)[:, None]
 
@@ -143,27 +142,13 @@ class UnitTransformer(AudioEncoder):
             )
         layout = view.layout or self.layout(batch)
         place = self.vocabulary * torch.arange(self.books, device=batch.wave.device)
-        x_TD = self.embed(self.codes(batch, layout) + place).sum(1)
+        ids = self.codes(batch, layout) if view.shown is None else view.shown.reshape(layout.total, self.books)
+        x_TD = self.embed(ids + place).sum(1)
         x_TD = edit(x_TD, view, hide, self.mask_token)
         x_TD = x_TD + sincos(layout.position, self.dim).to(x_TD.dtype)
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         states = []
         for block in self.blocks:
-            x_TD = through(block, x_TD, layout)
-            states.append(state(x_TD, layout, kept))
+            x_TD, feed = through(block, x_TD, layout)
+            states.append(state(x_TD, layout, kept, feed))
         return finish(self.norm(x_TD), layout, kept, states, layers)
-
-
-def codebooks_of(run: Path) -> GumbelProduct | None:
-    """The frozen codebooks of a run of recipe vq_wav2vec; None of a run without."""
-    if not (run / LAST).is_file():
-        return None
-    saved = torch.load(run / LAST, map_location="cpu", weights_only=True)["state_dict"]
-    name = "objective.quantizer."
-    state_of = {k.removeprefix(name): v for k, v in saved.items() if k.startswith(name)}
-    if "codebook" not in state_of or "score.weight" not in state_of:
-        return None
-    groups, entries, width = state_of["codebook"].shape
-    made = GumbelProduct(state_of["score.weight"].shape[1], width=groups * width, groups=groups, entries=entries)
-    made.load_state_dict(state_of)
-    return made.requires_grad_(False).eval()

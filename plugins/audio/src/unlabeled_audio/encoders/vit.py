@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos, xavier
+from unlabeled.nn.recompute import rowwise
 from unlabeled.nn.rows import drop
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend
@@ -25,11 +26,12 @@ from unlabeled_audio.encoders.rows import MelEncoder, attend
 PREFIX = 2  # class and distillation token
 
 
-def through(block: Any, x_TD: Tensor, layout: Layout) -> Tensor:
-    """timm's pre-norm block on packed rows."""
+def through(block: Any, x_TD: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """timm's pre-norm block on packed rows: its output, and what its perceptron added."""
     mixed = attend(block.attn.qkv(block.norm1(x_TD)), layout, block.attn.num_heads)
     x_TD = x_TD + block.attn.proj(mixed)
-    return x_TD + block.mlp(block.norm2(x_TD))
+    feed = rowwise(lambda rows: block.mlp(block.norm2(rows)), x_TD)
+    return x_TD + feed, feed
 
 
 def prefixed(layout: Layout) -> tuple[Layout, Tensor]:
@@ -84,12 +86,12 @@ class ViT(MelEncoder):
         x = x.new_zeros(whole.total, self.dim).index_copy(0, head.flatten(), x).index_copy(0, place, x_TD)
         states = []
         for block in self.blocks:
-            x = through(block, x, whole)
-            states.append(x)
+            x, feed = through(block, x, whole)
+            states.append((x, feed[place]))
 
-        def features(x: Tensor) -> Features:
+        def features(x: Tensor, feed: Tensor | None = None) -> Features:
             rows, prefix = x[place], x[head]
             pooled = prefix.mean(1) if self.pool == "cls" else layout.mean(rows)
-            return Features(rows, layout, pooled, kept, prefix)
+            return Features(rows, layout, pooled, kept, prefix, feed=feed)
 
-        return replace(features(self.norm(x)), layers=tuple(features(states[number]) for number in layers))
+        return replace(features(self.norm(x)), layers=tuple(features(*states[number]) for number in layers))

@@ -145,6 +145,16 @@ class Wav2Vec2(AudioEncoder):
         found: Tensor = self.model.masked_spec_embed
         return found
 
+    @property
+    def embed(self) -> nn.Module:
+        """Convolutions and what brings them to the Transformer's width."""
+        return nn.ModuleList((self.model.feature_extractor, self.model.feature_projection))
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The Transformer's layers."""
+        return self.model.encoder.layers
+
     def layout(self, batch: AudioBatch) -> Layout:
         return step_layout(self.stack.steps(batch.lengths), 1, batch.wave.device)
 
@@ -188,8 +198,8 @@ class Wav2Vec2(AudioEncoder):
         x = encoder.dropout(x if pre else encoder.layer_norm(x))
         states = []
         for layer in encoder.layers:
-            x = through(layer, x, layout, pre)
-            states.append(state(x, layout, kept))
+            x, feed = through(layer, x, layout, pre)
+            states.append(state(x, layout, kept, feed))
         x = encoder.layer_norm(x) if pre else x
         found = tuple(states[number] for number in layers)
         return AudioFeatures(x, layout, layout.mean(x), kept, layers=found, local=local, normed=normed)
@@ -209,16 +219,16 @@ class Wav2Vec2(AudioEncoder):
         return layout.pack(y.transpose(1, 2))
 
 
-def through(layer: Any, x_TD: Tensor, layout: Layout, pre: bool) -> Tensor:
-    """transformers' layer on packed rows; ``pre``: norms come first."""
+def through(layer: Any, x_TD: Tensor, layout: Layout, pre: bool) -> tuple[Tensor, Tensor]:
+    """transformers' layer on packed rows, and what its feed-forward part added; ``pre``: norms come first."""
     attention = layer.attention
     y = layer.layer_norm(x_TD) if pre else x_TD
     qkv = torch.cat((attention.q_proj(y), attention.k_proj(y), attention.v_proj(y)), dim=1)
     x_TD = x_TD + layer.dropout(attention.out_proj(attend(qkv, layout, attention.num_heads)))
-    if pre:
-        return x_TD + layer.feed_forward(layer.final_layer_norm(x_TD))
-    x_TD = layer.layer_norm(x_TD)
-    return layer.final_layer_norm(x_TD + layer.feed_forward(x_TD))
+    if not pre:
+        x_TD = layer.layer_norm(x_TD)
+    feed = layer.feed_forward(layer.final_layer_norm(x_TD) if pre else x_TD)
+    return (x_TD + feed if pre else layer.final_layer_norm(x_TD + feed)), feed
 
 
 def owners(

@@ -2,9 +2,9 @@
 
 The k-means units of a clean clip, with repetitions taken out, are the target of a CTC head on the altered clip, whose
 time may run at another pace. Probe ``units`` has the paper's metric: how far units of the altered clip are from those
-of the clean one. Iterating, the student's units become the next target (tokenizer ``units`` with ``run``). In the paper
-the encoder is a trained one and stays as it is: that is ``frozen``, with ``--init``. Without it the encoder trains with
-the head, so that the recipe also starts from nothing.
+of the clean one. Iterating, what the head says is the next target (tokenizer ``codes`` with ``run``). In the paper the
+encoder is a trained one and stays as it is: that is ``frozen``, with ``--init``. Without it the encoder trains with the
+head, so that the recipe also starts from nothing.
 
     # T packed frames, G clips, L frames of the longest, C units, U units of a clip without repetitions
 """

@@ -14,6 +14,7 @@ class Use(IntEnum):
     NOISE_APPLY = 2052
     SNR = 2053
     POLARITY = 2054
+    STRETCH_APPLY = 2058
     MIX_PLACE = 2055
     MIX_LEVEL = 2056
     MIX_NOISE = 2057

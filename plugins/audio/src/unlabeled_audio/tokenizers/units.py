@@ -2,13 +2,15 @@
 
 HuBERT https://arxiv.org/abs/2106.07447, BEST-RQ https://arxiv.org/abs/2202.01855, MERT https://arxiv.org/abs/2306.00107.
 What is learned is learned before training, from the clips that training sees, in one pass and constant memory; train
-and test clips share it. Differs: MERT's residual quantizer is EnCodec's, here it is residual k-means of log-mel frames.
+and test clips share it. Differs: MERT's residual quantizer is EnCodec's (tokenizer ``encodec`` has it), here it is
+residual k-means of log-mel frames.
 
     # T packed rows, F features, K units, C content of a row
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -21,6 +23,7 @@ from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, residual_codes
 from unlabeled.nn.kmeans import nearest, stream
+from unlabeled.runs.folder import RunFolder
 from unlabeled.training.datamodule import order, trainable
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.ops.frontends import MEAN, STD, Spectrogram, deltas, mfcc
@@ -77,6 +80,11 @@ class Units:
         self.coefficients, self.layer, self.run = coefficients, layer, run
         self.rows = RowFrames(spec, encoder)
         self.teacher: Any = frozen("audio", run) if run else None
+        if run and quantized(Path(run)):
+            raise UsageError(
+                f"the encoder of {run} is the one it started from, so its clusters would be those of before: "
+                f"--tokenizer codes --tokenizer.run {run} gives the units of its quantizer"
+            )
         self.centers: Tensor | None = None
         self.scale: Tensor | None = None
 
@@ -197,6 +205,12 @@ class ResidualQuantizer:
         if self.constant_q is not None:
             content = self.constant_q(batch, layout)[0]
         return content, codes if self.number > 1 else codes[:, 0]
+
+
+def quantized(run: Path) -> bool:
+    """Whether a run trained a quantizer alone, on an encoder that stayed as it was (invariant units)."""
+    folder = RunFolder(run)
+    return folder.is_run and bool(folder.config.parts["objective"].settings.get("frozen"))
 
 
 # ---------------------------------------------------------------------------------------------- rows of a data set

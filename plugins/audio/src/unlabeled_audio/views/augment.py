@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
@@ -22,6 +23,7 @@ from unlabeled_audio.ops.frontends import next_power
 from unlabeled_audio.ops.purposes import Use
 
 PARAMS = ("crop", "gain", "polarity", "shift", "snr", "pitch", "reverb")
+TAIL = 512  # samples of silence after a clip whose pace changes
 QUIET = 120.0  # dB, the signal-to-noise ratio of a clip without noise
 
 
@@ -215,15 +217,36 @@ def stretch(spectrum_BKJ: Tensor, factor_B: Tensor, hop: int) -> Tensor:
     return torch.polar(a.abs() * (1 - share) + b.abs() * share, phase)
 
 
-def move_pitch(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
-    """Every frequency times ``factor_B``, the length as it was."""
-    length, hop = x_BL.shape[1], size // 4
-    if length < 2 * size:
+def move_pace(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
+    """``[B, L']``: each clip ``factor_B`` times as long at its own pitch, L' for the greatest factor."""
+    hop = size // 4
+    if x_BL.shape[1] < 2 * size:
         size, hop = 128, 32
     window = torch.hann_window(size, device=x_BL.device)
     spectrum = torch.stft(x_BL, size, hop, window=window, return_complex=True, pad_mode="constant")
-    longer = stretch(spectrum, factor_B, hop)
-    y = torch.istft(longer, size, hop, window=window)
+    return torch.istft(stretch(spectrum, factor_B, hop), size, hop, window=window)
+
+
+def paced(
+    batch: AudioBatch, draw: Draw, p: float, span: tuple[float, float], longest: int
+) -> tuple[AudioBatch, Tensor]:
+    """Some clips slower or faster, ``span`` times as long; and by which factor, 1 of the others."""
+    chosen = _apply(draw, Use.STRETCH_APPLY, p)
+    factor = draw.uniform(1, Purpose.STRETCH, *_open(span))[:, 0]
+    factor = torch.where(chosen, factor, torch.ones_like(factor))
+    sizes = tuple(max(1, int(n * f)) for n, f in zip(batch.lengths, factor.tolist(), strict=True))
+    if sizes == batch.lengths:
+        return batch, factor
+    x_BL = dense(batch.wave, batch.lengths, max(longest, *batch.lengths) + TAIL)  # as wide in any batch
+    moved = move_pace(x_BL, factor)
+    width = max(moved.shape[1], x_BL.shape[1], *sizes)
+    own, moved = (F.pad(x, (0, width - x.shape[1])) for x in (x_BL, moved))
+    return replace(batch, wave=pack(torch.where((factor == 1)[:, None], own, moved), sizes), lengths=sizes), factor
+
+
+def move_pitch(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
+    """Every frequency times ``factor_B``, the length as it was."""
+    length, y = x_BL.shape[1], move_pace(x_BL, factor_B, size)
     place = torch.arange(length, device=x_BL.device) * factor_B[:, None]
     left = place.long().clamp(max=y.shape[1] - 2)
     share = (place - left).clamp(0, 1)

@@ -2,7 +2,8 @@
 
 Each class is a component: its settings are the augmentation's strengths, and a call turns a batch into views whose
 ``params`` say what was done to each clip: ``crop[B, 2]`` (first sample, samples), ``gain[B]`` in dB, ``polarity[B]``,
-``shift[B]`` in samples, ``snr[B]`` in dB (120 = no noise), ``pitch[B]`` (factor), ``reverb[B]`` (seconds, 0 = none).
+``shift[B]`` in samples, ``snr[B]`` in dB (120 = no noise), ``pitch[B]`` (factor), ``reverb[B]`` (seconds, 0 = none),
+and of a pair ``pace[B]``, its length over the crop's.
 Clips have mean 0 and deviation 1 before their gain; a view is no longer than the spec's ``seconds``.
 """
 
@@ -15,7 +16,8 @@ from unlabeled.draw import Draw
 from unlabeled.errors import above, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 from unlabeled_audio.ops.purposes import Use
-from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, take
+from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, paced, take
+from unlabeled_audio.views.blocks import in_blocks
 
 
 def least(spec: AudioSpec) -> int:
@@ -41,7 +43,7 @@ class Wave:
     """
 
     roles: tuple[str, ...]
-    params = PARAMS
+    params: tuple[str, ...] = PARAMS
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Wave:
             decay=decay,
         )
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         views = []
         for number, role in enumerate(self.roles):
@@ -97,14 +100,28 @@ class Plain(Wave):
 
 
 class Paired(Wave):
-    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone."""
+    """A crop as it is, whose units are known, and the same crop changed: for units that augmentation leaves alone.
+
+    Args:
+        stretch: probability that the changed crop is slower or faster, at its own pitch.
+        pace: its length over the crop's, least and most.
+        noise: probability of noise, white to brown.
+        snr: of the noise, signal over noise in dB, least and most.
+        pitch: probability of a shift of pitch.
+        semitones: greatest shift of pitch either way.
+        reverb: probability of reverberation.
+        gain: loudness changes by up to this many dB either way.
+    """
 
     roles = ("source", "altered")
+    params = (*PARAMS, "pace")
 
     def __init__(
         self,
         spec: AudioSpec,
         *,
+        stretch: float = 0.5,
+        pace: tuple[float, float] = (0.8, 1.25),
         noise: float = 0.5,
         snr: tuple[float, float] = (5.0, 20.0),
         pitch: float = 0.5,
@@ -112,9 +129,13 @@ class Paired(Wave):
         reverb: float = 0.5,
         gain: float = 6.0,
     ) -> None:
-        self.clean = Augment(spec.longest, least(spec), spec.rate)
+        within(0, 1, stretch=stretch)
+        if not 0.25 <= pace[0] <= pace[1] <= 4:
+            raise ValueError(f"pace is {pace}; it must be two factors in [0.25, 4], the smaller first")
+        self.stretch, self.pace, longest = stretch, pace, int(spec.longest / max(1.0, pace[1] * (stretch > 0)))
+        self.clean = Augment(longest, least(spec), spec.rate)
         self.augment = Augment(
-            longest=spec.longest,
+            longest=longest,
             least=least(spec),
             rate=spec.rate,
             noise=noise,
@@ -125,9 +146,12 @@ class Paired(Wave):
             gain=gain,
         )
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         first, params = self.clean(batch, draw, place=draw)
         second, changed = self.augment(batch, draw.at(1), place=draw)
+        second, pace = paced(second, draw.at(1), self.stretch, self.pace, self.clean.longest)
+        params, changed = params | {"pace": torch.ones_like(pace)}, changed | {"pace": pace}
         return [View(first, "source", params=params), View(second, "altered", params=changed)]
 
 
@@ -165,6 +189,7 @@ class Mixed:
         self.p, self.level, self.noise, self.snr, self.most = p, level, noise, snr, most
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         changed, params = self.augment(batch, draw)
         noisy = draw.bernoulli(1, Use.MIX_NOISE, self.noise)
@@ -196,6 +221,7 @@ class Clean:
     def __init__(self, spec: AudioSpec) -> None:
         self.spec = spec
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         sizes = tuple(min(n, self.spec.longest) for n in batch.lengths)
         first = torch.tensor(

@@ -28,6 +28,7 @@ class Blocks(Nodes):
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
+        teach: hand training the labels of train nodes, never of others, for self_task's tasks that read labels.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Blocks(Nodes):
         fanout: tuple[int, ...] = (10, 10),
         cluster: int = 64,
         held_links: float = 0.0,
+        teach: bool = False,
     ) -> None:
         if path is not None:
-            raise ValueError(f"the block model is generated; to read {path}, use --data.name files")
+            raise ValueError(f"the block model is generated; to read {path}, give --data files:{path}")
         if nodes < 2 * communities or communities < 2 or words < communities or degree <= 0 or not 0 <= mixing <= 1:
             raise ValueError(
                 f"nodes {nodes}, communities {communities}, words {words}, degree {degree}, mixing {mixing}: two nodes "
@@ -65,6 +67,7 @@ class Blocks(Nodes):
             fanout=fanout,
             cluster=cluster,
             held_links=held_links,
+            teach=teach,
         )
 
 

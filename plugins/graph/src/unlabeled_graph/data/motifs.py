@@ -44,7 +44,7 @@ class Motifs(Graphs):
         turn: int = 0,
     ) -> None:
         if path is not None:
-            raise ValueError(f"motifs are generated; to read {path}, use --data.name files")
+            raise ValueError(f"motifs are generated; to read {path}, give --data files:{path}")
         if count < 4 or not 2 <= smallest <= largest or degrees < 2:
             raise ValueError(
                 f"count {count}, smallest {smallest}, largest {largest}, degrees {degrees}: four graphs, trees of two "

@@ -175,10 +175,15 @@ def mend(raw: Raw, *, undirected: bool, normalize: bool) -> Raw:
 
 def understood(raw: Raw) -> Raw:
     """With ``y`` as classes or ``targets``, whichever it says."""
-    if raw.y is None or raw.targets is not None:
+    if raw.y is None:
         return raw
     y, classes, targets, notes = meaning(raw.y, raw.classes, raw.columns, raw.name)
-    return replace(raw, y=y, classes=classes, targets=targets, notes=(*raw.notes, *notes))
+    if raw.targets is not None and targets is not None:
+        raise UsageError(
+            f"{raw.name} has numbers to predict in its column of labels and in {', '.join(raw.targets.names)}: leave "
+            "one out with --data.label none or --data.target none"
+        )
+    return replace(raw, y=y, classes=classes, targets=raw.targets or targets, notes=(*raw.notes, *notes))
 
 
 def _single(edges: Tensor, attr: Tensor | None, total: int) -> tuple[Tensor, Tensor | None, int]:

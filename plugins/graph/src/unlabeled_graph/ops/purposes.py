@@ -9,3 +9,4 @@ class Use(IntEnum):
 
     PATH = 1024
     ADD = 1025
+    CENTER = 1026

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.nn.chance import below
 from unlabeled_graph.batch import GraphBatch, sort_edges
 from unlabeled_graph.ops.chance import exact, graph_draw, link_words, pair_words, row_words
 from unlabeled_graph.ops.purposes import Use
@@ -53,20 +54,22 @@ def nothing(share: Share) -> bool:
     return share == 0 if isinstance(share, float) else not any(share)
 
 
-def choose_links(words_E: Tensor, batch: GraphBatch, share: Share) -> Tensor:
-    """``bool[E]``: an exact share of the links of each group, those with the smallest words, in both directions."""
-    forward = forward_of(batch)
+def choose_links(words_E: Tensor, batch: GraphBatch, counts: Sequence[int], among_E: Tensor | None = None) -> Tensor:
+    """``bool[E]``: ``counts[g]`` links of each group, those with the smallest words of the edges ``among``, in both
+    directions."""
+    forward = forward_of(batch) if among_E is None else forward_of(batch) & among_E
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]]
     words = words_E[forward]
     mine = None if owner is None else owner[forward]
-    counts = counts_of(share, per_group(mine, len(words), batch))
     chosen = exact(words, mine, counts)
     limit = torch.full((len(batch.lengths),), LOWEST, device=batch.device)
     if owner is None or mine is None:
-        return words_E <= (words[chosen].max() if counts[0] else limit[0])
-    # the other direction has the same word, so that a limit finds it without a search
-    limit = limit.scatter_reduce(0, mine[chosen], words[chosen], "amax")
-    return words_E <= limit[owner]
+        found = words_E <= (words[chosen].max() if counts[0] else limit[0])
+    else:
+        # the other direction has the same word, so that a limit finds it without a search
+        limit = limit.scatter_reduce(0, mine[chosen], words[chosen], "amax")
+        found = words_E <= limit[owner]
+    return found if among_E is None else found & among_E
 
 
 # ------------------------------------------------------------------------------------------------- what stays
@@ -103,7 +106,7 @@ def drop_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """Without an exact share of the links of each graph (GRACE, https://arxiv.org/abs/2006.04131)."""
     if nothing(share):
         return batch
-    return keep_edges(batch, ~choose_links(link_words(batch, draw, Purpose.EDGE), batch, share))
+    return keep_edges(batch, ~choose_links(link_words(batch, draw, Purpose.EDGE), batch, link_counts(batch, share)))
 
 
 def drop_nodes(batch: GraphBatch, draw: Draw, share: Share) -> tuple[GraphBatch, Tensor | None]:
@@ -131,72 +134,99 @@ def mask_columns(batch: GraphBatch, draw: Draw, share: float) -> GraphBatch:
     return batch.altered(x=x * shown_GF[group])
 
 
-def mask_rows(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
-    """With the features of an exact share of the nodes of each graph set to 0."""
+def mask_rows(batch: GraphBatch, draw: Draw, share: Share, inside_T: Tensor | None = None) -> GraphBatch:
+    """With the features of an exact share of the nodes of each graph set to 0, or of its nodes ``inside``."""
     if nothing(share):
         return batch
-    counts = [min(count, n - 1) for count, n in zip(counts_of(share, batch.lengths), batch.lengths)]
-    owner = None if len(batch.lengths) == 1 else batch.group
-    gone = exact(row_words(batch, draw, Purpose.MASK), owner, counts)
+    sizes = batch.lengths if inside_T is None else per_group(batch.group[inside_T], 0, batch)
+    counts = [min(count, n - 1) for count, n in zip(counts_of(share, sizes), sizes)]
+    words = row_words(batch, draw, Purpose.MASK)
+    if inside_T is not None:  # whoever is outside comes last
+        words = torch.where(inside_T, words >> 1, torch.iinfo(torch.int64).max)
+    gone = exact(words, None if len(batch.lengths) == 1 else batch.group, counts)
     return batch.altered(x=scale_rows(batch.x, (~gone).float()))
 
 
 def add_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
     """With as many new links as ``share`` of each graph's own, between random nodes of it that had none.
 
-    Nearly complete graphs have no room for all of them. New links carry the mean features of the old.
+    Nearly complete graphs have no room for all of them. A new link has the features of a random old one of its graph:
+    a mean of them would tell the new links from the old.
     """
-    return _added(batch, draw, link_counts(batch, share), batch.edges)
+    return _added(batch, draw, link_counts(batch, share), batch)
 
 
-def perturb_links(batch: GraphBatch, draw: Draw, share: Share) -> GraphBatch:
-    """With an exact share of the links of each graph dropped, and as many added where there were none."""
-    return _added(drop_links(batch, draw, share), draw, link_counts(batch, share), batch.edges)
+def perturb_links(batch: GraphBatch, draw: Draw, share: Share, inside_T: Tensor | None = None) -> GraphBatch:
+    """With an exact share of the links of each graph dropped, and as many added where there were none.
+
+    Args:
+        share: of the links of a graph, or of those among its rows ``inside``, of which at least one is changed then.
+        inside_T: bool, True = links may be dropped and added here; None = anywhere.
+    """
+    if inside_T is None:
+        return _added(drop_links(batch, draw, share), draw, link_counts(batch, share), batch)
+    among = inside_T[batch.edges].all(0)
+    counts = [max(count, min(1, n)) for count, n in zip(link_counts(batch, share, among), links_of(batch, among))]
+    gone = choose_links(link_words(batch, draw, Purpose.EDGE), batch, counts, among)
+    return _added(keep_edges(batch, ~gone), draw, counts, batch, inside_T)
 
 
-def link_counts(batch: GraphBatch, share: Share) -> list[int]:
+def link_counts(batch: GraphBatch, share: Share, among_E: Tensor | None = None) -> list[int]:
     """How many links of each graph make ``share`` of it."""
-    return counts_of(share, links_of(batch))
+    return counts_of(share, links_of(batch, among_E))
 
 
-def links_of(batch: GraphBatch) -> list[int]:
-    """How many links each graph has."""
-    forward = forward_of(batch)
+def links_of(batch: GraphBatch, among_E: Tensor | None = None) -> list[int]:
+    """How many links each graph has, of all edges or of those ``among``."""
+    forward = forward_of(batch) if among_E is None else forward_of(batch) & among_E
     owner = None if len(batch.lengths) == 1 else batch.group[batch.edges[1]][forward]
     return per_group(owner, int(forward.sum()), batch)
 
 
-def _added(batch: GraphBatch, draw: Draw, counts: list[int], taken: Tensor) -> GraphBatch:
-    """With ``counts[g]`` new links of each graph, none of them among the edges ``taken[2, E]``."""
+def _added(
+    batch: GraphBatch, draw: Draw, counts: list[int], before: GraphBatch, inside_T: Tensor | None = None
+) -> GraphBatch:
+    """With ``counts[g]`` new links of each graph that it did not have ``before``, among the rows ``inside``."""
     most = max(counts, default=0)
     if most == 0:
         return batch
     # some pairs are taken, or drawn twice
-    pairs, group = _new_pairs(batch, draw, [4 * count + 64 for count in counts], taken)
-    pairs = pairs[:, exact(pair_words(row_words(batch, draw, Use.ADD), pairs, batch.symmetric), group, counts)]
+    pairs, group = _new_pairs(batch, draw, [4 * count + 64 * (count > 0) for count in counts], before.edges, inside_T)
+    words = pair_words(row_words(batch, draw, Use.ADD), pairs, batch.symmetric)
+    chosen = exact(words, group, counts)
+    pairs, like = pairs[:, chosen], _likes(before, group[chosen], words[chosen])
     if batch.symmetric:
-        pairs = torch.cat((pairs, pairs.flip(0)), dim=1)
+        pairs, like = torch.cat((pairs, pairs.flip(0)), dim=1), like.repeat(2)
     edges, order = sort_edges(torch.cat((batch.edges, pairs), dim=1), batch.total)
 
-    def of_edges(x: Tensor | None) -> Tensor | None:
-        if x is None:
-            return None
-        mean = x.mean(0, keepdim=True) if len(x) else x.new_zeros(1, *x.shape[1:])
-        more = torch.cat((x, mean.expand(pairs.shape[1], *x.shape[1:])))
+    def of_edges(x: Tensor | None, old: Tensor | None) -> Tensor | None:
+        if x is None or old is None:
+            return x
+        more = torch.cat((x, old[like]))
         return more if order is None else more[order]
 
-    return batch.altered(edges=edges, edge_attr=of_edges(batch.edge_attr), weight=of_edges(batch.weight))
+    attr, weight = of_edges(batch.edge_attr, before.edge_attr), of_edges(batch.weight, before.weight)
+    return batch.altered(edges=edges, edge_attr=attr, weight=weight)
 
 
-def _new_pairs(batch: GraphBatch, draw: Draw, tries: Sequence[int], taken: Tensor) -> tuple[Tensor, Tensor]:
+def _likes(batch: GraphBatch, group_P: Tensor, words_P: Tensor) -> Tensor:
+    """``int64[P]``: for each new link a random edge of its graph, whose features it has."""
+    starts = offsets_of(batch.group[batch.edges[1]], len(batch.lengths))
+    return starts[group_P] + below(mix64(words_P), starts.diff()[group_P])
+
+
+def _new_pairs(
+    batch: GraphBatch, draw: Draw, tries: Sequence[int], taken: Tensor, inside_T: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Pairs of nodes of a group that have no edge, each once, the lower row first, and the group of each."""
-    lengths = torch.tensor(batch.lengths, device=batch.device)[:, None]
+    rows = torch.arange(batch.total, device=batch.device) if inside_T is None else torch.nonzero(inside_T)[:, 0]
+    starts = offsets_of(batch.group[rows], len(batch.lengths))
+    lengths = starts.diff()[:, None].clamp(min=1)
     each = graph_draw(batch, draw)
     ends = torch.stack([each.at(draw.view + (n << 16)).integers(max(tries), Use.ADD, lengths) for n in (1, 2)])
-    starts = torch.tensor(batch.layout.offsets[:-1], device=batch.device)[:, None]
     # as many tries as a graph needs itself, so that its links do not depend on the greatest graph of the batch
     asked = torch.arange(max(tries), device=batch.device) < torch.tensor(tries, device=batch.device)[:, None]
-    pairs = (ends + starts)[:, asked]
+    pairs = rows[(ends + starts[:-1, None])[:, asked]]
     if batch.symmetric:
         pairs = pairs.sort(0).values
     pairs = torch.unique(pairs[:, pairs[0] != pairs[1]], dim=1)
@@ -258,6 +288,19 @@ def walk_subgraph(batch: GraphBatch, draw: Draw, share: Share) -> tuple[GraphBat
     return keep_nodes(batch, exact(key, None if len(counts) == 1 else batch.group, counts))
 
 
+def around(batch: GraphBatch, draw: Draw, hops: int) -> Tensor:
+    """``bool[T]``: the nodes at most ``hops`` links from a random node of each graph (D-SLA, 2202.02989)."""
+    lengths, starts = (torch.tensor(x, device=batch.device) for x in (batch.lengths, batch.layout.offsets[:-1]))
+    center = starts + graph_draw(batch, draw).integers(1, Use.CENTER, lengths[:, None])[:, 0]
+    there = torch.zeros(batch.total, device=batch.device).index_fill(0, center, 1.0)
+    for _ in range(hops):
+        wider = (there.index_add(0, batch.edges[1], there[batch.edges[0]]) > 0).float()
+        if torch.equal(wider, there):
+            break
+        there = wider
+    return there > 0
+
+
 def drop_paths(batch: GraphBatch, draw: Draw, share: Share, length: int) -> GraphBatch:
     """Without an exact share of the links, those along random walks of ``length`` (MaskGAE, 2205.10053)."""
     counts = link_counts(batch, share)
@@ -274,7 +317,7 @@ def drop_paths(batch: GraphBatch, draw: Draw, share: Share, length: int) -> Grap
     if batch.symmetric:
         first = torch.minimum(first, first[reversed_edges(batch.edges, batch.total)])
     key = (first << 40) + ((link_words(batch, draw, Purpose.EDGE) >> 24) & 0xFFFFFFFFFF)
-    return keep_edges(batch, ~choose_links(key, batch, share))
+    return keep_edges(batch, ~choose_links(key, batch, counts))
 
 
 def reversed_edges(edges: Tensor, total: int) -> Tensor:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
-from unlabeled.errors import above, below_one
+from unlabeled.errors import above, at_least, below_one
 from unlabeled.nn.chance import uniform
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.ops.adjacency import adjacency_of
 from unlabeled_graph.ops.chance import graph_draw, link_words
 from unlabeled_graph.ops.sparse import SparseRows, dense, scale_columns
-from unlabeled_graph.views.edits import counts_of, drop_links, keep_edges, links_of, mask_rows, perturb_links
+from unlabeled_graph.views.edits import around, drop_links, keep_edges, mask_rows, perturb_links
 
 PAGERANK = 0.85
 
@@ -110,44 +110,61 @@ def _show(batch: GraphBatch, shown_GF: Tensor) -> GraphBatch:
 
 
 class Perturb:
-    """The graph, and several of which links were dropped and added, each more than the last: D-SLA,
-    https://arxiv.org/abs/2202.02989. Features of some nodes are hidden in all of them, the graph itself too, so that
-    they tell nothing of the edits. ``edits`` is the number of links that differ; where samples are nodes of one
-    graph, how many of them a node has on average.
+    """The graph, and several of which links around a random node were dropped and added, each more than the last:
+    D-SLA, https://arxiv.org/abs/2202.02989. Features of most nodes there are hidden in all of them, the graph itself
+    too, so that they tell nothing of the edits. ``edits`` is the number of links that differ, 0 where none is there to
+    change.
 
     Args:
-        strengths: share of the links dropped, and as many added, of each perturbation, each in (0, 0.5]; at least 1.
-        rows: share of the nodes whose features are hidden, in [0, 1); the authors have 0.2 for social graphs, 0.8 for
-            molecules.
+        strengths: share of the links there that are dropped, and as many added, of each perturbation, each in (0, 1];
+            two at least, and never less than one link. The authors have a multiple of 0.2 for molecules.
+        rows: share of the nodes there whose features are hidden, in [0, 1); the authors have 0.8 for molecules.
+        hops: how far from the random node is there, at least 0; 0 = everywhere. The authors have 3 for molecules.
     """
 
     params = ("edits",)
 
-    def __init__(self, spec: GraphSpec, *, strengths: tuple[float, ...] = (0.1, 0.2, 0.3), rows: float = 0.2) -> None:
-        if len(strengths) < 2 or not all(0 < s <= 0.5 for s in strengths):
-            raise ValueError(f"strengths are {strengths}; they must be at least two shares in (0, 0.5]")
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        strengths: tuple[float, ...] = (0.2, 0.4, 0.6),
+        rows: float = 0.8,
+        hops: int = 3,
+    ) -> None:
+        if len(strengths) < 2 or not all(0 < s <= 1 for s in strengths):
+            raise ValueError(f"strengths are {strengths}; they must be at least two shares in (0, 1]")
         below_one(rows=rows)
-        self.strengths, self.rows = strengths, rows
+        at_least(0, hops=hops)
+        self.strengths, self.rows, self.hops = strengths, rows, hops
         self.roles = ("global",) + ("perturbed",) * len(strengths)
 
     def __call__(self, batch: GraphBatch, draw: Draw) -> list[View]:
-        none = torch.zeros(len(batch), device=batch.device)
-        made = [View(mask_rows(batch, draw, self.rows), "global", params={"edits": none})]
-        before = links_of(batch)
-        for number, share in enumerate(self.strengths, start=1):
-            each = draw.at(number)
-            shares = [min(0.5, max(share, number / n)) if n else 0.0 for n in before]
-            changed = perturb_links(batch, each, shares)
-            edits = torch.tensor(
-                [
-                    2 * count + new - old
-                    for count, new, old in zip(counts_of(shares, before), links_of(changed), before, strict=True)
-                ],
-                device=batch.device,
+        there = around(batch, draw, self.hops) if self.hops else torch.ones_like(batch.group, dtype=torch.bool)
+        changed = [batch] + [
+            perturb_links(batch, draw.at(number), share, there) for number, share in enumerate(self.strengths, start=1)
+        ]
+        return [
+            View(
+                mask_rows(each, draw.at(number), self.rows, there),
+                role,
+                params={"edits": _of_samples(edits_between(batch, each), batch)},
             )
-            edits = edits.float() if len(edits) == len(batch) else none + 2 * edits.sum() / batch.total
-            made.append(View(mask_rows(changed, each, self.rows), "perturbed", params={"edits": edits}))
-        return made
+            for number, (each, role) in enumerate(zip(changed, self.roles, strict=True))
+        ]
+
+
+def edits_between(first: GraphBatch, second: GraphBatch) -> Tensor:
+    """``float[G]``: how many links of each graph only one of two batches of the same nodes has."""
+    total = first.total
+    a, b = (batch.edges[0] * total + batch.edges[1] for batch in (first, second))
+    ends = torch.cat((first.edges[1][~torch.isin(a, b)], second.edges[1][~torch.isin(b, a)]))
+    return torch.bincount(first.group[ends], minlength=len(first.lengths)) / (1 + first.symmetric)
+
+
+def _of_samples(number_G: Tensor, batch: GraphBatch) -> Tensor:
+    """``[B]``: of the graph that each sample is, or is a node of."""
+    return number_G if batch.seeds is None else number_G[batch.group[batch.seeds]]
 
 
 class Thinned:

@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -35,15 +36,18 @@ from unlabeled.probes.splits import shuffled, split
 from unlabeled.runs.finetune import APART, factor
 from unlabeled.runs.folder import LAST, write_json
 from unlabeled.runs.launch import Say, quiet
+from unlabeled.runs.tuned import check_out
 from unlabeled_medical3d.batch import VolumeSpec
+from unlabeled_medical3d.commands.predict import save_segmenter
 from unlabeled_medical3d.ops.segmentation import (
     SCORES,
     Segmenter,
     cut_labels,
     mean_scores,
+    merged_regions,
+    region_scores,
     segmentation_loss,
     slide,
-    voxel_scores,
     with_labels,
 )
 
@@ -55,6 +59,7 @@ FILE = "segment.json"
 ROWS = ("from scratch", "pre-trained")
 HALF = "objective.painter.up."  # where a checkpoint has the upward half
 LAST_LAYER = "output_block."
+Volumes = dict[str, dict[str, dict[str, float]]]  # of each volume, of each region: Dice, HD95, surface Dice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,8 @@ class Segment:
         overlap: of neighboring windows at test, in [0, 1).
         tolerance: mm within which a surface counts as found.
         test: most test volumes that are scored; 0 = all.
+        merged: unions of labels that the table has rows of too, such as whole=1+2+4 or core=necrosis+enhancing.
+        out: a new folder for the pre-trained row's network of the greatest k and the first seed, which predict takes.
         precision: of forward passes, 32 or bf16.
         device: auto, cpu, cuda, ...
     """
@@ -93,6 +100,8 @@ class Segment:
     overlap: float = 0.5
     tolerance: float = 1.0
     test: int = 0
+    merged: tuple[str, ...] = ()
+    out: str = ""
     precision: Literal["32", "bf16"] = "32"
     device: str = "auto"
 
@@ -112,7 +121,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Curves:
-    """Scores by row, k and seed; by row, the learning rate that it took, and the validation Dice of those it tried."""
+    """Scores by row, k and seed; by row, the learning rate that it took, and the validation Dice of those it tried.
+
+    ``volumes``: by row and k, the scores of each region of each test volume, mean over seeds.
+    """
 
     settings: Segment
     data: str
@@ -120,6 +132,7 @@ class Curves:
     train: int
     test: int
     scores: dict[str, dict[int, list[dict[str, float]]]] = field(default_factory=dict)
+    volumes: dict[str, dict[int, Volumes]] = field(default_factory=dict)
     lr: dict[str, float] = field(default_factory=dict)
     tried: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -143,6 +156,7 @@ class Curves:
                 cells = [_spread([scale * s[name] for s in by_count[k]]) for k in counts]
                 lines.append(f"{row:<26}" + "".join(f"{cell:>14}" for cell in cells))
             lines.append("")
+        lines += self._by_region(counts[-1])
         s = self.settings
         rates = " and ".join(f"{rate:g} ({row})" for row, rate in self.lr.items()) or f"{s.lr[0]:g}"
         lines.append(f"data: {self.data}; {self.train} train, {self.test} test; labels {', '.join(self.regions[1:])}")
@@ -151,6 +165,21 @@ class Curves:
             f"AdamW lr {rates}, windows overlap {s.overlap:g}, seeds {', '.join(map(str, s.seeds))}; ± over seeds"
         )
         return "\n".join(lines)
+
+    def _by_region(self, count: int) -> list[str]:
+        """Each region's scores at the greatest k, with their deviation over volumes."""
+        if not self.volumes:
+            return []
+        columns = {"dice": ("Dice %", 100.0), "hd95": ("HD95 mm", 1.0)}
+        head = f"each region, k = {count}; ± over volumes"
+        lines = [f"{head:<42}" + "".join(f"{title:>16}" for title, _ in columns.values()) + f"{'volumes':>10}"]
+        for row, by_count in self.volumes.items():
+            found = list(by_count[count].values())
+            for region in dict.fromkeys(name for volume in found for name in volume):
+                scored = [volume[region] for volume in found if region in volume]
+                cells = [_spread([scale * s[name] for s in scored]) for name, (_, scale) in columns.items()]
+                lines.append(f"{row:<16}{region:<26}" + "".join(f"{cell:>16}" for cell in cells) + f"{len(scored):>10}")
+        return [*lines, ""]
 
 
 def segment(run: Pretrained, data: Data, say: Say, settings: Segment) -> Curves:
@@ -172,6 +201,8 @@ def curves(
     regions = tuple(getattr(data, "regions", ()))
     if len(regions) < 2:
         raise UsageError(f"{data.describe()}: segmentation needs voxel labels, and this data has none")
+    if settings.out:
+        check_out(Path(settings.out))
     device = pick_device(settings.device)
     labeled = with_labels(data, torch.arange(len(data)))
     train, test = (labeled[side] for side in split(data, labeled, 0))
@@ -185,8 +216,10 @@ def curves(
     trying = ROWS if len(settings.lr) > 1 and rates is None else ()
     if trying and max(counts) + settings.validation > len(train):
         raise UsageError(f"--validation {settings.validation}: train has {len(train)} volumes, {max(counts)} are taken")
+    asked = {name: (n,) for n, name in enumerate(regions) if n} | merged_regions(settings.merged, regions)
     given_decoder = decoder_of(run) if settings.decoder else {}
     scores: dict[str, dict[int, list[dict[str, float]]]] = {row: {k: [] for k in counts} for row in ROWS}
+    volumes: dict[str, dict[int, list[Volumes]]] = {row: {k: [] for k in counts} for row in ROWS}
     tried: dict[str, dict[str, float]] = {}
     chosen = dict.fromkeys(ROWS, settings.lr[0]) | dict(rates or {})
 
@@ -209,10 +242,16 @@ def curves(
                 for row in ROWS:
                     model = model_of(row, seed)
                     fit(model, data, order[:k], settings, seed, device, chosen[row])
-                    found = score(model, data, test, settings, device)
-                    scores[row][k].append(found)
+                    each = scored(model, data, test, settings, device, asked)
+                    volumes[row][k].append(each)
+                    scores[row][k].append(found := mean_of(each, regions[1:]))
                     say(f"{row}, k = {k}, seed {seed}: Dice {100 * found['dice']:.1f} %")
-    out = Curves(settings, data.describe(), regions, len(train), len(test), scores, chosen, tried)
+                    if settings.out and (row, k, seed) == (ROWS[1], counts[-1], settings.seeds[0]):
+                        how = {"spec": SPEC, "settings": asdict(settings), "data": data.describe(), "volumes": k}
+                        save_segmenter(Path(settings.out), run, model, regions, how)
+                        say(f"saved {settings.out}: predict takes it")
+    by_volume = {row: {k: over_seeds(runs) for k, runs in by_count.items()} for row, by_count in volumes.items()}
+    out = Curves(settings, data.describe(), regions, len(train), len(test), scores, by_volume, chosen, tried)
     write_json(run.folder / FILE, out.to_dict())
     return out
 
@@ -335,8 +374,16 @@ def one_crop(image: Tensor, mask: Tensor, size: Sequence[int], at: Sequence[floa
 
 
 def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: str) -> dict[str, float]:
-    """Mean scores of whole test volumes."""
-    found = []
+    """Mean scores of whole volumes, over their labels."""
+    regions = {name: (n,) for n, name in enumerate(data.regions) if n}
+    return mean_of(scored(model, data, ids, settings, device, regions), tuple(regions))
+
+
+def scored(
+    model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: str, regions: Mapping[str, Sequence[int]]
+) -> Volumes:
+    """Scores of each of ``regions`` of each whole volume, by its name."""
+    found: Volumes = {}
     with evaluating(model), settings.autocast(device):
         for number in ids.tolist():
             batch = data.__getitems__([number])
@@ -346,11 +393,29 @@ def score(model: Segmenter, data: Any, ids: Tensor, settings: Segment, device: s
             (mask,) = data.masks(batch.ids.tolist())
             logits = slide(model, batch.images[0].to(device), model.spec.size, overlap=settings.overlap)
             guess = logits.float().argmax(0).cpu()
-            found.append(voxel_scores(guess, mask, model.spec.spacing, len(data.regions), settings.tolerance))
-    scores = mean_scores(found)
-    if set(scores) != set(SCORES):
+            name = data.names[number] if hasattr(data, "names") else f"volume {number}"
+            found[name] = region_scores(guess, mask, model.spec.spacing, regions, settings.tolerance)
+    return found
+
+
+def mean_of(volumes: Volumes, labels: Sequence[str]) -> dict[str, float]:
+    """Mean over volumes of the mean over ``labels``; merged regions do not count."""
+    each = [[scores for name, scores in volume.items() if name in labels] for volume in volumes.values()]
+    found = mean_scores([mean_scores(one) for one in each])
+    if set(found) != set(SCORES):
         raise RunError("no test volume has a label: nothing can be scored")
-    return scores
+    return found
+
+
+def over_seeds(runs: Sequence[Volumes]) -> Volumes:
+    """Of each volume and region, the mean of its scores in the runs that have any."""
+    return {
+        volume: {
+            region: mean_scores([run[volume][region] for run in runs if region in run[volume]])
+            for region in dict.fromkeys(name for run in runs for name in run[volume])
+        }
+        for volume in runs[0]
+    }
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,7 +1,7 @@
 """Volumes in an ``.npz``: ``x`` and ``y``, or MedMNIST's ``train_images``, ``train_labels`` and so on.
 
 ``x[N, X, Y, Z]``, ``[N, C, X, Y, Z]`` or ``[N, X, Y, Z, C]``; ``y[N]`` whole numbers; ``masks[N, X, Y, Z]``;
-``spacing[3]`` in mm, 1 without. Axes count as RAS. The validation part of MedMNIST joins the train side.
+``spacing[3]`` in mm, 1 without. Axes count as RAS.
 
     # N samples, C channels, X, Y, Z voxels
 """
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unlabeled.data.sides import Side
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.sources import MOST_CHANNELS
 
-PARTS = ("train", "val", "test")
+PARTS: tuple[Side, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Arrays:
     x: np.ndarray
     y: np.ndarray | None
     masks: np.ndarray | None
-    held_out: np.ndarray | None
+    sides: list[Side] | None
     spacing: tuple[float, float, float]
 
 
@@ -38,9 +39,8 @@ def read_npz(path: Path) -> Arrays:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
         raise UsageError(f"{path} cannot be read as .npz: {error}") from error
     parts = [p for p in PARTS if f"{p}_images" in found]
-    side = None
+    sides = [p for p in parts for _ in found[f"{p}_images"]] if parts else None
     if parts:
-        side = np.concatenate([np.full(len(found[f"{p}_images"]), p == "test") for p in parts])
         found = {new: _join(found, parts, old) for new, old in NAMES.items() if f"{parts[0]}_{old}" in found} | found
     x = found.get("x")
     if x is None or x.ndim not in (4, 5) or x.dtype.kind not in "fiub" or len(x) == 0:
@@ -59,13 +59,13 @@ def read_npz(path: Path) -> Arrays:
     if len(spacing) != 3 or not np.isfinite(spacing).all() or spacing.min() <= 0:
         raise UsageError(f"{path}: spacing is {spacing.tolist()}; it must be 3 numbers of mm above 0")
     mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-    return Arrays(x, None if y is None else y[:, 0], masks, side, mm)
+    return Arrays(x, None if y is None else y[:, 0], masks, sides, mm)
 
 
 NAMES = {"x": "images", "y": "labels", "masks": "masks"}
 
 
-def _join(found: dict[str, np.ndarray], parts: list[str], name: str) -> np.ndarray:
+def _join(found: dict[str, np.ndarray], parts: list[Side], name: str) -> np.ndarray:
     return np.concatenate([found[f"{part}_{name}"] for part in parts])
 
 

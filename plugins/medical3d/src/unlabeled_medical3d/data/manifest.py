@@ -1,86 +1,132 @@
-"""Samples named by a CSV, or what a CSV knows of those in a folder.
+"""Samples named by a manifest, or what one says of the volumes in a folder; ``unlabeled.data.manifest`` reads it.
 
-Columns: ``image`` (a path relative to the CSV, several channels joined by ``;``, or a folder of one DICOM series), or
-``id`` (the name of a file without folder and suffix); and, each as wanted, ``mask``, ``label``, ``split`` (train, val,
-test), ``patient``, ``modality`` (ct, mr, shape). Other columns are passed over.
+The column of samples (``image``, ``path``, ...) has paths, absolute or from the manifest's own folder: a file, several
+channels joined by ``;``, or a folder of one DICOM series. Beside the columns of every domain there may be ``mask``, a
+path of voxel labels, and ``modality``: ct, mr or shape; and, as ``select`` writes them, ``slices``, the numbers of
+those that are read, the ``axis`` (x, y, z) that they lie across and the ``spacing`` in mm that they were counted at.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Any
 
-from unlabeled.data.sources import Folder
+from unlabeled.data.files import walk
+from unlabeled.data.manifest import NONE, Columns, Manifest, read_manifest
+from unlabeled.data.sources import Folder, Source
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.data.sources import LIMITS, Entry, stem
-from unlabeled_medical3d.ops.intensity import Modality
+from unlabeled_medical3d.data.dicom import is_dicom
+from unlabeled_medical3d.data.sources import LIMITS, Entry, Kept, patients_of, stem
 
-SPLITS = {"train": False, "val": False, "valid": False, "validation": False, "test": True, "": None}
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV, with column names in lower case."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [{(k or "").strip().lower(): (v or "").strip() for k, v in r.items()} for r in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise UsageError(f"{path} cannot be read as a CSV: {error}") from error
-    if not rows:
-        raise UsageError(f"{path} has no rows")
-    for number, row in enumerate(rows, start=2):
-        if row.get("split", "").lower() not in SPLITS:
-            raise UsageError(f"{path}, line {number}: split is {row['split']!r}; it must be train, val or test")
-        if row.get("modality", "").lower() not in ("", *get_args(Modality)):
-            raise UsageError(f"{path}, line {number}: modality is {row['modality']!r}; it must be ct, mr or shape")
-    return rows
+PATHS = ("image", "path", "file", "filename", "image_path", "file_name", "img", "filepath", "volume", "scan")
+MASKS = ("mask", "mask_path", "segmentation", "seg")
+MODALITIES = {"ct": "ct", "mr": "mr", "mri": "mr", "shape": "shape"}
 
 
-def _known(entry: Entry, row: Mapping[str, str]) -> Entry:
-    """``entry`` with what the row says of it."""
-    side = SPLITS[row.get("split", "").lower()]
-    return replace(
-        entry,
-        label=row.get("label", "") or entry.label,
-        held_out=entry.held_out if side is None else side,
-        patient=row.get("patient", "") or entry.patient,
-        modality=row.get("modality", "").lower() or entry.modality,
-    )
+class VolumeColumns(Columns, total=False):
+    """Columns of data whose samples may have voxel labels.
+
+    Args:
+        mask: a manifest's column of voxel labels: their paths.
+    """
+
+    mask: str
 
 
-def from_manifest(path: Path) -> tuple[Folder, list[Entry]]:
-    """The samples that a CSV with an ``image`` column names, in its order."""
-    rows = read_rows(path)
-    if "image" not in rows[0]:
-        raise UsageError(f"{path} has columns {', '.join(rows[0])}; it must have one named image, with paths")
-    source, entries = Folder(path.parent, limits=LIMITS), []
-    inside = set(source.names)
-    for row in rows:
-        files = tuple(_relative(part) for part in row["image"].split(";") if part.strip())
-        series = tuple(n for n in source.names if len(files) == 1 and n.startswith(f"{files[0]}/"))
-        name = row.get("id") or (files[0] if files else "")
-        mask = _relative(row["mask"]) if row.get("mask") else ""
-        if mask and mask not in inside and not (path.parent / mask).is_file():
-            raise UsageError(f"{path}: the mask {mask} of {name} is no file, nor one below {path.parent}")
-        made = Entry(name, series or files, dicom=bool(series), mask=mask, patient=name)
-        entries.append(_known(made, row))
-    return source, entries
+def from_manifest(path: Path, columns: Mapping[str, Any]) -> tuple[Manifest, Folder, list[Entry]]:
+    """The samples that a manifest names, in its order."""
+    manifest = read_manifest(path, PATHS, columns)
+    source = Folder(path.parent, limits=LIMITS, names=[])
+    patients = patients_of(manifest.paths)
+    entries = [_entry(source, name, patient) for name, patient in zip(manifest.paths, patients, strict=True)]
+    return manifest, source, _told(entries, range(len(entries)), manifest, source, columns)
 
 
-def _relative(path: str) -> str:
-    return PurePosixPath(path.strip().replace("\\", "/")).as_posix()
+def _entry(source: Folder, name: str, patient: str) -> Entry:
+    files = tuple(part.strip() for part in name.split(";") if part.strip())
+    if len(files) == 1 and (source.root / files[0]).is_dir():
+        inside = [f"{files[0]}/{n}" for n in walk(source.root / files[0])]
+        return Entry(name, tuple(n for n in inside if is_dicom(source, n)), dicom=True, patient=patient)
+    return Entry(name, files, patient=patient)
 
 
-def annotate(entries: Sequence[Entry], path: Path) -> list[Entry]:
-    """Entries with what a CSV with an ``id`` column says of them; those that it does not name are left out."""
-    rows = read_rows(path)
-    if "id" not in rows[0]:
-        raise UsageError(f"{path} has columns {', '.join(rows[0])}; it must have one named id, with names of files")
-    by_id = {stem(row["id"]): row for row in rows}
-    found = [_known(entry, by_id[stem(entry.name)]) for entry in entries if stem(entry.name) in by_id]
-    if not found:
+def annotate(
+    entries: Sequence[Entry], source: Source, path: Path, columns: Mapping[str, Any]
+) -> tuple[Manifest, list[int], list[Entry]]:
+    """Entries that a manifest names, by their path or by the name of their file, its row for each, and what it says."""
+    manifest = read_manifest(path, ("id", *PATHS), columns)
+    by_name: dict[str, int] = {}
+    for row, name in enumerate(manifest.paths):
+        if by_name.setdefault(_bare(name), row) != row:
+            raise manifest.table.wrong(row, f"{name} stands there a second time")
+    row_of = [by_name.get(_bare(e.name), by_name.get(stem(e.name), -1)) for e in entries]
+    kept = [(entry, row) for entry, row in zip(entries, row_of, strict=True) if row >= 0]
+    if not kept:
         raise UsageError(
-            f"{path} names none of the {len(entries):,} volumes: its first id is {rows[0]['id']!r}, "
+            f"{path} names none of the {len(entries):,} volumes: its first is {manifest.names[0]!r}, "
             f"the first volume {stem(entries[0].name)!r}"
         )
+    rows = [row for _, row in kept]
+    return manifest, rows, _told([entry for entry, _ in kept], rows, manifest, source, columns)
+
+
+def _bare(name: str) -> str:
+    """A path without the suffixes of volumes."""
+    path = PurePosixPath(name)
+    return str(path.parent / stem(name))
+
+
+def _told(
+    entries: Sequence[Entry], rows: Sequence[int], manifest: Manifest, source: Source, columns: Mapping[str, Any]
+) -> list[Entry]:
+    """``entries`` with the voxel labels and the modality that the manifest's ``rows`` name."""
+    masks, modalities, kept = _masks(manifest, columns), _modalities(manifest), _slices(manifest)
+    found = [
+        replace(entry, mask=masks[row] or entry.mask, modality=modalities[row] or entry.modality, kept=kept[row])
+        for entry, row in zip(entries, rows, strict=True)
+    ]
+    named = [entry.mask for entry, row in zip(found, rows, strict=True) if masks[row]]
+    if named and not any(source.has(name) for name in named):
+        raise UsageError(f"{manifest.table.path}: none of the {len(named):,} masks is a file, {named[0]} the first")
+    return found
+
+
+def _masks(manifest: Manifest, columns: Mapping[str, Any]) -> list[str]:
+    """The path of each row's voxel labels, empty without."""
+    asked, table = columns.get("mask", ""), manifest.table
+    usual = [table.folded[name] for name in MASKS if name in table.folded]
+    name = table.find(asked) if asked not in ("", NONE) else next(iter(usual if asked != NONE else ()), "")
+    if not name:
+        return [""] * len(manifest)
+    return [(text or "").replace("\\", "/") for text in table.texts(name)]
+
+
+def _modalities(manifest: Manifest) -> list[str]:
+    """The modality of each row, empty without; :class:`UsageError` for a word that is none."""
+    table = manifest.table
+    if "modality" not in table.folded:
+        return [""] * len(manifest)
+    found = [(text or "").casefold() for text in table.texts(table.folded["modality"])]
+    for row, text in enumerate(found):
+        if text and text not in MODALITIES:
+            raise table.wrong(row, f"modality is {text!r}; it must be ct, mr or shape")
+    return [MODALITIES.get(text, "") for text in found]
+
+
+def _slices(manifest: Manifest) -> list[Kept | None]:
+    """The slices of each row that are read; None = all."""
+    table = manifest.table
+    if not {"axis", "spacing", "slices"} <= set(table.folded):
+        return [None] * len(manifest)
+    axes, spacings, slices = (table.texts(table.folded[name]) for name in ("axis", "spacing", "slices"))
+    found: list[Kept | None] = []
+    for row, (axis, spacing, numbers) in enumerate(zip(axes, spacings, slices, strict=True)):
+        try:
+            mm = tuple(map(float, (spacing or "").split()))
+            kept = Kept("xyz".index(axis or "none"), mm, tuple(map(int, (numbers or "").split())))
+        except ValueError:
+            mm = ()
+        if len(mm) != 3 or min(mm) <= 0 or not kept.numbers or min(kept.numbers) < 0:
+            raise table.wrong(row, "axis is x, y or z, spacing three numbers of mm, slices whole numbers from 0 on")
+        found.append(kept)
     return found

@@ -5,15 +5,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from unlabeled.data.known import Known
+from unlabeled.data.manifest import NONE, Manifest, is_table, refuse_columns
 from unlabeled.data.readable import SampleError, scan
-from unlabeled.data.sources import Source
+from unlabeled.data.sources import Folder, Source
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.arrays import Arrays, read_npz
 from unlabeled_medical3d.data.dicom import dicom_entries, is_dicom, read_series, read_series_header
@@ -36,18 +39,18 @@ class Raw:
 class FileReader:
     """Samples in files. ``bad`` names those whose header already says that they cannot be used."""
 
-    def __init__(self, source: Source, entries: Sequence[Entry], bad: dict[str, str], asked: int) -> None:
+    def __init__(self, source: Source, entries: Sequence[Entry], known: Known, bad: dict[str, str], asked: int) -> None:
         self.source, self.asked = source, asked
         self.passed_over: list[str] = []
-        good, unusable = scan(entries, self._look)
-        self.bad = bad | {entry.name: reason for entry, reason in unusable}
-        self.entries, self.headers = [entry for entry, _ in good], [header for _, header in good]
-        self.channels = 1
-        self._same_channels()
+        self.no_file = [entry.mask for entry in entries if entry.mask and not source.has(entry.mask)]
+        lost = set(self.no_file)
+        rows = [(row, replace(e, mask="") if e.mask in lost else e) for row, e in enumerate(entries)]
+        good, unusable = scan(rows, lambda numbered: self._look(numbered[1]))
+        self.bad = bad | {entry.name: reason for (_, entry), reason in unusable}
+        alike = self._same_channels([(row, entry, header) for (row, entry), header in good])
+        self.entries, self.headers = [entry for _, entry, _ in alike], [header for _, _, header in alike]
+        self.known = known.of([row for row, _, _ in alike])
         self.names = [e.name for e in self.entries]
-        self.labels = [e.label for e in self.entries]
-        self.patients = [e.patient or e.name for e in self.entries]
-        self.held_out = [e.held_out for e in self.entries]
         self.modalities = [e.modality for e in self.entries]
         self.regions = self._named_regions()
 
@@ -61,18 +64,14 @@ class FileReader:
             _same_grid(headers[0], read_header(self.source, entry.mask), entry.mask)
         return Header(headers[0].shape, sum(h.channels for h in headers), headers[0].affine)
 
-    def _same_channels(self) -> None:
-        """Keep the samples with the most common number of channels."""
-        counts = Counter(h.channels for h in self.headers)
-        if not counts:
-            return
-        self.channels = counts.most_common(1)[0][0]
-        for entry, header in zip(self.entries, self.headers):
+    def _same_channels(self, found: list[tuple[int, Entry, Header]]) -> list[tuple[int, Entry, Header]]:
+        """Those with the most common number of channels."""
+        counts = Counter(header.channels for _, _, header in found)
+        self.channels = counts.most_common(1)[0][0] if counts else 1
+        for _, entry, header in found:
             if header.channels != self.channels:
                 self.bad[entry.name] = f"it has {header.channels} channels, most others {self.channels}"
-        keep = [h.channels == self.channels for h in self.headers]
-        self.entries = [e for e, k in zip(self.entries, keep) if k]
-        self.headers = [h for h, k in zip(self.headers, keep) if k]
+        return [one for one in found if one[2].channels == self.channels]
 
     def _named_regions(self) -> tuple[str, ...]:
         """Labels as the dataset.json of the Medical Segmentation Decathlon or of nnU-Net names them."""
@@ -89,6 +88,15 @@ class FileReader:
     def has_mask(self, number: int) -> bool:
         """Whether a sample has voxel labels."""
         return bool(self.entries[number].mask)
+
+    def located(self, number: int) -> tuple[str, str]:
+        """The path, or several, that a manifest may name a sample by, and that of its voxel labels."""
+        entry = self.entries[number]
+        if not isinstance(self.source, Folder):
+            raise UsageError(f"{self.source.path} is an archive, and a manifest names files: unpack it first")
+        files = [str((self.source.root / name).resolve()) for name in entry.files]
+        mask = str((self.source.root / entry.mask).resolve()) if entry.mask else ""
+        return str(Path(files[0]).parent) if entry.dicom else ";".join(files), mask
 
     def read(self, number: int) -> Raw:
         """A sample's voxels; :class:`SampleError` where they cannot be had."""
@@ -132,14 +140,12 @@ class ArrayReader:
             raise UsageError(f"x has volumes of {shape} voxels: slices, not volumes")
         self.headers = [Header(shape, self.channels, affine)] * count
         self.bad: dict[str, str] = {}
-        self.labels = [""] * count if arrays.y is None else [str(int(y)) for y in arrays.y]
-        self.patients = list(self.names)
-        self.held_out: list[bool | None] = [None] * count
-        if arrays.held_out is not None:
-            self.held_out = [bool(side) for side in arrays.held_out]
+        labels = [None] * count if arrays.y is None else [str(int(y)) for y in arrays.y]
+        self.known = Known.by_name(labels, arrays.sides or [None] * count)
         self.modalities = [""] * count
         self.regions: tuple[str, ...] = ()
         self.passed_over: list[str] = []
+        self.no_file: list[str] = []
 
     def has_mask(self, number: int) -> bool:
         """Whether a sample has voxel labels."""
@@ -154,27 +160,47 @@ class ArrayReader:
 Reader = FileReader | ArrayReader
 
 
-def open_reader(path: Path, channels: int, manifest: str) -> Reader:
+def open_reader(path: Path, channels: int, manifest: str, columns: Mapping[str, Any]) -> Reader:
     """The samples at ``path``; :class:`UsageError` where there are none."""
-    suffix = path.suffix.lower()
-    if suffix == ".npz" and path.is_file():
+    if is_table(path):
+        said, source, entries = from_manifest(path, columns)
+        return FileReader(source, entries, _known(said, range(len(entries)), entries, columns), {}, channels)
+    if not manifest:
+        refuse_columns(path, columns)
+    if path.suffix.lower() == ".npz" and path.is_file():
         return ArrayReader(read_npz(path))
-    if suffix == ".csv" and path.is_file():
-        source, entries = from_manifest(path)
-        return FileReader(source, entries, {}, channels)
     found = open_source(path)
-    entries = nifti_entries(found.names)
+    entries, bad, labels = _entries(path, found)
+    known = Known()
+    if entries and manifest:
+        said, rows, entries = annotate(entries, found, Path(manifest), columns)
+        known = _known(said, rows, entries, columns)
+    elif entries:
+        folders = by_folder(entries)
+        known = Known.by_name(folders.classes, folders.sides, groups=tuple(e.patient for e in entries))
+    reader = FileReader(found, entries, known, bad, channels)
+    reader.passed_over = labels
+    return reader
+
+
+def _known(manifest: Manifest, rows: Sequence[int], entries: Sequence[Entry], columns: Mapping[str, Any]) -> Known:
+    """What a manifest knows of its ``rows``; patients where it names no groups."""
+    known = manifest.known(rows)
+    if known.groups is not None or columns.get("group") == NONE:
+        return known
+    return replace(known, groups=tuple(entry.patient for entry in entries))
+
+
+def _entries(path: Path, source: Source) -> tuple[list[Entry], dict[str, str], list[str]]:
+    """Samples of a folder or an archive, why other files are none, and label files that belong to none."""
+    entries = nifti_entries(source.names)
     bad: dict[str, str] = {}
-    series = [n for n in found.names if not n.lower().endswith((".nii", ".nii.gz")) and is_dicom(found, n)]
+    series = [n for n in source.names if not n.lower().endswith((".nii", ".nii.gz")) and is_dicom(source, n)]
     if series:
-        more, bad = dicom_entries(found, [n for n in series if not is_label(n)])
+        more, bad = dicom_entries(source, [n for n in series if not is_label(n)])
         entries += more
-    labels = labels_alone(found.names, entries)
+    labels = labels_alone(source.names, entries)
     if not entries and not bad:
         found_labels = f": its {len(labels)} NIfTI files are labels by their names, {labels[0]}" if labels else ""
         raise UsageError(f"{path} has no volumes{found_labels}; .nii, .nii.gz and DICOM series are read")
-    if entries:
-        entries = annotate(entries, Path(manifest)) if manifest else by_folder(entries)
-    reader = FileReader(found, entries, bad, channels)
-    reader.passed_over = labels
-    return reader
+    return entries, bad, labels

@@ -10,14 +10,15 @@ import gzip
 import lzma
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from unlabeled.data import sources
+from unlabeled.data import sides, sources, tables
 from unlabeled.data.readable import SampleError
+from unlabeled.data.sides import Folders
 from unlabeled.data.sources import DAMAGED, Folder, Limits, Source
 from unlabeled.errors import UsageError
 
@@ -25,7 +26,7 @@ NIFTI = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
 LABELS = ("labels", "labelstr", "masks", "segmentations", "seg", "label", "mask", "labelsts")
 IMAGES = ("images", "imagestr", "image", "volumes", "img", "imagests")
-HELD_OUT = ("test", "imagests")
+SPLIT = {"imagestr": "train", "imagests": "test"}  # of nnU-Net and the Decathlon, whose test may have no labels
 ENDING = re.compile(r"[_-](seg|segmentation|mask|label|labels|pred|prediction)$", re.IGNORECASE)
 PREDICTED = re.compile(r"[_-](pred|prediction)$", re.IGNORECASE)  # somebody's guess, not the truth
 MOST_CHANNELS = 8
@@ -41,7 +42,8 @@ def open_source(path: Path) -> Source:
         source = Folder(path.parent, limits=LIMITS, names=[path.name])
     if source is None:
         raise UsageError(
-            f"{path} is no volume data: give a folder, a .zip, a .nii or .nii.gz, an .npz, or a .csv manifest"
+            f"{path} is no volume data: give a folder, a .zip, a .nii or .nii.gz, an .npz, or a manifest "
+            f"({', '.join(tables.SUFFIXES)})"
         )
     return source
 
@@ -72,6 +74,15 @@ def _up_to(most: int, file: IO[bytes]) -> bytes:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The slices of a volume that are read: their numbers across ``axis`` (0 to 2), at ``spacing`` mm."""
+
+    axis: int
+    spacing: tuple[float, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One sample: its name, the files of its channels or of its DICOM series, its labels, and what is known of it."""
 
@@ -79,10 +90,9 @@ class Entry:
     files: tuple[str, ...]
     dicom: bool = False
     mask: str = ""
-    label: str = ""
-    held_out: bool | None = None
     patient: str = ""
     modality: str = ""
+    kept: Kept | None = None
 
 
 def stem(name: str) -> str:
@@ -111,12 +121,11 @@ def nifti_entries(names: Sequence[str]) -> list[Entry]:
     files = [n for n in names if n.lower().endswith(NIFTI)]
     masks = {(_split(n), ENDING.sub("", stem(n))): n for n in files if is_label(n) and not PREDICTED.search(stem(n))}
     images = [n for n in files if not is_label(n)]
-    entries = []
-    for name, parts in _by_channels(images).items():
-        first = parts[0]
-        mask = _mask_of(_split(first), PurePosixPath(name).name, masks)
-        entries.append(Entry(name, tuple(parts), mask=mask, patient=patient_of(name), held_out=None))
-    return entries
+    by_name = _by_channels(images)
+    return [
+        Entry(name, tuple(parts), mask=_mask_of(_split(parts[0]), PurePosixPath(name).name, masks), patient=patient)
+        for (name, parts), patient in zip(by_name.items(), patients_of(list(by_name)), strict=True)
+    ]
 
 
 def _mask_of(folders: tuple[str, ...], name: str, masks: Mapping[tuple[tuple[str, ...], str], str]) -> str:
@@ -146,23 +155,38 @@ def _by_channels(images: Sequence[str]) -> dict[str, list[str]]:
     return {base: [channels[n] for n in range(count)] for base, channels in groups.items()}
 
 
-def patient_of(name: str) -> str:
-    """BIDS' ``sub-...`` where the name has one, else the sample's own name."""
-    found = re.search(r"(?:^|[/_])(sub-[A-Za-z0-9]+)", name)
-    return found[1] if found else name
+def patients_of(names: Sequence[str]) -> list[str]:
+    """Whose each sample is: BIDS' ``sub-...`` where the name has one; its folder where that is a patient's; itself.
+
+    A folder is a patient's where the names of its files begin with its own (``p7/p7_t1``), and there are as many such
+    folders as files in the fullest; fewer may be classes (``benign/benign_07``).
+    """
+    own = [_own_folder(PurePosixPath(name)) for name in names]
+    counts = Counter(folder for folder in own if folder)
+    many = len(counts) >= max(counts.values(), default=0)
+    bids = [re.search(r"(?:^|[/_])(sub-[A-Za-z0-9]+)", name) for name in names]
+    return [b[1] if b else folder if many and folder else name for b, folder, name in zip(bids, own, names)]
 
 
-def by_folder(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries with the class and the side that their folders say: ``train`` and ``test``, then a class."""
-    parts = [[p for p in _folders(e.files[0]) if p not in IMAGES] for e in entries]
-    while parts and all(p and p[0] == parts[0][0] for p in parts):
-        parts = [p[1:] for p in parts]
-    splits = {p[0] for p in parts if p}
-    known = {"train", "val", "validation", *HELD_OUT}
-    sided = bool(splits) and splits <= known and "train" in splits and bool(splits & set(HELD_OUT))
-    sides = [p[0] in HELD_OUT if sided and p else None for p in parts]
-    classes = [p[1:2] if sided else p[:1] for p in parts]
-    several = len({c[0] for c in classes if c}) > 1 and not entries[0].dicom
-    return [
-        replace(e, held_out=side, label=c[0] if several and c else "") for e, side, c in zip(entries, sides, classes)
-    ]
+def _own_folder(path: PurePosixPath) -> str:
+    folder = path.parent.name
+    return str(path.parent) if folder and re.match(rf"{re.escape(folder)}([_.-]|$)", path.name) else ""
+
+
+def by_folder(entries: Sequence[Entry]) -> Folders:
+    """The class and the side of each that its folders say, as ``sides`` reads them; a folder a patient is no class.
+
+    Folders of a DICOM export are its patients, studies and series.
+    """
+    tested = any(e.mask and "imagests" in _folders(e.files[0]) for e in entries)
+    found = sides.by_folder([_plain(e.files[0], tested) for e in entries])
+    patients = {c for c, e in zip(found.classes, entries, strict=True) if c and PurePosixPath(e.patient).name == c}
+    none = any(e.dicom for e in entries) or patients >= set(found.classes) - {None}
+    return Folders([None] * len(entries), found.sides) if none else found
+
+
+def _plain(name: str, tested: bool) -> str:
+    """A path without the folders that all data sets of volumes have; nnU-Net's sides by their usual names."""
+    *folders, last = PurePosixPath(name.replace("\\", "/")).parts
+    said = [SPLIT.get(p.casefold(), p) if tested else p for p in folders]
+    return "/".join([*(p for p in said if p.casefold() not in IMAGES), last])

@@ -10,23 +10,26 @@ with the reason, and counted; only a share above ``max_bad`` stops. Patients are
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unlabeled.data.about import about
+from unlabeled.data.known import Described
 from unlabeled.data.readable import Readable, SampleError
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.batch import Partners, Volume, VolumeBatch, VolumeSpec, batch_of, prepare
 from unlabeled_medical3d.data.cache import Cache, Memory, default_folder, digest
+from unlabeled_medical3d.data.manifest import VolumeColumns
 from unlabeled_medical3d.data.nifti import Header
 from unlabeled_medical3d.data.reading import ArrayReader, FileReader, Raw, Reader, open_reader
-from unlabeled_medical3d.ops.intensity import Modality, guess_modality
+from unlabeled_medical3d.data.sources import Kept
+from unlabeled_medical3d.ops.intensity import Modality, foreground_points, guess_modality
 from unlabeled_medical3d.ops.spatial import resampled_shape, voxel_size
 
 MOST = 96  # voxels of a side of the views, where the data would have more
@@ -36,19 +39,22 @@ FEW = 16  # whole numbers in a volume that are labels, not intensities
 VERSION = 2  # of prepared volumes in the cache
 
 
-class Volumes(Readable, Partners):
-    """Volumes of a user: NIfTI (``.nii``, ``.nii.gz``), DICOM series, ``.npz``; in folders, zips or a CSV.
+class Volumes(Described, Readable, Partners):
+    """Volumes of a user: NIfTI (``.nii``, ``.nii.gz``), DICOM series, ``.npz``; in folders, zips or a manifest
+    (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column ``image`` (or path, file) and, where it has them,
+    label, labels, target, patient (or another group), fold, split, mask and modality.
 
     Args:
         size: voxels of the views, one number or three (x, y, z); empty = the median volume in steps of 16, at most 96.
         size_mm: the same in mm, one number or three; instead of size.
         spacing: mm that all are resampled to, one number or three; empty = the median of the volumes.
-        modality: how intensities are scaled: ct by window, mr by percentiles, shape to its range; auto looks.
+        modality: how intensities are scaled: ct by window, mr by percentiles, shape to its range; auto = as DICOM or a
+            manifest says, else as each volume looks.
         window: lowest and highest Hounsfield unit of CT.
         percentiles: of MR's foreground, clipped to.
         channels: 4-D files hold so many channels in their last axis; 0 = files are volumes of one channel.
         mirror: whether a mirror image is still such data.
-        manifest: a CSV with a column id, and any of label, split, patient, modality; other volumes are left out.
+        manifest: a table of what is known of volumes in a folder or zip, by a column id or path; others are left out.
         regions: names of voxel labels from 0 on, background first; empty = as dataset.json or the labels say.
         cache: folder for prepared volumes; auto = this user's cache folder, none = none.
         cache_gib: GiB that the cache folder may hold.
@@ -76,18 +82,20 @@ class Volumes(Readable, Partners):
         cache: str = "auto",
         cache_gib: float = 20.0,
         memory: int = 1024,
+        **columns: Unpack[VolumeColumns],
     ) -> None:
         _check(size, size_mm, spacing, window, percentiles)
         if min(channels, cache_gib, memory) < 0:
             raise ValueError(f"channels {channels}, cache_gib {cache_gib}, memory {memory}: none can be negative")
         self._window, self._percentiles = window, percentiles
-        self._reader: Reader = open_reader(Path(path), channels, manifest)
+        self._reader: Reader = open_reader(Path(path), channels, manifest, columns)
         bad = self._reader.bad
         self._open(Path(path), bad, len(self._reader.names) + len(bad), max_bad)
         headers = self._reader.headers
-        grid = _spacing(spacing, headers)
+        grid = _spacing(spacing or self._counted(), headers)
         self.spec = VolumeSpec(self._reader.channels, _size(size, size_mm, grid, headers), grid, mirror)
-        self._take_labels()
+        self._reader.known.onto(self)
+        self._split_patients()
         self._cache = _cache(cache, cache_gib, self._reader)
         self._memory = Memory(memory)
         self._modality: Modality | None = None if modality == "auto" else modality
@@ -95,16 +103,19 @@ class Volumes(Readable, Partners):
 
     # ------------------------------------------------------------------------------------------ what is known
 
-    def _take_labels(self) -> None:
-        reader = self._reader
-        self.classes = tuple(sorted({label for label in reader.labels if label}, key=_by_number))
-        number = {name: n for n, name in enumerate(self.classes)}
-        self.labels: Tensor | None = None
-        if self.classes:
-            self.labels = torch.tensor([number.get(label, -1) for label in reader.labels])
-        self.patients = tuple(reader.patients)
+    def _counted(self) -> tuple[float, ...]:
+        """The spacing that a manifest's slices were counted at; empty without."""
+        entries = self._reader.entries if isinstance(self._reader, FileReader) else []
+        return next((entry.kept.spacing for entry in entries if entry.kept), ())
+
+    def _split_patients(self) -> None:
+        """Who each is of, and a test of whole patients where nothing says what is held out."""
+        self.patients = self.groups or tuple(self._reader.names)
         self.groups = self.patients  # core's splits keep a group on one side
-        self.test: Tensor | None = patient_split(reader.held_out, self.patients)
+        if self.test is not None or self.val is not None:
+            check_whole(self.patients, self.test, self.val)
+        elif self.folds is None:
+            self.test = patient_split(self.patients)
 
     def _regions(self) -> tuple[str, ...]:
         """Names of voxel labels, background first; empty where there are no labels."""
@@ -138,10 +149,10 @@ class Volumes(Readable, Partners):
         spec = self.spec
         found += [f"{spec.channels} channel{'s' * (spec.channels > 1)}", f"{_extent(self._reader.headers)} voxels"]
         found += [f"resampled to {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm", self._modalities()]
-        if self._reader.passed_over:
-            names = self._reader.passed_over
-            some = ", ".join([*names[:3], "..."] if len(names) > 3 else names)
-            found.append(f"{_several(len(names), 'label file')} passed over ({some})")
+        if names := self._reader.passed_over:
+            found.append(f"{_several(len(names), 'label file')} passed over ({_some(names)})")
+        if names := self._reader.no_file:
+            found.append(f"{_several(len(names), 'missing mask')} ({_some(names)})")
         if self.bad:
             found.append(f"{len(self.bad):,} unusable skipped")
         return f"{self._path}: {', '.join(found)}"
@@ -156,7 +167,7 @@ class Volumes(Readable, Partners):
             return batch
         others = self.partner_of(batch.ids, getattr(indices, "epoch", 0)).tolist()
         beside = [
-            self._tried(other, bad) or self._stand_in(other, {own[0]}, bad) or own
+            self._tried(other, bad) or self._first(self._after(other), {own[0]}, bad) or own
             for other, own in zip(others, found, strict=True)
         ]
         partners = batch_of([number for number, _ in beside], [volume for _, volume in beside])
@@ -176,6 +187,13 @@ class Volumes(Readable, Partners):
         """Whether sample ``index`` has voxel labels."""
         return self._reader.has_mask(index)
 
+    def origin(self, number: int) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The affine ``[4, 4]`` and the shape of a sample's own voxels, before they were prepared."""
+        if isinstance(self._reader, FileReader) and self._reader.entries[number].kept:
+            raise UsageError(f"{self._path} leaves slices out of its volumes, which then have no grid of their own")
+        header = self._reader.headers[number]
+        return header.affine, header.shape
+
     def _title(self, number: int) -> str:
         return self._reader.names[number]
 
@@ -189,9 +207,10 @@ class Volumes(Readable, Partners):
     def _cached(self, number: int) -> Volume:
         if self._cache is None or not isinstance(self._reader, FileReader):
             return self._prepared(number)
-        modality = self._reader.modalities[number] or self._modality or "auto"
+        modality = self._modality or self._reader.modalities[number] or "auto"
         settings = json.dumps(
             [VERSION, self.spec.spacing, modality, self._window, self._percentiles, self._reader.asked]
+            + ([asdict(kept)] if (kept := self._reader.entries[number].kept) else [])
         )
         contents = [self._cache.content(stamp, data) for stamp, data in self._reader.contents(number)]
         return self._cache.get(self._reader.names[number], [settings, *contents], lambda: self._prepared(number))
@@ -211,15 +230,19 @@ class Volumes(Readable, Partners):
             window=self._window,
             percentiles=self._percentiles,
         )
-        return made
+        kept = self._reader.entries[number].kept if isinstance(self._reader, FileReader) else None
+        return made if kept is None else only(made, kept, self.spec.spacing)
+
+    def located(self, number: int) -> tuple[str, str]:
+        """The path, or several, that a manifest may name a sample by, and that of its voxel labels."""
+        if isinstance(self._reader, FileReader):
+            return self._reader.located(number)
+        raise UsageError(f"{self._path} is an array of volumes, and a manifest names files")
 
     def modality_of(self, number: int, raw: Raw | None = None) -> Modality:
-        """The modality that a manifest, DICOM or the user says; else what the volume itself looks like."""
-        own = self._reader.modalities[number]
-        if own:
-            return cast(Modality, own)
-        if self._modality is not None:
-            return self._modality
+        """The modality that the user, a manifest or DICOM says; else what the volume itself looks like."""
+        if said := self._modality or self._reader.modalities[number]:
+            return cast(Modality, said)
         raw = raw or checked(self._reader.read(number), self.spec.channels)
         return guess_modality(torch.from_numpy(np.ascontiguousarray(raw.image, dtype=np.float32)))
 
@@ -263,6 +286,20 @@ def checked(raw: Raw, channels: int) -> Raw:
     return replace(raw, mask=_one_region(whole).astype(np.uint8))
 
 
+def only(volume: Volume, kept: Kept, spacing: Sequence[float]) -> Volume:
+    """``volume`` of the slices ``kept`` alone, one behind the other; :class:`SampleError` where it lacks one."""
+    if any(abs(a - b) > 1e-3 * a for a, b in zip(spacing, kept.spacing, strict=True)):
+        said = ",".join(f"{mm:g}" for mm in kept.spacing)
+        raise SampleError(f"its slices were counted at other voxels; --data.spacing {said} has them")
+    count = volume.image.shape[1 + kept.axis]
+    if max(kept.numbers) >= count:
+        raise SampleError(f"it has no slice {max(kept.numbers)}: {count} lie across {'xyz'[kept.axis]}")
+    index = torch.tensor(kept.numbers)
+    image = volume.image.index_select(1 + kept.axis, index)
+    mask = None if volume.mask is None else volume.mask.index_select(kept.axis, index)
+    return Volume(image, volume.affine, foreground_points(image), mask)
+
+
 def _one_region(mask: np.ndarray) -> np.ndarray:
     """``mask``, with 1 for 255 where there is nothing else but 0, as programs for pictures write it."""
     return mask > 0 if set(np.unique(mask).tolist()) <= {0, 255} else mask
@@ -292,18 +329,24 @@ def _no_labels(image: np.ndarray) -> None:
         )
 
 
-def patient_split(held_out: Sequence[bool | None], patients: Sequence[str]) -> Tensor | None:
-    """``bool[N]``, True = held out, each patient on one side; None where nothing says so and all patients differ.
+def check_whole(patients: Sequence[str], *sides: Tensor | None) -> None:
+    """:class:`UsageError` for a given split that tears a patient apart."""
+    on = torch.stack([side for side in sides if side is not None]).long()
+    place = (on * torch.arange(1, len(on) + 1)[:, None]).sum(0).tolist()
+    first: dict[str, int] = {}
+    torn = sorted({p for p, side in zip(patients, place, strict=True) if first.setdefault(p, side) != side})
+    if torn:
+        raise UsageError(
+            f"patient {torn[0]} has volumes on several sides of the given split, and {len(torn) - 1} more do; a "
+            "manifest says who is who in a column patient, and --data.group none takes each volume by itself"
+        )
 
-    A given split that tears a patient apart is refused. Where patients have several volumes and no split is given, one
-    patient in five is held out, chosen by the hash of the name; of one patient alone, nothing is.
+
+def patient_split(patients: Sequence[str]) -> Tensor | None:
+    """``bool[N]``, True = held out, each patient on one side; None where all patients differ, or are one.
+
+    One in five is held out, chosen by the hash of the name.
     """
-    given = {p for p, side in zip(patients, held_out) if side}
-    if any(side is not None for side in held_out):
-        torn = sorted(given & {p for p, side in zip(patients, held_out) if not side})
-        if torn:
-            raise UsageError(f"patient {torn[0]} has volumes on both sides of the split, and {len(torn) - 1} more do")
-        return torch.tensor([bool(side) for side in held_out])
     names = sorted(set(patients))
     if len(names) in (1, len(patients)):
         return None
@@ -327,6 +370,10 @@ def _check(size: Any, size_mm: Any, spacing: Any, window: Any, percentiles: Any)
 
 def _several(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], "..."] if len(names) > 3 else names)
 
 
 def _three(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -368,10 +415,6 @@ def _extent(headers: Sequence[Header]) -> str:
         return " x ".join(map(str, next(iter(shapes))))
     low, high = (" x ".join(str(f(axis)) for axis in zip(*shapes)) for f in (min, max))
     return f"{low} to {high}"
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdigit() else (1 << 62, name)
 
 
 def _cache(where: str, gib: float, reader: Reader) -> Cache | None:

@@ -7,8 +7,9 @@ mean; one that is missed or made up scores 0, and the volume's diagonal as its d
     # B volumes, K classes (background first), C channels, X Y Z voxels, T rows, D features
 """
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surf
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, View
-from unlabeled.errors import below_one
+from unlabeled.errors import UsageError, below_one
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.decoders.upward import Upward, climbs, maps_of
 from unlabeled_medical3d.ops.grids import cube_sides, dense_map, uncubes
@@ -166,20 +167,42 @@ def voxel_scores(
 
     Empty where neither volume has any of them.
     """
-    extent = torch.tensor([n * s for n, s in zip(true.shape, spacing, strict=True)])
-    found: dict[str, list[float]] = {name: [] for name in SCORES}
-    for label in range(1, classes):
-        pair = [(x == label)[None, None].float() for x in (predicted, true)]
+    each = region_scores(predicted, true, spacing, {str(n): (n,) for n in range(1, classes)}, tolerance)
+    return mean_scores(list(each.values()))
+
+
+def region_scores(
+    predicted: Tensor, true: Tensor, spacing: Sequence[float], regions: Mapping[str, Sequence[int]], tolerance: float
+) -> dict[str, dict[str, float]]:
+    """The scores of each of ``regions``, labels that count as one; without those that neither volume has."""
+    found = {}
+    for name, labels in regions.items():
+        pair = [torch.isin(x, x.new_tensor(labels))[None, None].float() for x in (predicted, true)]
         some = [bool(x.any()) for x in pair]
         if not any(some):
             continue
-        if not all(some):
-            values = (0.0, float(extent.norm()), 0.0)
-        else:
+        if all(some):
             values = _monai_scores(pair[0], pair[1], [float(s) for s in spacing], tolerance)
-        for name, value in zip(SCORES, values, strict=True):
-            found[name].append(value)
-    return {name: sum(values) / len(values) for name, values in found.items() if values}
+        else:
+            values = (0.0, math.dist([0.0] * 3, [n * s for n, s in zip(true.shape, spacing, strict=True)]), 0.0)
+        found[name] = dict(zip(SCORES, values, strict=True))
+    return found
+
+
+def merged_regions(said: Sequence[str], regions: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Labels of each union that ``said`` names, as ``whole=1+2+4`` or ``whole=edema+core``; ``regions`` from 0 on."""
+    number = {name: n for n, name in reversed(list(enumerate(regions)))} | {str(n): n for n in range(len(regions))}
+    found: dict[str, tuple[int, ...]] = {}
+    for text in said:
+        name, _, parts = text.partition("=")
+        labels = [number.get(part.strip(), 0) for part in parts.split("+")]
+        if not name.strip() or not all(labels) or name.strip() in (*regions[1:], *found):
+            known = ", ".join(f"{n} {name}" for n, name in enumerate(regions) if n)
+            raise UsageError(
+                f"--merged {text}: it must be a new NAME=LABEL+LABEL, each the number or the name of one of: {known}"
+            )
+        found[name.strip()] = tuple(labels)
+    return found
 
 
 def _monai_scores(a: Tensor, b: Tensor, spacing: list[float], tolerance: float) -> tuple[float, float, float]:

@@ -113,7 +113,7 @@ def refuse_two_sided(encoder: Any, who: str) -> None:
     """``ValueError`` where a row of the encoder sees the rows after it."""
     if not getattr(encoder, "causal", False):
         raise ValueError(
-            f"{who} predicts the next word, and this encoder sees it: set --encoder.causal true, or choose a causal one"
+            f"{who} predicts the next word, and this encoder sees it: choose a causal one (--encoder causal)"
         )
 
 
