@@ -15,10 +15,10 @@ EDITABLE = -e './core[parquet,report]' $(foreach d,$(1:core=),-e ./$(d))
 SHARED ?= ../shared/data
 DEMO_EPOCHS ?= 60
 
-.PHONY: demo test test-all lint bench docs clean help
+.PHONY: demo test test-all lint bench mutants docs clean help
 
 help:
-	@echo "make demo | test | test-all | lint | bench | docs | clean"
+	@echo "make demo | test | test-all | lint | bench | mutants | docs | clean"
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH"; exit 1; }
@@ -54,6 +54,9 @@ lint: $(DEV)
 
 bench: $(DEV)
 	@$(BIN)/python bench/run.py --data $(SHARED)
+
+mutants: $(DEV)
+	$(BIN)/python tests/mutants.py
 
 docs: $(DEV)
 	@$(BIN)/python docs/generate.py

@@ -233,6 +233,17 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
             }
         ),
     ),
+    "solvers": (
+        "Linear probe, optimizers and losses beside their peers",
+        rows_of(
+            **{
+                "": "{what}",
+                "peer / ours, CPU s": "**{ratio:.2f} x**",
+                "ours, s": "{ours:.4f}",
+                "scikit-learn, lightly or timm, s": "{peer:.4f}",
+            }
+        ),
+    ),
     "startup": ("Start-up", startup),
     "memory": (
         "Peak memory of default recipes",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unlabeled.contract import Progress
-from unlabeled.nn.teacher import Frozen, Teacher, cosine_momentum
+from unlabeled.nn.teacher import Frozen, Teacher, cosine_momentum, linear_momentum
 
 
 def make():
@@ -95,6 +95,13 @@ def test_momentum_ramps_along_a_cosine():
     assert cosine_momentum(0.99, 1.0, Progress(50, 100)) == pytest.approx(0.995)
     assert cosine_momentum(0.996, 1.0, Progress(25, 100)) == pytest.approx(1 - 0.004 * (math.cos(math.pi / 4) + 1) / 2)
     assert cosine_momentum(0.99, 1.0, Progress(300, 100)) == 1.0
+
+
+def test_momentum_rises_in_a_line_and_stays():
+    found = [linear_momentum(0.99, 1.0, Progress(step, 100), share=0.5) for step in (0, 25, 50, 100)]
+    assert found == pytest.approx([0.99, 0.995, 1.0, 1.0], abs=1e-12)
+    assert linear_momentum(0.996, 1.0, Progress(75, 100)) == pytest.approx(0.999)
+    assert linear_momentum(0.9, 0.99, Progress(0, 100), share=0.0) == 0.99
 
 
 def test_what_a_run_trained_follows_the_device_and_is_no_part_of_the_state():

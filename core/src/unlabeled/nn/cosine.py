@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.nn.heads import unit
 from unlabeled.nn.precision import full
 
 
@@ -22,7 +21,7 @@ def cosine(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
     >>> cosine(torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
     tensor(0.6000)
     """
-    return (unit(prediction_BD) * unit(target_BD.detach())).sum(1).mean()
+    return F.cosine_similarity(full(prediction_BD), full(target_BD.detach()), dim=1, eps=1e-8).mean()
 
 
 def across(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

@@ -23,6 +23,8 @@ def standardize(z_bD: Tensor, eps: float = 1e-5) -> Tensor:
     tensor([[-1.0000],
             [ 1.0000]])
     """
+    if world() == 1 and len(z_bD) > 1 and eps > 0:  # one kernel, which refuses other cases
+        return F.batch_norm(z_bD, None, None, training=True, eps=eps)
     mean, variance, _ = union_moments(z_bD)
     return (z_bD - mean) * torch.rsqrt(variance + eps)
 
