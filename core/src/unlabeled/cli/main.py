@@ -161,7 +161,7 @@ def domain_help(domain: str) -> str:
         [
             f"usage: unlabeled {domain} COMMAND ...",
             f"{row.summary}; one sample: {row.sample}",
-            _table("commands", _rows(IN_DOMAIN) + own),
+            _table("commands", _rows({n: said for n, said in IN_DOMAIN.items() if n not in dict(own)}) + own),
             f"see also: unlabeled list {domain}, unlabeled recipes {domain}, "
             f"unlabeled {domain} pretrain [RECIPE] --help",
         ]
