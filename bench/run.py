@@ -234,6 +234,17 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         ),
     ),
     "startup": ("Start-up", startup),
+    "memory": (
+        "Peak memory of default recipes",
+        rows_of(
+            **{
+                "": "{name}",
+                "pretrain, MB": "**{pretrain:.0f}**",
+                "probe, MB": "**{probe:.0f}**",
+                "of it imports, MB": "{imports:.0f}",
+            }
+        ),
+    ),
     "drop": (
         "Encoder time when tokens are dropped",
         rows_of(

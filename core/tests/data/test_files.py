@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from unlabeled.data.files import Zip, check_bad, natural, visible, walk
+from unlabeled.data.files import Zip, check_bad, natural, text_of, visible, walk
 from unlabeled.errors import UsageError
 
 
@@ -56,3 +56,11 @@ def test_bad_samples_stop_above_their_share():
     assert str(info.value).endswith("and 8 more")
     with pytest.raises(UsageError, match="13 of 13"):
         check_bad("photos", bad, 13, 1.0)
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no regular file"):
+        text_of(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no regular file"):
+        _ = Zip(tmp_path / "pipe").file

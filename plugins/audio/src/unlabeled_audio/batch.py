@@ -5,8 +5,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Literal, Self
+from itertools import accumulate, chain
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -121,6 +121,20 @@ class AudioBatch(MovableBatch):
     def clips(self) -> list[Tensor]:
         """The samples of each clip, as views."""
         return list(self.wave.split(self.lengths))
+
+
+def joined(batches: Sequence[AudioBatch]) -> AudioBatch:
+    """Batches end to end."""
+
+    def all_of(name: str) -> Tensor | None:
+        parts = [getattr(batch, name) for batch in batches]
+        return None if parts[0] is None else torch.cat(parts)
+
+    def each(name: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(getattr(batch, name) for batch in batches))
+
+    tensors: Any = {name: all_of(name) for name in ("ids", "wave", "mel", "target", "partner")}
+    return AudioBatch(**tensors, **{name: each(name) for name in ("lengths", "partner_lengths", "frames")})
 
 
 def _cut(x: Tensor, lengths: Sequence[int], start: int, stop: int) -> Tensor:

@@ -1,9 +1,12 @@
 """Data: generated syllables; folders, zips and manifests of any rate; what cannot be read."""
 
 import json
+import os
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -20,6 +23,7 @@ from unlabeled.probes.splits import split
 from unlabeled_audio.data.clips import Clips
 from unlabeled_audio.data.reading import resample, resampled
 from unlabeled_audio.data.syllables import Syllables
+from unlabeled_audio.ops.frontends import spectrogram
 
 
 def tone(seconds, rate, channels=1, pitch=300.0):
@@ -446,3 +450,37 @@ def test_a_header_that_claims_what_its_bytes_cannot_hold_is_no_clip(tmp_path):
     assert len(data) == 1
     assert "claims" in data.bad["lies.flac"]
     assert "claims 1 samples a second" in data.bad["slow.wav"]
+
+
+def test_a_stretch_that_cannot_be_read_condemns_nothing_but_itself(tmp_path):
+    wave = np.concatenate([tone(2, 8000), np.zeros(16000), tone(1, 8000)]).astype(np.float32)
+    wave[39000:39010] = np.nan
+    soundfile.write(tmp_path / "field.wav", wave, 8000, subtype="FLOAT")
+    data = Clips(str(tmp_path), 0.05, segment=1.0)
+    batch = data.__getitems__(range(5))
+    assert batch.ids.tolist() == [0, 1, 2, 3], "silence is sound as well"
+    assert data.report(batch) == ["skipped field.wav from 4 s: holds values that are no numbers"]
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path):
+    soundfile.write(tmp_path / "good.wav", tone(0.5, 8000), 8000)
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert Clips(str(tmp_path), 0.5).bad == {"pipe.wav": "not a file"}
+    for name in ("pipe.zip", "pipe.csv"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UsageError, match=name):
+            Clips(str(tmp_path / name), 0.0)
+
+
+def test_features_do_not_depend_on_whether_torchaudio_loads(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(0.3, 22050, channels=2), 22050)
+    script = (
+        "import sys; sys.modules['torchaudio'] = None\n"
+        "from unlabeled_audio.data.clips import Clips; from unlabeled_audio.ops.frontends import spectrogram\n"
+        f"data = Clips({str(tmp_path)!r}, 0.0); batch = data.__getitems__([0])\n"
+        "print(spectrogram(batch.wave, batch.lengths, data.spec).numpy().tobytes().hex())"
+    )
+    data = Clips(str(tmp_path), 0.0)
+    batch = data.__getitems__([0])
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    assert bytes.fromhex(found) == spectrogram(batch.wave, batch.lengths, data.spec).numpy().tobytes()

@@ -75,7 +75,7 @@ ROWS = (
     row("baseline", "weisfeiler_lehman", "WeisfeilerLehman", "counts of hashed subtree labels"),
     row("baseline", "neighborhood", "Neighborhood", "features and counts of a node and two hops around it"),
     row("baseline", "fingerprints", "Fingerprints", "ECFP4 bits of molecules", "10.1021/ci100050t"),
-    row("export", "native", "native", "weights that plain PyG loads, without this project"),
+    row("export", "native", "native:native", "weights that plain PyG loads, without this project"),
     row("preview", "views", "preview_views", "the views of a few samples, drawn side by side"),
     row("command", "texts", "texts", "write text embeddings for graph_clip and ssqr"),
     row("command", "codes", "codes", "write the codes of nodes, of a run of vqgraph or ssqr"),

@@ -87,7 +87,7 @@ class Clips(Waves, Described, Readable):
             refuse_columns(where, {"speaker": speaker, **columns})
         self._source: Source = Listed(where.parent, manifest.paths) if manifest else open_source(where)
         rate, parts, bad = self._scan(manifest, segment, rate)
-        self._open(where, bad, len(self._source.names), max_bad)
+        self._open(where, bad, len(parts) + len(bad), max_bad)
         self._parts = parts
         longest = max(p.length for p in parts) / rate
         mels = mels or (80 if front == "fbank" else 40 if rate < 12000 else 64)

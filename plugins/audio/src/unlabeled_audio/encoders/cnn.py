@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import xavier
+from unlabeled.nn.recompute import rowwise
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 
@@ -33,8 +34,11 @@ class Block(nn.Module):
 
     def forward(self, x_TD: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         mixed = self.mix(layout.dense(x_TD)[0].transpose(1, 2)).transpose(1, 2)
-        feed = self.mlp(self.norm(layout.pack(mixed)))
+        feed = rowwise(self._each, layout.pack(mixed))
         return x_TD + feed, feed
+
+    def _each(self, x_TD: Tensor) -> Tensor:
+        return self.mlp(self.norm(x_TD))  # type: ignore[no-any-return]
 
 
 def greatest(x_TD: Tensor, layout: Layout) -> Tensor:

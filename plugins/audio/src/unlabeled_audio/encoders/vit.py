@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos, xavier
+from unlabeled.nn.recompute import rowwise
 from unlabeled.nn.rows import drop
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend
@@ -29,7 +30,7 @@ def through(block: Any, x_TD: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """timm's pre-norm block on packed rows: its output, and what its perceptron added."""
     mixed = attend(block.attn.qkv(block.norm1(x_TD)), layout, block.attn.num_heads)
     x_TD = x_TD + block.attn.proj(mixed)
-    feed = block.mlp(block.norm2(x_TD))
+    feed = rowwise(lambda rows: block.mlp(block.norm2(rows)), x_TD)
     return x_TD + feed, feed
 
 

@@ -13,7 +13,7 @@ torchaudio leaves both factors in; each mel filter here sums to 1 over frequenci
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +26,7 @@ from unlabeled_audio.batch import AudioSpec, starts
 
 FLOOR = 1e-5  # of mel power, where white noise of the clip's loudness has 1
 MEAN, STD = -4.0, 3.0  # of log-mel, over speech
+FRAMES = 2048  # that are held at a time on a CPU
 FBANK_MEAN = 1.0  # of Kaldi's log energies, which are sums where those are means
 
 
@@ -45,18 +46,26 @@ def frame_starts(lengths: Sequence[int], window: int, hop: int, device: torch.de
     return torch.from_numpy(first).to(device)
 
 
-def cut_frames(wave: Tensor, lengths: Sequence[int], window: int, hop: int) -> Tensor:
-    """``[F, W]`` windows of each clip."""
+def by_frames(
+    wave: Tensor, lengths: Sequence[int], window: int, hop: int, change: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """``change(frames[f, W])`` of the windows of each clip, ``[F, ...]``.
+
+    On a CPU some at a time: frames overlap, and their spectra are complex, so all of a batch take ten times its memory.
+    """
     begin = frame_starts(lengths, window, hop, wave.device)
-    frames = F.pad(wave, (0, window)).unfold(0, window, 1)[begin]
-    short = [b for b, n in enumerate(lengths) if n < window]
-    if short:
-        counts = frame_counts(lengths, window, hop)
-        row = torch.tensor([sum(counts[:b]) for b in short], device=wave.device)
-        size = torch.tensor([lengths[b] for b in short], device=wave.device)
-        inside = torch.arange(window, device=wave.device) < size[:, None]
-        frames = frames.index_copy(0, row, frames[row] * inside)
-    return frames
+    at, size = F.pad(wave, (0, window)).unfold(0, window, 1), None
+    if min(lengths, default=window) < window:  # filled up with zeros
+        counts = torch.tensor(frame_counts(lengths, window, hop), device=wave.device)
+        size = torch.tensor(lengths, device=wave.device).repeat_interleave(counts, output_size=len(begin))
+    place = torch.arange(window, device=wave.device)
+    most = FRAMES if wave.device.type == "cpu" else max(1, len(begin))
+
+    def some(rows: slice) -> Tensor:
+        frames = at[begin[rows]]
+        return change(frames if size is None else frames * (place < size[rows, None]))
+
+    return torch.cat([some(slice(first, first + most)) for first in range(0, max(1, len(begin)), most)])
 
 
 def next_power(n: int) -> int:
@@ -100,8 +109,8 @@ def mel_filters(rate: int, window: int, mels: int) -> tuple[int, Tensor]:
 def mel_power(wave: Tensor, lengths: Sequence[int], rate: int, window: int, hop: int, mels: int) -> Tensor:
     """``[F, M]``: power in each mel band, 1 for white noise of deviation 1."""
     size, filters = mel_filters(rate, window, mels)
-    frames = cut_frames(wave, lengths, window, hop) * unit_hann(window).to(wave.device)
-    return power(frames, size) @ filters.to(wave.device)
+    shape, filters = unit_hann(window).to(wave.device), filters.to(wave.device)
+    return by_frames(wave, lengths, window, hop, lambda frames: power(frames * shape, size) @ filters)
 
 
 def unit_hann(window: int) -> Tensor:
@@ -149,12 +158,14 @@ class Spectrogram(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, wave: Tensor, lengths: Sequence[int]) -> Tensor:
-        frames = cut_frames(wave.float(), lengths, self.window, self.hop)
         with full_precision(wave):
-            if self.kaldi:
-                energy = power(prepared(frames) * self.shape, self.size) @ self.filters
-                return (torch.log(energy.clamp(min=FLOOR)) - FBANK_MEAN) / STD
-            return (torch.log(power(frames * self.shape, self.size) @ self.filters + FLOOR) - MEAN) / STD
+            return by_frames(wave.float(), lengths, self.window, self.hop, self._of)
+
+    def _of(self, frames_FW: Tensor) -> Tensor:
+        if self.kaldi:
+            energy = power(prepared(frames_FW) * self.shape, self.size) @ self.filters
+            return (torch.log(energy.clamp(min=FLOOR)) - FBANK_MEAN) / STD
+        return (torch.log(power(frames_FW * self.shape, self.size) @ self.filters + FLOOR) - MEAN) / STD
 
 
 # ---------------------------------------------------------------------------------------------- Kaldi
@@ -179,8 +190,8 @@ def kaldi_fbank(wave: Tensor, lengths: Sequence[int], rate: int, window: int, ho
     Of each window the mean is taken off, then 0.97 of the sample before (of the first, of itself), then Povey's window.
     """
     size = next_power(window)
-    frames = prepared(cut_frames(wave, lengths, window, hop)) * povey(window).to(wave.device)
-    energy = power(frames, size) @ kaldi_filters(rate, size, mels).to(wave.device)
+    shape, filters = povey(window).to(wave.device), kaldi_filters(rate, size, mels).to(wave.device)
+    energy = by_frames(wave, lengths, window, hop, lambda frames: power(prepared(frames) * shape, size) @ filters)
     return energy.clamp(min=torch.finfo(torch.float32).eps).log()
 
 
@@ -195,7 +206,7 @@ def prepared(frames_FW: Tensor) -> Tensor:
     return frames_FW - 0.97 * torch.cat((frames_FW[:, :1], frames_FW[:, :-1]), dim=1)
 
 
-# ---------------------------------------------------------------------------------------------- cepstra, constant Q
+# ---------------------------------------------------------------------------------------------- cepstra
 
 
 @lru_cache(maxsize=8)
@@ -223,40 +234,3 @@ def deltas(x_FC: Tensor, counts: Sequence[int], reach: int = 2) -> Tensor:
         after, before = torch.minimum(place + step, last), torch.maximum(place - step, begin)
         total = total + step * (x_FC[after] - x_FC[before])
     return total / (2 * sum(step * step for step in range(1, reach + 1)))
-
-
-@lru_cache(maxsize=8)
-def constant_q_kernels(rate: int, low: float, bins: int, octave: int) -> Tensor:
-    """``complex64[K, bins]``: Hann-windowed tones of Q periods, centered, as the transform of a frame weighs them."""
-    quality = 1.0 / (2.0 ** (1.0 / octave) - 1.0)
-    frequency = low * 2.0 ** (np.arange(bins) / octave)
-    lengths = np.minimum(np.ceil(quality * rate / frequency), 2**15).astype(int)
-    size = next_power(int(lengths.max()))
-    kernels = np.zeros((size, bins), dtype=np.complex64)
-    for k, n in enumerate(lengths):
-        begin = (size - n) // 2
-        time = np.arange(begin, begin + n) - size / 2
-        kernels[begin : begin + n, k] = np.hanning(n + 2)[1:-1] / n * np.exp(2j * np.pi * frequency[k] / rate * time)
-    return torch.from_numpy(np.fft.fft(kernels, axis=0)[: size // 2 + 1].astype(np.complex64) / size)
-
-
-def constant_q(
-    wave: Tensor, lengths: Sequence[int], center: Tensor, clip: Tensor, rate: int, low: float, bins: int, octave: int
-) -> Tensor:
-    """``[T, bins]``: magnitude of ``bins`` tones from ``low`` Hz up, ``octave`` an octave, around ``center[T]``.
-
-    ``center`` is a packed sample and ``clip`` the clip that it lies in; outside of its clip all is silent.
-    """
-    if low * 2.0 ** ((bins - 1) / octave) >= rate / 2:
-        raise ValueError(f"{bins} bins from {low} Hz up, {octave} an octave, pass half the rate of {rate} Hz")
-    kernels = constant_q_kernels(rate, low, bins, octave).to(wave.device)
-    size = 2 * (len(kernels) - 1)
-    begin = torch.tensor(starts(lengths), device=wave.device)[clip]
-    end = begin + torch.tensor(lengths, device=wave.device)[clip]
-    out = []
-    for rows in torch.arange(len(center), device=wave.device).split(256):  # frames are long: some at a time
-        index = center[rows, None] - size // 2 + torch.arange(size, device=wave.device)
-        inside = (index >= begin[rows, None]) & (index < end[rows, None])
-        frames = wave[index.clamp(0, len(wave) - 1)] * inside
-        out.append((torch.fft.rfft(frames) @ kernels.conj()).abs())
-    return torch.cat(out)

@@ -22,6 +22,7 @@ from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, standardize, st
 from unlabeled_audio.ops.frontends import FBANK_MEAN, MEAN, STD, Spectrogram
 from unlabeled_audio.ops.purposes import Use
 from unlabeled_audio.views.augment import PARAMS, Augment
+from unlabeled_audio.views.blocks import in_blocks
 from unlabeled_audio.views.standard import least
 
 MEL_PARAMS = (*PARAMS, "mix", "resize")
@@ -206,6 +207,7 @@ class ATST:
         self.alter = MelAugment(spec, mix, time, bands, stripes, most_time, most_bands)
         self.front = Spectrogram(spec)
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         other, views = partners(batch), []
         for number, role in enumerate(self.roles):
@@ -245,6 +247,7 @@ class Aligned:
         self.alter = MelAugment(spec, mix, time, bands)
         self.front = Spectrogram(spec)
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         other, views = partners(batch), []
         for number, role in enumerate(self.roles):
@@ -269,6 +272,7 @@ class Clones:
         self.roles = ("global",) * count
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         made, params = self.augment(batch, draw)
         return [View(made, role, params=params) for role in self.roles]

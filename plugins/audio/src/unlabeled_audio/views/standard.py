@@ -17,6 +17,7 @@ from unlabeled.errors import above, within
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 from unlabeled_audio.ops.purposes import Use
 from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, paced, take
+from unlabeled_audio.views.blocks import in_blocks
 
 
 def least(spec: AudioSpec) -> int:
@@ -42,7 +43,7 @@ class Wave:
     """
 
     roles: tuple[str, ...]
-    params = PARAMS
+    params: tuple[str, ...] = PARAMS
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Wave:
             decay=decay,
         )
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         views = []
         for number, role in enumerate(self.roles):
@@ -144,6 +146,7 @@ class Paired(Wave):
             gain=gain,
         )
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         first, params = self.clean(batch, draw, place=draw)
         second, changed = self.augment(batch, draw.at(1), place=draw)
@@ -186,6 +189,7 @@ class Mixed:
         self.p, self.level, self.noise, self.snr, self.most = p, level, noise, snr, most
         self.augment = Augment(spec.longest, least(spec), spec.rate, scale=scale)
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         changed, params = self.augment(batch, draw)
         noisy = draw.bernoulli(1, Use.MIX_NOISE, self.noise)
@@ -217,6 +221,7 @@ class Clean:
     def __init__(self, spec: AudioSpec) -> None:
         self.spec = spec
 
+    @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         sizes = tuple(min(n, self.spec.longest) for n in batch.lengths)
         first = torch.tensor(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import timm
 import torch
+from timm.layers import Mlp
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Capability, Features, Hide, Layout, View
 from unlabeled.errors import below_one, near
 from unlabeled.nn.init import start_transformer
+from unlabeled.nn.recompute import rowwise
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_vision.batch import ImageSpec
 from unlabeled_vision.encoders.rows import (
@@ -119,6 +121,13 @@ class TimmEncoder(nn.Module):
         return map_features(self.model, self._shape((images.shape[2], images.shape[3])), images, view, layout, layers)
 
 
+class LeanMlp(Mlp):
+    """timm's, of which backward holds the input alone."""
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        return rowwise(super().forward, x_BND.flatten(0, 1)).view(x_BND.shape)
+
+
 class ViT(TimmEncoder):
     """Vision Transformer of timm, in sizes that fit the image where a setting is 0.
 
@@ -172,7 +181,7 @@ class ViT(TimmEncoder):
             "dynamic_img_pad": True,  # local crops have sides that no patch need divide
             "num_classes": 0,
         }
-        model: Any = timm.create_model("vit_small_patch16_224", **kwargs)
+        model: Any = timm.create_model("vit_small_patch16_224", **kwargs, mlp_layer=LeanMlp)
         # timm draws weights with deviation 0.02, meant for a width of 768: narrow blocks then add almost nothing for
         # hundreds of steps. Digits after 150 steps of SimCLR, 64 wide: kNN 63 % from this start, 33 % from timm's
         place = grid_layout(1, model.patch_embed.grid_size, torch.device("cpu")).position
