@@ -33,14 +33,14 @@ class GraphSpec:
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
         node_count: nodes of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
-        class_count: classes of the labels that batches carry; 0 = they carry none.
+        taught: classes of the labels that batches carry; 0 = they carry none.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
     node_count: int = 0
-    class_count: int = 0
+    taught: int = 0
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.edge_features < 0 or self.level not in ("node", "graph"):

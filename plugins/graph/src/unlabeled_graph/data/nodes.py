@@ -93,7 +93,7 @@ class Nodes(Labeled):
         for other in (self.test, self.val):
             held = held if other is None else held | other
         self.graph = replace(self.graph, y=torch.where(held, -1, self.labels))
-        self.spec = replace(self.spec, class_count=len(self.classes))
+        self.spec = replace(self.spec, taught=len(self.classes))
 
     @property
     def together(self) -> int:

@@ -79,7 +79,7 @@ class SelfTask(nn.Module):
         super().__init__()
         above(0, centers=centers, sources=sources)
         at_least(0, supervised=supervised)
-        classes = getattr(getattr(encoder, "spec", None), "class_count", 0)
+        classes = getattr(getattr(encoder, "spec", None), "taught", 0)
         if (task in TAUGHT or supervised) and not classes:
             raise UsageError(f"task {task} with supervised {supervised} reads labels: give --data.teach true")
         reads = task in ("attributes", "similarity")
