@@ -29,6 +29,7 @@ BUILD = ("pretrain", "preview")  # commands that compose a run from flags
 # who says what stands in a room of core; a room that is not here speaks of the flags of a run
 SAY = {"probes/embedding.py": ("embed",), "probes/": ("probe",), "runs/features.py": ("embed", "predict"),
        "runs/finetune": ("finetune",), "runs/tuning.py": ("finetune",), "runs/tuned.py": ("finetune", "predict"),
+       "runs/task.py": ("finetune",), "runs/kept.py": ("probe",),
        "runs/predict.py": ("predict",), "runs/export.py": ("export",), "cli/command.py": ("embed",)}  # fmt: skip
 
 

@@ -58,9 +58,9 @@ def test_a_recipe_fits_other_sizes(domain, name):
 
 
 def test_settings_of_a_recipes_data_hold_for_the_users_path():
-    """CompoundPiece is about bytes, whichever texts it reads."""
+    """CompoundPiece is about bytes of words, whichever texts it reads."""
     raw = merge(load_recipe("text", "compoundpiece"), {"data": {"name": "texts", "path": "somewhere"}})
-    assert raw["data"] == {"tokenizer": "bytes", "name": "texts", "path": "somewhere"}
+    assert raw["data"] == {"tokenizer": "bytes", "sample": "word", "length": 64, "name": "texts", "path": "somewhere"}
 
 
 @pytest.mark.parametrize(("domain", "name"), RECIPES, ids="-".join)

@@ -154,3 +154,16 @@ def test_every_public_name_resolves():
         assert getattr(unlabeled, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'pertrain'"):
         unlabeled.pertrain  # noqa: B018
+
+
+def test_data_takes_the_settings_of_the_command(toy):
+    run = unlabeled.pretrain("toy", data={"samples": 32}, out="run", say=lambda line: None, **SHORT)
+    assert len(run.data()) == 32
+    assert len(run.data({"samples": 8})) == len(unlabeled.embed(run, {"name": "centers", "samples": 8})[0]) == 8
+    Path("lines.txt").write_text("1\n2\n3\n4\n" * 8)
+    named = unlabeled.pretrain("toy", data={"path": "lines.txt", "width": 3}, out="b", say=lambda line: None, **SHORT)
+    assert (len(named.data()), named.spec.width) == (32, 3)
+    with pytest.raises(unlabeled.UsageError, match="sample"):
+        unlabeled.pretrain("toy", data={"sample": 32}, out="c", **SHORT)
+    with pytest.raises(unlabeled.UsageError, match="max-bad is 2"):
+        run.data({"samples": 8, "max_bad": 2.0})

@@ -8,11 +8,22 @@ Torch is imported on first use.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.config.run import PARTS, RunConfig, data_choice, examine, merge, together, training_signature
+from unlabeled.config.run import (
+    PARTS,
+    RunConfig,
+    data_choice,
+    examine,
+    merge,
+    place_of,
+    together,
+    training_signature,
+)
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
@@ -20,10 +31,9 @@ from unlabeled.runs.folder import CONFIG, PROBES, RunFolder, base, write_json
 from unlabeled.runs.launch import Say, quiet, start
 
 if TYPE_CHECKING:
-    from unlabeled.contract import Data
     from unlabeled.probes.table import Table
     from unlabeled.runs.predict import Predictions
-    from unlabeled.runs.pretrained import Pretrained
+    from unlabeled.runs.pretrained import Pretrained, Source
 
 # ---------------------------------------------------------------------------------------------- pre-training
 
@@ -32,7 +42,7 @@ def pretrain(
     domain: str,
     *,
     recipe: str | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     config: str | Path | None = None,
     resume: bool = False,
@@ -42,8 +52,10 @@ def pretrain(
 ) -> Pretrained:
     """Train an encoder without labels, as ``unlabeled <domain> pretrain`` does.
 
-    ``settings`` are components by name or as a mapping (``objective="simclr"``, ``objective={"temperature": 0.2}``),
-    training settings by name (``epochs=10``), and ``lr``. Raises ``UsageError`` for every mistake at once.
+    ``data`` is a path or a name, or a mapping of these with the settings of ``--data.*``: ``{"path": "photos/",
+    "size": 64}``. ``settings`` are components by name or as a mapping (``objective="simclr"``,
+    ``objective={"temperature": 0.2}``), training settings by name (``epochs=10``), and ``lr``. Raises
+    ``UsageError`` for every mistake at once.
     """
     if resume and out is None:
         raise UsageError("resume=True needs out, the run to go on with")
@@ -57,7 +69,7 @@ def preview(
     run: str | Path | Pretrained,
     *,
     recipe: str | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Mapping[str, Any] | None = None,
     out: str | Path = "preview.png",
     config: str | Path | None = None,
     **settings: Any,
@@ -79,14 +91,14 @@ def preview(
 
 
 def _composed(
-    domain: str, raw: Mapping[str, Any], data: str | Path | None, settings: Mapping[str, Any]
+    domain: str, raw: Mapping[str, Any], data: str | Path | Mapping[str, Any] | None, settings: Mapping[str, Any]
 ) -> tuple[RunConfig, frozenset[str]]:
     """``settings`` on top of ``raw``, and the kinds that they name."""
     registry().domain(domain)
     over, errors = _nested(settings)
     if data is not None:
-        part = over.get("data", {})
-        over["data"] = data_choice(domain, str(data), raw.get("data")) | (part if isinstance(part, dict) else {})
+        text, own = place_of(data)
+        over["data"] = own if text is None else data_choice(domain, text, raw.get("data")) | own
     found, wrong = examine(merge(raw, over, domain), domain)
     if found is None or errors:
         raise UsageError(together([*errors, *wrong]))
@@ -111,10 +123,13 @@ def _nested(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def load(run: str | Path) -> Pretrained:
-    """Load the encoder of a run folder or an encoder folder."""
+    """Load the encoder of a run folder or an encoder folder; a run that was interrupted is warned of."""
     from unlabeled.runs.pretrained import load as read
 
-    return read(run)
+    found = read(run)
+    if interrupted := RunFolder(run).interrupted():
+        warnings.warn(interrupted, stacklevel=2)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- what one does with it
@@ -136,7 +151,7 @@ def run_of(run: str | Path | Pretrained) -> tuple[Pretrained, RunConfig]:
 
 def probe(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     *,
     probes: Sequence[str] = (),
     baselines: Sequence[str] = (),
@@ -146,6 +161,7 @@ def probe(
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
+    keep: bool = False,
     say: Say = quiet,
 ) -> Table:
     """Frozen-feature numbers beside chance, a no-model baseline and the untrained encoder; writes ``probes.json``.
@@ -153,25 +169,35 @@ def probe(
     ``probes`` and ``baselines`` choose by name (``untrained`` is one of the latter, ``none`` is no row), ``quick``
     takes one seed and the probes of features alone. Features are kept in the run folder, by their content.
     ``folds``: numbers over as many folds instead of seeds; 0 = the data's own folds, where it has them and no split.
+    ``keep`` writes the linear head of all labels into the run folder, for :func:`predict`.
     """
     from unlabeled.probes.asked import Chosen
     from unlabeled.probes.evaluate import evaluate
+    from unlabeled.probes.setting import Setting
     from unlabeled.runs.encoder import encoder_folder, write_card
+    from unlabeled.runs.kept import check_keep
+    from unlabeled.runs.kept import keep as keep_head
     from unlabeled.runs.pretrained import pick_device
 
     found, config = run_of(run)
+    if keep:
+        check_keep(found)
     options: dict[str, Any] = {"seeds": seeds, "folds": folds, "batch_size": batch_size, "workers": workers}
     options["device"] = pick_device(device)
     options["chosen"] = Chosen(tuple(probes), tuple(baselines), quick, found.folder / "features")
-    table = evaluate(config, found.encoder, found.data(data), spec=found.spec, say=say, **options)
+    opened = found.data(data)
+    table = evaluate(config, found.encoder, opened, spec=found.spec, say=say, **options)
     write_json(found.folder / PROBES, table.to_dict())
+    if keep:
+        chosen = replace(options.pop("chosen"), probes=(), quick=False)
+        say(keep_head(found, Setting(config, opened, spec=found.spec, chosen=chosen, **options)))
     write_card(encoder_folder(found.folder))
     return table
 
 
 def embed(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     out: str | Path | None = None,
     *,
     features: str = "pooled",
@@ -199,14 +225,14 @@ def export(
     run: str | Path | Pretrained,
     to: str = "native",
     folder: str | Path | None = None,
-    data: str | Path | Data | None = None,
+    data: Source = None,
 ) -> str:
     """Write weights that load without this project; the snippet that loads them. ``data``: for ``onnx`` alone."""
     return _loaded(run).export(to, folder, data)
 
 
-def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None, **settings: Any) -> Any:
-    """Train weights on labels, from the pre-trained encoder and from scratch; writes ``finetune.json``.
+def finetune(run: str | Path | Pretrained, data: Source = None, **settings: Any) -> Any:
+    """Train weights on labels or targets, from the pre-trained encoder and from scratch; writes ``finetune.json``.
 
     ``out`` = a new folder keeps the tuned model, as a run that :func:`predict` and all others take.
     """
@@ -218,11 +244,11 @@ def finetune(run: str | Path | Pretrained, data: str | Path | Data | None = None
 
 def predict(
     run: str | Path | Pretrained,
-    data: str | Path | Data | None = None,
+    data: Source = None,
     out: str | Path | None = None,
     **options: Any,
 ) -> Predictions:
-    """Classes and probabilities by a fine-tuned run; written to ``out`` (``.csv``, ``.parquet``) where it is given."""
+    """Classes, labels or numbers by a run with a head; written to ``out`` (``.csv``, ``.jsonl``, ``.parquet``)."""
     from unlabeled.runs.features import check_target
     from unlabeled.runs.predict import SUFFIXES, write
     from unlabeled.runs.predict import predict as find

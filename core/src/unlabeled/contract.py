@@ -371,7 +371,8 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """``tokens[T, D] -> [T, W]``, by the layout's positions or edges. Constructed as ``(dim, width, *, settings)``.
 
-    Optional: ``partial = True`` where it takes ``rows=index[H]`` and gives these alone, ``[H, W]``.
+    Optional: ``partial = True`` where it takes ``rows=index[H]`` and gives these alone, ``[H, W]``; ``mixes = False``
+    where it decodes each row from that row alone, so that a row which is emptied before it tells nothing.
     """
 
     def __call__(self, tokens: Tensor, layout: Layout) -> Tensor: ...

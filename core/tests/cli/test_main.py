@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 
 import pytest
 
@@ -202,3 +203,10 @@ def test_plugin_new_and_check(unlabeled, monkeypatch, tmp_path):
         found = unlabeled("plugin", "check", "toy")
         assert found.code == code
         assert found.out.splitlines() == [f"good {o}" for o in outcomes]
+
+
+@pytest.mark.parametrize("name", ["TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS"])
+def test_libraries_draw_no_bars_among_our_lines(unlabeled, monkeypatch, name):
+    monkeypatch.delenv(name, raising=False)
+    assert unlabeled("--version").code == 0
+    assert os.environ[name]

@@ -1,10 +1,14 @@
 """``pretrain``: composed, checked before any folder is made, repeatable, resumable, never destructive."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from unlabeled.training import module, optimizers
 
 SHORT = ("--epochs", "1", "--batch-size", "16", "--log-every", "1", "--data.samples", "32", "--no-tensorboard")
 
@@ -238,7 +242,7 @@ class TestResume:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["--lr", "0.5"], "optimizer.lr is 0.001 in the run, found 0.5"),
+            (["--optimizer", "sgd"], "optimizer.name is adamw in the run, found sgd"),
             (["--seed", "3"], "seed is 0 in the run, found 3"),
             (["--epochs", "0"], "epochs can only grow: the run has 1, found 0"),
             (["--steps", "1"], "steps can only grow: the run has None, found 1"),
@@ -251,6 +255,56 @@ class TestResume:
         assert found.code == 2
         assert message in found.err
         assert found.err.count("\n") == 1
+
+    def test_what_a_run_that_diverged_goes_on_with_may_change_and_is_recorded(self, unlabeled, run, monkeypatch):
+        rates, real = [], optimizers.set_rate
+
+        def spy(optimizer, *rest):
+            real(optimizer, *rest)
+            rates.append([(g["full_lr"], g["weight_decay"]) for g in optimizer.param_groups])
+
+        monkeypatch.setattr(module, "set_rate", spy)
+        words = ("--lr", "0.5", "--clip", "1.0", "--optimizer.weight-decay", "0.25", "--epochs", "2")
+        found = unlabeled("toy", "pretrain", "--resume", "--out", run, *words)
+        assert found.code == 0, found.err
+        assert "going on with optimizer.lr 0.5 (was 0.001)" in found.out
+        assert {lr for groups in rates for lr, _ in groups} == {0.5}
+        assert {decay for groups in rates for _, decay in groups} == {0.25, 0.0}
+        (row,) = [json.loads(line) for line in (run / "changes.jsonl").read_text().splitlines()]
+        assert row["step"] == 2
+        assert row["changes"]["optimizer.lr"] == [0.001, 0.5]
+        assert row["changes"]["clip"][1] == 1.0
+        assert "lr: 0.5" in (run / "config.yaml").read_text()
+
+    def test_a_damaged_log_blocks_nothing(self, unlabeled, run):
+        rows = (run / "metrics.jsonl").read_bytes()
+        (run / "metrics.jsonl").write_bytes(b'[1, 2]\n{"loss": 1}\n\xff\x00\n{"step": null}\n' + rows + b'{"step": ')
+        assert unlabeled("toy", "pretrain", "--resume", "--out", run, "--epochs", "2").code == 0
+        assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+
+    @pytest.mark.parametrize("words", [["--resume"], ["--overwrite"]])
+    def test_a_second_writer_is_one_clear_line(self, unlabeled, run, words):
+        hold = "import sys; from pathlib import Path; from unlabeled.runs.lock import locked\n"
+        hold += "with locked(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", hold, str(run)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout.readline() == "held\n"
+            before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+            found = unlabeled("toy", "pretrain", *SHORT, "--out", run, *words)
+            assert (found.code, found.err.count("\n")) == (2, 1)
+            assert f"{run} is being written by process {other.pid} on " in found.err
+            assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+            assert "is still being trained" in unlabeled("toy", "embed", run, "--out", "f.npz").err
+            other.kill()  # its lock dies with it
+        assert (run / ".lock").is_file()
+        assert unlabeled("toy", "pretrain", *SHORT, "--out", run, *words).code == 0
+        assert not (run / ".lock").exists()
+
+    def test_what_a_killed_writer_left_locks_no_folder(self, unlabeled, tmp_path):
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "config.yaml.tmp").write_text("domain: t")
+        (tmp_path / "new" / ".lock").write_text("{")
+        assert unlabeled("toy", "pretrain", *SHORT, "--out", "new").code == 0
 
     @pytest.mark.parametrize("words", [["--workers", "1"], ["--log-every", "3"], ["--checkpoint-every", "7"]])
     def test_what_leaves_the_numbers_as_they_are_may_change(self, unlabeled, run, words):

@@ -2,9 +2,15 @@
 
 import importlib.util
 import json
+import re
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from unlabeled import UsageError, load
+from unlabeled.runs import waiting
 
 DATA = ("--data.samples", "32")
 
@@ -174,7 +180,7 @@ class TestPredict:
     def test_another_suffix(self, unlabeled, run):
         found = unlabeled("toy", "predict", run, "--out", "p.txt")
         assert found.code == 2
-        assert "it must end in .csv or .parquet" in found.err
+        assert "it must end in .csv or .jsonl or .parquet" in found.err
 
 
 class TestExport:
@@ -218,14 +224,57 @@ def test_report(unlabeled, run, monkeypatch):
     assert [len(runs) for runs, _ in calls] == [1, 2]
 
 
-def test_a_run_that_was_interrupted_is_called_so(unlabeled, run):
-    path = run / "encoder" / "config.json"
-    assert "interrupted" not in unlabeled("toy", "embed", run, "--out", "f.npz").err
-    info = json.loads(path.read_text())
-    info["provenance"]["stopped"] = "interrupted"
-    path.write_text(json.dumps(info))
-    found = unlabeled("toy", "embed", run, "--out", "f.npz")
-    assert f"{run} was interrupted after {info['provenance']['steps']} steps" in found.err
+class TestInterrupted:
+    @pytest.fixture(params=["stopped", "killed as it went on", "killed before its encoder"])
+    def left(self, request, run):
+        """A run folder as it is left, and what is said of it."""
+        path, metrics = run / "encoder" / "config.json", run / "metrics.jsonl"
+        info = json.loads(path.read_text())
+        steps = info["provenance"]["steps"]
+        if request.param == "stopped":
+            info["provenance"]["stopped"] = "interrupted"
+            path.write_text(json.dumps(info))
+            return f"{run} was interrupted after {steps} steps"
+        if request.param == "killed as it went on":
+            metrics.write_text(metrics.read_text() + '{"step": 900, "loss": 1.0}\n{"step": 910, "lo')
+            return f"{run} was interrupted after 900 steps, and its encoder is of step {steps}"
+        shutil.rmtree(run / "encoder")
+        return f"{run} was interrupted before it wrote an encoder"
+
+    def test_is_called_so_by_every_command_that_reads_it(self, unlabeled, run, left):
+        quick = ["probe", run, "--quick", "--baselines", "none"]
+        for words in (["embed", run, "--out", "f.npz"], ["export", run], ["finetune", run, "--epochs", "1"], quick,
+                      ["predict", run, "--out", "p.csv"]):  # fmt: skip
+            found = unlabeled("toy", *words)
+            assert left in found.err, words
+            assert "pretrain --resume --out" in found.err
+
+    def test_and_by_the_report_and_in_python(self, unlabeled, run, left):
+        pytest.importorskip("plotly", reason="the extra report is not installed")
+        assert left in unlabeled("report", run).err
+        assert left in (run / "report.html").read_text()
+        if "before" in left:
+            with pytest.raises(UsageError, match=re.escape(left)):
+                load(run)
+        else:
+            with pytest.warns(UserWarning, match=re.escape(left)):
+                load(run)
+
+    def test_a_run_that_ended_is_not(self, unlabeled, run):
+        assert "interrupted" not in unlabeled("toy", "embed", run, "--out", "f.npz").err
+        load(run)
+
+
+def test_a_first_line_comes_where_nothing_else_does(unlabeled, run, monkeypatch):
+    class Now:
+        """A timer whose time is over at once."""
+
+        def __init__(self, seconds, say, words):
+            self.start, self.cancel = lambda: say(*words), lambda: None
+
+    monkeypatch.setattr(waiting, "threading", SimpleNamespace(Timer=Now))
+    assert "embed: under way" in unlabeled("toy", "embed", run, "--out", "f.npz").err
+    assert "reading centers" in unlabeled("toy", "pretrain", "--out", "new", "--epochs", "0").out
 
 
 def test_a_run_of_another_domain(unlabeled, run, monkeypatch):

@@ -44,6 +44,10 @@ MAKE = {
     "swav": of("swav", hidden=16, dim=6, prototypes=10, freeze=0.05),
     "swav_queue": of("swav", hidden=16, dim=6, prototypes=10, queue=12, queue_start=0.1, freeze=0),
     "dino": of("dino", hidden=16, bottleneck=6, prototypes=12, warmup_temperature=0.02, freeze_last=0.05),
+    "ibot": of("ibot", hidden=16, bottleneck=6, prototypes=12, freeze_last=0.05),
+    "dinov2": of(
+        "ibot", hidden=16, bottleneck=6, prototypes=12, freeze_last=0, shared=False, centering="sinkhorn", koleo=0.1
+    ),
     "lejepa": of("lejepa", hidden=16, dim=6, slices=32),
     "cola": of("cola", width=6),
     "dgi": of("dgi"),
@@ -85,6 +89,8 @@ EXPECTED = {
     ("ct", "order_does_not_matter"): "the negatives of a text are the next of the batch, as in the authors' code",
     ("dgi", "couples_as_it_says"): "nodes of one graph share a summary; toys are graphs, and each has its own",
     ("alice", "nothing_hidden_costs_nothing"): "crops are contrasted all the same",
+    ("ibot", "nothing_hidden_costs_nothing"): "samples are matched all the same",
+    ("dinov2", "nothing_hidden_costs_nothing"): "samples are matched all the same",
     ("eat", "nothing_hidden_costs_nothing"): "the utterance is regressed all the same",
     ("hubert_local", "nothing_hidden_costs_nothing"): "the penalty on convolutional features stays",
     ("hubert_visible", "nothing_hidden_costs_nothing"): "visible frames have a loss of their own",

@@ -6,8 +6,9 @@ from lightly.loss import DINOLoss
 
 from unlabeled.contract import Progress
 from unlabeled.nn.clock import after_step
+from unlabeled.nn.distillation import entropy, teacher_probabilities
 from unlabeled.objectives import dino
-from unlabeled.objectives.dino import DINO, dino_loss, entropy, teacher_probabilities
+from unlabeled.objectives.dino import DINO, dino_loss
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 B, K = 64, 48

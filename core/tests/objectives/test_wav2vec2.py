@@ -10,8 +10,8 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQ
 
 from unlabeled.contract import Layout
 from unlabeled.draw import Draw
-from unlabeled.nn.chance import draw_others
-from unlabeled.nn.codebooks import GumbelProduct
+from unlabeled.nn.chance import draw_at, draw_others
+from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.objectives.wav2vec2 import (
     Wav2Vec2,
@@ -19,7 +19,7 @@ from unlabeled.objectives.wav2vec2 import (
     count_distractors,
     diversity_loss,
 )
-from unlabeled.testing.toys import ToyEncoder
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 
 CONFIG = Wav2Vec2Config(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(16, 16, 16),
@@ -138,3 +138,33 @@ def test_the_quantizer_equals_transformers_in_evaluation():
 
 def test_an_encoder_without_convolutions_is_told_by_its_needs():
     assert Wav2Vec2(ToyEncoder()).needs.encoder - ToyEncoder().can == {"local"}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_hidden_frames_tell_the_code_of_their_own_local_features(training):
+    torch.manual_seed(0)
+    encoder = ToyEncoder(local=5)
+    sizes = {"width": 8, "code_width": 6, "groups": 2, "entries": 3, "distractors": 4}
+    objective = Wav2Vec2(encoder, diversity=0.3, penalty=2.0, temperature=0.2, **sizes).train(training)
+    pair = toy_views(toy_batch(range(4)), ("global",) * 2, encoder)
+    views = [toy_hide(view, 5, n) for n, view in enumerate(pair)]
+    losses, choices, squares = [], [], []
+    for number, view in enumerate(views):
+        index, draw = view.hidden.index, draw_at(objective.clock.step, view.batch.ids, number)
+        out = encoder(view, hide="mask")
+        noise = gumbel_noise(draw, view.layout.group[index], view.layout.within[index], 6) if training else None
+        codes, ids, p = objective.quantizer(out.normed[index], noise)
+        context, code = objective.project_context(out.tokens[index]), objective.project_code(codes)
+        for clip, place in enumerate(draw_others(draw, (5,) * 4, 4)):
+            rows = slice(5 * clip, 5 * clip + 5)
+            c, q, own = context[rows], code[rows], ids[rows]
+            for t in range(5):
+                others = [j for j in place[t].tolist() if not torch.equal(own[j], own[t])]
+                scores = torch.cosine_similarity(c[t], q[[t, *others]], dim=-1) / 0.2
+                losses.append(-scores.log_softmax(0)[0])
+        choices.append(p)
+        squares.append(out.local.square().mean(1))
+    mean = torch.cat(choices).mean(0)
+    perplexity = torch.exp(-(mean * (mean + 1e-30).log()).sum(1)).sum()
+    expected = torch.stack(losses).mean() + 0.3 * (6 - perplexity) / 6 + 2.0 * torch.cat(squares).mean()
+    torch.testing.assert_close(objective(encoder, views).total, expected)

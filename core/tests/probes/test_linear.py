@@ -94,7 +94,7 @@ def test_holdout_is_stratified_and_disjoint():
 
 
 def test_one_sample_a_class_cannot_choose():
-    assert choose(torch.randn(3, 2), torch.arange(3), 3, (0.01, 0.1), 0.2, 0, 50) == 1.0
+    assert choose(torch.randn(3, 2), torch.arange(3), 3, (0.01, 0.1), 0.2, 0, 50) == (1.0, None)
 
 
 def test_chooses_what_a_search_by_hand_chooses(points):
@@ -108,7 +108,7 @@ def test_chooses_what_a_search_by_hand_chooses(points):
         model = LogisticRegression(C=C, tol=1e-8, max_iter=2000).fit(z[fitted], y[fitted])
         logits = torch.from_numpy(model.predict_log_proba(z[held]))
         scores[C] = (model.score(z[held], y[held]), -F.nll_loss(logits, y[held]).item())
-    assert choose(z, y, 3, grid, 0.2, 0, 500) == max(scores, key=scores.get)
+    assert choose(z, y, 3, grid, 0.2, 0, 500)[0] == max(scores, key=scores.get)
 
 
 def test_test_labels_and_features_choose_nothing(points, monkeypatch):
@@ -120,7 +120,7 @@ def test_test_labels_and_features_choose_nothing(points, monkeypatch):
     first = Linear()(Embedded(x, y), Embedded(test_x, test_y))
     second = Linear()(Embedded(x, y), Embedded(5 * test_x.flip(1), test_y[order]))
     assert first != second
-    (a, c1), (b, c2) = chosen
+    (a, (c1, _)), (b, (c2, _)) = chosen
     assert c1 == c2
     torch.testing.assert_close(a[0], b[0], rtol=0, atol=0)  # features that the choice saw
     assert len(a[0]) == len(x)

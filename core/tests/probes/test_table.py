@@ -40,7 +40,7 @@ def test_numbers():
 def test_text_is_aligned_and_whole(table):
     lines = table.text().splitlines()
     assert lines[0] == "knn accuracy %       10 per class (30)  all (100)"
-    assert lines[1] == "chance                            10.0       10.0"
+    assert lines[1] == "chance *                          10.0       10.0"
     assert lines[2] == "untrained: [red]net        60.0 ± 10.0          -"
     assert lines[4].split() == ["without", "labels", "rankme"]
     assert lines[5].split() == ["untrained:", "[red]net", "3.500"]
@@ -95,6 +95,9 @@ def test_the_best_row_stands_out_whoever_it_is():
     rows = (row("chance", 0.1, 3.0), row("no model", 0.9, 2.0), row("pre-trained", 0.8, 1.0))
     table = Table("toy", {}, (0,), {}, {}, (full, error, rank), rows, ())
     assert [block.best for block in table.blocks()] == [{"no model"}, {"pre-trained"}, frozenset()]
+    marked = [line for line in table.text().splitlines() if " * " in line]
+    assert [line.split(" * ")[0] for line in marked] == ["no model", "pre-trained"]
+    assert "* is the best row of its block" in table.text()
     bold = [line for line in shown(table, True).splitlines() if "\x1b[1m" in line]
     assert any("no model" in line and "90.0" in line for line in bold)
     assert not any("pre-trained" in line and "80.0" in line for line in bold)

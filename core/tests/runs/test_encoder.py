@@ -15,10 +15,10 @@ from torch import nn
 from unlabeled.build import build_data, build_encoder
 from unlabeled.config.run import resolve
 from unlabeled.draw import Draw
-from unlabeled.errors import PluginError, UsageError
+from unlabeled.errors import PluginError, RunError, UsageError
 from unlabeled.runs.encoder import initialize, save_encoder
 from unlabeled.runs.pretrained import load
-from unlabeled.runs.weights import load_weights, restore
+from unlabeled.runs.weights import load_weights, restore, save_weights
 
 
 def write(folder, **encoder):
@@ -277,3 +277,38 @@ def test_a_card_cuts_long_values():
 
     assert _short("x" * 5000) == "x" * LONG + "... (5,000 characters)"
     assert _short([1, 2]) == "[1, 2]"
+
+
+class TestFinite:
+    def test_weights_that_are_not_finite_are_not_written(self, folder):
+        encoder, before = load(folder).encoder, (folder / "model.safetensors").read_bytes()
+        with torch.no_grad():
+            next(encoder.parameters())[0] = torch.inf
+        with pytest.raises(RunError, match="of Mlp is not finite"):
+            save_weights(encoder, folder / "model.safetensors")
+        assert (folder / "model.safetensors").read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda x: x.fill_(torch.nan), "is not finite"),
+            (lambda x: x.half(), "is float16, and was written as float32"),
+            (lambda x: x.double(), "is float64, and was written as float32"),
+        ],
+    )
+    def test_such_weights_and_cast_ones_are_not_loaded(self, folder, change, said):
+        state = load_file(folder / "model.safetensors")
+        name = next(iter(state))
+        save_file({**state, name: change(state[name])}, folder / "model.safetensors")
+        with pytest.raises(UsageError, match=said):
+            load(folder)
+
+    def test_a_mask_may_be_infinite_and_half_precision_is_written_whole(self, tmp_path):
+        module = nn.Linear(2, 2).bfloat16()
+        module.register_buffer("seen", torch.tensor([0.0, -torch.inf]))
+        save_weights(module, tmp_path / "w.safetensors")
+        found = nn.Linear(2, 2)
+        found.register_buffer("seen", torch.zeros(2))
+        load_weights(found, tmp_path / "w.safetensors")
+        assert torch.equal(found.weight, module.weight.float())
+        assert found.seen[1] == -torch.inf

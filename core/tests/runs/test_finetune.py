@@ -2,17 +2,25 @@
 
 import csv
 import itertools
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 import unlabeled
+from unlabeled.contract import Targets
+from unlabeled.probes.linear import Linear
 from unlabeled.probes.splits import split
 from unlabeled.runs import finetune as finetune_module
-from unlabeled.runs.finetune import factor
+from unlabeled.runs import fit as fitting
+from unlabeled.runs.fit import factor, with_val
+from unlabeled.runs.kept import affine
+from unlabeled.runs.task import task_of
 from unlabeled.runs.tuning import depths, freeze, groups, train_mode
 
 
@@ -132,12 +140,13 @@ def test_early_stopping_reads_val_and_never_test(fresh, monkeypatch):
     data.val = torch.arange(64) < 8
     data.test = torch.arange(64) >= 48
     asked = []
-    real = finetune_module.score
+    real = fitting.score
 
-    def spy(model, data, views, ids, *rest):
+    def spy(model, on, ids, *rest):
         asked.append(ids)
-        return real(model, data, views, ids, *rest)
+        return real(model, on, ids, *rest)
 
+    monkeypatch.setattr(fitting, "score", spy)
     monkeypatch.setattr(finetune_module, "score", spy)
     unlabeled.finetune(fresh, data, epochs=3, batch_size=16, patience=1)
     assert any(ids.tolist() == list(range(8)) for ids in asked)
@@ -147,7 +156,7 @@ def test_early_stopping_reads_val_and_never_test(fresh, monkeypatch):
 def test_a_val_side_of_train_tears_no_group(fresh):
     data = fresh.data()
     data.groups = [str(n // 8) for n in range(64)]
-    train, val = finetune_module._with_val(data, torch.arange(48), 0)
+    train, val = with_val(SimpleNamespace(data=data, task=task_of(data)), torch.arange(48), 0)
     assert len(val)
     assert not {data.groups[n] for n in train.tolist()} & {data.groups[n] for n in val.tolist()}
 
@@ -171,3 +180,93 @@ def test_mistakes(fresh, given, message):
 def test_a_run_without_a_head_says_what_makes_one(fresh):
     with pytest.raises(unlabeled.UsageError, match="unlabeled toy finetune run --data LABELED --out FOLDER"):
         unlabeled.predict(fresh)
+
+
+class TestTargets:
+    @pytest.fixture
+    def data(self, fresh):
+        """The number of the center that a sample stands at, and which of two halves it is in; some are unknown."""
+        data = fresh.data()
+        data.number = data.labels.float() * 100 + 1000
+        data.number[::9] = torch.nan
+        return data
+
+    def test_numbers(self, fresh, data):
+        data.targets = Targets(data.number[:, None], ("height",), "regression")
+        found = unlabeled.finetune(fresh, data, epochs=40, batch_size=16, lr=0.01, learn="targets", out="tuned")
+        assert set(found.scores) == {"rmse", "mae", "r2", "spearman"}
+        assert found.scores["r2"]["pre-trained"][0] > 0.8, found.text()
+        assert found.guess["rmse"] > 90
+        assert "squared error" in found.text()
+        got = unlabeled.predict("tuned", data, out="p.jsonl")
+        assert list(got.columns) == ["id", "predicted_height", "bad"]
+        rows = [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()]
+        assert [row["predicted_height"] for row in rows] == got.columns["predicted_height"]
+        known = ~data.number.isnan()
+        error = torch.tensor(got.columns["predicted_height"])[known] - data.number[known]
+        assert error.square().mean().sqrt() < 60, "in the units of the targets"
+
+    def test_several_labels_with_early_stopping_on_val(self, fresh, data):
+        values = torch.stack((data.labels >= 2, data.labels % 2 == 1), 1).float()
+        values[::5, 0] = torch.nan
+        data.targets, data.labels = Targets(values, ("far", "odd"), "multilabel"), None
+        found = unlabeled.finetune(fresh, data, epochs=30, batch_size=16, lr=0.01, patience=10, out="tuned")
+        assert set(found.scores) == {"map", "auc"}
+        assert found.scores["auc"]["pre-trained"][0] > 0.7, found.text()
+        got = unlabeled.predict("tuned", data).columns
+        assert list(got) == ["id", "predicted", "p_far", "p_odd", "bad"]
+        both = [n for n in range(64) if got["p_far"][n] >= 0.5 and got["p_odd"][n] >= 0.5]
+        assert both
+        assert {got["predicted"][n] for n in both} == {"far|odd"}
+
+    def test_what_is_not_known_is_in_no_loss(self, fresh, data):
+        data.targets = Targets(data.number[:, None].repeat(1, 2), ("a", "b"), "regression")
+        task = task_of(data, "targets")
+        ids = torch.tensor([0, 1])
+        out = torch.tensor([[5.0, 5.0], [2.0, 4.0]])
+        units = (torch.tensor([1000.0, 1000.0]), torch.tensor([100.0, 100.0]))
+        assert task.loss(out, ids, units).item() == pytest.approx(((2 - 1) ** 2 + (4 - 1) ** 2) / 2)
+        assert task.known.tolist() == [n % 9 > 0 for n in range(64)]
+
+    def test_classes_go_first_and_say_so(self, fresh, data):
+        data.targets = Targets(data.number[:, None], ("height",), "regression")
+        found = unlabeled.finetune(fresh, data, epochs=1, batch_size=16)
+        assert found.kind == "classes"
+        assert "--learn targets learns those" in found.text()
+
+
+class TestKeptHead:
+    @pytest.mark.parametrize("kind", ["classes", "multilabel", "regression"])
+    def test_predicts_what_the_probe_does(self, fresh, kind):
+        data = fresh.data()
+        if kind != "classes":
+            values = data.labels[:, None] * 100.0 + 1000 if kind == "regression" else (data.labels[:, None] > 1).float()
+            data.targets, data.labels = Targets(values, ("it",), kind), None
+        lines = []
+        unlabeled.probe(fresh, data, seeds=(0,), baselines=("none",), keep=True, say=lines.append)
+        assert "predict uses it" in lines[-1]
+        got = unlabeled.predict("run", data).columns
+        _, test = split(data, torch.arange(64), 0)
+        if kind == "classes":
+            features = fresh.embedded(data)
+            sides = [replace(features, x=features.x[s], y=features.y[s]) for s in split(data, torch.arange(64), 0)]
+            guess, _ = Linear().predict(*sides)
+            assert [got["predicted"][n] for n in test.tolist()] == ["abcd"[k] for k in guess.tolist()]
+        else:
+            found = torch.tensor(got["predicted_it" if kind == "regression" else "p_it"])
+            assert (found - data.targets.values[:, 0]).abs().mean() < (60 if kind == "regression" else 0.25)
+        unlabeled.pretrain("toy", out="run", resume=True, epochs=1, say=lambda line: None)
+        assert not Path("run/head.json").exists(), "another encoder needs another head"
+
+    def test_never_goes_over_a_fine_tuned_one(self, fresh):
+        unlabeled.finetune(fresh, epochs=1, batch_size=16, out="tuned")
+        with pytest.raises(unlabeled.UsageError, match="leave out --keep"):
+            unlabeled.probe("tuned", keep=True)
+
+
+def test_an_affine_map_is_found_far_from_zero():
+    x = torch.randn(50, 6) * torch.tensor([1e-3, 1.0, 1e3, 1.0, 1.0, 1.0]) + 100
+    weight, bias = torch.randn(3, 6, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    found = affine(lambda other: other.double() @ weight.T + bias, x)
+    torch.testing.assert_close(found.weight.double(), weight, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found(x).double(), x.double() @ weight.T + bias, rtol=1e-3, atol=1e-2)

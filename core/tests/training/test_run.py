@@ -37,7 +37,7 @@ def test_a_run_trains_and_writes_its_folder(toy, tmp_path, capsys):
     assert set(found[0]) >= watched | {"epoch", "parts", "lr", "samples_per_second", "data_wait"}
     assert 0 <= found[0]["data_wait"] <= 1
     assert result.loss == found[-1]["loss"]
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt", "sha256"]
     assert list((tmp_path / "tensorboard").glob("events.*"))
     # one line a row, and none of Lightning's own
     out, err = capsys.readouterr()

@@ -21,9 +21,10 @@ where a terminal shows it better.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +37,9 @@ from unlabeled.config.settings import REQUIRED, Setting, arguments_of, classes_o
 from unlabeled.errors import UsageError
 from unlabeled.plugins import registry
 from unlabeled.plugins.words import Component
+from unlabeled.probes.warned import spoken
 from unlabeled.runs.folder import RunFolder
+from unlabeled.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from unlabeled.contract import Data
@@ -51,7 +54,8 @@ WIRED = ("domain", "run", "runs", "data", "say", "words", "composed")
 def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] = ()) -> int:
     """Call the command of ``row`` with what was typed, and show what it gives; the exit code.
 
-    ``more`` are flags that depend on the domain: of settings that the source does not know, or better described.
+    ``more`` are flags that depend on the domain: of settings that the source does not know, or better described; one
+    that has a key is another spelling of that setting.
     """
     form = Form(row, domain, more)
     given = [word for word in words if word not in HELP]
@@ -65,7 +69,11 @@ def run(row: Component, domain: str, words: Sequence[str], more: Sequence[Flag] 
     errors = [*(composed or typed).errors, *form.missing(typed)]
     if errors:
         raise UsageError(together(errors))
-    return _show(form.call(typed, composed), as_json=bool(typed["json"]))
+    silent = contextlib.nullcontext(say)  # pretrain has lines of its own
+    patient = silent if composed else waiting(say, f"{row.name}: under way, reading and computing")
+    with patient as speak, spoken(row.name, speak):
+        result = form.call(typed, composed, speak)
+    return _show(result, as_json=bool(typed["json"]))
 
 
 def _show(result: Any, *, as_json: bool) -> int:
@@ -115,7 +123,9 @@ class Form:
             flags.append(Flag("run", str, helps.get("run", "a run folder"), metavar="RUN"))
         group = RUN if "composed" in self.wired else ""
         flags += [_flag(owner, setting, group) for owner, setting in settings]
-        flags += [replace(flag, key=("", flag.name), group=group) for flag in more]
+        spelled = {flag.key for flag in more if flag.key}
+        flags = [flag for flag in flags if flag.key not in spelled]
+        flags += [replace(flag, key=flag.key or ("", flag.name), group=group) for flag in more]
         self.flags = list({flag.name: flag for flag in flags}.values())
         self.required = {normal(setting.name) for _, setting in settings if setting.default is REQUIRED}
         self.required |= {"data"} if "data" in self.wired and not needs_run else set()
@@ -151,7 +161,7 @@ class Form:
             errors.append(f"unexpected {' '.join(map(repr, typed.words[len(self.words) :]))}: {self.usage}")
         return errors
 
-    def call(self, typed: Parsed, composed: Composed | None) -> Any:
+    def call(self, typed: Parsed, composed: Composed | None, say: Callable[[str], None]) -> Any:
         """The result of the command."""
         given: dict[str, dict[str, Any]] = {owner: {} for owner in ("", *self.made)}
         for flag in self.flags:
@@ -162,7 +172,7 @@ class Form:
         live |= {"domain": self.domain} if self.domain else {}
         live |= dict(zip(self.words, typed.words, strict=False))
         if folder := live.get("run", typed["run"]):
-            live["run"] = open_run(self.domain, folder)
+            live["run"] = open_run(self.domain, folder, say)
         if "data" in self.wired and self._asked(typed):
             settings = {flag.key[1]: typed[flag.name] for flag in self.flags if flag.key[:1] == (DATA,)
                         and flag.name in typed.values}  # fmt: skip
@@ -232,16 +242,15 @@ def unreadable(data: Any) -> list[str]:
             *([f"and {len(bad) - MOST:,} more"] if len(bad) > MOST else [])]  # fmt: skip
 
 
-def open_run(domain: str, folder: str) -> Pretrained:
+def open_run(domain: str, folder: str, say: Callable[[str], None] = say) -> Pretrained:
     """A run of this domain."""
-    from unlabeled.api import load
+    from unlabeled.runs.pretrained import load
 
     found = load(folder)
     if found.domain != domain:
         raise UsageError(f"{folder} is a run of domain {found.domain!r}: unlabeled {found.domain} ... {folder}")
-    provenance = found.info["provenance"]
-    if provenance.get("stopped") == "interrupted":
-        say(f"{folder} was interrupted after {provenance['steps']:,} steps; pretrain --resume goes on with it")
+    if interrupted := RunFolder(folder).interrupted():
+        say(interrupted)
     return found
 
 

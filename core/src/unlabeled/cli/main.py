@@ -25,7 +25,7 @@ IN_DOMAIN = {
     "pretrain": ("[RECIPE] --data PATH --out RUN", "train an encoder without labels"),
     "probe": ("RUN --data PATH", "frozen-feature numbers beside their baselines"),
     "finetune": ("RUN --data PATH", "train weights on labels, beside from-scratch; --out keeps the model"),
-    "predict": ("RUN --data PATH --out FILE", "classes by a fine-tuned run, as .csv or .parquet"),
+    "predict": ("RUN --data PATH --out FILE", "classes by a run with a head, as .csv, .jsonl or .parquet"),
     "embed": ("RUN --data PATH --out FILE", "features as .npz or .parquet"),
     "export": ("RUN --to native|onnx", "weights that load without this project"),
     "preview": ("[RECIPE] --data PATH --out FILE.png", "a picture of the views and masks"),
@@ -39,6 +39,7 @@ unlabeled vision pretrain simclr --objective.temperature 0.2 --print-config"""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings speak to those who call it themselves
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of the tensors of a file, in the midst of our lines
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = dispatch(words)
@@ -160,7 +161,7 @@ def domain_help(domain: str) -> str:
         [
             f"usage: unlabeled {domain} COMMAND ...",
             f"{row.summary}; one sample: {row.sample}",
-            _table("commands", _rows(IN_DOMAIN) + own),
+            _table("commands", _rows({n: said for n, said in IN_DOMAIN.items() if n not in dict(own)}) + own),
             f"see also: unlabeled list {domain}, unlabeled recipes {domain}, "
             f"unlabeled {domain} pretrain [RECIPE] --help",
         ]

@@ -1,4 +1,4 @@
-"""``unlabeled <domain> predict RUN --data PATH --out FILE``: classes and probabilities by a fine-tuned run."""
+"""``unlabeled <domain> predict RUN --data PATH --out FILE``: classes and probabilities by a run with a head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Predict:
     """Settings.
 
     Args:
-        out: the file to write, .csv or .parquet.
+        out: the file to write, .csv, .jsonl or .parquet.
         batch_size: samples per forward pass.
         workers: processes that read data.
         device: auto, cpu, cuda, cuda:1, ...
@@ -35,7 +35,7 @@ class Predict:
 
 
 def predict_command(run: Pretrained, data: Data, settings: Predict) -> str:
-    """The class of each sample and one probability a class, by a run that finetune --out wrote."""
+    """Classes, labels or numbers of each sample, with probabilities: by a run of finetune --out or probe --keep."""
     from unlabeled import api
 
     found = api.predict(run, data, **vars(settings))

@@ -24,6 +24,7 @@ def probe_command(
     batch_size: int = 256,
     workers: int = 0,
     device: str = "auto",
+    keep: bool = False,
 ) -> Table:
     """Frozen features of a run beside chance, a no-model baseline and the untrained encoder; probes.json.
 
@@ -36,8 +37,10 @@ def probe_command(
         batch_size: samples per forward pass.
         workers: processes that read data.
         device: auto, cpu, cuda, cuda:1, ...
+        keep: write the linear head of all labels into the run folder, for predict.
     """
     from unlabeled import api
 
     part: dict[str, Any] = {"probes": probes, "baselines": baselines, "quick": quick, "seeds": seeds, "folds": folds}
-    return api.probe(run, data, **part, batch_size=batch_size, workers=workers, device=device, say=say)
+    part |= {"batch_size": batch_size, "workers": workers, "device": device, "keep": keep}
+    return api.probe(run, data, **part, say=say)

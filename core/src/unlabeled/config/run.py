@@ -306,6 +306,15 @@ def data_choice(domain: str, text: str, part: Any = None) -> dict[str, Any]:
     return {"name": default_name(row, "data", text), "path": text}
 
 
+def place_of(data: str | Path | Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """What ``--data`` would say, and the settings beside it, as ``--data.*`` would."""
+    if not isinstance(data, Mapping):
+        return str(data), {}
+    own = {**data}
+    said = [str(own.pop(key)) for key in ("name", "path") if own.get(key) is not None]
+    return ":".join(said) or None, own
+
+
 def reads_files(domain: str, name: str) -> bool:
     """Whether a data component reads a user's files, and so is nothing without a path: it asks for ``max_bad``."""
     return "max_bad" in signature(registry().find(domain, "data", name)).wired

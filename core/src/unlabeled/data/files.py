@@ -22,7 +22,8 @@ def natural(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> tuple[Any, ...]:
         parts = re.split(r"([0-9]+)", name.replace("\\", "/").casefold())
-        return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], name
+        # a number by its digits without leading zeros: int() refuses 4,301 of them
+        return [(len(n := p.lstrip("0")), n) if p.isdecimal() else (-1, p) for p in parts], name
 
     return sorted(names, key=key)
 
@@ -36,8 +37,8 @@ def visible(name: str) -> bool:
 
 def text_of(path: Path, what: str = "text file") -> str:
     """All of a text file in UTF-8, with or without a byte order mark; :class:`UsageError` says what it is instead."""
-    if path.exists() and not path.is_file() and not path.is_dir():  # to open a pipe would wait for ever
-        raise UsageError(f"{path} is no {what}: it is no regular file")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is no {what}: a pipe or a device, and no file")  # which would be waited for
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -210,7 +210,7 @@ def read_manifest(
     """
     asked = {role: str(name) for role, name in (columns or {}).items() if name and role != "classes"}
     table = path if isinstance(path, Table) else read_table(path)
-    chosen = _choose(table, samples, asked)
+    chosen = choose_columns(table, samples, asked)
     if not pairs:
         chosen.pop("score", None)
     labels = values.labels(table, chosen)
@@ -237,10 +237,10 @@ def read_manifest(
 # ------------------------------------------------------------------------------------------------- which column
 
 
-def _choose(
+def choose_columns(
     table: Table, samples: Sequence[str | tuple[str, str]], asked: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """The columns of each role that has any."""
+    """The columns of each role that has any; ``asked`` are the settings that are not empty."""
     named = {role: _named(table, text) for role, text in asked.items() if text != NONE or NONE in table.folded}
     taken = {name for names in named.values() for name in names}
     chosen = {"column": named.get("column") or _of_samples(table, samples)}

@@ -101,7 +101,7 @@ class Readable:
                 taken.add(one[0])
                 found.append(one)
         least = len(numbers) if getattr(indices, "whole", False) else min(LEAST, len(numbers))
-        while training and len(found) < least and (one := self._first(self._after(numbers[0]), taken, bad)):
+        while training and len(found) < least and (one := self._stand_in(numbers[0], taken, bad)):
             taken.add(one[0])
             found.append(one)
         if training and numbers and not found:
@@ -114,6 +114,10 @@ class Readable:
         except SampleError as error:
             bad[self._title(number)] = str(error)
             return None
+
+    def _stand_in(self, number: int, taken: Collection[int], bad: dict[str, str]) -> tuple[int, Any] | None:
+        """The first training sample after ``number`` that can be read and is not taken."""
+        return self._first(self._after(number), {*taken, number}, bad)
 
     def _first(self, others: Iterable[int], taken: Collection[int], bad: dict[str, str]) -> tuple[int, Any] | None:
         """The first of ``others`` that can be read and is not taken."""

@@ -76,6 +76,15 @@ class TransformerDecoder(nn.Module):
         return self.leave(self.norm(self.mix(x_TD, layout)))
 
 
+def mixes(decoder: Any) -> bool:
+    """Whether a decoder reads other rows for a row; a perceptron on each (``decoder.mixes = False``) does not.
+
+    >>> mixes(TransformerDecoder(8, 4))
+    True
+    """
+    return bool(getattr(decoder, "mixes", True))
+
+
 def decode(decoder: Any, tokens_TD: Tensor, layout: Layout, index_H: Tensor) -> Tensor:
     """``[H, W]``: the decoder's output at ``index_H``, computed there alone where it can (``decoder.partial``).
 

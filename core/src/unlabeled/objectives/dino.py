@@ -12,38 +12,15 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Loss, Needs, Progress, View, global_first
 from unlabeled.errors import above, within
 from unlabeled.nn.clock import Clock
+from unlabeled.nn.distillation import Head, cross_view_entropy, entropy, teacher_probabilities
 from unlabeled.nn.distributed import mean_over_ranks
-from unlabeled.nn.heads import Norm, mlp, unit
 from unlabeled.nn.precision import full_precision
-from unlabeled.nn.prototypes import held
 from unlabeled.nn.teacher import Teacher, cosine_momentum
-
-
-def teacher_probabilities(teacher_GBK: Tensor, center_K: Tensor, temperature: Tensor | float) -> Tensor:
-    """The teacher's output, centered and sharpened: ``[G, B, K]``, each row summing to 1."""
-    return F.softmax((teacher_GBK - center_K) / temperature, dim=-1)
-
-
-def entropy(p: Tensor) -> Tensor:
-    """Mean entropy of the distributions in the last dimension, in nats."""
-    return -torch.special.xlogy(p, p).sum(-1).mean()
-
-
-def cross_view_entropy(student_VBK: Tensor, target_GBK: Tensor, temperature: float) -> Tensor:
-    """Mean cross-entropy of every student view against the ``target_GBK`` of every other view."""
-    if len(student_VBK) < 2:
-        raise ValueError(f"the student needs a view that the teacher's is not; found {len(student_VBK)}")
-    logs = F.log_softmax(student_VBK / temperature, dim=-1)
-    terms_GV = -torch.einsum("gbk,vbk->gv", target_GBK, logs) / student_VBK.shape[1]
-    same = torch.eye(*terms_GV.shape, dtype=torch.bool, device=terms_GV.device)
-    count = terms_GV.numel() - min(terms_GV.shape)
-    return terms_GV.masked_fill(same, 0.0).sum() / count
 
 
 def dino_loss(
@@ -57,26 +34,6 @@ def dino_loss(
     """Equation 2 of the paper over all pairs of different views; ``student[:G]`` are the teacher's views."""
     target = teacher_probabilities(teacher_GBK, center_K, teacher_temperature)
     return cross_view_entropy(student_VBK, target, student_temperature)
-
-
-class Head(nn.Module):
-    """Three layers, a bottleneck of length 1, and cosines with the prototypes: ``[B, D] -> [B, K]``."""
-
-    def __init__(self, dim: int, hidden: int, bottleneck: int, prototypes: int, norm: Norm = "none") -> None:
-        super().__init__()
-        self.layers = mlp((dim, hidden, hidden, bottleneck), norm=norm, activation="gelu")
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-        self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
-
-    def forward(self, x_BD: Tensor, learn: Tensor) -> Tensor:
-        """``learn`` multiplies the gradient of the prototypes: 0 holds them still."""
-        x = unit(self.layers(x_BD))
-        with full_precision(x):
-            return x @ unit(held(self.prototypes, learn)).T
 
 
 class DINO(nn.Module):

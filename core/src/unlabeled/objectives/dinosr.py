@@ -39,7 +39,7 @@ def dinosr_loss(logits: Sequence[Tensor], ids: Sequence[Tensor]) -> Tensor:
     return torch.stack(layers).mean(0)
 
 
-def shared(encoder: Any) -> list[nn.Parameter]:
+def shared(encoder: Any) -> list[Tensor]:
     """The parameters outside of the encoder's ``blocks``: none where it does not name them."""
     averaged = {id(p) for p in getattr(encoder, "blocks", encoder).parameters()}
     return [p for p in encoder.parameters() if id(p) not in averaged]
@@ -122,7 +122,8 @@ class DinoSR(nn.Module):
         self._pending = []
         if progress.fraction >= self.freeze and self.freeze < 1:
             if hasattr(encoder, "embed"):  # weight decay would move it without a gradient
-                torch._foreach_copy_(*(list(e.embed.parameters()) for e in (encoder, self.teacher.encoder)))
+                own, still = (list[Tensor](e.embed.parameters()) for e in (encoder, self.teacher.encoder))
+                torch._foreach_copy_(own, still)
             return
         momentum = linear_momentum(self.momentum, self.final_momentum, progress, self.ramp)
         self.teacher.update(momentum, encoder=encoder)

@@ -1,8 +1,9 @@
 """GraphMAE, https://arxiv.org/abs/2205.10803: reconstruct the features of hidden nodes with a scaled cosine error.
 
 The encoder sees a mask token at hidden nodes (and, at a few, another node's features: the mask component's ``swap``);
-its output is set to zero there again before a one-layer GNN decoder. The decoder is asked for the hidden rows alone
-where it can give just those, which halves its cost. Differs: the mean is over the hidden nodes of all ranks.
+its output is set to zero there again before a one-layer GNN decoder, and stays as it is before one that reads no other
+row. The decoder is asked for the hidden rows alone where it can give just those, which halves its cost. Differs: the
+mean is over the hidden nodes of all ranks.
 
     # H predicted rows
 """
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View
 from unlabeled.errors import at_least
 from unlabeled.nn.cosine import scaled_cosine
-from unlabeled.nn.decoders import decode
+from unlabeled.nn.decoders import decode, mixes
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.rows import target_rows
 
@@ -46,5 +47,7 @@ class GraphMAE(nn.Module):
         assert view.layout is not None
         assert view.content is not None
         index = target_rows(view)
-        again = self.bridge(encoder(view).tokens).index_fill(0, index, 0.0)
+        again = self.bridge(encoder(view).tokens)
+        if mixes(self.decoder):
+            again = again.index_fill(0, index, 0.0)
         return scaled_cosine(decode(self.decoder, again, view.layout, index), view.content[index], self.power)

@@ -7,33 +7,18 @@ by node. Where samples are nodes of one graph, a sample's global vector is the m
     # T packed rows, G graphs of all ranks, g graphs of this rank, E edges, D features
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, View, role
 from unlabeled.errors import at_least
-from unlabeled.nn.distributed import all_reduce, gather
+from unlabeled.nn.discriminator import Head, local_global_loss
+from unlabeled.nn.distributed import gather
 from unlabeled.nn.infonce import own_rows
 from unlabeled.nn.precision import full, full_precision
-
-
-def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tuple[Tensor, Tensor]:
-    """The positive and the negative expectation: means over own pairs and over all others, of all ranks.
-
-    ``softplus(-s) - log 2`` for a pair of one graph, ``softplus(s) - log 2`` for any other; their sum is minimized.
-    """
-    score_TG = local_TD @ global_GD.T
-    own = score_TG.gather(1, own_T[:, None])[:, 0]
-    others = F.softplus(score_TG).sum() - F.softplus(own).sum()
-    rows = own.new_tensor(float(len(own)))
-    positive, negative, count = all_reduce(torch.stack((F.softplus(-own).sum(), others, rows))).unbind()
-    pairs = (count * (len(global_GD) - 1)).clamp(min=1)
-    return positive / count - math.log(2), negative / pairs - math.log(2)
 
 
 def neighborhood(tokens_TD: Tensor, layout: Layout) -> Tensor:
@@ -44,20 +29,6 @@ def neighborhood(tokens_TD: Tensor, layout: Layout) -> Tensor:
     total = tokens_TD.index_add(0, target, tokens_TD[source])
     count = torch.ones(len(tokens_TD), device=target.device).index_add(0, target, torch.ones_like(target).float())
     return (total / count[:, None].to(total.dtype))[layout.seeds]
-
-
-class Head(nn.Module):
-    """Three layers with ReLU, beside a linear shortcut."""
-
-    def __init__(self, dim: int, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for wide in (dim, width, width):
-            layers += [nn.Linear(wide, width), nn.ReLU()]
-        self.block, self.shortcut = nn.Sequential(*layers), nn.Linear(dim, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x) + self.shortcut(x)
 
 
 class InfoGraph(nn.Module):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Loss, MakeDecoder, Needs, View
+from unlabeled.errors import UsageError
+from unlabeled.nn.decoders import mixes
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.reconstruction import mae_loss
 from unlabeled.nn.rows import restore, target_rows
@@ -34,6 +36,8 @@ class MAE(nn.Module):
         self.norm_pix = norm_pix
         self.token = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.decoder = decoder(dim=encoder.dim, width=content)
+        if not mixes(self.decoder):
+            raise UsageError("mae hides rows whole, and this decoder reads each row alone: choose another --decoder")
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         return Loss(union_mean(torch.cat([self._rows(encoder, view) for view in views])))

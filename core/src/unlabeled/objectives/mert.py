@@ -1,6 +1,7 @@
 """MERT, https://arxiv.org/abs/2306.00107: at hidden frames, predict the codes of an acoustic teacher and the pitch.
 
-The acoustic teacher is a residual quantizer with K codebooks (the paper's is EnCodec's; here, the tokenizer's), each
+The acoustic teacher is a residual quantizer with K codebooks (the paper's is EnCodec's; here, the tokenizer's:
+audio's ``encodec`` or ``rvq``), each
 predicted as HuBERT does; the musical teacher is the constant-Q spectrogram of the frame, predicted by squared error.
 Differs: the loss over codebooks is their mean, so that its scale does not grow with K.
 

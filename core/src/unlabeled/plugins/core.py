@@ -49,6 +49,8 @@ ROWS = (
     # clusters and prototypes
     row("objective", "swav", "swav:SwAV", "swapped prediction of Sinkhorn codes", "2006.09882"),
     row("objective", "dino", "dino:DINO", "self-distillation over multi-crop", "2104.14294"),
+    row("objective", "ibot", "ibot:IBOT", "self-distillation of samples and hidden rows", "2111.07832",
+        asks=MASKED),
     # parts and wholes: rows against the summary of their sample, crops against others of theirs
     row("objective", "dgi", "dgi:DGI", "true nodes against those of a corrupted graph", "1809.10341",
         asks=("views:corrupt", "encoder:tokens", "encoder:swap")),

@@ -22,6 +22,7 @@ from unlabeled.probes.asked import NONE, Chosen, named
 from unlabeled.probes.measure import Subject, measure, sides
 from unlabeled.probes.setting import Setting, applies
 from unlabeled.probes.table import BASELINE, CHANCE, PRETRAINED, UNTRAINED, Number, Row, Table
+from unlabeled.probes.warned import in_our_words
 from unlabeled.training.allocator import keep_freed_memory
 
 Say = Callable[[str], None]
@@ -156,11 +157,12 @@ def baseline(on: Setting, name: str, made: Any, say: Say) -> Row:
     fresh = fitted and on.data.test is None
 
     def subject(seed: int) -> Subject:
-        if fitted:
-            ids = on.ids[on.sides(seed)[0]]
-            with fitting(on.data, ids) as train:
-                made.fit(train, ids)
-        return Subject(made, on.embed(made), BASELINE)
+        with in_our_words(name, on.notes):
+            if fitted:
+                ids = on.ids[on.sides(seed)[0]]
+                with fitting(on.data, ids) as train:
+                    made.fit(train, ids)
+            return Subject(made, on.embed(made), BASELINE)
 
     once = None if fresh else subject(on.seeds[0])
     return Row(BASELINE, name, measure(on, lambda seed: once or subject(seed), fresh=fresh))

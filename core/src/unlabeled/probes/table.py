@@ -17,6 +17,7 @@ FORMAT = "unlabeled-probes-1"
 CHANCE, BASELINE, UNTRAINED, PRETRAINED = "chance", "no model", "untrained", "pre-trained"
 PERCENT = ("accuracy", "macro_f1")
 LOWER = ("rmse", "mae", "eer", "hd95", "perplexity", "error", "loss")  # the less the better
+BEST = "*"  # marks the best row where text cannot be bold
 WIDE, TASKS = 6, 24  # tasks in a block, and in all
 KINDS = (CHANCE, BASELINE, UNTRAINED, PRETRAINED)
 
@@ -217,13 +218,15 @@ class Table:
         """Aligned plain text."""
         lines = []
         for block in self.blocks():
-            cells = [(block.title, *block.heads), *block.rows]
+            marked = [(f"{row[0]} {BEST}" if row[0] in block.best else row[0], *row[1:]) for row in block.rows]
+            cells = [(block.title, *block.heads), *marked]
             widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
             for row in cells:
                 right = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
                 lines.append("  ".join((row[0].ljust(widths[0]), *right)).rstrip())
             lines.append("")
-        return "\n".join([*lines, *self.legend()])
+        best = [f"{BEST} is the best row of its block"] if any(block.best for block in self.blocks()) else []
+        return "\n".join([*lines, *best, *self.legend()])
 
     def print(self, console: Console) -> None:
         """A drawn table on a terminal, plain aligned text anywhere else."""

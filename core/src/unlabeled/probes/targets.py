@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unlabeled.contract import Asks, Embedded, Targets
 from unlabeled.errors import above, at_least
-from unlabeled.probes.linear import SMALL, STANDARDIZED, one_thread_if, principal_axes, standardize
+from unlabeled.probes.linear import SMALL, STANDARDIZED, descend, one_thread_if, principal_axes, standardize
 from unlabeled.probes.scores import of_tasks
 from unlabeled.probes.splits import shuffled
 
@@ -88,22 +88,21 @@ def logistic(z: Tensor, y: Tensor, C: Tensor, *, start: Tensor | None = None, st
     """
     known = ~y.isnan()
     count_K = known.sum(0).clamp(min=1).to(z.dtype)
-    decay_K, target, share = 1 / (C * count_K), y.nan_to_num(0.0), known.to(z.dtype) / count_K
+    decay_K1, target_KN, share_KN = (1 / (C * count_K))[:, None], y.nan_to_num(0.0).T, (known / count_K).to(z.dtype).T
     one = torch.cat((z, z.new_ones(len(z), 1)), 1)
-    scale = (0.25 * one.square().mean(0)[:, None] + decay_K).rsqrt()
-    weight = (torch.zeros_like(scale) if start is None else start / scale).requires_grad_()
-    search = torch.optim.LBFGS([weight], max_iter=steps, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
+    scale_KR = (0.25 * one.square().mean(0) + decay_K1).rsqrt()
+    penalty_KR = decay_K1 * scale_KR.square()
+    penalty_KR[:, -1] = 0
 
-    def loss() -> Tensor:
-        search.zero_grad()
-        scaled = scale * weight
-        value = (F.binary_cross_entropy_with_logits(one @ scaled, target, reduction="none") * share).sum()
-        value = value + (decay_K / 2 * scaled[:-1].square().sum(0)).sum()
-        value.backward()
-        return value
+    def loss(weight_KR: Tensor) -> tuple[Tensor, Tensor]:
+        logits_KN = (scale_KR * weight_KR) @ one.T
+        each = F.binary_cross_entropy_with_logits(logits_KN, target_KN, share_KN, reduction="sum")
+        slope_KR = ((logits_KN.sigmoid() - target_KN) * share_KN) @ one * scale_KR
+        pull_KR = penalty_KR * weight_KR
+        return each + 0.5 * (pull_KR * weight_KR).sum(), slope_KR + pull_KR
 
-    search.step(loss)
-    return (scale * weight).detach()
+    begin = torch.zeros_like(scale_KR) if start is None else start.T / scale_KR
+    return (scale_KR * descend(loss, begin, steps, 1e-5)).T
 
 
 def choose(z: Tensor, y: Tensor, grid: Sequence[float], share: float, seed: int, steps: int) -> Tensor:
@@ -111,9 +110,9 @@ def choose(z: Tensor, y: Tensor, grid: Sequence[float], share: float, seed: int,
     fitted, held = held_out(len(z), share, seed)
     if not len(held):
         return z.new_ones(y.shape[1])
-    known, losses, weight = ~y[held].isnan(), [], None
+    fitted_z, fitted_y, known, losses, weight = z[fitted], y[fitted], ~y[held].isnan(), [], None
     for C in grid:  # from strong to weak: each fit starts where the last ended
-        weight = logistic(z[fitted], y[fitted], z.new_full((y.shape[1],), C), start=weight, steps=steps)
+        weight = logistic(fitted_z, fitted_y, z.new_full((y.shape[1],), C), start=weight, steps=steps)
         logits = z[held] @ weight[:-1] + weight[-1]
         each = F.binary_cross_entropy_with_logits(logits, y[held].nan_to_num(0.0), reduction="none")
         losses.append((each * known).sum(0))

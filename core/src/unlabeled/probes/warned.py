@@ -1,13 +1,14 @@
-"""What libraries warn of while a probe is taken, in a line of ours that says what it means.
+"""What libraries warn of while a probe is taken or a command runs, in a line of ours that says what it means.
 
-Warnings of other origin are raised again as they were.
+Warnings of other origin stay as they were.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-LIBRARIES = ("sklearn", "scipy", "transformers", "numpy")
+LIBRARIES = ("sklearn", "scipy", "transformers", "huggingface_hub", "numpy")
 MEANINGS = {
     "ConvergenceWarning": "its fit stopped before it converged, so the number may be a little low",
     "UndefinedMetricWarning": "a class that test does not have, or that is never guessed, counts as 0",
@@ -52,3 +53,23 @@ def in_our_words(name: str, notes: list[str]) -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         elif (line := f"{name}: {said}") not in notes:
             notes.append(line)
+
+
+@contextmanager
+def spoken(name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Warnings of libraries that would be shown inside are said at once instead, each line once."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any) -> None:
+            caught = warnings.WarningMessage(message, category, filename, lineno)
+            said = meaning(caught)
+            if said is None:
+                shown(message, category, filename, lineno, *more)
+            elif said not in told:
+                told.add(said)
+                say(f"{name}: {said}")
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield

@@ -89,9 +89,9 @@ def overview(runs: Sequence[Run]) -> str:
         steps, end = str(last.get("step", "-")), f"{loss[-1]:.4g}" if loss else "-"
         head = (run.name, str(run.config.get("domain", "-")), str(run.config.get("recipe", "-")))
         rows.append((*head, *named, steps, end))
-    return grid(
-        ("run", "domain", "recipe", "data", "views", "mask", "encoder", "objective", "steps", "last loss"), rows
-    )
+    heads = ("run", "domain", "recipe", "data", "views", "mask", "encoder", "objective", "steps", "last loss")
+    lines = [f'<p class="interrupted">{escape(run.interrupted)}</p>' for run in runs if run.interrupted]
+    return grid(heads, rows) + "".join(lines)
 
 
 def _name(part: Any) -> str:

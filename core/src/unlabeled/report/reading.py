@@ -21,6 +21,7 @@ class Run:
     config_text: str
     log: tuple[dict[str, Any], ...]
     table: Table | None
+    interrupted: str = ""
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
         """Steps and values of ``loss`` or ``parts/invariance``, where a row has a number."""
@@ -56,7 +57,7 @@ def read_run(folder: Path, name: str) -> Run:
     """One run; ``UsageError`` where ``folder`` is none, or a file in it cannot be read."""
     run = RunFolder(folder)
     config, text = run.raw, (folder / CONFIG).read_text(encoding="utf-8")
-    return Run(name, folder, config, text, _log(run.metrics), _table(run.probes))
+    return Run(name, folder, config, text, _log(run.metrics), _table(run.probes), run.interrupted())
 
 
 def _log(path: Path) -> tuple[dict[str, Any], ...]:

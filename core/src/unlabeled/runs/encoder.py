@@ -21,7 +21,7 @@ from unlabeled.errors import PluginError, UsageError
 from unlabeled.plugins.registry import registry
 from unlabeled.plugins.words import Domain
 from unlabeled.runs.card import card
-from unlabeled.runs.folder import ENCODER, PROBES, write_json, write_text
+from unlabeled.runs.folder import ENCODER, PROBES, RunFolder, write_json, write_text
 from unlabeled.runs.initial import single_file
 from unlabeled.runs.weights import save_weights, start_from
 
@@ -118,7 +118,11 @@ def encoder_folder(source: str | Path) -> Path:
             return folder
     if not source.exists():
         raise UsageError(f"{source}: no such folder; give a run folder or an encoder folder")
-    raise UsageError(f"{source} holds no encoder ({ENCODER}/{CONFIG} is missing): has the run finished an epoch?")
+    raise UsageError(
+        RunFolder(source).interrupted()
+        or f"{source} holds no encoder ({ENCODER}/{CONFIG} is missing): give a run "
+        "folder that pretrain has finished, or an encoder folder"
+    )
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Weights that load without this project: ``native`` for the domain's own library, ``onnx`` for any runtime.
 
 A domain's component of kind ``export`` is ``f(encoder, spec, folder) -> snippet``: it writes files into ``folder`` and
-returns the code that loads them. ``onnx`` is done here for all domains, where a domain has no export of that name.
+returns the code that loads them. It may also ask for ``views``, the clean ones, and ``settings``, those of the run's
+data. What a sample goes through before the encoder travels as code too (:func:`carry`): the lines of its ``README.md``
+end with ``embed(samples)``, and need nothing of this project. ``onnx`` is done here for all domains, where a domain has
+no export of that name.
 """
 
 from __future__ import annotations
@@ -9,6 +12,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
+import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +49,28 @@ def export(run: Pretrained, to: str = "native", folder: str | Path | None = None
         if data is not None:
             raise UsageError(f"export --to {to} writes weights and reads no data: leave out --data and --max-bad")
         target.mkdir(parents=True, exist_ok=True)
-        return str(make(run.domain, "export", to, {}, {"encoder": run.encoder, "spec": run.spec, "folder": target}))
+        settings = {} if run.config is None else dict(run.config.parts["data"].settings)
+        wired = {"encoder": run.encoder, "spec": run.spec, "folder": target, "views": run.views, "settings": settings}
+        return str(make(run.domain, "export", to, {}, wired))
     return write_onnx(run, target, data)
+
+
+def carry(code: str, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Put the module in file ``code``, which imports nothing of this project, into ``folder``, with its settings.
+
+    They lie beside it under the same name, as JSON, which is where the module reads them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / Path(code).name
+    shutil.copyfile(code, target)
+    target.with_suffix(".json").write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+
+
+def readme(path: Path, title: str, about: str, lines: str, folder: str = ".") -> None:
+    """Write the page of an export: ``lines`` as they run from ``folder``, beside which the page may be moved."""
+    shown = re.sub(r"^folder = .*$", lambda found: f"folder = {folder!r}  # of these files", lines, count=1, flags=re.M)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {title}\n\n{about}\n\n```python\n{shown}\n```\n", encoding="utf-8")
 
 
 class _Bare(nn.Module):

@@ -94,7 +94,8 @@ def parts(
 ) -> Iterator[Part]:
     """The columns of a file, a batch of samples at a time: a row for each sample that was given, in its order.
 
-    Columns are ``x`` (or ``layer_1``, ...), ``ids``, and what the data knows: ``y``, ``path``, ``split``, ``bad``.
+    Columns are ``x`` (or ``layer_1``, ...), ``ids``, and what the data knows: ``y``, ``path``, ``text``, ``split``,
+    ``bad``.
     """
     ids, names = _given(data, skip_bad)
     take, layers = _taking(run, data, features, pick_device(device))
@@ -192,6 +193,10 @@ def _part(
         part["y"] = np.where(ids < 0, -1, data.labels.numpy()[ids])[row]
     if names:
         part["path"] = np.array([names[n] for n in row.tolist()], dtype=np.str_)
+    if hasattr(data, "texts"):
+        texts = iter(data.texts(ids[ids >= 0].tolist()))
+        own = [next(texts) if n >= 0 else "" for n in ids.tolist()]
+        part["text"] = np.array([own[n] for n in row.tolist()], dtype=np.str_)
     if sides := _sides(data, ids):
         part["split"] = np.array([sides[n] for n in row.tolist()], dtype=np.str_)
     if not skip_bad:

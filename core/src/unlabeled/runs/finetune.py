@@ -1,41 +1,40 @@
-"""Fine-tuning: weights on labels, from the pre-trained encoder and, under the same recipe, from scratch.
+"""Fine-tuning: weights on labels or targets, from the pre-trained encoder and, under the same recipe, from scratch.
 
 Frozen as ``finetune-1``: AdamW (weight decay 0.05 on matrices), warm-up over a tenth of the steps and cosine to 0, a
-linear head on the pooled features that starts at 0, cross-entropy, gradient norm at most 1, the last epoch's weights.
-Settings beside the defaults are named under the table. Nothing is chosen on test: early stopping reads a val side, the
-data's own or a part of train in whole groups. Both rows see the same split, batches and draws; the scratch row has
-fresh weights by seed.
+linear head on the pooled features that starts at 0, the loss of the task, gradient norm at most 1, the last epoch's
+weights. Settings beside the defaults are named under the table. Nothing is chosen on test: early stopping reads a val
+side, the data's own or a part of train in whole groups. Both rows see the same split, batches and draws; the scratch
+row has fresh weights by seed.
 
-    # B samples, N samples of a side, D features, K classes
+    # N samples
 """
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.build import build_untrained, make
-from unlabeled.contract import Batch, Data, View, Views
-from unlabeled.draw import Draw
-from unlabeled.errors import RunError, UsageError, above
-from unlabeled.probes.embedding import batches, evaluating, take
-from unlabeled.probes.splits import held_out, shuffled, split
+from unlabeled.contract import Data, Views
+from unlabeled.errors import UsageError, above
+from unlabeled.probes.splits import split
+from unlabeled.runs.fit import Tuned, Work, fit, score
+from unlabeled.runs.fit import factor as factor
 from unlabeled.runs.folder import write_json
+from unlabeled.runs.outcome import Outcome
 from unlabeled.runs.pretrained import Pretrained, pick_device
+from unlabeled.runs.task import Task, task_of
 from unlabeled.runs.tuned import Head, check_out, save_tuned
-from unlabeled.runs.tuning import add_lora, check_lora, freeze, groups, train_mode
+from unlabeled.runs.tuning import check_lora
 
 SPEC = "finetune-1"
 FILE = "finetune.json"
 APART = 2000  # seeds of the scratch weights stand this far from the run's own, and from those of probes
-ORDER = 100  # views of the addressed order: apart from those of the splits
-VAL_SHARE = 0.1  # of train, for early stopping where the data has no val side
+BESIDE = ("head_lr", "layer_decay", "freeze", "patience", "lora_rank")  # named under the table where they are changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +42,7 @@ class Finetune:
     """Settings.
 
     Args:
+        learn: labels, the classes; targets, several labels or numbers; auto = classes where the data has them.
         epochs: passes over the labeled train side.
         batch_size: samples per step.
         lr: greatest learning rate.
@@ -50,7 +50,7 @@ class Finetune:
         head_lr: greatest learning rate of the head; 0 = lr.
         layer_decay: factor on the rate for each layer below the head, in (0, 1].
         freeze: all = the head alone learns; a number = the first layers, and what lies before, stay; or none.
-        patience: epochs without a better val accuracy after which to stop and keep the best; 0 = the last epoch's.
+        patience: epochs without better numbers on val after which to stop and keep the best; 0 = the last epoch's.
         lora_rank: rank of adapters that learn in place of Linear layers' weights, merged in at the end; 0 = none.
         views: what the encoder is trained on, by name; empty = the clean views, without augmentation.
         seeds: of split, order, views and scratch weights; a run for each.
@@ -58,6 +58,7 @@ class Finetune:
         device: auto, cpu, cuda, ...
     """
 
+    learn: Literal["auto", "labels", "targets"] = "auto"
     epochs: int = 20
     batch_size: int = 64
     lr: float = 1e-3
@@ -73,214 +74,68 @@ class Finetune:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Test accuracies by row and seed, in [0, 1], and what they stand on."""
-
-    settings: Finetune
-    data: str
-    train: int
-    test: int
-    classes: int
-    accuracy: dict[str, list[float]] = field(default_factory=dict)
-    chance: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of ``finetune.json``."""
-        found = {"spec": SPEC, **asdict(self)}
-        return found | {"settings": _plain(self.settings)}
-
-    def text(self) -> str:
-        """The table, and what it was measured under."""
-        rows = [("chance", f"{100 * self.chance:.1f}")]
-        rows += [(name, _spread(values)) for name, values in self.accuracy.items()]
-        width = max(len(name) for name, _ in rows)
-        s = self.settings
-        return "\n".join(
-            [
-                f"{'fine-tuned':<{width}}  test accuracy %",
-                *(f"{name:<{width}}  {value:>15}" for name, value in rows),
-                "",
-                f"data: {self.data}; {self.train} train, {self.test} test, {self.classes} classes",
-                f"{SPEC}: AdamW lr {s.lr:g}, {s.epochs} epochs, batch {s.batch_size}, views {s.views or 'clean'}, "
-                f"seeds {', '.join(map(str, s.seeds))}{_beside(s)}",
-                *([f"saved {s.out}: the model of seed {s.seeds[0]}"] if s.out else []),
-            ]
-        )
-
-
 def finetune(run: Pretrained, data: Data, *, say: Callable[[str], None] = lambda line: None, **given: Any) -> Outcome:
-    """Fine-tune ``run`` on the labels of ``data``; ``given`` are settings of :class:`Finetune`."""
+    """Fine-tune ``run`` on the labels or targets of ``data``; ``given`` are settings of :class:`Finetune`."""
     settings = _checked(given)
+    task, device = task_of(data, settings.learn), pick_device(settings.device)
+    on = Work(data, task, _views(run, settings.views), run.views, settings, device)
+    ids = torch.nonzero(task.known)[:, 0]
+    scores, tuned = _rows(run, on, ids, say)
+    train, test = (ids[side] for side in split(data, ids, settings.seeds[0]))
+    notes = [f"saved {settings.out}: the model of seed {settings.seeds[0]}"] if settings.out else []
+    if task.kind == "classes" and getattr(data, "targets", None) is not None and settings.learn == "auto":
+        notes.append("the data has targets beside its classes: --learn targets learns those")
+    sizes = (data.describe(), len(train), len(test))
+    out = Outcome(SPEC, _plain(settings), _under(settings), *sizes, task.names, task.kind, scores,
+                  task.chance(train, test), notes)  # fmt: skip
+    write_json(run.folder / FILE, out.to_dict())
+    if settings.out:
+        _keep(settings.out, run, tuned, task, out)
+    return out
+
+
+def _rows(
+    run: Pretrained, on: Work, ids: Tensor, say: Callable[[str], None]
+) -> tuple[dict[str, dict[str, list[float]]], Tuned]:
+    """Scores on test by number, row and seed; the pre-trained row's model of the first seed."""
     assert run.config is not None
-    ids, classes = _labeled(data)
-    device = pick_device(settings.device)
-    views = _views(run, settings.views)
-    scores: dict[str, list[float]] = {"from scratch": [], "pre-trained": []}
-    sides = split(data, ids, settings.seeds[0])
+    settings, scores, kept = on.settings, dict[str, dict[str, list[float]]](), list[Tuned]()
     with torch.random.fork_rng():  # the caller's generator stays as it is
         for seed in settings.seeds:
             fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
             scratch = build_untrained(fresh, run.spec, run.encoder)
             for name, encoder in (("from scratch", scratch), ("pre-trained", run.encoder)):
                 say(f"fine-tuning {name}, seed {seed}")
-                train, test = (ids[side] for side in split(data, ids, seed))
-                model = _Classifier(copy.deepcopy(encoder), classes).to(device)
-                fit(model, data, (views, run.views), train, settings, seed, device)
-                scores[name].append(score(model, data, run.views, test, settings, device))
-                if settings.out and name == "pre-trained" and seed == settings.seeds[0]:
-                    tuned = model
-    assert data.labels is not None
-    train, test = (data.labels[ids[side]] for side in sides)
-    chance = float((test == train.mode().values).float().mean())
-    out = Outcome(settings, data.describe(), len(train), len(test), classes, scores, chance)
-    write_json(run.folder / FILE, out.to_dict())
-    if settings.out:
-        _keep(settings.out, run, tuned, data, out)
-    return out
+                train, test = (ids[side] for side in split(on.data, ids, seed))
+                model = Tuned(copy.deepcopy(encoder), len(on.task.names)).to(on.device)
+                fit(model, on, train, seed)
+                for number, value in score(model, on, test).items():
+                    scores.setdefault(number, {}).setdefault(name, []).append(value)
+                if name == "pre-trained" and not kept:
+                    kept.append(model)
+    return scores, kept[0]
 
 
-class _Classifier(nn.Module):
-    """An encoder and a linear head on its pooled features."""
-
-    def __init__(self, encoder: Any, classes: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.dim, classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, view: View) -> Tensor:
-        logits_BK: Tensor = self.head(self.encoder(view).pooled)
-        return logits_BK
-
-
-def fit(
-    model: _Classifier,
-    data: Data,
-    views: tuple[Views, Views],
-    ids: Tensor,
-    settings: Finetune,
-    seed: int,
-    device: str,
-) -> None:
-    """Train ``model`` in place on samples ``ids[N]``; ``views`` to train on, and clean ones for the val side."""
-    ids, val = _with_val(data, ids, seed) if settings.patience else (ids, ids[:0])
-    size = min(settings.batch_size, len(ids))
-    steps = settings.epochs * (len(ids) // size)
-    torch.manual_seed(seed)
-    lora = add_lora(model.encoder, settings.lora_rank) if settings.lora_rank else None
-    model.to(device)
-    freeze(model.encoder, settings.freeze)
-    head_scale = settings.head_lr / settings.lr if settings.head_lr else 1.0
-    optimizer = torch.optim.AdamW(
-        groups(model.encoder, model.head, layer_decay=settings.layer_decay, head_scale=head_scale), lr=settings.lr
-    )
-    best, best_at, kept, step = -1.0, 0, None, 0
-    for epoch in range(settings.epochs):
-        step = _pass(model, data, views[0], ids, settings, (seed, epoch, step, steps), optimizer, device)
-        if not settings.patience:
-            continue
-        found = score(model, data, views[1], val, settings, device)
-        if found > best:
-            best, best_at, kept = found, epoch, copy.deepcopy(model.state_dict())
-        elif epoch - best_at >= settings.patience:
-            break
-    if kept is not None:
-        model.load_state_dict(kept)
-    if lora is not None:
-        model.encoder = lora.merge_and_unload()
-
-
-def _pass(
-    model: _Classifier,
-    data: Data,
-    views: Views,
-    ids: Tensor,
-    settings: Finetune,
-    place: tuple[int, int, int, int],
-    optimizer: torch.optim.Optimizer,
-    device: str,
-) -> int:
-    """One epoch; the number of steps done. ``place`` is seed, epoch, steps done before, and steps of all epochs."""
-    assert data.labels is not None
-    seed, epoch, step, steps = place
-    size = min(settings.batch_size, len(ids))
-    train_mode(model)
-    for batch in _epoch(data, ids, size, settings.workers, seed, epoch):
-        if len(batch) < min(2, size):  # the others of it could not be read, and BatchNorm needs two
-            continue
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * group["scale"] * factor(step, steps)
-        view = views(batch.to(device), Draw(seed, epoch, batch.ids.to(device)))[0].clean()
-        loss = F.cross_entropy(model(view), data.labels[batch.ids.cpu()].to(device))
-        if not math.isfinite(loss.item()):
-            raise RunError(f"fine-tuning diverged in epoch {epoch + 1}: the loss is {loss.item()}; lower --lr")
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], 1.0)
-        optimizer.step()
-        step += 1
-    return step
-
-
-def _with_val(data: Data, ids: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Samples to train on and the val side: the data's own, or a part of train, whole groups of it."""
-    assert data.labels is not None
-    val = getattr(data, "val", None)
-    if val is not None and bool((own := val & (data.labels >= 0)).any()):
-        return ids, torch.nonzero(own)[:, 0]
-    rest, held = held_out(data, ids, seed, VAL_SHARE)
-    if not len(held):
-        raise UsageError(f"finetune: patience needs a val side, and {len(ids)} samples of train are too few for one")
-    return ids[rest], ids[held]
-
-
-def _keep(out: Path, run: Pretrained, model: _Classifier, data: Data, found: Outcome) -> None:
+def _keep(out: Path, run: Pretrained, model: Tuned, task: Task, found: Outcome) -> None:
     """Write the tuned model as a run folder."""
-    names = tuple(map(str, data.classes)) or tuple(map(str, range(found.classes)))
-    accuracy = found.accuracy["pre-trained"][0]
-    origin = {"spec": SPEC, "data": found.data, "settings": _plain(found.settings), "test_accuracy": accuracy}
+    numbers = {f"test_{name}": by_row["pre-trained"][0] for name, by_row in found.scores.items()}
+    origin = {"spec": SPEC, "data": found.data, "settings": found.settings, **numbers}
     model.cpu()
-    save_tuned(out, run, model.encoder, Head(model.head, names[: found.classes]), origin)
+    save_tuned(out, run, model.encoder, Head(model.head, task.names, task.kind), origin)
 
 
 def _plain(settings: Finetune) -> dict[str, Any]:
     return asdict(settings) | {"out": None if settings.out is None else str(settings.out)}
 
 
-def _beside(settings: Finetune) -> str:
-    """Settings of how the encoder is tuned that are not the defaults."""
-    names = ("head_lr", "layer_decay", "freeze", "patience", "lora_rank")
-    changed = [f.name for f in fields(settings) if f.name in names and getattr(settings, f.name) != f.default]
-    return "".join(f", {name.replace('_', ' ')} {getattr(settings, name)}" for name in changed)
-
-
-def factor(step: int, steps: int) -> float:
-    """On the learning rate: linear over the first tenth of ``steps``, then cosine to 0."""
-    warm = max(1, steps // 10)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def score(model: _Classifier, data: Data, views: Views, ids: Tensor, settings: Finetune, device: str) -> float:
-    """Share of samples ``ids[N]`` that are classified right."""
-    assert data.labels is not None
-    right = total = 0
-    with evaluating(model):
-        for batch in batches(data, ids, batch_size=256, workers=settings.workers):
-            logits = model(take(views, batch.to(device), 1, 0)[0])
-            y = data.labels[batch.ids.cpu()]
-            right += int((logits.argmax(1).cpu() == y).sum())
-            total += int((y >= 0).sum())
-    return right / max(1, total)
-
-
-def _epoch(data: Data, ids: Tensor, size: int, workers: int, seed: int, epoch: int) -> Iterator[Batch]:
-    order = shuffled(ids, seed, view=ORDER + epoch)
-    whole = order[: len(order) // size * size]  # BatchNorm would fail on a last batch of one
-    return batches(data, ids[whole], batch_size=size, workers=workers)
+def _under(s: Finetune) -> str:
+    """Settings in words: those of how the encoder is tuned where they are not the defaults."""
+    changed = [f.name for f in fields(s) if f.name in BESIDE and getattr(s, f.name) != f.default]
+    beside = "".join(f", {name.replace('_', ' ')} {getattr(s, name)}" for name in changed)
+    return (
+        f"AdamW lr {s.lr:g}, {s.epochs} epochs, batch {s.batch_size}, views {s.views or 'clean'}, "
+        f"seeds {', '.join(map(str, s.seeds))}{beside}"
+    )
 
 
 def _checked(given: dict[str, Any]) -> Finetune:
@@ -309,22 +164,6 @@ def _in_range(settings: Finetune) -> None:
         raise ValueError("lora_rank holds all weights but its adapters: leave freeze out")
 
 
-def _labeled(data: Data) -> tuple[Tensor, int]:
-    """Samples that have a label, and the number of classes."""
-    labels = data.labels
-    if labels is None or len(labels[labels >= 0].unique()) < 2:
-        raise UsageError(f"{data.describe()}: fine-tuning needs labels of two classes or more")
-    return torch.nonzero(labels >= 0)[:, 0], int(labels.max()) + 1
-
-
 def _views(run: Pretrained, name: str) -> Views:
     views: Views = make(run.domain, "views", name, {}, {"spec": run.spec}) if name else run.views
     return views
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return f"{100 * mean:.1f}"
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    return f"{100 * mean:.1f} ± {100 * spread:.1f}"

@@ -6,21 +6,23 @@ deleted, ``config.yaml`` written, and the encoder trained and saved. Torch is im
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
 from unlabeled.runs.folder import MEASURED, RunFolder, check_resume, write_json
+from unlabeled.runs.lock import locked
+from unlabeled.runs.waiting import Say as Say
+from unlabeled.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from unlabeled.build import Parts
     from unlabeled.training.run import Result
 
-Say = Callable[[str], None]
 OUT = "UNLABELED_OUT"  # tells the processes that the trainer starts for other ranks which folder the first one took
 
 
@@ -47,12 +49,31 @@ def start(
         chosen: kinds that the user named or set, so that one which the objective ignores is told.
         say: told what is under way.
     """
+    with contextlib.ExitStack() as held:
+        return _start(config, out, held, resume=resume, overwrite=overwrite, chosen=chosen, say=say)
+
+
+def _start(
+    config: RunConfig,
+    out: Path | None,
+    held: contextlib.ExitStack,
+    *,
+    resume: bool,
+    overwrite: bool,
+    chosen: frozenset[str],
+    say: Say,
+) -> Result:
+    """The same, with the lock of the folder among what is ``held``: from now on, or from when there is one."""
     first = is_first_process()
     run = _folder(config, out, first)
+    changes: dict[str, list[Any]] = {}
+    there = run.path.is_dir()
     if first:
         run.check_out(resume=resume, overwrite=overwrite)
         if resume:
-            check_resume(run.config, config)
+            changes = check_resume(run.config, config)
+        if there:
+            held.enter_context(locked(run.path))
 
     from unlabeled.build import build
     from unlabeled.data.about import named
@@ -60,8 +81,9 @@ def start(
     from unlabeled.training.run import check as check_training
     from unlabeled.training.run import train
 
-    parts = build(config)
-    check_training(parts, run.path)
+    with waiting(say if first else quiet, f"reading {config.parts['data'].name} {config.data_path or ''}".rstrip()):
+        parts = build(config)
+        check_training(parts, run.path)
     if config.training.init and not resume:
         beside = initialize(parts.encoder, config.training.init)
         if first and beside:
@@ -69,9 +91,15 @@ def start(
     if first:
         for line in [*ignored(parts, chosen), headline(parts, run.path)]:
             say(line)
+        if not there:
+            run.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(run.path))
+            run.check_out(resume=resume, overwrite=overwrite)  # another process may have made it meanwhile
         if overwrite and run.is_run:
             run.clear()
         run.write(config)
+        if changes:
+            say(run.record(changes))
     os.environ[OUT] = str(run.path)
     try:
         result = train(parts, run.path, resume=resume)

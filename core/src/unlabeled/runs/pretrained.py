@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from unlabeled.config.run import RunConfig, data_choice, default_name, merge, together
+from unlabeled.config.run import RunConfig, data_choice, default_name, merge, place_of, together
 from unlabeled.config.settings import check, convert, signature
 from unlabeled.contract import Data, Embedded
 from unlabeled.data.about import settle
@@ -21,6 +21,8 @@ from unlabeled.runs.encoder import CONFIG, WEIGHTS, encoder_folder, read_info
 from unlabeled.runs.folder import CONFIG as RUN
 from unlabeled.runs.folder import RunFolder
 from unlabeled.runs.weights import load_weights
+
+Source = str | Path | Mapping[str, Any] | Data | None  # what data may be given as
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,19 @@ class Pretrained:
         """The domain that it was trained in."""
         return str(self.info["domain"])
 
-    def data(self, source: str | Path | Data | None = None) -> Any:
-        """A data set for this encoder: by path or name, the run's own for None, or a data object as it is."""
-        if source is not None and not isinstance(source, (str, Path)):
+    def data(self, source: Source = None) -> Any:
+        """A data set for this encoder: by path or name, the run's own for None, or a data object as it is.
+
+        A mapping has ``path`` or ``name`` beside settings of the data and ``max_bad``, as the flags of commands.
+        """
+        if source is not None and not isinstance(source, (str, Path, Mapping)):
             return source
-        return open_data(self.domain, source, self.config, self.spec)
+        place, own = (None, {}) if source is None else place_of(source)
+        return open_data(self.domain, place, self.config, self.spec, own)
 
     def embed(
         self,
-        data: str | Path | Data | None = None,
+        data: Source = None,
         *,
         batch_size: int = 256,
         workers: int = 0,
@@ -67,12 +73,15 @@ class Pretrained:
         found = self.embedded(data, batch_size=batch_size, workers=workers, device=device, feature=feature)
         return found.x, found.y
 
-    def embedded(self, data: str | Path | Data | None = None, *, device: str = "auto", **options: Any) -> Embedded:
+    def embedded(self, data: Source = None, *, device: str = "auto", **options: Any) -> Embedded:
         """The same with ids."""
         return embed(self.encoder, self.data(data), self.views, device=pick_device(device), **options)
 
     def export(
-        self, to: str = "native", folder: str | Path | None = None, data: str | Path | Data | None = None
+        self,
+        to: str = "native",
+        folder: str | Path | None = None,
+        data: Source = None,
     ) -> str:
         """Write weights that load without this project into ``folder``; the snippet that loads them."""
         from unlabeled.runs.export import export as write

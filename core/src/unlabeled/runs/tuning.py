@@ -78,7 +78,7 @@ def groups(encoder: nn.Module, head: nn.Module, *, layer_decay: float, head_scal
 def check_lora(rank: int) -> None:
     """Refuse LoRA where its library is missing, before any work."""
     if rank and importlib.util.find_spec("peft") is None:
-        raise PluginError("--lora-rank needs peft: pip install 'unlabeled[lora]'")
+        raise PluginError("--lora.rank needs peft: pip install 'unlabeled[lora]'")
 
 
 def add_lora(encoder: nn.Module, rank: int) -> Any:
@@ -87,6 +87,6 @@ def add_lora(encoder: nn.Module, rank: int) -> Any:
 
     names = [name for name, module in encoder.named_modules() if type(module) is nn.Linear]
     if not names:
-        raise UsageError(f"finetune: lora-rank needs Linear layers, and {type(encoder).__name__} has none")
+        raise UsageError(f"finetune: --lora.rank needs Linear layers, and {type(encoder).__name__} has none")
     settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
     return LoraModel(encoder, settings, "default")

@@ -11,14 +11,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unlabeled.errors import UsageError
+from unlabeled.errors import RunError, UsageError
 from unlabeled.runs.initial import PICKLED, read_pickled, renamed
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write the state of ``module``, tied weights once; the file is whole or the old one."""
+    """Write the state of ``module``, tied weights once; the file is whole or the old one.
+
+    Weights of half precision are written as float32, which holds them exactly. ``RunError`` where one is not finite.
+    """
+    state = {name: x.float() if x.dtype in HALF else x for name, x in _distinct(module.state_dict()).items()}
+    if bad := not_finite(module, state):
+        raise RunError(f"{path} is not written: {bad} of {type(module).__name__} is not finite")
     temporary = path.with_name(path.name + ".tmp")
-    save_file(_distinct(module.state_dict()), temporary, metadata={"format": "pt"})
+    save_file(state, temporary, metadata={"format": "pt"})
     os.replace(temporary, path)
 
 
@@ -33,8 +41,13 @@ def restore(encoder: nn.Module, checkpoint: Path) -> None:
 
 
 def load_weights(encoder: nn.Module, path: Path) -> None:
-    """Load a safetensors file into ``encoder``; names and shapes must match."""
-    fill(encoder, _read_weights(path), path)
+    """Load a safetensors file into ``encoder``; names, shapes and types must match, and numbers be finite."""
+    found, own = _read_weights(path), encoder.state_dict()
+    cast = [name for name, x in found.items() if name in own and x.dtype != own[name].dtype]
+    if cast:
+        now, then = (str(state[cast[0]].dtype).removeprefix("torch.") for state in (found, own))
+        raise UsageError(f"{path} was cast by another program: {cast[0]} is {now}, and was written as {then}")
+    fill(encoder, found, path)
 
 
 def start_from(encoder: nn.Module, path: Path) -> list[str]:
@@ -65,7 +78,18 @@ def fill(encoder: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
     if wrong:
         fits = sum(name in own and own[name].shape == value.shape for name, value in found.items())
         raise UsageError(f"{path} does not fit this encoder: {'; '.join(wrong)}; {fits} of {len(own)} fit")
+    if bad := not_finite(encoder, found):
+        raise UsageError(f"{path} cannot be used: {bad} is not finite, so the run that wrote it has diverged")
     encoder.load_state_dict(found, strict=False)
+
+
+def not_finite(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """The first of ``state`` that is NaN, or, of a parameter, infinite; a buffer may be, as masks are."""
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    for name, x in state.items():
+        if x.is_floating_point() and bool(x.isnan().any() if name not in parameters else not x.isfinite().all()):
+            return name
+    return ""
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -46,16 +46,16 @@ class Jsonl:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Keep the rows up to ``step``; a last line that a kill cut short goes too."""
+    """Keep the rows up to ``step``; what is none, such as a last line that a kill cut short, goes too."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            keep = json.loads(line)["step"] <= step
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
-        if row["step"] <= step:
+        if keep:
             kept.append(line + "\n")
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text("".join(kept), encoding="utf-8")

@@ -89,10 +89,7 @@ class Meter:
         if bad.any():
             index = int(bad.int().argmax())
             parts = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[index].tolist(), strict=True))
-            raise RunError(
-                f"the loss is not finite at step {self.rows[index][0]} ({parts}). The last checkpoint is good: lower "
-                "--lr, clip gradients with --clip 1, or use --precision 32-true, and go on with --resume"
-            )
+            raise RunError(f"the loss is not finite at step {self.rows[index][0]} ({parts})")
 
     def read(self) -> dict[str, float]:
         """Means since the last read, and forget them."""
@@ -136,6 +133,7 @@ class Pretraining(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         optimizer, self.schedule = self.wrapped.optimizer(self.steps)
+        self._given = [{key: value for key, value in g.items() if key != "params"} for g in optimizer.param_groups]
         return optimizer
 
     @property
@@ -144,6 +142,9 @@ class Pretraining(LightningModule):
         return replace(self.parts, encoder=self.encoder, objective=self.objective)
 
     def on_train_start(self) -> None:
+        for group, given in zip(self.optimizers(use_pl_optimizer=False).param_groups, self._given, strict=True):  # type: ignore[union-attr]
+            group.pop("decay_ramp", None)
+            group |= given  # a resume may change them, and the checkpoint has brought those of before
         if self.training_settings.micro_batch and self.trainer.world_size > 1:
             # DDP's hooks would reduce after the first chunk; on_after_backward reduces once, after the last
             self.trainer.strategy.model.require_backward_grad_sync = False  # type: ignore[union-attr]

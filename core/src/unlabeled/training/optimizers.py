@@ -186,7 +186,10 @@ def trust_ratio(numerator: list[Tensor], denominator: list[Tensor]) -> list[Tens
 
 
 class _Layerwise(Optimizer):
-    """A step over all parameters of a group at once; ``update`` is the paper's rule."""
+    """The paper's rule: ``update`` of all parameters of a group at once, or of ``one`` with fewer passes over memory.
+
+    On a CPU a large layer is updated by itself, while it is in the cache; its norms are numbers, since none waits.
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -195,13 +198,23 @@ class _Layerwise(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            if "step" in group:
+                group["step"] += 1
             parameters = [p for p in group["params"] if p.grad is not None]
-            if parameters:
-                self.update(group, parameters, [p.grad for p in parameters])
+            alone = [p for p in parameters if group["adapt"] and p.device.type == "cpu"]
+            for p in alone:
+                self.one(group, p, p.grad)
+            together = parameters if not alone else [p for p in parameters if p.device.type != "cpu"]
+            if together:
+                self.update(group, together, [p.grad for p in together])
         return loss
 
     def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
         """Change ``p`` in place, given gradients ``g``."""
+        raise AssertionError("each optimizer has its own rule")
+
+    def one(self, group: dict[str, Any], p: Tensor, g: Tensor) -> None:
+        """Change one layer in place that is adapted, given its gradient."""
         raise AssertionError("each optimizer has its own rule")
 
     def buffers(self, p: list[Tensor], name: str) -> list[Tensor]:
@@ -237,18 +250,27 @@ class LARS(_Layerwise):
         super().__init__(groups, defaults)
 
     def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
-        decay = group["weight_decay"]
-        d = list(torch._foreach_add(g, p, alpha=decay)) if decay else [x.clone() for x in g]
+        decay, velocity = group["weight_decay"], self.buffers(p, "momentum")
         if group["adapt"]:
             w_norm, g_norm = torch._foreach_norm(p), torch._foreach_norm(g)
             ratio = [group["trust"] * w / (a + decay * w) for w, a in zip(w_norm, g_norm, strict=True)]
             # a layer whose weights or gradient vanish takes the plain step
             alive = [torch.where((w > 0) & (a > 0), r, 1.0) for r, w, a in zip(ratio, w_norm, g_norm, strict=True)]
-            torch._foreach_mul_(d, alive)
-        velocity = self.buffers(p, "momentum")
+            g = list(torch._foreach_mul(torch._foreach_add(g, p, alpha=decay) if decay else g, alive))
+        elif decay:
+            g = list(torch._foreach_add(g, p, alpha=decay))
         torch._foreach_mul_(velocity, group["momentum"])
-        torch._foreach_add_(velocity, d)
+        torch._foreach_add_(velocity, g)
         torch._foreach_add_(p, velocity, alpha=-group["lr"])
+
+    def one(self, group: dict[str, Any], p: Tensor, g: Tensor) -> None:
+        decay, (velocity,) = group["weight_decay"], self.buffers([p], "momentum")
+        w_norm, g_norm = p.norm().item(), g.norm().item()
+        ratio = group["trust"] * w_norm / (g_norm + decay * w_norm) if w_norm and g_norm else 1.0
+        velocity.mul_(group["momentum"]).add_(g, alpha=ratio)
+        if decay:
+            velocity.add_(p, alpha=ratio * decay)
+        p.add_(velocity, alpha=-group["lr"])
 
 
 class LAMB(_Layerwise):
@@ -277,7 +299,6 @@ class LAMB(_Layerwise):
         super().__init__(groups, defaults | {"step": 0})
 
     def update(self, group: dict[str, Any], p: list[Tensor], g: list[Tensor]) -> None:
-        group["step"] += 1
         beta1, beta2, t = group["beta1"], group["beta2"], group["step"]
         m, v = self.buffers(p, "mean"), self.buffers(p, "square")
         torch._foreach_lerp_(m, g, 1 - beta1)
@@ -292,3 +313,14 @@ class LAMB(_Layerwise):
         if group["adapt"]:
             torch._foreach_mul_(r, trust_ratio(list(torch._foreach_norm(p)), list(torch._foreach_norm(r))))
         torch._foreach_add_(p, r, alpha=-group["lr"])
+
+    def one(self, group: dict[str, Any], p: Tensor, g: Tensor) -> None:
+        beta1, beta2, t = group["beta1"], group["beta2"], group["step"]
+        (m,), (v,) = self.buffers([p], "mean"), self.buffers([p], "square")
+        m.lerp_(g, 1 - beta1)
+        v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        root = math.sqrt(1 - beta2**t)  # both corrections of the bias in two numbers, so that no tensor is divided
+        denominator = v.sqrt().add_(group["eps"] * root)
+        r = p.mul(group["weight_decay"]).addcdiv_(m, denominator, value=root / (1 - beta1**t))
+        ratio = trust_ratio([p.norm()], [r.norm()])[0].item()
+        p.add_(r, alpha=-group["lr"] * ratio)

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from unlabeled.build import Parts, make, too_few
 from unlabeled.config.run import Training
 from unlabeled.draw import Draw
-from unlabeled.errors import UsageError
+from unlabeled.errors import RunError, UsageError
 from unlabeled.runs.folder import LAST, METRICS
 from unlabeled.training import loggers
 from unlabeled.training.allocator import keep_freed_memory
@@ -30,7 +30,7 @@ from unlabeled.training.datamodule import Indices, Plan, PretrainingData, traina
 from unlabeled.training.gradient_cache import refuse_uncached
 from unlabeled.training.module import Pretraining
 from unlabeled.training.progress import display
-from unlabeled.training.saving import SPARE, AtomicCheckpointIO, Save, remove_stale
+from unlabeled.training.saving import SPARE, AtomicCheckpointIO, Save, remove_stale, sound
 from unlabeled.training.session import Session
 
 SHARDED = ("fsdp", "deepspeed")  # strategies that write a folder per checkpoint, by means of their own
@@ -80,13 +80,13 @@ def train(parts: Parts, out: Path, *, resume: bool = False) -> Result:
         plan = Plan(len(trainable(parts.data)), settings.batch_size, settings.accumulate, trainer.world_size)
         steps = total_steps(settings, plan)
         checkpoint = out / LAST
-        start = _start(checkpoint, resume)
+        start, checkpoint, note = _start(checkpoint, resume)
         budget = None if settings.minutes is None else 60 * settings.minutes
         session = Session(steps, plan.steps, settings.batch_size, start, budget)
         if start >= steps:
             return _result(session, trainer, start, _reason(session, settings, plan))
         module = _module(parts, plan, session)
-        _fit(trainer, module, out, session, checkpoint if start else None)
+        _fit(trainer, module, out, session, checkpoint if start else None, note)
         return _result(session, trainer, trainer.global_step, _reason(session, settings, plan))
 
 
@@ -172,19 +172,22 @@ def _module(parts: Parts, plan: Plan, session: Session) -> Pretraining:
     return Pretraining(parts, plan, session.steps, lambda: session.spent)
 
 
-def _start(checkpoint: Path, resume: bool) -> int:
-    """The step to start from: 0, or that of the checkpoint."""
+def _start(checkpoint: Path, resume: bool) -> tuple[int, Path, str]:
+    """The step to start from, 0 or that of the checkpoint; the checkpoint, and a line where it is the one before."""
     remove_stale(checkpoint.parent)
     if not (resume and checkpoint.exists()):
-        return 0
+        return 0, checkpoint, ""
     if checkpoint.is_dir():  # a sharded strategy's own format
-        return int(torch.load(checkpoint / "meta.pt", map_location="cpu", weights_only=True)["global_step"])
+        meta = torch.load(checkpoint / "meta.pt", map_location="cpu", weights_only=True)
+        return int(meta["global_step"]), checkpoint, ""
+    found, note = sound(checkpoint)
+    if found is None:
+        raise UsageError(f"cannot resume from {checkpoint}: it is no checkpoint of a run, {note}")
     try:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return int(found["global_step"])
+        return int(torch.load(found, map_location="cpu", weights_only=True, mmap=True)["global_step"]), found, note
     except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"cannot resume from {checkpoint}: it is no checkpoint of a run ({cause})") from error
+        raise UsageError(f"cannot resume from {found}: it is no checkpoint of a run ({cause})") from error
 
 
 def _sinks(parts: Parts, out: Path, start: int) -> list[loggers.Sink]:
@@ -198,10 +201,14 @@ def _sinks(parts: Parts, out: Path, start: int) -> list[loggers.Sink]:
     return sinks
 
 
-def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: Trainer, module: Pretraining, out: Path, session: Session, checkpoint: Path | None, note: str = ""
+) -> None:
     parts, plan, settings = module.parts, module.plan, module.training_settings
     sinks = _sinks(parts, out, session.start) if trainer.is_global_zero else []
     shown = display(trainer.global_rank, session.start, session.steps)
+    if note:
+        shown.say(note)
     watch = Watch(parts.encoder, parts.objective, parts.config.parts["objective"].name)
     report = getattr(parts.data, "report", lambda batch: ())
     stop = StopWatch(session, settings.stop_on_collapse, settings.log_every, shown.say)
@@ -217,6 +224,8 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         status = "success"
+    except RunError as error:
+        raise RunError(f"{error}. {_advice(out / LAST)}") from error
     except RuntimeError as error:
         if "state_dict" in str(error):
             raise UsageError(f"{checkpoint} is of another model than this config builds: {error}") from error
@@ -230,6 +239,15 @@ def _fit(trainer: Trainer, module: Pretraining, out: Path, session: Session, che
 
 
 # ---------------------------------------------------------------------------------------------- the end
+
+
+def _advice(checkpoint: Path) -> str:
+    """What to do once a run has diverged."""
+    change = "lower --lr, clip gradients with --clip 1, or use --precision 32-true"
+    if not checkpoint.is_file():
+        return f"There is no checkpoint yet: {change}, and start again with --overwrite"
+    step = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    return f"The last checkpoint, of step {step}, is good: {change}, and go on with --resume"
 
 
 def _reason(session: Session, settings: Training, plan: Plan) -> str:

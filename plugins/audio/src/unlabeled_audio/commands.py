@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlabeled.cli.main import in_domain
-from unlabeled.errors import above
+from unlabeled.errors import above, at_least, within
 from unlabeled.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -96,23 +96,73 @@ def beats(domain: str, words: Sequence[str], turns: Turns) -> int:
     return 0
 
 
-def units(run: Pretrained, data: Any, *, out: Path, batch_size: int = 64, device: str = "auto") -> str:
-    """The units that a run gives each row: soft ones of recipe soft_units, or those that its quantizer chooses.
-
-    A file .npz: units[T, ...] of all clips, those of clip n from offsets[n] to offsets[n + 1], ids[N], path[N], and
-    rate, rows a second.
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """Settings.
 
     Args:
         out: the file to write, .npz.
         batch_size: clips per forward pass.
         device: auto, cpu, cuda, cuda:1, ...
     """
-    from unlabeled.runs.features import check_target
+
+    out: Path
+    batch_size: int = 64
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        from unlabeled.runs.features import check_target
+
+        above(0, batch_size=self.batch_size)
+        check_target(self.out, (".npz",))
+
+
+def units(run: Pretrained, data: Any, writing: Writing) -> str:
+    """The units that a run gives each row: soft ones of recipe soft_units, or those that its quantizer chooses.
+
+    A file .npz: units[T, ...] of all clips, those of clip n from offsets[n] to offsets[n + 1], ids[N], path[N], and
+    rate, rows a second.
+    """
     from unlabeled_audio.tokenizers.heads import write_units
 
-    above(0, batch_size=batch_size)
-    check_target(out, (".npz",))
-    return write_units(run, data, out, batch_size, device)
+    return write_units(run, data, writing.out, writing.batch_size, writing.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling:
+    """Settings.
+
+    Args:
+        out: the folder that gets the sounds.
+        share: of a clip's units that is hidden.
+        steps: in which they are filled in.
+        temperature: of what is drawn; 0 = the best.
+        clips: how many.
+        seed: of what is drawn.
+    """
+
+    out: Path
+    share: float = 0.7
+    steps: int = 16
+    temperature: float = 1.0
+    clips: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        above(0, steps=self.steps, clips=self.clips)
+        within(0, 1, share=self.share)
+        at_least(0, temperature=self.temperature)
+
+
+def generate(run: Pretrained, data: Any, filling: Filling) -> str:
+    """Fill in units that are hidden in clips that training never saw, and write how they sound; RUN is one of metis.
+
+    OUT gets ID.wav of each clip, and ID-given.wav of its own units. Printed are how many units are right, beside the
+    most frequent one, and how far log-mel frames are from the clip's, beside those of its own units.
+    """
+    from unlabeled_audio.tokenizers.generated import write_generated
+
+    return write_generated(run, data, filling)
 
 
 def _run(domain: str, recipe: str, out: Path, flags: Sequence[str], rest: Sequence[str]) -> int:

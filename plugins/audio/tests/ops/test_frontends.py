@@ -1,14 +1,12 @@
 """Spectrograms equal torchaudio's (2.11), frame by frame, and do not depend on neighbors."""
 
-import math
-
 import pytest
 import torch
 import torchaudio
 
 from unlabeled_audio.batch import AudioSpec, dense, pack, standardize
 from unlabeled_audio.ops import frontends
-from unlabeled_audio.ops.frontends import constant_q, deltas, kaldi_fbank, log_mel, mel_power, mfcc, spectrogram
+from unlabeled_audio.ops.frontends import deltas, kaldi_fbank, log_mel, mel_power, mfcc, spectrogram
 
 RATE = 16000
 
@@ -82,22 +80,6 @@ def test_every_mel_filter_has_a_frequency():
     for rate, window, mels in ((8000, 200, 80), (16000, 400, 128), (4000, 64, 64)):
         _, filters = frontends.mel_filters(rate, window, mels)
         torch.testing.assert_close(filters.sum(0), torch.ones(mels))
-
-
-def test_constant_q_finds_the_tone():
-    time = torch.arange(RATE) / RATE
-    bins = torch.tensor([20, 45])
-    wave = torch.cat([torch.sin(2 * math.pi * 110 * 2 ** (k / 12) * time) for k in bins.tolist()])
-    lengths = (RATE, RATE)
-    center = torch.tensor([RATE // 2, RATE + RATE // 2])
-    found = constant_q(wave, lengths, center, torch.tensor([0, 1]), RATE, 110.0, 60, 12)
-    assert found.argmax(1).tolist() == bins.tolist()
-    torch.testing.assert_close(found.amax(1), torch.full((2,), 0.25), rtol=0.02, atol=0.0)
-
-
-def test_constant_q_refuses_tones_above_half_the_rate():
-    with pytest.raises(ValueError, match="pass half the rate"):
-        constant_q(torch.zeros(100), (100,), torch.tensor([50]), torch.tensor([0]), 8000, 110.0, 90, 12)
 
 
 def test_dense_and_pack_are_inverse(clips):

@@ -10,7 +10,7 @@ from unlabeled.probes.frozen import Frozen
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.encoders.rows import step_layout
 from unlabeled_audio.probes.frames import Frames, Superb, WeightedLayers, layer_count
-from unlabeled_audio.probes.units import CHANGES, PACE, TokenSequence, Units, altered, edit_distances, purity
+from unlabeled_audio.probes.units import CHANGES, PACE, Units, altered, edit_distances, purity
 from unlabeled_audio.views.standard import Clean
 
 
@@ -99,7 +99,7 @@ def test_a_clip_is_altered_alike_in_any_batch(data, kind):
     torch.testing.assert_close(alone.wave, both.clips()[1], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("probe", [Frames(), Superb(steps=200), TokenSequence(count=10)])
+@pytest.mark.parametrize("probe", [Frames(), Superb(steps=200)])
 def test_frames_that_say_the_class_are_read_and_noise_is_not(data, probe):
     assert probe(frozen(data, 1.0))["accuracy"] > 0.95
     assert probe(frozen(data, 0.0))["accuracy"] < 0.35
@@ -110,7 +110,7 @@ def test_units_of_frames_that_say_the_class(data):
     assert found["purity"] == pytest.approx(1.0)
     assert found["pnmi"] == pytest.approx(1.0)
     assert found["perplexity"] == pytest.approx(10.0, rel=0.1)
-    assert [found[f"edit_distance_{kind}"] for kind in CHANGES] == [0.0] * 3
+    assert [found[f"edit_distance_{kind}"] for kind in CHANGES] == [0.0] * 4
     assert Units(count=10)(frozen(data, 0.0))["pnmi"] < 0.2
 
 
@@ -125,6 +125,6 @@ def test_layers_are_counted_and_weighed(data):
 
 
 def test_settings_out_of_range_are_named():
-    for make in (lambda: Units(count=1), lambda: TokenSequence(k=0), lambda: Superb(steps=0), lambda: Frames(most=0)):
+    for make in (lambda: Units(count=1), lambda: Superb(steps=0), lambda: Frames(most=0)):
         with pytest.raises(ValueError, match=r"is [01]; it must be above"):
             make()

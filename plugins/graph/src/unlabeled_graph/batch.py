@@ -5,7 +5,7 @@ a batch holds one graph, the whole one or a part, and ``seeds`` names the B rows
 a neighborhood for each sample, a group each.
 
 Invariants of a batch: edges are sorted by target, then source; there are no loops and no duplicates; no edge joins two
-groups. ``graph_batch`` sees to them.
+groups. What reads data sees to them (``data/raw.py``), and whatever changes edges.
 
     # B samples, G groups, T rows (nodes of all groups), E directed edges, F features
 """
@@ -21,6 +21,8 @@ from torch import Tensor
 from unlabeled.contract import Layout, computed_once
 from unlabeled_graph.ops.sparse import Rows, concatenate, take
 
+OF_EDGES = ("adjacency", "return_chances", "neighbors", "facts")  # of a batch's memo: what does not read features
+
 
 @dataclass(frozen=True)
 class GraphSpec:
@@ -31,12 +33,14 @@ class GraphSpec:
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
         nodes: of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
+        taught: classes of the labels that batches carry; 0 = they carry none.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
     nodes: int = 0
+    taught: int = 0
 
     def __post_init__(self) -> None:
         if self.features < 1 or self.edge_features < 0 or self.level not in ("node", "graph"):
@@ -59,8 +63,10 @@ class GraphBatch:
         weight: ``[E]`` weights of edges (diffusion); None = all 1.
         seeds: ``[B]`` rows that are the samples, where nodes are.
         nodes: ``[T]`` index in the data set of each row's node, where nodes are the samples.
+        y: ``[T]`` class of each row's node where training may know it, else -1; None = it may know none.
         symmetric: whether every edge stands in both directions, with equal weights.
         complete: whether the samples are all rows, in their order.
+        diffusion: kernel, strength and entries kept, of edges that are a diffusion.
         memo: what was worked out for this graph before, shared by the batches that hold it unchanged.
     """
 
@@ -72,8 +78,10 @@ class GraphBatch:
     weight: Tensor | None = None
     seeds: Tensor | None = None
     nodes: Tensor | None = None
+    y: Tensor | None = None
     symmetric: bool = True
     complete: bool = False
+    diffusion: tuple[str, float, int] | None = None
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -108,6 +116,11 @@ class GraphBatch:
         """With another graph or other features: nothing that was worked out before is kept."""
         return replace(self, memo={}, **changes)
 
+    def featured(self, x: Rows) -> Self:
+        """With other features of the same graph: what was worked out of its edges alone is kept."""
+        kept = {key: value for key, value in self.memo.items() if (key if isinstance(key, str) else key[0]) in OF_EDGES}
+        return replace(self, x=x, memo=kept)
+
     def to(self, device: torch.device | str) -> Self:
         """On a device; of a graph that many batches share, the copy is made once."""
         if self.device == torch.device(device):
@@ -115,7 +128,7 @@ class GraphBatch:
         shared = self.memo.setdefault(("on", str(device)), {})
         if "x" not in shared:
             shared["memo"] = {}
-            for name in ("x", "edges", "edge_attr", "weight", "nodes"):
+            for name in ("x", "edges", "edge_attr", "weight", "nodes", "y"):
                 value = getattr(self, name)
                 shared[name] = None if value is None else value.to(device)
         seeds = None if self.seeds is None else self.seeds.to(device)
@@ -145,6 +158,7 @@ class GraphBatch:
             weight=of_edges(self.weight),
             seeds=None if self.seeds is None else self.seeds[samples] - begin,
             nodes=None if self.nodes is None else self.nodes[begin:end],
+            y=None if self.y is None else self.y[begin:end],
         )
 
 
@@ -163,7 +177,7 @@ def joined(batches: Sequence[GraphBatch]) -> GraphBatch:
 
     return replace(
         batches[0].altered(x=concatenate([batch.x for batch in batches])),
-        **{name: all_of(name) for name in ("ids", "edge_attr", "weight", "nodes")},
+        **{name: all_of(name) for name in ("ids", "edge_attr", "weight", "nodes", "y")},
         edges=moved("edges", 1),
         seeds=moved("seeds", 0),
         lengths=tuple(n for batch in batches for n in batch.lengths),
@@ -184,6 +198,19 @@ def is_symmetric(edges: Tensor, total: int) -> bool:
     """Whether every edge of sorted ``edges[2, E]`` stands in both directions."""
     turned, _ = sort_edges(edges.flip(0), total)
     return torch.equal(turned, edges)
+
+
+def facts_of(batch: GraphBatch) -> tuple[Tensor, Tensor]:
+    """``int64[N]`` edge and ``int64[N]`` relation of each fact: the columns of an edge's features above 0.5, or one and
+    the same relation where edges have none. Worked out once for a graph that steps share."""
+    if "facts" not in batch.memo:
+        if batch.edge_attr is None:
+            edge = torch.arange(batch.edges.shape[1], device=batch.device)
+            batch.memo["facts"] = edge, torch.zeros_like(edge)
+        else:
+            batch.memo["facts"] = torch.nonzero(batch.edge_attr > 0.5, as_tuple=True)
+    found: tuple[Tensor, Tensor] = batch.memo["facts"]
+    return found
 
 
 def graph_batch(

@@ -136,6 +136,7 @@ class MLPDecoder(nn.Module):
     """
 
     partial = True
+    mixes = False
 
     def __init__(self, dim: int, width: int, *, hidden: int = 0, depth: int = 2) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from unlabeled.build import trainable
 from unlabeled.training.datamodule import Indices
 from unlabeled_graph.data.blocks import Blocks
 from unlabeled_graph.data.karate import Karate
-from unlabeled_graph.data.nodes import Nodes
+from unlabeled_graph.data.nodes import Nodes, hold_links
 from unlabeled_graph.data.raw import Raw, mend
 from unlabeled_graph.data.splits import FOLDS
 from unlabeled_graph.ops.sampling import by_cluster, cluster_order
@@ -145,3 +145,11 @@ def test_without_labels_there_is_no_split():
 def test_a_path_of_what_is_built_in_is_refused() -> None:
     with pytest.raises(ValueError, match="built in"):
         Karate("somewhere")
+
+
+def test_an_edge_of_one_direction_is_held_out_whichever_way_it_points():
+    edges = torch.tensor([[5, 4, 3, 2, 1, 9, 8, 7, 6, 9], [0, 0, 0, 0, 0, 1, 1, 1, 1, 2]])
+    kept, (train, test, _) = hold_links(edges, 10, 0.3)
+    assert test.shape[1] == 3
+    assert train.shape[1] == 7
+    assert int(kept.sum()) == 7

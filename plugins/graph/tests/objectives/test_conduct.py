@@ -39,8 +39,6 @@ MAKE = {
     **{f"self_task_{task}": of("self_task", task=task, centers=2) for task in TASKS},
 }
 
-EXPECTED = {("mvgrl", "couples_as_it_says"): "nodes of one graph share a summary; here each graph has its own"}
-
 
 def encoder(name: str) -> Any:
     return make("graph", "encoder", "gcn", {"width": 8, "depth": 2}, {"spec": SPEC})
@@ -77,7 +75,7 @@ def prepared(encoder: Any, needs: Needs, view: View, draw: Draw, dtype: torch.dt
     return view
 
 
-@parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
+@parametrize_conduct(MAKE, views, encoder=encoder)
 def test_conduct(objective: Any, law: Any) -> None:
     law(objective)
 

@@ -10,7 +10,6 @@ from unlabeled.contract import Layout
 from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.objectives.self_task import missing_edges
-from unlabeled_graph.objectives.ssqr import triple_scores
 from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
 from unlabeled_graph.ops.distances import centers, degrees, hops
 from unlabeled_graph.ops.links import absent_edges
@@ -115,11 +114,3 @@ def test_rows_are_permuted_within_their_graph():
 def test_only_what_is_gone_is_missing():
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     assert missing_edges(edges, edges[:, :2], 3).tolist() == [[1, 2], [2, 1]]
-
-
-def test_triples_are_scored_by_distmult():
-    torch.manual_seed(0)
-    entity, relation = torch.randn(5, 3), torch.randn(2, 3)
-    edges = torch.tensor([[0, 4], [2, 1]])
-    expected = [(entity[0] * relation[0] * entity[2]).sum(), (entity[4] * relation[1] * entity[1]).sum()]
-    torch.testing.assert_close(triple_scores(entity, edges, relation), torch.stack(expected))

@@ -1,4 +1,4 @@
-"""Features without a model: intensity histograms and raw patches.
+"""Features without a model: intensity histograms, moments as radiomics has them, and raw patches.
 
 # B volumes, C channels, X Y Z voxels, T rows
 """
@@ -12,7 +12,10 @@ from torch import Tensor
 from unlabeled.contract import Features, View
 from unlabeled_medical3d.batch import VolumeSpec
 from unlabeled_medical3d.encoders.rows import grid_layout, triple
-from unlabeled_medical3d.ops.grids import cubes
+from unlabeled_medical3d.ops.grids import cubes, gradient_magnitude
+from unlabeled_medical3d.ops.intensity import otsu
+
+EPS = 1e-12
 
 
 class IntensityHistogram:
@@ -35,6 +38,55 @@ class IntensityHistogram:
         place = ((flat - self.low) / (self.high - self.low) * self.bins).long().clamp(0, self.bins - 1)
         counts = torch.zeros(*flat.shape[:2], self.bins, device=flat.device)
         return counts.scatter_add_(2, place, torch.ones_like(flat)).div(flat.shape[2]).flatten(1)
+
+
+class Moments:
+    """First-order and shape features of radiomics, https://doi.org/10.1158/0008-5472.CAN-17-0339: ``[B, C * 21]``.
+
+    Of each channel: mean, deviation, skewness and kurtosis of its intensities, of those of the foreground (above Otsu's
+    threshold) and of the lengths of their gradient; energy and entropy of its histogram; the foreground's share of the
+    volume, its center and its spread along x, y and z, in shares of the view.
+
+    Args:
+        bins: of the histogram, at least 2.
+    """
+
+    def __init__(self, spec: VolumeSpec, *, bins: int = 32) -> None:
+        self.histogram = IntensityHistogram(spec, bins=bins)
+
+    def __call__(self, view: View) -> Tensor:
+        batch: Any = view.batch
+        x_BCXYZ = batch.images.float()
+        level_BC = torch.tensor([[otsu(channel.flatten()) for channel in image] for image in x_BCXYZ])
+        body_BCXYZ = (x_BCXYZ > level_BC.to(x_BCXYZ)[..., None, None, None]).float()
+        share_BCK = self.histogram(view).unflatten(1, (x_BCXYZ.shape[1], -1))
+        entropy_BC = -torch.special.xlogy(share_BCK, share_BCK).sum(2)
+        whole = torch.ones_like(body_BCXYZ)
+        found = [moments(x_BCXYZ, whole), moments(x_BCXYZ, body_BCXYZ), moments(gradient_magnitude(x_BCXYZ), whole)]
+        texture = torch.stack((share_BCK.square().sum(2), entropy_BC), 2)
+        return torch.cat((*found, texture, extent_of(body_BCXYZ)), 2).flatten(1)
+
+
+def moments(x_BCXYZ: Tensor, weight_BCXYZ: Tensor) -> Tensor:
+    """``[B, C, 4]``: mean, deviation, skewness and kurtosis of weighted voxels; of equal ones the last three are 0."""
+    weight = weight_BCXYZ / weight_BCXYZ.sum((2, 3, 4), keepdim=True).clamp(min=1)
+    mean = (weight * x_BCXYZ).sum((2, 3, 4), keepdim=True)
+    second, third, fourth = ((weight * (x_BCXYZ - mean) ** n).sum((2, 3, 4)) for n in (2, 3, 4))
+    deviation = second.clamp(min=EPS).sqrt()
+    return torch.stack((mean[..., 0, 0, 0], second.sqrt(), third / deviation**3, fourth / deviation**4), 2)
+
+
+def extent_of(body_BCXYZ: Tensor) -> Tensor:
+    """``[B, C, 7]``: share of a foreground of 0 and 1, its center along each axis and its deviation from there."""
+    share_BC = body_BCXYZ.mean((2, 3, 4))
+    found = [share_BC]
+    for axis in (2, 3, 4):
+        along = body_BCXYZ.sum([n for n in (2, 3, 4) if n != axis])
+        place = (torch.arange(along.shape[2], device=along.device) + 0.5) / along.shape[2]
+        weight = along / along.sum(2, keepdim=True).clamp(min=1)
+        center = (weight * place).sum(2, keepdim=True)
+        found += [center[..., 0], (weight * (place - center).square()).sum(2).sqrt()]
+    return torch.stack(found, 2)
 
 
 class RawPatches:

@@ -66,11 +66,13 @@ ROWS = (
     row("probe", "auc", "auc:VolumeAUC", "area under the ROC curve of a linear probe"),
     row("probe", "voxels", "voxels:VoxelProbe", "voxel segmentation with a frozen encoder: Dice, HD95"),
     row("baseline", "intensity_histogram", "IntensityHistogram", "shares of voxels by intensity"),
+    row("baseline", "moments", "Moments", "moments of intensities, gradients and the body's extent, as in radiomics"),
     row("baseline", "raw_patches", "RawPatches", "the voxels themselves, averaged to a small grid"),
-    row("export", "native", "native", "a MONAI bundle that MONAI alone loads"),
+    row("export", "native", "native:native", "a MONAI bundle that MONAI alone loads"),
     row("preview", "views", "preview_views", "middle slices of a few samples' views"),
     row("select", "near_duplicates", "NearDuplicates", "slices that differ from those before", "2410.14524"),
     row("command", "segment", "segment:segment", "voxel labels of k volumes, pre-trained beside scratch"),
+    row("command", "predict", "predict:predict", "voxel labels as NIfTI by a run of segment --out; classes of others"),
     row("command", "select", "select:select", "leave out near-duplicate slices", "2410.14524"),
 )  # fmt: skip
 

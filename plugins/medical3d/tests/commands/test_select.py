@@ -1,13 +1,14 @@
 """Near-duplicate slices are left out, by each similarity."""
 
-import csv
-
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
 from unlabeled.cli.main import main
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.phantoms import Phantoms
+from unlabeled_medical3d.data.volumes import Volumes
 from unlabeled_medical3d.select import (
     NearDuplicates,
     cosine_similarity,
@@ -73,14 +74,29 @@ def test_bad_settings_are_named():
         next(NearDuplicates(by="embedding")(Phantoms(None, count=4)))
 
 
-def test_the_command_writes_a_table(tmp_path, capsys):
-    out = tmp_path / "kept.csv"
-    assert main(f"medical3d select --data phantoms --out {out} --threshold 0.7".split()) == 0
-    said = capsys.readouterr().out
-    with out.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert set(rows[0]) == {"sample", "patient", "axis", "slice"}
-    assert f"{len(rows):,} of" in said
+def test_the_command_writes_a_manifest_that_data_reads(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name in ("p1/a", "p1/b", "p2/c"):
+        x = np.repeat(random.normal(100, 20, (12, 10, 4)), 3, -1).astype(np.float32)  # each slice three times
+        x[3:-3, 3:-3] += 300
+        (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(x, np.diag([1.0, 1.0, 2.0, 1.0])), tmp_path / "scans" / f"{name}.nii.gz")
+    out, data = tmp_path / "kept.csv", f"--data {tmp_path}/scans --data.cache none"
+    command = f"medical3d select {data} --data.classes keep --out {out} --by information --threshold 0.9"
+    assert main(command.split()) == 0
+    assert "12 of 36 slices of 3 volumes kept" in capsys.readouterr().out
+    kept, whole = Volumes(str(out), 0.0, cache="none"), Volumes(str(tmp_path / "scans"), 0.0, cache="none")
+    assert (kept.spec.spacing, kept.patients) == (whole.spec.spacing, whole.patients)
+    assert (kept.classes, kept.labels.tolist()) == (("p1", "p2"), [0, 0, 1])
+    few, every = (data.__getitems__([1]).images for data in (kept, whole))
+    assert torch.equal(few, every[..., [0, 3, 6, 9]])
+    assert "--data.spacing 1,1,2" in Volumes(str(out), 1.0, cache="none", spacing=(2.0,)).__getitems__([0]).bad[0][1]
+    out.write_text(out.read_text().replace(" 9", " x"))
+    with pytest.raises(UsageError, match=r"line 2: axis is x, y or z"):
+        Volumes(str(out), 0.0, cache="none")
+
+
+def test_a_table_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert main(["medical3d", "select"]) == 2
     assert main(f"medical3d select --data phantoms --out {tmp_path}/x.txt".split()) == 2
     assert "--data is missing" in capsys.readouterr().err

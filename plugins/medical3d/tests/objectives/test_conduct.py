@@ -15,6 +15,7 @@ from unlabeled.testing import parametrize_conduct
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.decoders.rows import TransformerDecoder
 from unlabeled_medical3d.encoders.cnn import ResUNet
+from unlabeled_medical3d.encoders.slices import Slices
 from unlabeled_medical3d.encoders.vit import ViT3D
 from unlabeled_medical3d.ops.grids import cubes
 from unlabeled_medical3d.plugin import unlabeled_domain
@@ -33,7 +34,7 @@ MAKE = {
     "regions": of("regions", regions=4),
     "global_local": of("global_local", slabs=2, regions=2, dim=6),
     "uni4eye": of("uni4eye"),
-    "joint_image_volume": of("joint_image_volume", dim=6, prototypes=5, depth=1, heads=2, mask=0.5),
+    "joint_image_volume": of("joint_image_volume", dim=6, prototypes=5, depth=1, mask=0.5),
     "spark": of("spark", levels=2, width=16),
 }
 EXPECTED = {
@@ -44,6 +45,8 @@ EXPECTED = {
 def encoder(name: str) -> Any:
     if name == "spark":
         return ResUNet(VolumeSpec(1, (16, 16, 16)))  # a U-Net halves twice
+    if name == "joint_image_volume":
+        return Slices("test_convnext", VolumeSpec(1, (32, 32, 3)))
     return ViT3D(VolumeSpec(1, (8, 8, 8)), patch=(4,), width=12, depth=1, heads=2)
 
 

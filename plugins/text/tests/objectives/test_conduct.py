@@ -11,6 +11,7 @@ from unlabeled.masks.rows import choose, keys
 from unlabeled.testing import parametrize_conduct
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.encoders.modern import Causal, Modern
+from unlabeled_text.encoders.transformers import Seq2Seq
 from unlabeled_text.plugin import unlabeled_domain
 
 SPEC = TextSpec(vocabulary=40, length=16, prefix=(1,), suffix=(2,), pad=0, mask=3)
@@ -50,9 +51,9 @@ MAKE = {
     "simcse": of("simcse"),
     "denosent": of("denosent", **SMALL),
     "denoise": of("denosent", **SMALL, contrast=0.0),
-    "seq2seq": of("seq2seq", **SMALL),
+    "seq2seq": of("seq2seq"),
     "tsdae": of("tsdae", **SMALL),
-    "e2s2": of("e2s2", **SMALL),
+    "e2s2": of("e2s2"),
     "clm": of("clm"),
     "salt": of("salt", first=0.1),
     "contrast_mlm": of("contrast_mlm"),
@@ -81,6 +82,8 @@ def encoder(name):
         return Bag(SPEC)
     if name in ("clm", "salt"):
         return Causal(SPEC, width=16, depth=2, heads=2)
+    if name in ("seq2seq", "e2s2"):
+        return Seq2Seq(SPEC, width=16, depth=1, heads=2, dropout=0.0)
     return Modern(SPEC, width=16, depth=2, heads=2, window=4)
 
 

@@ -20,9 +20,11 @@ from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.decoders.transformer import Transformer, heads_for, shifted
 from unlabeled_text.encoders.bag import Bag
 from unlabeled_text.encoders.modern import Causal, Modern
+from unlabeled_text.encoders.transformers import Seq2Seq as Two
 from unlabeled_text.objectives import rtd, sent2vec, urlbert
 from unlabeled_text.objectives.clm import CLM
 from unlabeled_text.objectives.denosent import DenoSent
+from unlabeled_text.objectives.e2s2 import E2S2
 from unlabeled_text.objectives.mlm import MLM
 from unlabeled_text.objectives.rts import RTS
 from unlabeled_text.objectives.salt import SALT
@@ -246,27 +248,53 @@ def test_same_span_scores_its_parameter():
 # ---------------------------------------------------------------------------------------------- decoders
 
 
-def test_a_decoder_sees_words_before_its_own_alone():
-    encoder = modern().eval()
-    objective = Seq2Seq(encoder, depth=2, heads=2).eval()
-    source = encoder(view_of(encoder, (9, 8, 7), (5, 6), role="source"))
-    target = view_of(encoder, (9, 8, 7, 6), (5, 6, 9), role="target")
-    table = encoder.word_embeddings()
-    logits = objective.decoder(target.ids, target.layout, source, table)
+@pytest.fixture
+def two():
+    """A T5, encoder and decoder."""
+    torch.manual_seed(0)
+    return Two(SPEC, width=16, depth=1, heads=2).eval()
+
+
+def test_a_decoder_sees_words_before_its_own_alone(two):
+    objective = Seq2Seq(two).eval()
+    source = two(view_of(two, (9, 8, 7), (5, 6), role="source"))
+    target = view_of(two, (9, 8, 7, 6), (5, 6, 9), role="target")
+    logits = objective.decoder(target.ids, target.layout, source, two.word_embeddings())
     words = target.ids.clone()
     words[3] = 30  # row 3 of the first text: rows to row 3 predict without it
-    changed = objective.decoder(words, target.layout, source, table)
+    changed = objective.decoder(words, target.layout, source, two.word_embeddings())
     close(changed[:4], logits[:4])
     close(changed[6:], logits[6:])  # and no other text sees it
     assert (changed[4:6] - logits[4:6]).abs().max() > 1e-3
 
 
-def test_seq2seq_predicts_each_word_of_the_target_once():
-    encoder = modern().eval()
-    objective = Seq2Seq(encoder, depth=1, heads=2).eval()
-    source, target = view_of(encoder, (9, 8), role="source"), view_of(encoder, (9, 8, 7), role="target")
-    logits = objective.decoder(target.ids, target.layout, encoder(source), encoder.word_embeddings())
-    close(objective(encoder, [source, target]).total, F.cross_entropy(logits, target.ids))
+def test_seq2seq_is_the_librarys_own_loss(two):
+    source, target = view_of(two, (9, 8, 7, 6), role="source"), view_of(two, (9, 8), role="target")
+    theirs = two.model(input_ids=source.ids[None], labels=target.ids[None]).loss
+    close(Seq2Seq(two)(two, [source, target]).total, theirs)
+
+
+def test_a_decoder_that_would_be_lost_is_refused():
+    with pytest.raises(ValueError, match="kept with it, and this one has none: choose --encoder seq2seq"):
+        Seq2Seq(modern())
+
+
+def test_e2s2_restores_from_both_passes_and_asks_the_encoder_for_the_scrambled_words(two):
+    objective = E2S2(two, local=0.3, contrast=0.2, temperature=0.5).eval()
+    plain, target = view_of(two, (9, 8, 7), (5, 6, 4), role="source"), view_of(two, (9, 8, 7), (5, 6), role="target")
+    rows = Rows(torch.tensor([2, 7]), (1, 1))
+    source = replace(plain, shown=plain.ids.index_copy(0, rows.index, torch.tensor([30, 31])), predict=(rows,))
+    scrambled, infilled = two(source), two(plain)
+    assert (scrambled.pooled - infilled.pooled).abs().max() > 1e-3, "the second pass sees nothing scrambled"
+    words = [F.cross_entropy(objective.decoder(target.ids, target.layout, f, None), target.ids)
+             for f in (scrambled, infilled)]  # fmt: skip
+    logits = objective.head(scrambled.tokens[rows.index], two.word_embeddings())
+    local = F.cross_entropy(logits, torch.tensor([8, 6]), reduction="sum") / len(target.ids)
+    a, b = (F.normalize(f.pooled, dim=1) for f in (scrambled, infilled))
+    every = torch.cat((a, b)) @ torch.cat((a, b)).T / 0.5
+    every.fill_diagonal_(-torch.inf)
+    contrast = F.cross_entropy(every, torch.tensor([2, 3, 0, 1]))
+    close(objective(two, [source, target]).total, 0.5 * sum(words) + 0.3 * local + 0.2 * contrast)
 
 
 def test_tsdae_sees_one_vector_of_the_source():
@@ -536,7 +564,7 @@ def test_settings_out_of_range_are_named():
         (lambda: DenoSent(encoder, noise=1.0), "noise is 1.0"),
         (lambda: sent2vec.Sent2Vec(encoder), "--encoder bag"),
         (lambda: SALT(encoder), "causal"),
-        (lambda: Seq2Seq(encoder, depth=0), "depth is 0"),
+        (lambda: TSDAE(encoder, depth=0), "depth is 0"),
     ):
         with pytest.raises(ValueError, match=match):
             make()

@@ -63,19 +63,43 @@ def test_hashes_tell_orders_apart():
     assert first == third != second
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bytes"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram", "bytes"])
 def test_hyphens_between_letters_are_taken_out(kind):
-    spec = byte_spec(128) if kind == "bytes" else json_spec(train("wordpiece", TEXTS * 3, 300), 64)
+    spec = byte_spec(128) if kind == "bytes" else json_spec(train(kind, TEXTS * 9, 400 if kind == "bpe" else 150), 128)
     source, target = both(Hyphens(spec), corpus(spec))
-    assert "-" in target[1].replace(" - ", "-")
-    assert "-" not in source[1]
+    assert "-" in target[1]
+    assert source[1].strip() == "a red house and the wellknown bluegreen house"
     if kind == "bytes":
-        assert source[1] == "a red house and the wellknown bluegreen house"
         assert target == TEXTS
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Kindergarten-Überraschung", "Kindergartenüberraschung"),
+        ("северо-запад", "северозапад"),
+        ("βιο-λογία", "βιολογία"),
+        ("हिन्दी-उर्दू", "हिन्दीउर्दू"),
+        ("ice\u2010cream ice\u2011cream", "icecream icecream"),
+        ("NEW-age", "NEWAge"),
+        ("a - b -c d- 1-2", "a - b -c d- 12"),
+    ],
+)
+def test_hyphens_of_every_script_are_taken_out_of_bytes(written, read):
+    spec = byte_spec(128)
+    data = Corpus(build(iter([Record((written,))]), spec, Options(), []), spec, "test", "random")
+    assert both(Hyphens(spec), data) == ([read], [written])
+
+
+def test_the_second_stage_reads_words_and_their_parts(tmp_path):
+    (tmp_path / "parts.tsv").write_text("häuser\thaus-er\nold\told\n", encoding="utf-8")
+    spec = byte_spec(64)
+    data = Corpus(build((Record((t,)) for t in ("häuser", "mat")), spec, Options(), []), spec, "test", "random")
+    assert both(Hyphens(spec, parts=str(tmp_path / "parts.tsv")), data) == (["häuser", "mat"], ["haus-er", "mat"])
+
+
 def test_mistakes(data, tmp_path):
-    with pytest.raises(ValueError, match="cannot be read as a lexicon"):
+    with pytest.raises(ValueError, match="is no lexicon: no such file"):
         CodeSwitch(data.spec, lexicon=str(tmp_path / "none.tsv"))
     (tmp_path / "empty.tsv").write_text("word\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no entries"):

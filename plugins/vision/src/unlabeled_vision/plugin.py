@@ -46,7 +46,7 @@ ROWS = (
     DECODER,
     row("baseline", "raw_pixels", "RawPixels", "the pixels of the clean view, flattened"),
     row("baseline", "hog_color", "HogColor", "histograms of oriented gradients and of colors, by scikit-image"),
-    row("export", "native", "native", "weights that plain timm loads, without this project"),
+    row("export", "native", "native:native", "weights that plain timm loads, without this project"),
     row("preview", "views", "preview_views", "the views of a few samples, side by side"),
 )  # fmt: skip
 

@@ -53,8 +53,8 @@ class Wav2Vec(AudioEncoder):
             for number, (kernel, stride) in enumerate(sizes)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.blocks)
-        for convolution in self.blocks:
-            nn.init.kaiming_normal_(convolution.weight)
+        for weight in self.blocks.parameters():
+            nn.init.kaiming_normal_(weight)
 
     def layout(self, batch: AudioBatch) -> Layout:
         return step_layout(self.stack.steps(batch.lengths), 1, batch.wave.device)

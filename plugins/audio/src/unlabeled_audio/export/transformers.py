@@ -2,13 +2,14 @@
 
 ``wav2vec2`` becomes a ``Wav2Vec2Model``, or a ``HubertModel``, or torchaudio's ``wav2vec2_model``; ``vit`` of square
 patches becomes an ``ASTModel``, whose clips have all the length of the spec's longest view; other patches and ``cnn``
-as ``export/plain.py`` says. Outputs are equal to the encoder's; what goes in is the standardized waveform, or the
-spectrogram of ``frontends.py``.
+as ``export/plain.py`` says. Outputs are equal to the encoder's; ``frontend.py`` beside the weights makes what goes in
+of a file: the standardized waveform, or the spectrogram.
 
     # D features, P side of a patch
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,29 @@ from unlabeled_audio.encoders.cnn import CNN
 from unlabeled_audio.encoders.rows import step_layout
 from unlabeled_audio.encoders.vit import PREFIX, ViT
 from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
-from unlabeled_audio.export.plain import plain_cnn, spectrogram_note, timm_vit
+from unlabeled_audio.export.plain import EMBED, begin, carry_front, page, plain_cnn, timm_vit
 
 WEIGHTS = "model.safetensors"
 
 
-def native(encoder: Any, spec: AudioSpec, folder: Path) -> str:
+Settings = Mapping[str, Any] | None  # of the run's data
+
+
+def native(encoder: Any, spec: AudioSpec, folder: Path, settings: Settings = None) -> str:
     """``Wav2Vec2Model`` of wav2vec2, ``ASTModel`` of a vit of square patches, timm's ViT of others, a cnn in torch."""
     if isinstance(encoder, Wav2Vec2):
-        return _waveform_model(encoder.model, "Wav2Vec2Model", spec, Path(folder))
+        return _waveform_model(encoder, encoder.model, "Wav2Vec2Model", spec, Path(folder), settings)
     if isinstance(encoder, ViT) and encoder.patch[0] == encoder.patch[1]:
-        return ast(encoder, spec, folder)
-    if isinstance(encoder, ViT):
-        return _readme(Path(folder), timm_vit(encoder, spec, Path(folder)))
-    if isinstance(encoder, CNN):
-        return _readme(Path(folder), plain_cnn(encoder, spec, Path(folder)))
+        return ast(encoder, spec, folder, settings)
+    if isinstance(encoder, (ViT, CNN)):
+        carry_front(encoder, spec, folder := Path(folder), settings)
+        made = timm_vit(encoder, spec, folder) if isinstance(encoder, ViT) else plain_cnn(encoder, spec, folder)
+        return page(folder, made)
     name = type(encoder).__name__.lower()
     raise UsageError(f"no library has the encoder {name!r}: export it --to onnx, or pre-train wav2vec2, vit or cnn")
 
 
-def hubert(encoder: Any, spec: AudioSpec, folder: Path) -> str:
+def hubert(encoder: Any, spec: AudioSpec, folder: Path, settings: Settings = None) -> str:
     """A transformers folder of a ``HubertModel``."""
     from transformers import HubertConfig, HubertModel
 
@@ -49,7 +53,7 @@ def hubert(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     values = {k: v for k, v in model.config.to_dict().items() if k not in ("model_type", "architectures")}
     made = HubertModel(HubertConfig(**values))
     made.load_state_dict(model.state_dict())
-    return _waveform_model(made, "HubertModel", spec, Path(folder))
+    return _waveform_model(encoder, made, "HubertModel", spec, Path(folder), settings)
 
 
 def _wave_only(encoder: Any, to: str) -> Wav2Vec2:
@@ -58,24 +62,30 @@ def _wave_only(encoder: Any, to: str) -> Wav2Vec2:
     return encoder
 
 
-def _waveform_model(model: Any, name: str, spec: AudioSpec, folder: Path) -> str:
+def _waveform_model(encoder: Wav2Vec2, model: Any, name: str, spec: AudioSpec, folder: Path, settings: Settings) -> str:
     from transformers import Wav2Vec2FeatureExtractor
 
     _save(model, folder)
     Wav2Vec2FeatureExtractor(
         sampling_rate=spec.rate, do_normalize=True, return_attention_mask=model.config.feat_extract_norm == "layer"
     ).save_pretrained(folder)
-    return _readme(
-        folder,
-        f"from transformers import {name}, Wav2Vec2FeatureExtractor\n\n"
-        f"model = {name}.from_pretrained({str(folder)!r}).eval()\n"
-        f"prepare = Wav2Vec2FeatureExtractor.from_pretrained({str(folder)!r})\n"
-        f'inputs = prepare(wave, sampling_rate={spec.rate}, return_tensors="pt")  # wave: mono, {spec.rate} Hz\n'
-        "frames = model(inputs.input_values).last_hidden_state  # [1, frames, D]; one clip at a time needs no padding",
+    carry_front(encoder, spec, folder, settings)
+    load = f"model = {name}.from_pretrained(folder).eval()\n"
+    vector = _of_wave(encoder, "model(wave[None]).last_hidden_state")
+    return page(folder, begin(folder, f"from transformers import {name}") + load + vector + EMBED)
+
+
+def _of_wave(encoder: Wav2Vec2, frames: str) -> str:
+    """``vector_of(wave)``: the mean of the rows that ``frames`` gives; one clip at a time needs no padding."""
+    short = f"max(0, {encoder.window} - len(wave))"
+    return (
+        "\n\ndef vector_of(wave):\n"
+        f"    wave = torch.nn.functional.pad(wave, (0, {short}))  # the least that has a row\n"
+        f"    return {frames}[0].mean(0)  # of [rows, D]\n"
     )
 
 
-def torchaudio(encoder: Any, spec: AudioSpec, folder: Path) -> str:
+def torchaudio(encoder: Any, spec: AudioSpec, folder: Path, settings: Settings = None) -> str:
     """The state dict of torchaudio's ``wav2vec2_model``, and the arguments that make it."""
     model = _wave_only(encoder, "torchaudio").model
     config, folder = model.config, Path(folder)
@@ -103,13 +113,21 @@ def torchaudio(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     state.pop("masked_spec_embed", None)
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / "arguments.json").write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    return _readme(
+    carry_front(encoder, spec, folder, settings)
+    imports = (
+        "import json",
+        "from pathlib import Path",
+        "import torchaudio",
+        "from safetensors.torch import load_file",
+    )
+    return page(
         folder,
-        "import json\nfrom pathlib import Path\n\nimport torchaudio\nfrom safetensors.torch import load_file\n\n"
-        f"arguments = json.loads(Path({str(folder / 'arguments.json')!r}).read_text())\n"
-        "model = torchaudio.models.wav2vec2_model(**arguments).eval()\n"
-        f"model.load_state_dict(load_file({str(folder / WEIGHTS)!r}))\n"
-        f"frames, _ = model(wave)  # wave [1, samples] at {spec.rate} Hz, with mean 0 and deviation 1",
+        begin(folder, *imports)
+        + 'arguments = json.loads(Path(folder, "arguments.json").read_text())\n'
+        + "model = torchaudio.models.wav2vec2_model(**arguments).eval()\n"
+        + f'model.load_state_dict(load_file(f"{{folder}}/{WEIGHTS}"))\n'
+        + _of_wave(encoder, "model(wave[None])[0]")
+        + EMBED,
     )
 
 
@@ -122,7 +140,7 @@ def _torchaudio_name(name: str) -> str:
 # ---------------------------------------------------------------------------------------------- AST
 
 
-def ast(encoder: Any, spec: AudioSpec, folder: Path) -> str:
+def ast(encoder: Any, spec: AudioSpec, folder: Path, settings: Settings = None) -> str:
     """A transformers folder of an ``ASTModel`` for clips of the longest view."""
     from transformers import ASTModel
 
@@ -131,13 +149,20 @@ def ast(encoder: Any, spec: AudioSpec, folder: Path) -> str:
     model: Any = ASTModel(_ast_config(encoder, spec, steps * side))
     model.load_state_dict(_ast_state(encoder, steps))
     _save(model, folder)
-    pooled = "found.pooler_output" if encoder.pool == "cls" else f"found.last_hidden_state[:, {PREFIX}:].mean(1)"
-    return _readme(
+    carry_front(encoder, spec, folder, settings)
+    pooled = "found.pooler_output[0]" if encoder.pool == "cls" else f"found.last_hidden_state[0, {PREFIX}:].mean(0)"
+    return page(
         folder,
-        "from transformers import ASTModel\n\n"
-        f"model = ASTModel.from_pretrained({str(folder)!r}).eval()\n"
-        + spectrogram_note(spec, f"[B, {steps * side}, {spec.mels}]")
-        + f"found = model(x)\nvector = {pooled}",
+        begin(folder, "from transformers import ASTModel") + "model = ASTModel.from_pretrained(folder).eval()\n"
+        "table = model.embeddings.position_embeddings\n"
+        f"first, places = table.data[:, :{PREFIX}], "
+        f"table.data[:, {PREFIX}:].unflatten(1, ({encoder.bands}, {steps}))\n\n\n"
+        "def vector_of(wave):\n"
+        f'    x = front["spectrogram"](wave)[: {steps * side}]  # [frames, {spec.mels}]\n'
+        f"    here = places[:, :, : len(x) // {side}]  # a shorter clip has the first places of each band\n"
+        "    table.data = torch.cat((first, here.flatten(1, 2)), 1)\n"
+        "    found = model(x[None])\n"
+        f"    return {pooled}\n" + EMBED,
     )
 
 
@@ -203,10 +228,3 @@ def _save(model: Any, folder: Path) -> None:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _readme(folder: Path, lines: str) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = f"# Audio encoder\n\nWeights that load without the project that trained them.\n\n```python\n{lines}\n```\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
-    return lines

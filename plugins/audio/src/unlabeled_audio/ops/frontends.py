@@ -206,7 +206,7 @@ def prepared(frames_FW: Tensor) -> Tensor:
     return frames_FW - 0.97 * torch.cat((frames_FW[:, :1], frames_FW[:, :-1]), dim=1)
 
 
-# ---------------------------------------------------------------------------------------------- cepstra, constant Q
+# ---------------------------------------------------------------------------------------------- cepstra
 
 
 @lru_cache(maxsize=8)
@@ -234,40 +234,3 @@ def deltas(x_FC: Tensor, counts: Sequence[int], reach: int = 2) -> Tensor:
         after, before = torch.minimum(place + step, last), torch.maximum(place - step, begin)
         total = total + step * (x_FC[after] - x_FC[before])
     return total / (2 * sum(step * step for step in range(1, reach + 1)))
-
-
-@lru_cache(maxsize=8)
-def constant_q_kernels(rate: int, low: float, bins: int, octave: int) -> Tensor:
-    """``complex64[K, bins]``: Hann-windowed tones of Q periods, centered, as the transform of a frame weighs them."""
-    quality = 1.0 / (2.0 ** (1.0 / octave) - 1.0)
-    frequency = low * 2.0 ** (np.arange(bins) / octave)
-    lengths = np.minimum(np.ceil(quality * rate / frequency), 2**15).astype(int)
-    size = next_power(int(lengths.max()))
-    kernels = np.zeros((size, bins), dtype=np.complex64)
-    for k, n in enumerate(lengths):
-        begin = (size - n) // 2
-        time = np.arange(begin, begin + n) - size / 2
-        kernels[begin : begin + n, k] = np.hanning(n + 2)[1:-1] / n * np.exp(2j * np.pi * frequency[k] / rate * time)
-    return torch.from_numpy(np.fft.fft(kernels, axis=0)[: size // 2 + 1].astype(np.complex64) / size)
-
-
-def constant_q(
-    wave: Tensor, lengths: Sequence[int], center: Tensor, clip: Tensor, rate: int, low: float, bins: int, octave: int
-) -> Tensor:
-    """``[T, bins]``: magnitude of ``bins`` tones from ``low`` Hz up, ``octave`` an octave, around ``center[T]``.
-
-    ``center`` is a packed sample and ``clip`` the clip that it lies in; outside of its clip all is silent.
-    """
-    if low * 2.0 ** ((bins - 1) / octave) >= rate / 2:
-        raise ValueError(f"{bins} bins from {low} Hz up, {octave} an octave, pass half the rate of {rate} Hz")
-    kernels = constant_q_kernels(rate, low, bins, octave).to(wave.device)
-    size = 2 * (len(kernels) - 1)
-    begin = torch.tensor(starts(lengths), device=wave.device)[clip]
-    end = begin + torch.tensor(lengths, device=wave.device)[clip]
-    out = []
-    for rows in torch.arange(len(center), device=wave.device).split(256):  # frames are long: some at a time
-        index = center[rows, None] - size // 2 + torch.arange(size, device=wave.device)
-        inside = (index >= begin[rows, None]) & (index < end[rows, None])
-        frames = wave[index.clamp(0, len(wave) - 1)] * inside
-        out.append((torch.fft.rfft(frames) @ kernels.conj()).abs())
-    return torch.cat(out)

@@ -1,10 +1,9 @@
-"""Quality of discrete units: k-means of an encoder's frames, judged by classes, under noise, and as sequences.
+"""Quality of discrete units: k-means of an encoder's frames, judged by classes and under noise.
 
 ``units``: purity and PNMI (HuBERT, https://arxiv.org/abs/2106.07447, section 4.1, with a clip's class in place of the
 phone), the units in use (perplexity), and the unit edit distance under noise, pitch shift, reverberation and time
 stretch (https://arxiv.org/abs/2209.15483).
-``token_sequence``: k nearest neighbours of clips by the edit distance of their unit sequences, for data whose meaning
-lies in order, such as animal calls (https://arxiv.org/abs/2511.10190). k-means is fitted on frames of train.
+k-means is fitted on frames of train.
 
     # T frames, V units, N clips, U units of a clip
 """
@@ -16,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Asks, Data, View
-from unlabeled.draw import Draw, Purpose
+from unlabeled.contract import Asks, View
+from unlabeled.draw import Draw
 from unlabeled.errors import above
 from unlabeled.nn.kmeans import nearest
 from unlabeled.probes.frozen import Frozen
@@ -136,53 +135,3 @@ class Units:
             "perplexity": float(torch.exp(-torch.special.xlogy(p, p).sum())),
             **{f"edit_distance_{kind}": total / max(1, clips) for kind, total in changed.items()},
         }
-
-
-class TokenSequence:
-    """Nearest neighbours by edit distance between unit sequences.
-
-    Args:
-        count: units, V.
-        k: neighbours that vote.
-        most: clips of train that are compared with, and of test that are scored.
-    """
-
-    asks = Asks(reads="encoder", labels=True, kinds=ENCODERS)
-
-    def __init__(self, *, count: int = 50, k: int = 5, most: int = 500) -> None:
-        above(1, count=count)
-        above(0, k=k, most=most)
-        self.count, self.k, self.most = count, k, most
-        self.spec = (
-            f"token_sequence-v1: k-means of {count}, repeats taken out, {k} nearest of {most} clips by edit distance "
-            "over the longer length, votes equal, nearest first in ties"
-        )
-
-    def applies(self, data: Data) -> bool:
-        """Whether the data has classes."""
-        return data.labels is not None
-
-    def __call__(self, frozen: Frozen) -> dict[str, float]:
-        labels = frozen.data.labels
-        assert labels is not None
-        sides = [self._some(ids[labels[ids] >= 0], frozen.seed) for ids in (frozen.train, frozen.test)]
-        frames, _, train = frames_of(frozen, sides[0])
-        centers = cluster(frames, self.count, frozen.seed)
-        known = [without_repeats(nearest(x, centers)) for x in train]
-        y, right = labels[sides[0]].long(), 0
-        _, _, test = frames_of(frozen, sides[1])
-        for x, truth in zip(test, labels[sides[1]].tolist(), strict=True):
-            right += _vote(without_repeats(nearest(x, centers)), known, y, self.k) == truth
-        return {"accuracy": right / len(test)}
-
-    def _some(self, ids: Tensor, seed: int) -> Tensor:
-        key = Draw(seed, 0, ids).words(1, Purpose.SPLIT)[:, 0]
-        return ids[torch.argsort(key)[: self.most].sort().values]
-
-
-def _vote(one: Tensor, known: Sequence[Tensor], y_N: Tensor, k: int) -> int:
-    lengths = torch.tensor([max(len(one), len(m)) for m in known])
-    order = torch.argsort(edit_distances(one, known) / lengths, stable=True)[:k]
-    votes = torch.bincount(y_N[order], minlength=int(y_N.max()) + 1)
-    tied = votes[y_N[order]] == votes.max()
-    return int(y_N[order][tied][0])

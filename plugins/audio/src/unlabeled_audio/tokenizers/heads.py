@@ -119,6 +119,14 @@ def soft_units_of(run: Path) -> tuple[nn.Linear, Tensor] | None:
     return _linear(state, "head.project.").requires_grad_(False), state["head.units"][0]
 
 
+def scores_of(run: Path) -> Tensor:
+    """``[V, D]``: what a run of recipe metis scores units with; ``UsageError`` of another."""
+    state = head_state(run)
+    if "head.units" not in state or "head.project.weight" in state or len(state["head.units"]) > 1:
+        raise UsageError(f"{run} has no linear scores of one unit a row: it must be a run of recipe metis")
+    return state["head.units"][0]
+
+
 def _linear(state: Mapping[str, Tensor], name: str) -> nn.Linear:
     weight = state[f"{name}weight"]
     made = nn.Linear(weight.shape[1], weight.shape[0])

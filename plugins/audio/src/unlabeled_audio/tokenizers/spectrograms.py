@@ -15,7 +15,7 @@ from unlabeled.contract import Layout, Rows
 from unlabeled.draw import Draw
 from unlabeled.errors import above
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
-from unlabeled_audio.ops.frontends import constant_q
+from unlabeled_audio.ops.constant_q import constant_q
 
 ALTER = 65001  # the purpose of altered content
 
@@ -58,12 +58,12 @@ class ConstantQ:
     Args:
         low: lowest tone in Hz; 0 = 32.7 (C1) from 16 kHz on, else 65.4 (C2).
         bins: tones; 0 = as many as lie below half the rate, at most 336.
-        octave: tones an octave (48 in MERT).
+        octave: tones an octave.
     """
 
     vocabulary = 0
 
-    def __init__(self, spec: AudioSpec, encoder: Any, *, low: float = 0.0, bins: int = 0, octave: int = 12) -> None:
+    def __init__(self, spec: AudioSpec, encoder: Any, *, low: float = 0.0, bins: int = 0, octave: int = 48) -> None:
         above(0, octave=octave)
         self.low = low or (32.703 if spec.rate >= 16000 else 65.406)
         most = int(octave * torch.log2(torch.tensor(0.49 * spec.rate / self.low)).item())
@@ -73,9 +73,8 @@ class ConstantQ:
         self.width = bins or min(336, most)
 
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[Tensor, None]:
-        first = torch.tensor(starts(batch.lengths), device=batch.wave.device)[layout.group]
-        center = first + layout.position[:, 0] * self.encoder.stride + self.encoder.window // 2
-        found = constant_q(
-            batch.source, batch.lengths, center, layout.group, self.spec.rate, self.low, self.width, self.octave
-        )
-        return torch.log1p(100.0 * found), None
+        steps = [n // self.encoder.bands for n in layout.lengths]
+        middle, tones = self.encoder.window // 2, (self.spec.rate, self.low, self.width, self.octave)
+        found = constant_q(batch.source, batch.lengths, steps, middle, self.encoder.stride, *tones)
+        first = torch.tensor(starts(steps), device=found.device)[layout.group]
+        return torch.log1p(100.0 * found)[first + layout.position[:, 0]], None

@@ -2,7 +2,8 @@
 
 HuBERT https://arxiv.org/abs/2106.07447, BEST-RQ https://arxiv.org/abs/2202.01855, MERT https://arxiv.org/abs/2306.00107.
 What is learned is learned before training, from the clips that training sees, in one pass and constant memory; train
-and test clips share it. Differs: MERT's residual quantizer is EnCodec's, here it is residual k-means of log-mel frames.
+and test clips share it. Differs: MERT's residual quantizer is EnCodec's (tokenizer ``encodec`` has it), here it is
+residual k-means of log-mel frames.
 
     # T packed rows, F features, K units, C content of a row
 """

@@ -240,8 +240,8 @@ def paced(
     x_BL = dense(batch.wave, batch.lengths, max(longest, *batch.lengths) + TAIL)  # as wide in any batch
     moved = move_pace(x_BL, factor)
     width = max(moved.shape[1], x_BL.shape[1], *sizes)
-    both = [F.pad(x, (0, width - x.shape[1])) for x in (x_BL, moved)]
-    return replace(batch, wave=pack(torch.where((factor == 1)[:, None], *both), sizes), lengths=sizes), factor
+    own, moved = (F.pad(x, (0, width - x.shape[1])) for x in (x_BL, moved))
+    return replace(batch, wave=pack(torch.where((factor == 1)[:, None], own, moved), sizes), lengths=sizes), factor
 
 
 def move_pitch(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:

@@ -43,7 +43,7 @@ class Wave:
     """
 
     roles: tuple[str, ...]
-    params = PARAMS
+    params: tuple[str, ...] = PARAMS
 
     def __init__(
         self,

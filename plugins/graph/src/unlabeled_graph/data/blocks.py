@@ -28,6 +28,7 @@ class Blocks(Nodes):
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
+        teach: hand training the labels of train nodes, never of others, for self_task's tasks that read labels.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Blocks(Nodes):
         fanout: tuple[int, ...] = (10, 10),
         cluster: int = 64,
         held_links: float = 0.0,
+        teach: bool = False,
     ) -> None:
         if path is not None:
             raise ValueError(f"the block model is generated; to read {path}, give --data files:{path}")
@@ -65,6 +67,7 @@ class Blocks(Nodes):
             fanout=fanout,
             cluster=cluster,
             held_links=held_links,
+            teach=teach,
         )
 
 

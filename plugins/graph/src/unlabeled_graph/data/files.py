@@ -13,9 +13,9 @@ from unlabeled_graph.data.nodes import Nodes
 from unlabeled_graph.data.raw import Raw, is_bag, mend
 
 FORMS = (
-    "an .npz of arrays, a .pt of PyG, a folder with edges.csv (.tsv, .jsonl, .parquet) or x.npy, "
-    "such a table with a column smiles, or with source and target, or a raw folder of TUDataset (NAME_A.txt) or "
-    "Planetoid (ind.NAME.allx)"
+    "an .npz of arrays, a .pt of PyG, a folder with edges.csv (.tsv, .jsonl, .parquet) or x.npy, such a table with "
+    "smiles, or with source and target, a .txt of head, relation, tail by tabs or a folder with such a train.txt, "
+    "or a raw folder of TUDataset (NAME_A.txt) or Planetoid (ind.NAME.allx)"
 )
 
 
@@ -32,6 +32,11 @@ def read(path: Path, max_bad: float, degrees: int, columns: Mapping[str, Any]) -
         from unlabeled_graph.data.objects import read_object
 
         return read_object(path, degrees)
+    if path.is_file() and suffix == ".txt":
+        from unlabeled_graph.data.triples import holds_triples, read_triples
+
+        if holds_triples(path):
+            return read_triples(path, degrees)
     if is_table(path):
         return _table(path, max_bad, degrees, columns)
     if path.is_dir():
@@ -66,6 +71,10 @@ def _folder(path: Path, max_bad: float, degrees: int, columns: Mapping[str, Any]
     edges = table_named(path, "edges")
     if edges is not None:
         return read(edges, max_bad, degrees, columns)
+    if (path / "train.txt").is_file():
+        from unlabeled_graph.data.triples import read_triples
+
+        return read_triples(path, degrees)
     if (path / "x.npy").is_file():
         from unlabeled_graph.data.arrays import read_mapped
 
@@ -105,6 +114,7 @@ def files(
     fanout: tuple[int, ...] = (10, 10),
     cluster: int = 256,
     held_links: float = 0.0,
+    teach: bool = False,
     **columns: Unpack[Unsplit],
 ) -> Nodes | Graphs:
     """One graph whose nodes are the samples, or many graphs that are.
@@ -121,6 +131,7 @@ def files(
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links of one graph that training does not see, for probes of links, in [0, 0.5).
+        teach: hand training the labels of train nodes, never of others, for self_task's tasks that read labels.
     """
     if degrees < 2:
         raise ValueError(f"degrees is {degrees}; it must be at least 2")
@@ -136,6 +147,8 @@ def files(
     raw = mend(raw, undirected=undirected, normalize=normalize == "row" or (normalize == "auto" and bag))
     split = protocol_of(raw) if split == "auto" else split
     if raw.level == "graph":
+        if teach:
+            raise UsageError("teach hands out labels of nodes, and these samples are graphs: leave --data.teach out")
         return Graphs(raw, split=split, turn=turn)
     return Nodes(
         raw,
@@ -145,4 +158,5 @@ def files(
         fanout=fanout,
         cluster=cluster,
         held_links=held_links,
+        teach=teach,
     )

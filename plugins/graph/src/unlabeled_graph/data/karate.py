@@ -14,6 +14,7 @@ class Karate(Nodes):
         fanout: neighbors of each node in each hop of a neighborhood.
         cluster: nodes of a cluster.
         held_links: share of the links that training does not see, for probes of links, in [0, 0.5).
+        teach: hand training the labels of train nodes, never of others, for self_task's tasks that read labels.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Karate(Nodes):
         fanout: tuple[int, ...] = (10, 10),
         cluster: int = 8,
         held_links: float = 0.0,
+        teach: bool = False,
     ) -> None:
         from unlabeled_graph.ops.pyg import KarateClub
 
@@ -39,4 +41,5 @@ class Karate(Nodes):
             fanout=fanout,
             cluster=cluster,
             held_links=held_links,
+            teach=teach,
         )

@@ -8,12 +8,14 @@ as it is; or a step gets a part of it (``sampling``).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.errors import UsageError
 from unlabeled_graph.batch import GraphBatch, GraphSpec
 from unlabeled_graph.data import splits
 from unlabeled_graph.data.raw import Raw, labels_of
@@ -40,6 +42,7 @@ class Nodes(Labeled):
         fanout: tuple[int, ...] = (10, 10),
         cluster: int = 256,
         held_links: float = 0.0,
+        teach: bool = False,
     ) -> None:
         if not fanout or min(fanout) < 1 or cluster < 1 or turn < 0:
             raise ValueError(f"fanout {fanout}, cluster {cluster}, turn {turn}: counts from 1 on, and turns from 0 on")
@@ -78,6 +81,18 @@ class Nodes(Labeled):
             self._show(turn)
         elif split == "public" and splits.has(raw, "public"):
             self._hold_out()
+        if teach:
+            self._teach()
+
+    def _teach(self) -> None:
+        """Hand out the labels of train nodes with the graph."""
+        if self.labels is None or not self.classes:
+            raise UsageError(f"{self.raw.name} has no classes: teach needs some; leave --data.teach out")
+        held = torch.zeros(len(self), dtype=torch.bool)
+        for other in (self.test, self.val):
+            held = held if other is None else held | other
+        self.graph = replace(self.graph, y=torch.where(held, -1, self.labels))
+        self.spec = replace(self.spec, taught=len(self.classes))
 
     @property
     def together(self) -> int:
@@ -121,6 +136,7 @@ class Nodes(Labeled):
             edge_attr=None if attr is None else attr[which],
             seeds=seeds,
             nodes=node_T,
+            y=None if self.graph.y is None else self.graph.y[node_T],
             symmetric=self.graph.symmetric,
         )
 
@@ -145,7 +161,8 @@ class Nodes(Labeled):
         if self.links is not None:
             about.append(f"{self.links[1].shape[1]:,} links held out")
         about += [*targets_said(self.targets), *self.raw.notes]
-        return f"{self.raw.name}: {', '.join(about)}; training sees all nodes, without labels"
+        known = "without labels" if graph.y is None else f"and the labels of {int((graph.y >= 0).sum()):,} train nodes"
+        return f"{self.raw.name}: {', '.join(about)}; training sees all nodes, {known}"
 
 
 def vars_of(batch: GraphBatch) -> dict[str, Any]:
@@ -160,7 +177,8 @@ def hold_links(edges: Tensor, total: int, share: float) -> tuple[Tensor, tuple[T
     """
     low, high = edges.min(0).values, edges.max(0).values
     key = pair_key(low, high, total)
-    forward = edges[0] < edges[1]
+    # one of both directions, and whichever there is of an edge that has but one
+    forward = (edges[0] < edges[1]) | ~torch.isin(edges[0] * total + edges[1], edges[1] * total + edges[0])
     count = round(share * int(forward.sum()))
     limit = key[forward].sort().values[count] if count else key.min()
     held = key < limit

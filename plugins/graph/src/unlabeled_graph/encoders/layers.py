@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.errors import above, at_least, below_one
-from unlabeled_graph.batch import GraphBatch, GraphSpec
+from unlabeled_graph.batch import GraphBatch, GraphSpec, facts_of
 from unlabeled_graph.encoders.network import ACTIVATIONS, GraphEncoder, Shape, make_norm
 from unlabeled_graph.ops import convolutions
 from unlabeled_graph.ops.adjacency import Adjacency
@@ -254,6 +254,62 @@ class GPS(GraphEncoder):
             x_TF = torch.cat((x_TF, return_chances(batch, self.walks)), dim=1)
         more = {"edge_attr": self.edge_features(batch)} if self.reads_edges else {}
         out: Tensor = conv(x_TF) if number == 0 else conv(x_TF, batch.edges, batch.group, **more)
+        return out
+
+
+class CompGCNConv(nn.Module):
+    """A neighbor's features times the relation's vector, averaged over facts and mapped, beside the row's own.
+
+    Args:
+        a: features of a row in.
+        b: features out.
+        relations: R.
+    """
+
+    def __init__(self, a: int, b: int, relations: int) -> None:
+        super().__init__()
+        self.relation = nn.Parameter(1 + torch.randn(relations, a) / a**0.5)
+        self.loop = nn.Parameter(torch.ones(a))
+        self.neighbors, self.own = nn.Linear(a, b, bias=False), nn.Linear(a, b)
+
+    def forward(self, x_TF: Tensor, edges_2E: Tensor, edge_N: Tensor, kind_N: Tensor) -> Tensor:
+        source, target = edges_2E[:, edge_N]
+        total = torch.zeros_like(x_TF).index_add(0, target, x_TF[source] * self.relation.to(x_TF.dtype)[kind_N])
+        count = torch.bincount(target, minlength=len(x_TF)).clamp(min=1).to(x_TF.dtype)
+        return self.neighbors(total / count[:, None]) + self.own(x_TF * self.loop.to(x_TF.dtype))
+
+
+class CompGCN(GraphEncoder):
+    """CompGCN, https://arxiv.org/abs/1911.03082: a graph network that reads which relations an edge stands for.
+
+    Relations are the columns of an edge's features that are above 0.5; inverse relations, which data of triples bring,
+    are columns of their own. Composition is by product. Differs: both directions share a matrix, since each relation
+    and its inverse have vectors; each layer has its own vectors of relations, where the paper maps the last layer's.
+    """
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        norm: Literal["none", "batch", "layer"] = "none",
+        activation: Literal["prelu", "relu", "elu", "gelu"] = "prelu",
+        last: bool = True,
+        residual: bool = False,
+        jump: Literal["last", "cat", "sum", "max"] = "last",
+        dropout: float = 0.0,
+        pool: Literal["mean", "sum", "max"] = "mean",
+    ) -> None:
+        shape = Shape(width, depth, norm, activation, last, residual, jump, dropout, pool)
+        convs = [CompGCNConv(a, b, max(1, spec.edge_features)) for a, b in shape.widths(spec.features)]
+        super().__init__(spec, convs, shape)
+
+    def convolve(self, number: int, x: Input, edges: Adjacency, batch: GraphBatch) -> Tensor:
+        return self.plain(number, x.dense(), batch)
+
+    def plain(self, number: int, x_TF: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = self.convs[number](x_TF, batch.edges, *facts_of(batch))
         return out
 
 

@@ -141,7 +141,7 @@ class GraphEncoder(nn.Module):
                 "the encoder reads features of edges, and those of this view have none: choose other "
                 "--views, or --encoder.read_edges false"
             )
-        return batch.edge_attr
+        return batch.edge_attr if batch.edge_attr.is_floating_point() else batch.edge_attr.float()
 
     # ------------------------------------------------------------------------------------------ forward
 

@@ -5,7 +5,8 @@ neighbor with weight 1, farther with weight 1 / q. Walks are exact and vectorise
 inverse transform over its node's neighbors, with no table of edges by edges and no rejection. The vectors are the
 encoder's tokens, of a ``table`` encoder as in the paper, or of any other. Negatives are drawn by frequency^0.75, as in
 word2vec. Differs: one matrix serves as vectors of nodes and of contexts, as in LINE and PyG; walks are drawn anew each
-step from the samples of the batch; a node's frequency is its degree, as which long walks visit it, and not counted.
+step from the samples of the batch; a node's frequency is its degree, as which long walks visit it, and not counted;
+weights of edges are not read.
 
     # W walkers, L steps, T packed rows, E edges, D features, K negatives
 """

@@ -23,7 +23,7 @@ from unlabeled.errors import above, at_least
 from unlabeled.nn.chance import permute_rows, row_words
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.cosine import scaled_cosine
-from unlabeled.nn.decoders import decode
+from unlabeled.nn.decoders import decode, mixes
 from unlabeled.nn.discriminator import dgi_loss, locals_of, scores
 from unlabeled.nn.distributed import mean_over_ranks, union_mean
 from unlabeled.nn.heads import mlp, unit
@@ -36,24 +36,21 @@ from unlabeled_graph.ops.links import absent_edges
 TASKS = ("features", "links", "infomax", "contrast", "decorrelation")
 
 
-def least_norm(products_KK: Tensor, steps: int = 50) -> Tensor:
+def least_norm(products_KK: Tensor, steps: int = 250) -> Tensor:
     """``[K]`` weights, at least 0 and of sum 1, of the combination of least norm, from the vectors' inner products.
 
-    Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2).
+    Frank-Wolfe with the exact step along each edge (Sener and Koltun 2018, algorithm 2). No branch reads a number, so
+    that nothing waits for an accelerator; a step that would lead nowhere has length 0.
     """
-    products_KK, device = products_KK.cpu(), products_KK.device  # one wait for an accelerator, not one a branch
-    weights = torch.full((len(products_KK),), 1 / len(products_KK), dtype=products_KK.dtype)
+    count = len(products_KK)
+    weights, corners = products_KK.new_full((count,), 1 / count), torch.eye(count).to(products_KK)
     for _ in range(steps):
         towards = products_KK @ weights
-        best = int(towards.argmin())
-        own, cross, there = weights @ towards, towards[best], products_KK[best, best]
-        length = own - 2 * cross + there
-        share = ((own - cross) / length).clamp(0, 1) if length > 0 else length.new_zeros(())
-        if float(share) < 1e-6:
-            break
-        weights = weights * (1 - share)
-        weights[best] += share
-    return weights.to(device)
+        corner = corners.index_select(0, towards.argmin(0, keepdim=True))[0]
+        own, cross, there = weights @ towards, corner @ towards, corner @ products_KK @ corner
+        share = ((own - cross) / (own - 2 * cross + there).clamp(min=1e-12)).clamp(0, 1)
+        weights = torch.lerp(weights, corner, share)
+    return weights
 
 
 def task_products(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -110,7 +107,7 @@ class ParetoGNN(nn.Module):
         if torch.is_grad_enabled() and parameters:
             weights = least_norm(task_products(losses, parameters)).detach()
         else:
-            weights = torch.full((len(losses),), 1 / len(losses))
+            weights = losses[0].new_full((len(losses),), 1 / len(losses))
         total = sum((w * loss for w, loss in zip(weights, losses, strict=True)), start=losses[0].new_zeros(()))
         parts = {name: loss.detach() for name, loss in zip(TASKS, losses, strict=True)}
         return Loss(total, parts | {f"weight_{n}": w for n, w in zip(TASKS, weights, strict=True)})
@@ -120,7 +117,9 @@ class ParetoGNN(nn.Module):
         assert masked.content is not None
         assert masked.layout is not None
         index = target_rows(masked)
-        again = self.bridge(encoder(masked).tokens).index_fill(0, index, 0.0)
+        again = self.bridge(encoder(masked).tokens)
+        if mixes(self.decoder):
+            again = again.index_fill(0, index, 0.0)
         rows = scaled_cosine(decode(self.decoder, again, masked.layout, index), masked.content[index], self.power)
         first, second = (encoder(view.clean()) for view in views[:2])
         a, b = (standardize(full(features.pooled), EPS) for features in (first, second))

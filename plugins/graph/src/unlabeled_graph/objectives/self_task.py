@@ -6,9 +6,14 @@ hops        how many steps lie between two nodes: 1, 2, 3, or more
 clusters    the steps from each node to the centers of the graph's clusters
 attributes  the features of nodes that are hidden
 similarity  the cosine of two nodes' features
+distances   the least, mean and greatest steps to the labeled nodes of each class (Distance2Labeled)
+context     the labels around a node, two steps far, where unlabeled nodes have propagated ones (ContextLabel)
 
-The paper's other tasks read the training labels and are semi-supervised. Differs: clusters are equal parts of a reverse
-Cuthill-McKee order, where the paper cuts the graph with METIS; pairs are linked nodes and as many random ones.
+The last two read the labels of train nodes, which the data hand out under ``--data.teach true``, as does classifying
+those nodes beside any task (``supervised``): the joint loss of the paper. Differs: clusters are equal parts of a
+reverse Cuthill-McKee order, where the paper cuts the graph with METIS; pairs of similarity are linked nodes and as
+many random ones that are not; labels are propagated, without the paper's classifier of neighborhoods (ICA), its
+ensemble of both and its correction.
 
     # T packed rows, P pairs, K centers, D features, C numbers of content in a row
 """
@@ -22,19 +27,20 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Layout, Loss, Needs, View, role
 from unlabeled.draw import Purpose
-from unlabeled.errors import above
+from unlabeled.errors import UsageError, above, at_least
 from unlabeled.nn.chance import row_words, uniform
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
 from unlabeled_graph.ops.chance import exact
-from unlabeled_graph.ops.distances import centers, degrees, hops
+from unlabeled_graph.ops.distances import centers, degrees, hops, label_context, label_distances
 from unlabeled_graph.ops.links import absent_edges
 
 DEPTH = 3  # steps told apart
 OUTPUTS = {"degree": 1, "links": 1, "hops": DEPTH + 1, "similarity": 1}
 PAIRS = ("links", "hops", "similarity")
+TAUGHT = ("distances", "context")
 
 
 def pair_features(tokens_TD: Tensor, pairs_2P: Tensor) -> Tensor:
@@ -52,9 +58,10 @@ class SelfTask(nn.Module):
     """One pretext task from the graph itself.
 
     Args:
-        task: degree, links, hops, clusters, attributes or similarity.
+        task: degree, links, hops, clusters, attributes or similarity; of labels distances or context.
         centers: clusters whose node of most edges the task clusters measures from, at least 1.
         sources: nodes of one graph from which the task hops measures in a step, at least 1; of many graphs, one each.
+        supervised: weight of classifying the labeled nodes, at least 0; 1 / lambda in the paper.
     """
 
     def __init__(
@@ -62,12 +69,19 @@ class SelfTask(nn.Module):
         encoder: Any,
         content: int,
         *,
-        task: Literal["degree", "links", "hops", "clusters", "attributes", "similarity"] = "hops",
+        task: Literal[
+            "degree", "links", "hops", "clusters", "attributes", "similarity", "distances", "context"
+        ] = "hops",
         centers: int = 10,
         sources: int = 64,
+        supervised: float = 0.0,
     ) -> None:
         super().__init__()
         above(0, centers=centers, sources=sources)
+        at_least(0, supervised=supervised)
+        classes = getattr(getattr(encoder, "spec", None), "taught", 0)
+        if (task in TAUGHT or supervised) and not classes:
+            raise UsageError(f"task {task} with supervised {supervised} reads labels: give --data.teach true")
         reads = task in ("attributes", "similarity")
         can: frozenset[Capability] = frozenset({"tokens", "mask"} if task == "attributes" else {"tokens"})
         views = {"global": 1, "clean": 1} if task == "links" else {"global": 1}
@@ -81,8 +95,11 @@ class SelfTask(nn.Module):
             couples=task == "hops",  # as many pairs of each distance, over the batch
         )
         self.task, self.centers, self.sources = task, centers, sources
-        width = {"clusters": centers, "attributes": content}.get(task) or OUTPUTS[task]
+        more = {"clusters": centers, "attributes": content, "distances": 3 * classes, "context": classes}
+        width = more.get(task) or OUTPUTS[task]
         self.head = nn.Linear(encoder.dim, width)
+        self.classes, self.supervised = classes, supervised
+        self.classify = nn.Linear(encoder.dim, classes) if supervised else None
         self.clock = Clock()
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
@@ -92,10 +109,26 @@ class SelfTask(nn.Module):
         layout = encoder.layout(whole.batch)
         if self.task in PAIRS:
             rows = self._pairs(features.tokens, view, layout)
+        elif self.task in TAUGHT:
+            rows = self._taught(features.tokens, whole, layout)
         else:
             rows = self._nodes(features.tokens, view, layout)
-        total = union_mean(rows)
-        return Loss(total, {self.task: total.detach()})
+        task = union_mean(rows)
+        if self.classify is None:
+            return Loss(task, {self.task: task.detach()})
+        y = whole.batch.y  # type: ignore[attr-defined]
+        labels = union_mean(F.cross_entropy(full(self.classify(features.tokens[y >= 0])), y[y >= 0], reduction="none"))
+        return Loss(self.supervised * labels + task, {self.task: task.detach(), "labels": labels.detach()})
+
+    def _taught(self, tokens: Tensor, whole: View, layout: Layout) -> Tensor:
+        """Losses of the nodes without a label."""
+        y: Tensor = whole.batch.y  # type: ignore[attr-defined]
+        memo, key = whole.batch.memo, ("taught", self.task)  # type: ignore[attr-defined]
+        if key not in memo:
+            memo[key] = (label_distances if self.task == "distances" else label_context)(layout, y, self.classes)
+        guess, asked = full(self.head(tokens))[y < 0], y < 0
+        guess = guess.softmax(1) if self.task == "context" else guess
+        return (guess - memo[key][asked].to(guess.dtype)).square().mean(1)
 
     def _nodes(self, tokens: Tensor, view: View, layout: Layout) -> Tensor:
         """Losses of rows."""
@@ -122,7 +155,7 @@ class SelfTask(nn.Module):
             assert view.layout is None or view.layout.edges is not None
             linked = missing_edges(layout.edges, view.batch.edges, layout.total)  # type: ignore[attr-defined]
         words = row_words(view, layout, self.clock.step, Purpose.EDGE)
-        pairs = torch.cat((linked, absent_edges(words, linked, layout)), dim=1)
+        pairs = torch.cat((linked, absent_edges(words, linked, layout, layout.edges)), dim=1)
         guess = full(self.head(pair_features(tokens, pairs))[:, 0])
         if self.task == "links":
             sign = torch.ones_like(guess)

@@ -48,7 +48,9 @@ def diffuse(batch: GraphBatch, kind: Literal["ppr", "heat"], strength: float, ke
     key = ("diffusion", kind, strength, keep)
     if key not in batch.memo:
         edges, weight = diffused(batch, coefficients(kind, strength), keep)
-        batch.memo[key] = batch.altered(edges=edges, weight=weight, edge_attr=None, symmetric=True)
+        batch.memo[key] = batch.altered(
+            edges=edges, weight=weight, edge_attr=None, symmetric=True, diffusion=(kind, strength, keep)
+        )
     made: GraphBatch = batch.memo[key]
     return GraphBatch(
         **{name: getattr(made, name) for name in GraphBatch.__dataclass_fields__}

@@ -4,6 +4,7 @@
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Layout
@@ -22,6 +23,36 @@ def hops(edges_2E: Tensor, sources_S: Tensor, total: int, depth: int) -> Tensor:
         reached = (reached.index_add(0, target, reached[source]) > 0).float()
         found = torch.where((reached > 0) & (found > step), step, found)
     return found
+
+
+def label_distances(layout: Layout, y_T: Tensor, classes: int, depth: int = 6) -> Tensor:
+    """``float[T, 3C]``: the least, mean and greatest steps to the labeled rows of each class, at most depth + 1.
+
+    A class without a labeled row is that far from all. ``y[T]`` is -1 where a row has no label.
+    """
+    assert layout.edges is not None
+    found = torch.full((layout.total, classes, 3), depth + 1.0, device=y_T.device)
+    for label in range(classes):
+        sources = torch.nonzero(y_T == label)[:, 0]
+        if len(sources):
+            steps = hops(layout.edges, sources, layout.total, depth).float()
+            found[:, label] = torch.stack((steps.amin(1), steps.mean(1), steps.amax(1)), dim=1)
+    return found.flatten(1)
+
+
+def label_context(layout: Layout, y_T: Tensor, classes: int, rounds: int = 20) -> Tensor:
+    """``float[T, C]``: the mean label of the rows one and two steps away, as a random walk meets them.
+
+    Rows without a label have that which their neighbors' labels propagate to them.
+    """
+    known, edges = y_T >= 0, adjacency_in(layout)
+    own = F.one_hot(y_T.clamp(min=0), classes).float() * known[:, None]
+    spread = own
+    for _ in range(rounds):
+        spread = torch.where(known[:, None], own, edges.mean(spread))
+    spread = spread / spread.sum(1, keepdim=True).clamp(min=1e-9)
+    near = edges.mean(spread)
+    return (near + edges.mean(near)) / 2
 
 
 def degrees(edges_2E: Tensor, total: int) -> Tensor:

@@ -19,11 +19,13 @@ def link_scores(z_TD: Tensor, edges_2E: Tensor) -> Tensor:
     return (z_TD[edges_2E[0]] * z_TD[edges_2E[1]]).sum(1)
 
 
-def absent_edges(words_T: Tensor, edges_2E: Tensor, layout: Layout) -> Tensor:
+def absent_edges(words_T: Tensor, edges_2E: Tensor, layout: Layout, taken_2E: Tensor | None = None) -> Tensor:
     """``int64[2, M]``: for each edge its source and a random row of the same group that the source has no edge to, and
     that is not itself, by the random bits of its source. An edge whose source is linked to all rows has none.
+
+    ``taken`` are the edges that count, where ``edges`` are but some of them.
     """
-    missing = _missing(edges_2E, layout)
+    missing = _missing(edges_2E if taken_2E is None else taken_2E, layout)
     words_E = mix64(words_T[edges_2E[0]] ^ mix64(layout.within[edges_2E[1]] + 1))
     room_E = missing.room[edges_2E[0]]
     has = room_E > 0

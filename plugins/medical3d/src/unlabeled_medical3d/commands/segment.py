@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -35,7 +36,9 @@ from unlabeled.probes.splits import shuffled, split
 from unlabeled.runs.finetune import APART, factor
 from unlabeled.runs.folder import LAST, write_json
 from unlabeled.runs.launch import Say, quiet
+from unlabeled.runs.tuned import check_out
 from unlabeled_medical3d.batch import VolumeSpec
+from unlabeled_medical3d.commands.predict import save_segmenter
 from unlabeled_medical3d.ops.segmentation import (
     SCORES,
     Segmenter,
@@ -79,6 +82,7 @@ class Segment:
         tolerance: mm within which a surface counts as found.
         test: most test volumes that are scored; 0 = all.
         merged: unions of labels that the table has rows of too, such as whole=1+2+4 or core=necrosis+enhancing.
+        out: a new folder for the pre-trained row's network of the greatest k and the first seed, which predict takes.
         precision: of forward passes, 32 or bf16.
         device: auto, cpu, cuda, ...
     """
@@ -97,6 +101,7 @@ class Segment:
     tolerance: float = 1.0
     test: int = 0
     merged: tuple[str, ...] = ()
+    out: str = ""
     precision: Literal["32", "bf16"] = "32"
     device: str = "auto"
 
@@ -196,6 +201,8 @@ def curves(
     regions = tuple(getattr(data, "regions", ()))
     if len(regions) < 2:
         raise UsageError(f"{data.describe()}: segmentation needs voxel labels, and this data has none")
+    if settings.out:
+        check_out(Path(settings.out))
     device = pick_device(settings.device)
     labeled = with_labels(data, torch.arange(len(data)))
     train, test = (labeled[side] for side in split(data, labeled, 0))
@@ -239,6 +246,10 @@ def curves(
                     volumes[row][k].append(each)
                     scores[row][k].append(found := mean_of(each, regions[1:]))
                     say(f"{row}, k = {k}, seed {seed}: Dice {100 * found['dice']:.1f} %")
+                    if settings.out and (row, k, seed) == (ROWS[1], counts[-1], settings.seeds[0]):
+                        how = {"spec": SPEC, "settings": asdict(settings), "data": data.describe(), "volumes": k}
+                        save_segmenter(Path(settings.out), run, model, regions, how)
+                        say(f"saved {settings.out}: predict takes it")
     by_volume = {row: {k: over_seeds(runs) for k, runs in by_count.items()} for row, by_count in volumes.items()}
     out = Curves(settings, data.describe(), regions, len(train), len(test), scores, by_volume, chosen, tried)
     write_json(run.folder / FILE, out.to_dict())

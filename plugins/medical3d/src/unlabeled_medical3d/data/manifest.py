@@ -2,7 +2,8 @@
 
 The column of samples (``image``, ``path``, ...) has paths, absolute or from the manifest's own folder: a file, several
 channels joined by ``;``, or a folder of one DICOM series. Beside the columns of every domain there may be ``mask``, a
-path of voxel labels, and ``modality``: ct, mr or shape.
+path of voxel labels, and ``modality``: ct, mr or shape; and, as ``select`` writes them, ``slices``, the numbers of
+those that are read, the ``axis`` (x, y, z) that they lie across and the ``spacing`` in mm that they were counted at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from unlabeled.data.manifest import NONE, Columns, Manifest, read_manifest
 from unlabeled.data.sources import Folder, Source
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.dicom import is_dicom
-from unlabeled_medical3d.data.sources import LIMITS, Entry, patients_of, stem
+from unlabeled_medical3d.data.sources import LIMITS, Entry, Kept, patients_of, stem
 
 PATHS = ("image", "path", "file", "filename", "image_path", "file_name", "img", "filepath", "volume", "scan")
 MASKS = ("mask", "mask_path", "segmentation", "seg")
@@ -79,9 +80,9 @@ def _told(
     entries: Sequence[Entry], rows: Sequence[int], manifest: Manifest, source: Source, columns: Mapping[str, Any]
 ) -> list[Entry]:
     """``entries`` with the voxel labels and the modality that the manifest's ``rows`` name."""
-    masks, modalities = _masks(manifest, columns), _modalities(manifest)
+    masks, modalities, kept = _masks(manifest, columns), _modalities(manifest), _slices(manifest)
     found = [
-        replace(entry, mask=masks[row] or entry.mask, modality=modalities[row] or entry.modality)
+        replace(entry, mask=masks[row] or entry.mask, modality=modalities[row] or entry.modality, kept=kept[row])
         for entry, row in zip(entries, rows, strict=True)
     ]
     named = [entry.mask for entry, row in zip(found, rows, strict=True) if masks[row]]
@@ -110,3 +111,22 @@ def _modalities(manifest: Manifest) -> list[str]:
         if text and text not in MODALITIES:
             raise table.wrong(row, f"modality is {text!r}; it must be ct, mr or shape")
     return [MODALITIES.get(text, "") for text in found]
+
+
+def _slices(manifest: Manifest) -> list[Kept | None]:
+    """The slices of each row that are read; None = all."""
+    table = manifest.table
+    if not {"axis", "spacing", "slices"} <= set(table.folded):
+        return [None] * len(manifest)
+    axes, spacings, slices = (table.texts(table.folded[name]) for name in ("axis", "spacing", "slices"))
+    found: list[Kept | None] = []
+    for row, (axis, spacing, numbers) in enumerate(zip(axes, spacings, slices, strict=True)):
+        try:
+            mm = tuple(map(float, (spacing or "").split()))
+            kept = Kept("xyz".index(axis or "none"), mm, tuple(map(int, (numbers or "").split())))
+        except ValueError:
+            mm = ()
+        if len(mm) != 3 or min(mm) <= 0 or not kept.numbers or min(kept.numbers) < 0:
+            raise table.wrong(row, "axis is x, y or z, spacing three numbers of mm, slices whole numbers from 0 on")
+        found.append(kept)
+    return found

@@ -16,7 +16,7 @@ import numpy as np
 from unlabeled.data.known import Known
 from unlabeled.data.manifest import NONE, Manifest, is_table, refuse_columns
 from unlabeled.data.readable import SampleError, scan
-from unlabeled.data.sources import Source
+from unlabeled.data.sources import Folder, Source
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.arrays import Arrays, read_npz
 from unlabeled_medical3d.data.dicom import dicom_entries, is_dicom, read_series, read_series_header
@@ -88,6 +88,15 @@ class FileReader:
     def has_mask(self, number: int) -> bool:
         """Whether a sample has voxel labels."""
         return bool(self.entries[number].mask)
+
+    def located(self, number: int) -> tuple[str, str]:
+        """The path, or several, that a manifest may name a sample by, and that of its voxel labels."""
+        entry = self.entries[number]
+        if not isinstance(self.source, Folder):
+            raise UsageError(f"{self.source.path} is an archive, and a manifest names files: unpack it first")
+        files = [str((self.source.root / name).resolve()) for name in entry.files]
+        mask = str((self.source.root / entry.mask).resolve()) if entry.mask else ""
+        return str(Path(files[0]).parent) if entry.dicom else ";".join(files), mask
 
     def read(self, number: int) -> Raw:
         """A sample's voxels; :class:`SampleError` where they cannot be had."""

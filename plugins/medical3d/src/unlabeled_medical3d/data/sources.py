@@ -74,6 +74,15 @@ def _up_to(most: int, file: IO[bytes]) -> bytes:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The slices of a volume that are read: their numbers across ``axis`` (0 to 2), at ``spacing`` mm."""
+
+    axis: int
+    spacing: tuple[float, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One sample: its name, the files of its channels or of its DICOM series, its labels, and what is known of it."""
 
@@ -83,6 +92,7 @@ class Entry:
     mask: str = ""
     patient: str = ""
     modality: str = ""
+    kept: Kept | None = None
 
 
 def stem(name: str) -> str:

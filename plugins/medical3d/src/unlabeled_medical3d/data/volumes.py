@@ -10,7 +10,7 @@ with the reason, and counted; only a share above ``max_bad`` stops. Patients are
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
@@ -28,7 +28,8 @@ from unlabeled_medical3d.data.cache import Cache, Memory, default_folder, digest
 from unlabeled_medical3d.data.manifest import VolumeColumns
 from unlabeled_medical3d.data.nifti import Header
 from unlabeled_medical3d.data.reading import ArrayReader, FileReader, Raw, Reader, open_reader
-from unlabeled_medical3d.ops.intensity import Modality, guess_modality
+from unlabeled_medical3d.data.sources import Kept
+from unlabeled_medical3d.ops.intensity import Modality, foreground_points, guess_modality
 from unlabeled_medical3d.ops.spatial import resampled_shape, voxel_size
 
 MOST = 96  # voxels of a side of the views, where the data would have more
@@ -91,7 +92,7 @@ class Volumes(Described, Readable, Partners):
         bad = self._reader.bad
         self._open(Path(path), bad, len(self._reader.names) + len(bad), max_bad)
         headers = self._reader.headers
-        grid = _spacing(spacing, headers)
+        grid = _spacing(spacing or self._counted(), headers)
         self.spec = VolumeSpec(self._reader.channels, _size(size, size_mm, grid, headers), grid, mirror)
         self._reader.known.onto(self)
         self._split_patients()
@@ -101,6 +102,11 @@ class Volumes(Described, Readable, Partners):
         self.regions = regions or self._regions()
 
     # ------------------------------------------------------------------------------------------ what is known
+
+    def _counted(self) -> tuple[float, ...]:
+        """The spacing that a manifest's slices were counted at; empty without."""
+        entries = self._reader.entries if isinstance(self._reader, FileReader) else []
+        return next((entry.kept.spacing for entry in entries if entry.kept), ())
 
     def _split_patients(self) -> None:
         """Who each is of, and a test of whole patients where nothing says what is held out."""
@@ -181,6 +187,13 @@ class Volumes(Described, Readable, Partners):
         """Whether sample ``index`` has voxel labels."""
         return self._reader.has_mask(index)
 
+    def origin(self, number: int) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The affine ``[4, 4]`` and the shape of a sample's own voxels, before they were prepared."""
+        if isinstance(self._reader, FileReader) and self._reader.entries[number].kept:
+            raise UsageError(f"{self._path} leaves slices out of its volumes, which then have no grid of their own")
+        header = self._reader.headers[number]
+        return header.affine, header.shape
+
     def _title(self, number: int) -> str:
         return self._reader.names[number]
 
@@ -197,6 +210,7 @@ class Volumes(Described, Readable, Partners):
         modality = self._modality or self._reader.modalities[number] or "auto"
         settings = json.dumps(
             [VERSION, self.spec.spacing, modality, self._window, self._percentiles, self._reader.asked]
+            + ([asdict(kept)] if (kept := self._reader.entries[number].kept) else [])
         )
         contents = [self._cache.content(stamp, data) for stamp, data in self._reader.contents(number)]
         return self._cache.get(self._reader.names[number], [settings, *contents], lambda: self._prepared(number))
@@ -216,7 +230,14 @@ class Volumes(Described, Readable, Partners):
             window=self._window,
             percentiles=self._percentiles,
         )
-        return made
+        kept = self._reader.entries[number].kept if isinstance(self._reader, FileReader) else None
+        return made if kept is None else only(made, kept, self.spec.spacing)
+
+    def located(self, number: int) -> tuple[str, str]:
+        """The path, or several, that a manifest may name a sample by, and that of its voxel labels."""
+        if isinstance(self._reader, FileReader):
+            return self._reader.located(number)
+        raise UsageError(f"{self._path} is an array of volumes, and a manifest names files")
 
     def modality_of(self, number: int, raw: Raw | None = None) -> Modality:
         """The modality that the user, a manifest or DICOM says; else what the volume itself looks like."""
@@ -263,6 +284,20 @@ def checked(raw: Raw, channels: int) -> Raw:
     if not np.isfinite(raw.mask).all() or np.abs(whole - raw.mask).max() > 1e-3 or whole.min() < 0 or whole.max() > 255:
         raise SampleError("its labels are not whole numbers from 0 to 255")
     return replace(raw, mask=_one_region(whole).astype(np.uint8))
+
+
+def only(volume: Volume, kept: Kept, spacing: Sequence[float]) -> Volume:
+    """``volume`` of the slices ``kept`` alone, one behind the other; :class:`SampleError` where it lacks one."""
+    if any(abs(a - b) > 1e-3 * a for a, b in zip(spacing, kept.spacing, strict=True)):
+        said = ",".join(f"{mm:g}" for mm in kept.spacing)
+        raise SampleError(f"its slices were counted at other voxels; --data.spacing {said} has them")
+    count = volume.image.shape[1 + kept.axis]
+    if max(kept.numbers) >= count:
+        raise SampleError(f"it has no slice {max(kept.numbers)}: {count} lie across {'xyz'[kept.axis]}")
+    index = torch.tensor(kept.numbers)
+    image = volume.image.index_select(1 + kept.axis, index)
+    mask = None if volume.mask is None else volume.mask.index_select(kept.axis, index)
+    return Volume(image, volume.affine, foreground_points(image), mask)
 
 
 def _one_region(mask: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ class TransformerDecoder(decoders.TransformerDecoder):
 class LinearDecoder(nn.Module):
     """One linear map of each row ``[T, D] -> [T, W]``; it has no settings."""
 
+    mixes = False
+
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.leave = nn.Linear(dim, width)

@@ -40,6 +40,8 @@ class Slices(MapEncoder):
         stage: feature map that rows are taken from, counted from the end: 1 = the last, 2 = the one before.
     """
 
+    by_slice = True  # no row knows of another slice, or of its own slice's number
+
     def __init__(
         self, model: str, spec: VolumeSpec, *, pretrained: bool = False, step: int = 1, stage: int = 1
     ) -> None:

@@ -66,6 +66,8 @@ class ViT3D(nn.Module):
         mlp: width of a block's MLP as a multiple of D.
         per_channel: rows for each channel by itself, with an embedding of the channel (ChannelViT,
             https://arxiv.org/abs/2309.16108), so that masks hide cubes of some channels alone.
+        planar: an embedding of squares beside that of cubes, for volumes of one slice (the unified patch embedding of
+            Uni4Eye, https://arxiv.org/abs/2203.04614).
     """
 
     def __init__(
@@ -78,12 +80,15 @@ class ViT3D(nn.Module):
         heads: int = 0,
         mlp: float = 4.0,
         per_channel: bool = False,
+        planar: bool = False,
     ) -> None:
         super().__init__()
         if len(patch) not in (0, 1, 3) or any(p < 1 for p in patch):
             raise ValueError(f"patch is {patch}; it must be one or three numbers of voxels from 1 on")
         if min(width, depth, heads) < 0 or mlp <= 0:
             raise ValueError(f"width {width}, depth {depth}, heads {heads}, mlp {mlp}: sizes, and mlp above 0")
+        if planar and per_channel:
+            raise ValueError("planar and per_channel: cubes have either an embedding of squares or one of channels")
         self.patch = triple(patch) if patch else triple([cube_side(n) for n in spec.size])
         if any(n % p for n, p in zip(spec.size, self.patch)):
             raise ValueError(f"patch {self.patch} does not divide volumes of {spec.size} voxels")
@@ -106,6 +111,7 @@ class ViT3D(nn.Module):
         self.spec = spec
         self.blueprint = Blueprint("ViT", kwargs, **_unetr(spec, self.patch, kwargs))
         self.can: frozenset[Capability] = frozenset({"tokens", "mask", "drop", "swap", "layers"})
+        self.plane: nn.Conv2d | None = None
         model: Any = nets.ViT(**kwargs)
         self.model = model
         self.grid = self._grid(spec.size)
@@ -118,13 +124,28 @@ class ViT3D(nn.Module):
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02), requires_grad=False)
         self.channels = spec.channels if per_channel else 0
         self.channel = nn.Parameter(torch.empty(self.channels, 1, width).normal_(std=0.02)) if per_channel else None
+        if planar:
+            self._add_plane(spec.channels)
         self.resolved = {name: kwargs[key] for name, key in NAMES.items()}
 
     prepare = learn_mask_token
 
+    def _add_plane(self, channels: int) -> None:
+        """Squares start as cubes do that repeat them, at the mean place of their column."""
+        embedding = self.model.patch_embedding
+        cube, positions = embedding.patch_embeddings, embedding.position_embeddings
+        self.plane = nn.Conv2d(channels, self.dim, self.patch[:2], stride=self.patch[:2])
+        with torch.no_grad():
+            self.plane.weight.copy_(cube.weight.sum(-1))
+            self.plane.get_parameter("bias").copy_(cube.bias)
+            self.plane_positions = nn.Parameter(positions.reshape(1, -1, self.grid[2], self.dim).mean(2))
+
     def _grid(self, size: Sequence[int]) -> Grid:
+        if self.plane is not None and size[2] == 1:
+            size = (*size[:2], self.patch[2])
         if any(n % p for n, p in zip(size, self.patch)):
-            raise ValueError(f"volumes of {tuple(size)} voxels cannot be cut into cubes of {self.patch}")
+            hint = "; --encoder.planar true reads single slices" if size[2] == 1 else ""
+            raise ValueError(f"volumes of {tuple(size)} voxels cannot be cut into cubes of {self.patch}{hint}")
         return triple([n // p for n, p in zip(size, self.patch)])
 
     def layout(self, batch: Any) -> Layout:
@@ -140,19 +161,21 @@ class ViT3D(nn.Module):
             return None, None
         return self.model(batch.images)[0].flatten(0, 1), None
 
-    def positions(self, grid: Grid) -> Tensor:
-        """Position embeddings ``[1, N, D]`` of a grid, interpolated where it is not the spec's."""
-        learned: Tensor = self.model.patch_embedding.position_embeddings
-        if grid == self.grid:
+    def positions(self, grid: Grid, *, flat: bool = False) -> Tensor:
+        """Position embeddings ``[1, N, D]`` of a grid, interpolated where it is not the spec's; ``flat`` of a slice."""
+        learned: Tensor = self.plane_positions if flat else self.model.patch_embedding.position_embeddings
+        own = (*self.grid[:2], 1) if flat else self.grid
+        if grid == own:
             return learned
-        cube = learned.transpose(1, 2).reshape(1, self.dim, *self.grid)
+        cube = learned.transpose(1, 2).reshape(1, self.dim, *own)
         return F.interpolate(cube, grid, mode="trilinear").flatten(2).transpose(1, 2)
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch
         layout = self.layout(batch) if view.layout is None else view.layout
         assert layout.grid is not None
-        positions = self.positions(triple(layout.grid[-3:]))
+        flat = self.plane is not None and batch.images.shape[-1] == 1
+        positions = self.positions(triple(layout.grid[-3:]), flat=flat)
         if self.channel is not None:
             positions = (self.channel + positions).flatten(0, 1)
         x = self._embed(batch.images)
@@ -173,6 +196,8 @@ class ViT3D(nn.Module):
     def _embed(self, images: Tensor) -> Tensor:
         """Embeddings of the cubes ``[B, N, D]``, channel after channel where each has rows of its own."""
         project = self.model.patch_embedding.patch_embeddings
+        if self.plane is not None and images.shape[-1] == 1:
+            return self.plane(images[..., 0]).flatten(2).transpose(1, 2)
         if not self.channels:
             return project(images).flatten(2).transpose(1, 2)
         return project(images.flatten(0, 1)[:, None]).flatten(2).transpose(1, 2).reshape(len(images), -1, self.dim)

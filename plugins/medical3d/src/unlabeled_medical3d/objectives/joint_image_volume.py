@@ -1,10 +1,12 @@
 """Joint image and volume clustering, https://arxiv.org/abs/2212.01893 (Nguyen et al., joint self-supervised learning).
 
-Image branch: embeddings of slices are assigned to prototypes (Sinkhorn) and each view predicts the codes of the other
-(SwAV). Volume branch: a Transformer puts the slice embeddings of a volume together; its summary predicts the mean code
-of the volume's slices in the other view (agreement of 2D and 3D); slices are masked and their embeddings predicted from
-the others. The two views show one crop with different intensities, so slices of the same number match. Differs: plain
-instead of deformable attention; masked slices are drawn by sample id and step.
+Image branch: a 2D encoder embeds each slice by itself; slices are assigned to prototypes (Sinkhorn) and each view
+predicts the codes of the other (SwAV). Volume branch: a Transformer puts the slice embeddings of a volume together; its
+summary predicts the mean code of the volume's slices in the other view (agreement of 2D and 3D); slices are masked
+before it and their embeddings predicted from the others. The two views show one crop with different intensities, so
+slices of the same number match. An encoder of whole volumes would tell slices by their number, and show the masked ones
+to the others. Differs: plain instead of deformable attention; masked slices are drawn by sample id and step; their
+targets are standardized over the slices of all volumes, so that their mean is no answer.
 
     # B volumes, S slices (rows along the last axis), D features, P width of the projection, K prototypes
 """
@@ -21,13 +23,15 @@ from unlabeled.draw import Purpose
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at
 from unlabeled.nn.clock import Clock
-from unlabeled.nn.distributed import union_mean
+from unlabeled.nn.distributed import union_mean, union_moments
 from unlabeled.nn.heads import mlp, unit
 from unlabeled.nn.init import sincos
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.prototypes import sinkhorn, swapped_prediction
 from unlabeled.nn.spread import information_perplexity
 from unlabeled_medical3d.ops.grids import dense_map
+
+EPS = 1e-5
 
 
 def slices_of(features: Features) -> Tensor:
@@ -42,10 +46,16 @@ def agreement_loss(scores_BK: Tensor, codes_BSK: Tensor, temperature: float) -> 
     return -(codes_BSK.mean(1) * F.log_softmax(scores_BK / temperature, dim=1)).sum(1)
 
 
-def masked_slice_loss(predicted_HD: Tensor, slice_HD: Tensor) -> Tensor:
-    """Smooth L1 distance of each masked slice from its layer-normalized embedding: ``[H]``."""
-    target = F.layer_norm(full(slice_HD), slice_HD.shape[-1:])
-    return F.smooth_l1_loss(full(predicted_HD), target, reduction="none").mean(-1)
+def standardized(slices_BSD: Tensor) -> Tensor:
+    """Each feature with mean 0 and deviation 1 over all slices of all ranks."""
+    x_BSD = full(slices_BSD)
+    mean_D, variance_D, _ = union_moments(x_BSD.flatten(0, 1))
+    return (x_BSD - mean_D) * torch.rsqrt(variance_D + EPS)
+
+
+def masked_slice_loss(predicted_HD: Tensor, target_HD: Tensor) -> Tensor:
+    """Smooth L1 distance of each masked slice from its target: ``[H]``."""
+    return F.smooth_l1_loss(full(predicted_HD), target_HD, reduction="none").mean(-1)
 
 
 class JointImageVolume(nn.Module):
@@ -53,7 +63,7 @@ class JointImageVolume(nn.Module):
 
     Args:
         dim: width of the projection that is clustered.
-        prototypes: number of prototypes, K.
+        prototypes: number of prototypes, K; at most the slices of a batch.
         temperature: divides the scores that predict.
         epsilon: of the assignment's entropy term; smaller is sharper.
         depth: blocks of the volume Transformer.
@@ -70,7 +80,7 @@ class JointImageVolume(nn.Module):
         encoder: Any,
         *,
         dim: int = 128,
-        prototypes: int = 256,
+        prototypes: int = 32,
         temperature: float = 0.1,
         epsilon: float = 0.02,
         depth: int = 2,
@@ -87,7 +97,11 @@ class JointImageVolume(nn.Module):
         heads = heads or max(1, encoder.dim // 32)
         if encoder.dim % heads:
             raise ValueError(f"heads is {heads}; it must divide the encoder's width {encoder.dim}")
-        self.needs = Needs(views={"global": 2}, encoder=frozenset({"tokens"}), batch=2, couples=True)
+        if not getattr(encoder, "by_slice", False):
+            raise ValueError("it clusters single slices, and this encoder mixes them: choose --encoder slices/resnet18")
+        count = encoder.spec.size[2] // encoder.strides[-1][2]
+        least = max(2, -(-prototypes // count))  # as many slices as prototypes
+        self.needs = Needs(views={"global": 2}, encoder=frozenset({"tokens"}), batch=least, couples=True)
         self.temperature, self.epsilon, self.share = temperature, epsilon, mask
         self.agreement, self.prediction = agreement, prediction
         self.projector = mlp((encoder.dim, encoder.dim, dim), norm="layer")
@@ -131,7 +145,7 @@ class JointImageVolume(nn.Module):
         place = sincos(torch.arange(count, device=order.device)[:, None], slices_BSD.shape[2]).to(slices_BSD.dtype)
         inside = torch.where(masked_BS[..., None], self.token.to(slices_BSD.dtype), slices_BSD) + place
         out_BSD = self.mixer(inside)
-        loss = masked_slice_loss(self.predict(out_BSD)[masked_BS], slices_BSD.detach()[masked_BS])
+        loss = masked_slice_loss(self.predict(out_BSD)[masked_BS], standardized(slices_BSD.detach())[masked_BS])
         return out_BSD.mean(1), loss
 
     @torch.no_grad()

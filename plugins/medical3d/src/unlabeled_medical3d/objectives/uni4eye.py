@@ -1,8 +1,9 @@
 """Uni4Eye, https://arxiv.org/abs/2203.04614: a masked autoencoder that paints intensities and their gradient map.
 
 The encoder sees the visible cubes alone; one decoder paints the hidden cubes, a second one the length of the gradient
-there; the two mean squared errors are summed. Volumes and single slices go through the same patch embedding: the views
-give a slice as a volume that repeats it. Differs: the gradient is the central difference of voxels, where the authors
+there; the two mean squared errors are summed. Volumes and single slices share the Transformer and the decoders, each
+through a patch embedding of its own (the encoder's ``planar``); of a painted cube, a slice's square is the mean along
+z. Differs: the 2D data are slices of the volumes; the gradient is the central difference of voxels, where the authors
 take Sobel maps of images.
 
     # T packed rows, H hidden rows, W numbers of a cube
@@ -63,7 +64,13 @@ class Uni4Eye(nn.Module):
         whole = restore(features.tokens, features.kept, self.token, layout.total)
         index = target_rows(view)
         sharp = cubes(gradient_magnitude(voxels_of(view)), layout.grid)
+        painted, lines = (flattened(d(whole, layout)[index], sharp.shape[1]) for d in (self.intensities, self.edges))
         return (
-            mae_loss(self.intensities(whole, layout)[index], view.content[index], norm_pix=self.norm_pix),
-            mae_loss(self.edges(whole, layout)[index], sharp[index], norm_pix=False),
+            mae_loss(painted, view.content[index], norm_pix=self.norm_pix),
+            mae_loss(lines, sharp[index], norm_pix=False),
         )
+
+
+def flattened(cubes_HW: Tensor, width: int) -> Tensor:
+    """Painted cubes as squares of ``width`` numbers, the mean along z; cubes of that width as they are."""
+    return cubes_HW.unflatten(1, (width, -1)).mean(2)

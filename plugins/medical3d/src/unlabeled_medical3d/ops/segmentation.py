@@ -192,7 +192,7 @@ def region_scores(
 def merged_regions(said: Sequence[str], regions: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Labels of each union that ``said`` names, as ``whole=1+2+4`` or ``whole=edema+core``; ``regions`` from 0 on."""
     number = {name: n for n, name in reversed(list(enumerate(regions)))} | {str(n): n for n in range(len(regions))}
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for text in said:
         name, _, parts = text.partition("=")
         labels = [number.get(part.strip(), 0) for part in parts.split("+")]

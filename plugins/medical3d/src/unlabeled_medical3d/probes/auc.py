@@ -66,6 +66,6 @@ class VolumeAUC:
         axes, _ = principal_axes(train_x)
         z = train_x @ axes
         with one_thread_if(z.numel() < SMALL):
-            C = choose(z, target, len(known), GRID, self.holdout, 0, self.steps)
-            model = fit(z, target, len(known), C, steps=self.steps)
+            C, start = choose(z, target, len(known), GRID, self.holdout, 0, self.steps)
+            model = fit(z, target, len(known), C, start=start, steps=self.steps)
         return {"auc": mean_auc(model(test_x @ axes), place)}

@@ -13,7 +13,9 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
+from unlabeled_medical3d.views.augment import NAMES, Augment
 from unlabeled_medical3d.views.crops import box_affine, cut, mirror_, overlap, random_boxes, volume_sizes
+from unlabeled_medical3d.views.standard import view_of
 
 
 def base_boxes(sizes_B3: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -37,37 +39,42 @@ class VoCoViews:
     """Base crops side by side over a volume, and random crops with their overlap with each base crop.
 
     ``overlap[B, N]`` are shares of a random crop that sum to 1. Crops are resized to the spec's size, as the authors
-    resize volumes to a fixed size first.
+    resize volumes to a fixed size first. Every crop's intensities are changed by themselves.
 
     Args:
         grid: base crops along x and y; 4 x 4 in the paper.
         crops: random crops of a volume.
+        strength: of all intensity changes, in [0, 2]; 1 = nnU-Net's ranges. The authors shift intensities alone.
     """
 
-    def __init__(self, spec: VolumeSpec, *, grid: tuple[int, int] = (4, 4), crops: int = 2) -> None:
+    def __init__(
+        self, spec: VolumeSpec, *, grid: tuple[int, int] = (4, 4), crops: int = 2, strength: float = 1.0
+    ) -> None:
         if min(grid) < 1 or grid[0] * grid[1] < 2 or crops < 1:
             raise ValueError(f"grid {grid} and crops {crops}: at least two base crops and one random crop")
         self.spec, self.grid, self.crops = spec, grid, crops
         self.roles = ("base",) * (grid[0] * grid[1]) + ("global",) * crops
-        self.params = ("box", "overlap")
+        self.params = ("box", "overlap", *NAMES)
+        self.augment = Augment(strength=strength)
 
     def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
         sizes = volume_sizes(batch.images)
         bases, extent = base_boxes(sizes, self.grid), base_extent(sizes, self.grid)
         draw = draw.to("cpu")
-        views = [self._view(batch, bases[:, n], bases, "base") for n in range(bases.shape[1])]
+        count = bases.shape[1]
+        views = [self._view(batch, bases[:, n], bases, "base", draw.at(n)) for n in range(count)]
         room = extent * (torch.tensor((*self.grid, 1)) - 1)  # within what the base crops cover
         for number in range(self.crops):
             start = draw.at(number).integers(3, Use.PLACE, room + 1)
-            views.append(self._view(batch, torch.cat((start, extent), 1), bases, "global"))
+            boxes = torch.cat((start, extent), 1)
+            views.append(self._view(batch, boxes, bases, "global", draw.at(count + number)))
         return views
 
-    def _view(self, batch: VolumeBatch, boxes: Tensor, bases: Tensor, role: str) -> View:
-        images = cut(batch.images, boxes, self.spec.size)
+    def _view(self, batch: VolumeBatch, boxes: Tensor, bases: Tensor, role: str, draw: Draw) -> View:
+        images, changes = self.augment(cut(batch.images, boxes, self.spec.size), draw)
         made = VolumeBatch(batch.ids, images, box_affine(batch.affine, boxes, self.spec.size))
         shares = overlap(boxes[:, None], bases) / boxes[:, 3:].prod(1, keepdim=True)
-        device = batch.ids.device
-        return View(made, role, params={"box": boxes.to(device), "overlap": shares.to(device)})
+        return view_of(made, role, {"box": boxes, "overlap": shares, **changes})
 
 
 class FusionViews:

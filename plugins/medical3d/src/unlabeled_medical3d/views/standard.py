@@ -234,14 +234,14 @@ class MultiCrop:
 
 
 class Plain:
-    """One crop, mirrored: for masked objectives, https://arxiv.org/abs/2111.06377.
+    """One crop, mirrored, and slices of it: for masked objectives, https://arxiv.org/abs/2111.06377.
 
     Args:
         extent: side of a crop in mm, one number or three, resized to the view; empty = the view at the data's spacing.
         scale: least and most by which the extent is multiplied.
         foreground: probability that a crop is around a foreground voxel.
         flip: probability of a mirror along each axis; None = 0.5, or 0 where the data has sides.
-        slices: probability that the view is one slice across z, repeated: 2D data among 3D (Uni4Eye).
+        slices: share of the crop's slices across z that are each a further view, of one slice: 2D data (Uni4Eye).
     """
 
     def __init__(
@@ -258,8 +258,8 @@ class Plain:
         self.flip = mirrored(flip, spec)
         within(0, 1, foreground=foreground, flip=self.flip, slices=slices)
         self.spec, self.extent, self.scale = spec, extent, scale
-        self.foreground, self.slices = foreground, slices
-        self.roles = ("global",)
+        self.foreground, self.slices = foreground, math.ceil(slices * spec.size[2])
+        self.roles = ("global",) * (1 + self.slices)
         self.params = (*SPATIAL, "slice")
 
     def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
@@ -268,11 +268,18 @@ class Plain:
         boxes = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
         made, params = place(batch, boxes, self.spec.size, draw, self.flip, 0.0)
         assert isinstance(made.images, Tensor)
-        number = draw.integers(1, Use.SLICE, self.spec.size[2])[:, 0]
-        number = torch.where(draw.bernoulli(1, Use.APPLY, self.slices)[:, 0], number, -1)
-        for row in torch.nonzero(number >= 0)[:, 0].tolist():
-            made.images[row] = made.images[row, ..., number[row], None].clone()
-        return [view_of(made, "global", {**params, "slice": number})]
+        numbers = draw.permutation(self.spec.size[2], Use.SLICE)[:, : self.slices]
+        whole = view_of(made, "global", {**params, "slice": torch.full((len(sizes),), -1)})
+        return [whole, *(view_of(one_slice(made, n), "global", {**params, "slice": n}) for n in numbers.unbind(1))]
+
+
+def one_slice(batch: VolumeBatch, numbers_B: Tensor) -> VolumeBatch:
+    """Of each volume one slice across z, ``[B, C, X, Y, 1]``, and where it lies."""
+    assert isinstance(batch.images, Tensor)
+    images = torch.stack([x[..., n : n + 1] for x, n in zip(batch.images, numbers_B.tolist(), strict=True)])
+    shift = torch.eye(4, dtype=torch.float64).repeat(len(images), 1, 1)
+    shift[:, 2, 3] = numbers_B.double()
+    return VolumeBatch(batch.ids, images, batch.affine @ shift.to(batch.affine.device))
 
 
 class Clean:

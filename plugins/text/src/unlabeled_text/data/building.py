@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from unlabeled.data.files import check_bad
+from unlabeled.data import columns as values
+from unlabeled.data.files import check_bad, natural
 from unlabeled.data.sides import Side, masks
+from unlabeled.data.tables import Table
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
-from unlabeled_text.data.reading import Columns, Record, Unit
+from unlabeled_text.data.reading import ROLES, Columns, Record, Unit
 from unlabeled_text.data.store import META, Store, Writer, cache_home, open_store, texts_hash
 from unlabeled_text.ops.tokenizing import spec_of
 
 CHUNK = 1024  # texts that are tokenized together
 SAMPLE = 200_000  # texts that a tokenizer is trained on, and that are held in memory until it is
 CACHED = 8 << 20  # bytes of text from which on token ids are kept on disk
-VERSION = "2"  # of the store
+VERSION = "3"  # of the store
 NONE = "none"
 FURTHER: tuple[Side | None, ...] = (None, "train", "val", "test")  # what is on two sides is on the later one
 Source = Callable[[Callable[[str, str], None]], Iterator[Record]]
@@ -38,28 +40,30 @@ class Options:
     split: bool = False
     columns: Columns = field(default_factory=Columns)
     unit: Unit = "line"
+    words: bool = False
     max_bad: float = 0.0
 
 
 class _Samples:
     """What is gathered of samples as they are written."""
 
-    def __init__(self, spec: TextSpec, options: Options) -> None:
-        self.spec, self.options = spec, options
+    def __init__(self, spec: TextSpec, options: Options, name: str) -> None:
+        self.spec, self.options, self.name = spec, options, name
         self.writer = Writer(spec.vocabulary)
-        self.labels: list[str | None] = []
-        self.targets: list[str | None] = []
-        self.groups: list[str | None] = []
-        self.folds: list[str | None] = []
+        self.known: list[Mapping[str, str]] = []
+        self.lines: list[int] = []
+        self.files: list[int] = []
+        self.names: list[str] = []
         self.sides: list[Side | None] = []
         self.documents: list[int] = []
         self.pairs: list[tuple[int, int]] = []
         self.scores: list[float] = []
-        self.pair_labels: list[str | None] = []
+        self.pair_known: list[Mapping[str, str]] = []
         self.pair_sides: list[Side | None] = []
         self.counts = {"duplicates": 0, "short": 0, "cut": 0}
         self._seen: dict[bytes, int] = {}
         self._document: dict[str, int] = {}
+        self._file: dict[str, int] = {}
 
     def add(self, records: list[Record]) -> None:
         """Tokenize a chunk of records and take their texts."""
@@ -70,7 +74,7 @@ class _Samples:
             if pair and found[0] is not None and found[1] is not None:
                 self.pairs.append((found[0], found[1]))
                 self.scores.append(float("nan") if record.score is None else record.score)
-                self.pair_labels.append(record.label)
+                self.pair_known.append(record.known)
                 self.pair_sides.append(record.side)
 
     def _text(self, text: str, encoded: tuple[np.ndarray, np.ndarray], record: Record, pair: bool) -> int | None:
@@ -95,18 +99,22 @@ class _Samples:
             if begin and end - begin < self.options.least:
                 break
             self.writer.add(tokens[begin:end], starts[begin:end])
-            self.labels.append(None if pair else record.label)
-            self.targets.append(None if pair else record.target)
-            self.groups.append(record.group)
-            self.folds.append(None if pair else record.fold)
+            of_pair = {key: cell for key, cell in record.known.items() if key.startswith("group")}
+            self.known.append(of_pair if pair else record.known)
+            self.lines.append(record.line)
+            self.files.append(self._file.setdefault(record.file, len(self._file)))
+            self.names.append(record.name)
             self.sides.append(record.side)
             self.documents.append(self._document.setdefault(record.document, len(self._document)))
         return first
 
     def finish(self, bad: list[tuple[str, str]], folder: Path | None) -> Store:
         """The store of all samples."""
-        arrays: dict[str, np.ndarray] = {"documents": np.array(self.documents, dtype=np.int64)}
-        meta: dict[str, Any] = {**self.counts, "bad": bad, "spec": asdict(self.spec)}
+        numbers = {"documents": self.documents, "lines": self.lines, "files": self.files}
+        arrays = {name: np.array(found, dtype=np.int64) for name, found in numbers.items()}
+        meta: dict[str, Any] = {**self.counts, "bad": bad, "spec": asdict(self.spec), "files": list(self._file)}
+        if any(self.names):
+            meta["names"] = self.names
         test, val = masks(self.sides)
         if test is not None and not bool(test.all()):
             arrays["test"] = test.numpy()
@@ -118,16 +126,19 @@ class _Samples:
         return self.writer.finish(arrays, meta, folder)
 
     def _know(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Classes, numbers to predict, groups and folds, where there are any."""
-        numbers = [_number(text) for text in self.targets]
-        if all(np.isnan(numbers)):  # words are classes, whatever their column is called
-            self.labels = [label or target for label, target in zip(self.labels, self.targets, strict=True)]
-        else:
-            arrays["targets"] = np.array(numbers)
-        _name(arrays, meta, "labels", "classes", self.labels)
-        _name(arrays, meta, "folds", "fold_names", self.folds)
-        if any(self.groups):
-            meta["groups"] = [group or f"text {number}" for number, group in enumerate(self.groups)]
+        """Classes, targets, groups and folds, where there are any: as manifests of every domain have them."""
+        table, chosen = _table(self.name, self.known, self.lines)
+        labels = values.labels(table, chosen)
+        several = values.several(table, chosen, labels)
+        labels = several.labels if labels is None else labels
+        if several.values is not None:
+            arrays["targets"] = np.array(several.values, dtype=np.float32)
+            meta["targets"] = {"names": several.names, "kind": several.kind}
+        _name(arrays, meta, "labels", "classes", labels)
+        if (folds := values.folds(table, chosen)) is not None:
+            arrays["folds"] = np.array(folds, dtype=np.int64)
+        if groups := values.groups(table, chosen, labels, self.options.columns.asked):
+            meta["groups"] = groups
 
     def _pair_up(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Pairs, with what is known of them; those of val stand apart where there is a test."""
@@ -138,31 +149,35 @@ class _Samples:
         arrays["pair_test"] = np.array([self.pair_sides[p] in ("val", "test") for p in kept])
         if not np.isnan(scores).any():
             arrays["scores"] = scores
-        _name(arrays, meta, "pair_labels", "pair_classes", [self.pair_labels[p] for p in kept])
+        labels = values.labels(*_table(self.name, [self.pair_known[p] for p in kept], kept))
+        _name(arrays, meta, "pair_labels", "pair_classes", labels)
 
 
-def _number(text: str | None) -> float:
-    """NaN for what is none."""
-    try:
-        return float("nan" if text is None else text)
-    except ValueError:
-        return float("nan")
+def _table(name: str, known: Sequence[Mapping[str, str]], lines: list[int]) -> tuple[Table, dict[str, tuple[str, ...]]]:
+    """What is known of texts as a table, and the columns of each role."""
+    columns = tuple(dict.fromkeys(key for cells in known for key in cells))
+    chosen = {role: tuple(c for c in columns if c.partition(".")[0] == role) for role in ROLES}
+    table = Table(Path(name), columns, [tuple(map(cells.get, columns)) for cells in known], lines)
+    return table, {role: names for role, names in chosen.items() if names}
 
 
-def _name(arrays: dict[str, np.ndarray], meta: dict[str, Any], key: str, names: str, found: list[str | None]) -> None:
-    """Class numbers and names, where there are classes; -1 = none. Names that are whole numbers are sorted as such."""
-    classes = sorted({c for c in found if c is not None}, key=lambda c: (0, int(c), c) if c.isdigit() else (1, 0, c))
-    if len(classes) > 1:
+def _name(
+    arrays: dict[str, np.ndarray], meta: dict[str, Any], key: str, names: str, found: Sequence[str | None] | None
+) -> None:
+    """Class numbers and names in their natural order, where there are several; -1 = none."""
+    classes = natural({name for name in found or () if name is not None})
+    if found is not None and len(classes) > 1:
         number = {name: n for n, name in enumerate(classes)}
         arrays[key] = np.array([-1 if c is None else number[c] for c in found], dtype=np.int64)
         meta[names] = classes
 
 
 def build(
-    records: Iterator[Record], spec: TextSpec, options: Options, bad: list[tuple[str, str]], folder: Path | None = None
-) -> Store:
-    """Tokenize all records into a store; in memory, or in ``folder``."""
-    samples = _Samples(spec, options)
+    records: Iterator[Record], spec: TextSpec, options: Options, bad: list[tuple[str, str]],
+    folder: Path | None = None, name: str = "texts",
+) -> Store:  # fmt: skip
+    """Tokenize all records into a store; in memory, or in ``folder``. ``name`` is what errors call their source."""
+    samples = _Samples(spec, options, name)
     while chunk := list(itertools.islice(records, CHUNK)):
         samples.add(chunk)
     return samples.finish(bad, folder)
@@ -194,7 +209,7 @@ def build_cached(
     if not first:
         _check(name, 0, bad, options.max_bad)
     spec = spec_of(tokenizer, length, vocabulary, texts_of_train(first))
-    store = build(itertools.chain(first, records), spec, options, bad, folder)
+    store = build(itertools.chain(first, records), spec, options, bad, folder, name)
     _check(name, len(store), bad, options.max_bad)
     return store, spec
 

@@ -7,6 +7,7 @@ A sample is one text. Texts are tokenized once, into memory-mapped arrays; a bat
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,6 +26,7 @@ from unlabeled_text.data.batching import arrange
 from unlabeled_text.data.reading import links_of
 from unlabeled_text.data.store import Store
 
+DIGITS = 19  # of a number of 63 bits
 Batching = Literal["packed", "bucketed", "random"]
 
 
@@ -46,8 +48,8 @@ class Corpus(Described):
 
         self.labels, self.test, self.val, self.folds = tensor("labels"), tensor("test"), tensor("val"), tensor("folds")
         self.groups = tuple(meta["groups"]) if "groups" in meta else None
-        numbers = tensor("targets")
-        self.targets = None if numbers is None else Targets(numbers[:, None], ("target",), "regression")
+        numbers, about = tensor("targets"), meta.get("targets")
+        self.targets = None if numbers is None else Targets(numbers, tuple(about["names"]), about["kind"])
         self.documents, self.pairs, self.scores = tensor("documents"), tensor("pairs"), tensor("scores")
         self.pair_labels, self.pair_test = tensor("pair_labels"), tensor("pair_test")
         self.links: Tensor | None = tensor("links")
@@ -66,6 +68,23 @@ class Corpus(Described):
     def _batch(self, ids: Tensor) -> TextBatch:
         tokens, starts, lengths = self.store.take(ids.numpy(), self.spec.length, self._prefix, self._suffix)
         return TextBatch(ids, torch.from_numpy(tokens.astype(np.int64)), lengths, torch.from_numpy(starts))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the user calls each text: what a column ``id`` says, else its file and line, else its number from 0."""
+        arrays, meta = self.store.arrays, self.store.meta
+        if "lines" not in arrays or not any(arrays["lines"]):
+            return [str(number) for number in range(len(self))]
+        places = zip(arrays["files"].tolist(), arrays["lines"].tolist(), strict=True)
+        found = [f"{meta['files'][file]}:{line}" for file, line in places]
+        return [name or place for name, place in zip(meta.get("names", [""] * len(found)), found, strict=True)]
+
+    @property
+    def bad(self) -> dict[str, str]:
+        """Why each line that could not be read could not, by its file and number."""
+        root = Path(self.name)
+        folder = root if root.is_dir() else root.parent
+        return {where.removeprefix(f"{folder}/"): why for where, why in self.store.meta.get("bad", ())}
 
     @property
     def lengths(self) -> Tensor:
@@ -107,9 +126,10 @@ def _with_links(store: Store, path: Path) -> Store:
     """The store with the links of a file; ``UsageError`` for a number that is no text's."""
     found = []
     for number, (first, second) in enumerate(links_of(path), 1):
-        if not (first.isdigit() and second.isdigit() and max(int(first), int(second)) < len(store)):
+        if not all(n.isdecimal() and len(n) < DIGITS and int(n) < len(store) for n in (first, second)):
             raise UsageError(
-                f"{path}:{number} links {first!r} to {second!r}; texts have numbers from 0 to {len(store) - 1}"
+                f"{path}:{number} links {first[:DIGITS]!r} to {second[:DIGITS]!r}; texts have "
+                f"numbers from 0 to {len(store) - 1}"
             )
         found.append((int(first), int(second)))
     if not found:

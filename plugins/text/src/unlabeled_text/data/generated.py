@@ -96,3 +96,11 @@ def corpus(documents: int) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarra
         document.append(documents + number)
     texts = [" ".join(s.words) for s in sentences]
     return texts, np.array(topic), np.array(document), np.array(pairs), np.array(scores, dtype=np.float32)
+
+
+def compounds(count: int) -> list[str]:
+    """Nouns, and ``count`` compounds of two or three of them with hyphens."""
+    random = np.random.default_rng(0)
+    nouns = [noun for words, _, _ in TOPICS.values() for noun in words.split()]
+    made = ["-".join(random.choice(nouns, 2 + (number % 5 == 0), replace=False)) for number in range(count)]
+    return [*dict.fromkeys(made), *nouns]

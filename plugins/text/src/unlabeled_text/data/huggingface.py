@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
+from unlabeled.data.manifest import Pairs
 from unlabeled.data.sides import side_of
 from unlabeled.errors import UsageError
 from unlabeled_text.data.building import Options, build_cached
@@ -24,13 +25,6 @@ class HuggingFace(Corpus):
         length: most tokens of a sample, specials included.
         most: most rows that are read; 0 = all.
         streaming: read data files, or a data set of the hub, row by row, without downloading or converting them whole.
-        column: the column of the text, or two with a plus between for pairs; empty = by its usual name.
-        label: the column of the label; empty = by its usual name, none = not read.
-        score: the column of how alike the two of a pair are.
-        target: the column of a number to predict.
-        group: the column of what no split tears apart.
-        fold: the column of folds for cross-validation.
-        split: the column of train, val and test.
         dedup: leave out texts that have been seen before, but for spaces.
         batches: packed = batches of like totals of tokens; bucketed = samples of like lengths; random = neither.
     """
@@ -45,19 +39,11 @@ class HuggingFace(Corpus):
         length: int = 128,
         most: int = 0,
         streaming: bool = True,
-        column: str = "",
-        label: str = "",
-        score: str = "",
-        target: str = "",
-        group: str = "",
-        fold: str = "",
-        split: str = "",
         dedup: bool = True,
         batches: Literal["packed", "bucketed", "random"] = "packed",
+        **columns: Unpack[Pairs],
     ) -> None:
-        options = Options(
-            dedup=dedup, columns=Columns(column, label, score, target, group, fold, split), max_bad=max_bad
-        )
+        options = Options(dedup=dedup, columns=Columns.of(columns), max_bad=max_bad)
         store, spec = build_cached(
             lambda bad: rows(path, most, streaming, options.columns, bad), path, [], tokenizer, vocabulary, length,
             options, "none",
@@ -69,9 +55,9 @@ def rows(path: str, most: int, streaming: bool, columns: Columns, bad: Bad) -> I
     """Records of every split of a saved data set, or of one split on the hub, each with its side."""
     for split, found in _splits(path, streaming).items():
         limited = itertools.islice(found, most) if most else found
-        numbered = ((f"row {number}", row) for number, row in enumerate(_named(limited, found)))
+        numbered = enumerate(_named(limited, found), 1)
         for record in records_of(numbered, columns, Path(f"{path}/{split}"), bad):
-            yield replace(record, side=record.side or side_of(split))
+            yield replace(record, side=record.side or side_of(split), file=split)
 
 
 def _named(some: Any, found: Any) -> Iterator[dict[str, Any]]:

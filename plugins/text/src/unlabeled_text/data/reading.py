@@ -8,17 +8,18 @@ no quoting, ``.csv`` files have. Sides of a split are told by the first word of 
 import csv
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from unlabeled.data.files import no_text, text_of
-from unlabeled.data.manifest import NONE, USUAL
+from unlabeled.data.manifest import choose_columns
 from unlabeled.data.sides import Side, by_folder, side_of, spelled
-from unlabeled.data.tables import MISSING
+from unlabeled.data.tables import MISSING, Table
 from unlabeled.errors import UsageError
 
 SUFFIXES = (".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -27,7 +28,9 @@ PAIRS = (
     ("sentence1", "sentence2"), ("text1", "text2"), ("premise", "hypothesis"), ("question1", "question2"),
     ("anchor", "positive"), ("text_a", "text_b"),
 )  # fmt: skip
-ROLES = ("label", "score", "target", "group", "fold", "split")
+ROLES = ("label", "labels", "target", "group", "fold")  # what stands in ``Record.known``
+IDS = ("id", "guid", "uid")  # columns of what the user calls a text
+SHOWN = 40  # characters of a cell that a message shows
 SUSPICIOUS = 64 << 10  # bytes at the head of a file that are looked at for NULs
 Unit = Literal["line", "paragraph", "document"]
 
@@ -38,37 +41,37 @@ class Record:
 
     Args:
         texts: one text, or the two of a pair.
-        label: class name; of the pair where there are two texts.
+        known: what else its columns say, as it stands there: ``label``, ``labels``, ``target``, ``group``, ``fold``, or
+            ``target.NAME`` where a role has several; of the pair where there are two texts.
         score: similarity of a pair.
         document: name of what it is a part of.
         side: of the split; None where nothing says it.
-        target: number to predict; as it is written where that is none.
-        group: what no split tears apart.
-        fold: of a cross-validation.
+        file: that it stands in, from the folder of the data.
+        line: of the file, from 1; of Parquet, the row.
+        name: what the user calls it; empty = nothing does.
     """
 
     texts: tuple[str, ...]
-    label: str | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
     score: float | None = None
     document: str = ""
     side: Side | None = None
-    target: str | None = None
-    group: str | None = None
-    fold: str | None = None
+    file: str = ""
+    line: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of tables are read; empty = found by usual names, none = not read."""
+    """Which columns of tables are read: by role, as ``unlabeled.data.manifest`` has them; others by usual names."""
 
-    text: str = ""
-    label: str = ""
-    score: str = ""
-    target: str = ""
-    group: str = ""
-    fold: str = ""
-    split: str = ""
+    asked: Mapping[str, str] = field(default_factory=dict)
     linearize: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str]) -> "Columns":
+        """From settings of a data set, of which empty ones ask for nothing."""
+        return cls({role: name for role, name in sorted(settings.items()) if name and role != "classes"})
 
 
 Bad = Callable[[str, str], None]  # where, why
@@ -104,18 +107,24 @@ def read(path: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]
     files = files_of(path)
     sides = sides_of(files)
     for file in files:
+        name = file.name if path == file else file.relative_to(path).as_posix()
         for record in _file(file, unit, columns, bad):
-            yield replace(record, side=record.side or sides.get(file))
+            yield replace(record, side=record.side or sides.get(file), file=name)
 
 
 def _file(file: Path, unit: Unit, columns: Columns, bad: Bad) -> Iterator[Record]:
     suffix = file.suffix.lower()
     try:
+        if file.exists() and not file.is_file():  # which would be waited for
+            bad(str(file), "a pipe or a device, and no file")
+            return
         if suffix == ".parquet":
             yield from records_of(_parquet(file), columns, file, bad)
             return
         with file.open("rb") as raw:
-            if reason := no_text(raw.read(SUSPICIOUS)):
+            head = raw.read(SUSPICIOUS)
+            alone = b"\r" in head and b"\n" not in head
+            if reason := no_text(head) or "its lines end in carriage returns; save it with line feeds" * alone:
                 bad(str(file), reason)
                 return
             raw.seek(0)
@@ -144,42 +153,50 @@ def _decoded(raw: Any, file: Path, bad: Bad) -> Iterator[tuple[int, str]]:
 def _plain(lines: Iterable[tuple[int, str]], file: Path, unit: Unit) -> Iterator[Record]:
     """A text a line; or a paragraph, which ends at an empty line; or the whole file."""
     block: list[str] = []
-    count = 0
-    for _, line in lines:
+    count = first = 0
+    for number, line in lines:
         if unit == "line":
             if line.strip():
-                yield Record((line.strip(),), document=f"{file}#{count}")
+                yield Record((line.strip(),), document=f"{file}#{count}", line=number)
             else:
                 count += 1  # an empty line ends a document
         elif line.strip() or unit == "document":
+            first = first if block else number
             block.append(line.strip())
         elif block:
-            yield Record((" ".join(block),), document=str(file))
+            yield Record((" ".join(block),), document=str(file), line=first)
             block = []
     text = ("\n" if unit == "document" else " ").join(block).strip()
     if text:
-        yield Record((text,), document=str(file))
+        yield Record((text,), document=str(file), line=first)
 
 
-def _json_lines(lines: Iterable[tuple[int, str]], file: Path, bad: Bad) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_lines(lines: Iterable[tuple[int, str]], file: Path, bad: Bad) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in lines:
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            bad(f"{file}:{number}", f"no JSON: {error}")
+            bad(f"{file}:{number}", f"no JSON: {reason_of(error)}")
             continue
         row = {"text": row} if isinstance(row, str) else row
         if isinstance(row, dict):
-            yield f"{file}:{number}", row
+            yield number, row
         else:
             bad(f"{file}:{number}", f"a {type(row).__name__}; each line must be an object or a string")
 
 
+def reason_of(error: Exception) -> str:
+    """Why ``json.loads`` failed."""
+    if isinstance(error, RecursionError):
+        return "lists or objects nested too deep"
+    return str(error) if isinstance(error, json.JSONDecodeError) else "a number of too many digits"
+
+
 def _table(
     lines: Iterable[tuple[int, str]], suffix: str, file: Path, bad: Bad
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     at = [0]  # the line that the reader is at
 
     def rows() -> Iterator[str]:
@@ -194,11 +211,18 @@ def _table(
         reader = csv.DictReader(line + "\n" for line in texts)
     limit = csv.field_size_limit(1 << 30)  # the default refuses a field of 128 KB
     try:
-        for number, row in enumerate(reader, 2):
-            if reason := ragged(row):
-                bad(f"{file}:{at[0]}", reason)
+        while True:
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                bad(f"{file}:{at[0]}", f"a carriage return inside of it; quote the cell ({error})")
+            except StopIteration:
+                return
             else:
-                yield f"row {number}", row
+                if reason := ragged(row):
+                    bad(f"{file}:{at[0]}", reason)
+                else:
+                    yield at[0], row
     finally:
         csv.field_size_limit(limit)
 
@@ -222,7 +246,10 @@ def text_in(value: Any) -> str:
             raise ValueError(f"bytes that are no UTF-8 at byte {error.start}") from error
     if isinstance(value, dict | list | tuple | set):
         raise ValueError(f"a {type(value).__name__}; it must be text or a number")
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("half of a surrogate pair, which is no text")
+    return text
 
 
 def _cells(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
@@ -236,95 +263,83 @@ def _cells(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
         raise UsageError("reading .parquet needs pyarrow: pip install 'unlabeled-text[parquet]'") from error
     try:
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=4096):
-            for number, row in enumerate(batch.to_pylist()):
-                yield f"{file} row {number}", row
+        batches = parquet.ParquetFile(file).iter_batches(batch_size=4096)
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as Parquet: {error}") from error
 
 
 def records_of(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad
+    rows: Iterable[tuple[int, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad
 ) -> Iterator[Record]:
-    """Records of rows; the columns are chosen by the first row."""
-    chosen: tuple[tuple[str, ...], dict[str, str]] | None = None
-    for where, row in rows:
+    """Records of rows, each with its number; the columns are chosen by the first row."""
+    chosen: Mapping[str, tuple[str, ...]] = {}
+    for number, row in rows:
         if columns.linearize:
-            chosen = tuple(row), {}
-        elif chosen is None:
-            names = [str(key) for key in row]
-            chosen = _text_columns(names, columns.text, file), _roles(names, columns, file)
+            chosen = {"column": tuple(row)}
+        elif not chosen:
+            chosen = _chosen(row, columns, file)
         try:
-            yield _record(row, *chosen, columns.linearize, f"{file}#{where}")
+            record = _record(row, chosen, columns.linearize, f"{file}#{number}")
         except ValueError as error:
-            bad(f"{file}, {where}", str(error))
+            bad(f"{file}:{number}", str(error))
+        else:
+            yield replace(record, line=number)
 
 
-def _record(
-    row: Mapping[str, Any], names: tuple[str, ...], roles: Mapping[str, str], linearize: bool, where: str
-) -> Record:
+def _chosen(row: Mapping[str, Any], columns: Columns, file: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of each role, and of ``id`` where one is called so."""
+    table = Table(file, tuple(map(str, row)), [tuple(row.values())], [1])
+    chosen = choose_columns(table, (*PAIRS, *TEXT), columns.asked)
+    taken = {name for names in chosen.values() for name in names}
+    named = [table.folded[name] for name in IDS if name in table.folded and table.folded[name] not in taken]
+    return chosen | ({"id": (named[0],)} if named else {})
+
+
+def _record(row: Mapping[str, Any], chosen: Mapping[str, tuple[str, ...]], linearize: bool, where: str) -> Record:
     """The record of a row; :class:`ValueError` says why it has none."""
-    cells = _cells(row, (*names, *roles.values()))
+    names = chosen["column"]
+    lists = {n for n in chosen.get("labels", ()) if isinstance(row.get(n), list)}
+    cells = _cells(row, (n for each in chosen.values() for n in each if n not in lists))
+    cells |= {name: json.dumps(row[name]) for name in lists}
     if linearize:
         return Record((linear(cells),), document=where.partition("#")[0])
     texts = tuple(cells[name].strip() for name in names)
     if not all(texts):
         raise ValueError(f"nothing in column {names[texts.index('')]}")
-    known = {role: cells[name].strip() for role, name in roles.items()}
-    found = {role: value for role, value in known.items() if value not in MISSING}
+    known = {_key(role, name, chosen[role]): cells[name].strip() for role in ROLES for name in chosen.get(role, ())}
+    score, side, name = (cells[chosen[role][0]].strip() if role in chosen else "" for role in ("score", "split", "id"))
     document = str(row.get("document") or row.get("doc_id") or where)
-    score, side = _score(found.pop("score", None)), _side(found.pop("split", None))
-    return Record(texts, score=score, side=side, document=document, **found)
+    return Record(texts, known, _score(score), document, _side(side), name=name)
 
 
-def _score(text: str | None) -> float | None:
+def _key(role: str, name: str, names: tuple[str, ...]) -> str:
+    """``label``; ``labels.red`` where a role has several columns."""
+    short = name.partition(".")[2]
+    return role if len(names) == 1 and not short else f"{role}.{short or name}"
+
+
+def _score(text: str) -> float | None:
     try:
-        return None if text is None else float(text)
+        found = None if text in MISSING else float(text)
     except ValueError:
-        raise ValueError(f"the score {text!r} is no number") from None
+        found = math.nan
+    if found is not None and not math.isfinite(found):
+        raise ValueError(f"the score {text[:SHOWN]!r} is no number")
+    return found
 
 
-def _side(text: str | None) -> Side | None:
-    side = None if text is None else side_of(text)
-    if text is not None and side is None:
+def _side(text: str) -> Side | None:
+    side = None if text in MISSING else side_of(text)
+    if text not in MISSING and side is None:
         raise ValueError(f"the split {text!r} is none of {spelled()}; --data.split none reads no such column")
     return side
-
-
-def _roles(names: list[str], columns: Columns, file: Path) -> dict[str, str]:
-    """The columns of what is known of a text, by the names that the user gave, or usual ones."""
-    folded = {name.casefold(): name for name in names}
-    found = {}
-    for role in ROLES:
-        asked = getattr(columns, role)
-        if asked and asked != NONE and asked not in names:
-            raise UsageError(f"{file} has no column {asked!r}; its columns are {', '.join(names)}")
-        usual = next((folded[name] for name in USUAL[role] if name in folded), NONE)
-        found[role] = asked or usual
-    return {role: name for role, name in found.items() if name != NONE}
-
-
-def _text_columns(names: list[str], asked: str, file: Path) -> tuple[str, ...]:
-    folded = {name.casefold(): name for name in names}
-    if asked:
-        wanted = tuple(asked.split("+"))  # "title+abstract" would be a pair of columns
-        missing = [name for name in wanted if name not in names]
-        if missing:
-            raise UsageError(f"{file} has no column {missing[0]!r}; its columns are {', '.join(names)}")
-        return wanted
-    for first, second in PAIRS:
-        if first in folded and second in folded:
-            return folded[first], folded[second]
-    found = next((folded[n] for n in TEXT if n in folded), None)
-    if found is None:
-        raise UsageError(f"{file} has columns {', '.join(names)}; say which one is the text with --data.column")
-    return (found,)
 
 
 def linear(row: Mapping[str, Any]) -> str:

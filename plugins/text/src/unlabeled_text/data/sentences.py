@@ -15,6 +15,7 @@ class Sentences(Corpus):
 
     Args:
         documents: of four sentences each.
+        sample: a sentence; or a word, many of them compounds with a hyphen, for compoundpiece.
         tokenizer: wordpiece, bpe or unigram, trained on the sentences; bytes; or a tokenizer.json or its folder.
         vocabulary: most token ids of a tokenizer that is trained.
         length: most tokens of a sample, specials included.
@@ -26,6 +27,7 @@ class Sentences(Corpus):
         path: str | None = None,
         *,
         documents: int = 300,
+        sample: Literal["sentence", "word"] = "sentence",
         tokenizer: str = "wordpiece",
         vocabulary: int = 512,
         length: int = 64,
@@ -35,10 +37,15 @@ class Sentences(Corpus):
             raise ValueError(f"the sentences are generated; to read {path}, say --data texts:{path}")
         if documents < len(generated.TOPICS):
             raise ValueError(f"documents is {documents}; it must be at least {len(generated.TOPICS)}")
+        if sample == "word":
+            words = generated.compounds(2 * documents)
+            spec = spec_of(tokenizer, length, vocabulary, words)
+            super().__init__(build((Record((w,)) for w in words), spec, Options(), []), spec, "words", batches)
+            return
         texts, topic, document, pairs, scores = generated.corpus(documents)
         names = list(generated.TOPICS)
         records = [
-            Record((text,), names[t] if t >= 0 else None, document=str(d))
+            Record((text,), {"label": names[t]} if t >= 0 else {}, document=str(d))
             for text, t, d in zip(texts, topic.tolist(), document.tolist(), strict=True)
         ]
         spec = spec_of(tokenizer, length, vocabulary, texts)

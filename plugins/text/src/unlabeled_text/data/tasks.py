@@ -12,6 +12,7 @@ none. ``tagged``: CoNLL's form, a word and its tag a line, an empty line after e
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.building import trains
 from unlabeled_text.data.corpus import Corpus
-from unlabeled_text.data.reading import files_of, ragged, sides_of, text_in
+from unlabeled_text.data.reading import SHOWN, files_of, ragged, reason_of, sides_of, text_in
 from unlabeled_text.data.store import Writer
 from unlabeled_text.ops.tokenizing import spec_of
 
@@ -36,8 +37,8 @@ CONTEXT, ANSWER = ("context", "citing_prompt", "question", "prompt"), ("label", 
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a file in UTF-8; ``UsageError`` names the byte that is none."""
-    return text_of(file).splitlines()
+    """The lines of a file in UTF-8, with their ends; ``UsageError`` names the byte that is none."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text_of(file))  # splitlines splits at U+2028, which JSON allows in a text
 
 
 def rows_of(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -45,17 +46,20 @@ def rows_of(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     lines = lines_of(file)
     if file.suffix in (".csv", ".tsv"):
         reader = csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ",")
-        for number, row in enumerate(reader, 2):
-            if reason := ragged(row):
-                raise UsageError(f"{file}:{reader.line_num} has {reason}")
-            yield number, row
+        try:
+            for number, row in enumerate(reader, 2):
+                if reason := ragged(row):
+                    raise UsageError(f"{file}:{reader.line_num} has {reason}")
+                yield number, row
+        except csv.Error as error:
+            raise UsageError(f"{file}:{reader.line_num + 1} cannot be read as a row: {error}") from error
         return
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 found = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UsageError(f"{file}:{number} is not valid JSON: {error.msg}") from error
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{file}:{number} is not valid JSON: {reason_of(error)}") from error
             if not isinstance(found, dict):
                 raise UsageError(f"{file}:{number} holds {type(found).__name__}; it must be a mapping")
             yield number, found
@@ -76,10 +80,10 @@ def question_of(row: dict[str, Any], where: str) -> tuple[str, list[str], int]:
         )
     try:
         number = int(float(answer))
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         number = -1
     if not 0 <= number < len(choices):
-        raise UsageError(f"{where}: {answer!r} is the number of none of {len(choices)} choices")
+        raise UsageError(f"{where}: {str(answer)[:SHOWN]!r} is the number of none of {len(choices)} choices")
     try:
         return text_in(context), [text_in(choice) for choice in choices], number
     except ValueError as error:

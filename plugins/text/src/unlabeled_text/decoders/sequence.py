@@ -1,13 +1,13 @@
-"""A decoder that restores a target word by word: a causal Transformer, or the one that an encoder brings.
+"""A target restored word by word: by the decoder that an encoder brings (T5, BART), or from one vector alone.
 
-It reads the target so far, attends to the encoder, and predicts the next word. Unless the encoder brings a decoder of
-its own (T5, BART), one is trained beside it and thrown away, tied to the encoder's word embeddings.
+It reads the target so far and predicts the next word. An encoder's own decoder attends to the rows of the source, and
+is saved and exported with it; the one that reads a vector teaches the vector, and is thrown away.
 
-    # T packed rows of the target, S of the source, V words, D width, E of the word embeddings
+    # T packed rows of the target, V words, D width, E of the word embeddings
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,61 +18,49 @@ from unlabeled_text.decoders.transformer import Transformer, shifted
 from unlabeled_text.ops.vocabulary import VocabularyHead, layout_of, table_of, tokens_of
 
 
-class SequenceDecoder(nn.Module):
-    """A causal decoder over the encoder's word embeddings.
+class VectorDecoder(nn.Module):
+    """A causal decoder over the encoder's word embeddings, which sees nothing of the source but its pooled vector.
 
     Args:
         table_VE: the encoder's word embeddings.
         dim: width of the encoder, and of the decoder.
         depth: blocks.
         heads: attention heads; 0 = one for each 64 features.
-        memory: rows = attend to every row of the source, vector = to the pooled vector alone.
         dropout: in [0, 1).
     """
 
-    def __init__(
-        self,
-        table_VE: Tensor,
-        dim: int,
-        depth: int,
-        heads: int = 0,
-        *,
-        memory: Literal["rows", "vector"] = "rows",
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, table_VE: Tensor, dim: int, depth: int, heads: int = 0, *, dropout: float = 0.1) -> None:
         super().__init__()
-        self.memory = memory
         self.first = nn.Parameter(torch.randn(table_VE.shape[1]) * 0.02)
         self.embed = nn.Linear(table_VE.shape[1], dim)
-        self.blocks = Transformer(dim, depth, heads, memory=memory, memory_dim=dim, causal=True, dropout=dropout)
+        self.blocks = Transformer(dim, depth, heads, memory="vector", memory_dim=dim, causal=True, dropout=dropout)
         self.head = VocabularyHead(dim, table_VE)
 
     def forward(self, words_T: Tensor, layout: Layout, source: Features, table_VE: Tensor) -> Tensor:
         """Logits ``[T, V]`` of each word from those before it."""
         x_TD = self.embed(shifted(table_VE[words_T], layout, self.first))
-        if self.memory == "vector":
-            return self.head(self.blocks(x_TD, layout, source.pooled), table_VE)
-        return self.head(self.blocks(x_TD, layout, source.tokens, source.layout), table_VE)
+        return self.head(self.blocks(x_TD, layout, source.pooled), table_VE)
 
 
 class OwnDecoder(nn.Module):
-    """Calls the decoder that belongs to the encoder (T5, BART): nothing here is a parameter."""
+    """Calls the decoder that belongs to the encoder (T5, BART): nothing here is a parameter.
+
+    ``ValueError`` where the encoder has none: one that is trained beside it would be lost.
+    """
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
+        if not getattr(encoder, "two", False):
+            raise ValueError(
+                "words are restored by the encoder's own decoder, which is kept with it, and this one has none: choose "
+                "--encoder seq2seq, transformers/t5 or transformers/bart"
+            )
         self._encoder = [encoder]  # in a list, so that it is not registered twice
 
     def forward(self, words_T: Tensor, layout: Layout, source: Features, table_VE: Tensor) -> Tensor:
         """Logits ``[T, V]``."""
         logits: Tensor = self._encoder[0].decode(words_T, layout, source)
         return logits
-
-
-def decoder_for(encoder: Any, depth: int, heads: int, memory: Literal["rows", "vector"], dropout: float) -> nn.Module:
-    """The encoder's own decoder, where it has one that reads rows, or a new one."""
-    if memory == "rows" and hasattr(encoder, "decode"):
-        return OwnDecoder(encoder)
-    return SequenceDecoder(table_of(encoder), encoder.dim, depth, heads, memory=memory, dropout=dropout)
 
 
 def pair_of(views: Sequence[View]) -> tuple[View, View]:

@@ -1,10 +1,10 @@
 """The small transformers that objectives bring along: ELECTRA's generator, and decoders that an encoder is taught by.
 
 Pre-norm blocks with GELU, sine-cosine positions of the packed rows, and dropout as modules, so that it can be switched
-off. A decoder attends to rows of the encoder (T5, BART) or to one vector a text (TSDAE, DenoSent): over one key a
-softmax is 1, so that attention is a Linear of the vector, added to every row.
+off. A decoder may attend to one vector a text (TSDAE, DenoSent): over one key a softmax is 1, so that attention is a
+Linear of the vector, added to every row.
 
-    # G groups, T packed rows, L rows of the longest group, M rows of the longest memory, D width, N heads
+    # G groups, T packed rows, L rows of the longest group, D width, N heads
 """
 
 from typing import Literal
@@ -17,7 +17,7 @@ from unlabeled.contract import Layout
 from unlabeled.errors import at_least, below_one
 from unlabeled.nn.init import sincos
 
-Memory = Literal["none", "vector", "rows"]
+Memory = Literal["none", "vector"]
 
 
 def heads_for(width: int, heads: int = 0) -> int:
@@ -34,21 +34,21 @@ def narrower(width: int, share: float) -> int:
 
 
 class Attention(nn.Module):
-    """Multi-head attention of ``x[G, L, D]`` to ``y[G, M, W]``."""
+    """Multi-head attention of ``x[G, L, D]`` to itself."""
 
-    def __init__(self, dim: int, heads: int, memory: int | None = None) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(dim, dim)
-        self.pair = nn.Linear(memory or dim, 2 * dim)
+        self.pair = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, y: Tensor, pad_GM: Tensor | None, *, causal: bool = False) -> Tensor:
-        """``pad_GM`` True = no row there."""
+    def forward(self, x: Tensor, pad_GL: Tensor | None, *, causal: bool = False) -> Tensor:
+        """``pad_GL`` True = no row there."""
         query = self._split(self.query(x))
-        key, value = (self._split(part) for part in self.pair(y.to(x.dtype)).chunk(2, -1))
+        key, value = (self._split(part) for part in self.pair(x).chunk(2, -1))
         # under causal attention a real row precedes all padding, so it never sees any
-        mask = None if pad_GM is None or causal else ~pad_GM[:, None, None]
+        mask = None if pad_GL is None or causal else ~pad_GL[:, None, None]
         mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
@@ -57,29 +57,21 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, attention to a memory, feed-forward; each after a LayerNorm and beside a residual."""
+    """Self-attention, what the memory adds, feed-forward; each after a LayerNorm and beside a residual."""
 
     def __init__(self, dim: int, heads: int, *, memory: Memory, memory_dim: int, causal: bool, dropout: float) -> None:
         super().__init__()
-        self.causal, self.memory = causal, memory
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3 if memory == "rows" else 2))
+        self.causal = causal
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
         self.own = Attention(dim, heads)
-        self.cross: nn.Module | None = None
-        if memory == "rows":
-            self.cross = Attention(dim, heads, memory_dim)
-        elif memory == "vector":
-            self.cross = nn.Linear(memory_dim, dim)
+        self.cross = nn.Linear(memory_dim, dim) if memory == "vector" else None
         self.change = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, pad: Tensor | None, memory: Tensor | None, memory_pad: Tensor | None) -> Tensor:
-        normed = self.norms[0](x)
-        x = x + self.drop(self.own(normed, normed, pad, causal=self.causal))
+    def forward(self, x: Tensor, pad: Tensor | None, memory: Tensor | None) -> Tensor:
+        x = x + self.drop(self.own(self.norms[0](x), pad, causal=self.causal))
         if self.cross is not None and memory is not None:
-            if self.memory == "rows":
-                x = x + self.drop(self.cross(self.norms[2](x), memory, memory_pad))
-            else:
-                x = x + self.drop(self.cross(memory.to(x.dtype)))[:, None]
+            x = x + self.drop(self.cross(memory.to(x.dtype)))[:, None]
         return x + self.drop(self.change(self.norms[1](x)))
 
 
@@ -106,16 +98,11 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(
-        self, x_TD: Tensor, layout: Layout, memory: Tensor | None = None, memory_layout: Layout | None = None
-    ) -> Tensor:
-        """``[T, D]``. ``memory``: ``[G, W]`` one vector a group, or ``[T', W]`` rows of ``memory_layout``."""
+    def forward(self, x_TD: Tensor, layout: Layout, memory_GW: Tensor | None = None) -> Tensor:
+        """``[T, D]``. ``memory_GW``: one vector a group."""
         x, pad = layout.dense(x_TD + sincos(layout.within[:, None], x_TD.shape[1]).to(x_TD.dtype))
-        memory_pad = None
-        if memory is not None and memory_layout is not None:
-            memory, memory_pad = memory_layout.dense(memory)
         for block in self.blocks:
-            x = block(x, pad, memory, memory_pad)
+            x = block(x, pad, memory_GW)
         return self.norm(layout.pack(x))
 
 

@@ -9,6 +9,7 @@ features are the model's own. Encoder-decoders (T5, BART) read the source in the
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,13 +34,16 @@ SIZES = {
 }  # fmt: skip
 
 
-def padded_forward(model: Any, batch: Any, layout: Layout, spec: TextSpec) -> Tensor:
-    """``[T, D]``: last hidden states of a model of transformers, called as its users do: padded, with a mask."""
+def padded(batch: Any, layout: Layout, spec: TextSpec) -> dict[str, Tensor]:
+    """What a model of transformers is called with: ids ``[B, L]``, and 1 where there is a token."""
     ids, pad = layout.dense(batch.tokens)
     mask = torch.ones_like(ids) if pad is None else (~pad).long()
-    if pad is not None:
-        ids = ids.masked_fill(pad, spec.pad or 0)
-    return layout.pack(model(input_ids=ids, attention_mask=mask).last_hidden_state)
+    return {"input_ids": ids if pad is None else ids.masked_fill(pad, spec.pad or 0), "attention_mask": mask}
+
+
+def padded_forward(model: Any, batch: Any, layout: Layout, spec: TextSpec) -> Tensor:
+    """``[T, D]``: last hidden states of a model of transformers, called as its users do: padded, with a mask."""
+    return layout.pack(model(**padded(batch, layout, spec)).last_hidden_state)
 
 
 class TransformersEncoder(nn.Module):
@@ -134,6 +138,20 @@ class TransformersEncoder(nn.Module):
             use_cache=False,
         )
         return layout.pack(out.logits)
+
+    @torch.no_grad()
+    def generate(self, batch: Any, *, most: int, beams: int = 1) -> list[list[int]]:
+        """What the decoder writes of each text, its likeliest word each time, up to the end token; without the start.
+
+        Args:
+            most: most tokens of a text that is written.
+            beams: texts that are followed at a time; 1 = greedy.
+        """
+        start, ends = self.model.config.decoder_start_token_id, self.spec.suffix[:1]
+        inputs = padded(batch, self.layout(batch), self.spec)
+        found = self.model.generate(**inputs, max_new_tokens=most, num_beams=beams, do_sample=False)
+        rows = [row[1:] if row[:1] == [start] else row for row in found.tolist()]
+        return [list(takewhile(lambda token: token not in ends, row)) for row in rows]
 
     def bare(self, view: View) -> tuple[Tensor, Tensor]:
         """Tokens and pooled vector of the library's model alone, padded: the conformance kit compares."""
@@ -309,6 +327,12 @@ def fit(config: Any, spec: TextSpec, sizes: dict[str, int]) -> None:
     config.eos_token_id = spec.suffix[0] if spec.suffix else pad
     if config.is_encoder_decoder:
         config.decoder_start_token_id = pad
+    for name in (
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+    ):  # ids of another vocabulary, which generation would force
+        if getattr(config, name, None) is not None:
+            setattr(config, name, None)
 
 
 def check_fit(config: Any, spec: TextSpec, folder: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Random words in place of some: RTS, C-RTS and SLM, without a mask token.
+"""Other words in place of some: RTS, C-RTS, SLM and E2S2's, without a mask token.
 
 https://arxiv.org/abs/2309.08272. RTS and C-RTS predict at every row whether it is the text's own, SLM predicts the
 text's own words at the rows that were changed. Differs: a drawn word that happens to be the row's own counts as its own
@@ -18,10 +18,11 @@ from torch import Tensor
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import UsageError
+from unlabeled.masks.rows import choose, keys
 from unlabeled.nn.kmeans import lloyd, nearest
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.masks.words import at_rows, chosen_rows, random_words
-from unlabeled_text.ops.ragged import owner
+from unlabeled_text.ops.ragged import owner, starts_of, within
 
 _LOW = 0xFFFFFFFF
 SEEN = 1 << 20  # tokens that contexts are counted over
@@ -82,6 +83,45 @@ class SLM:
         chosen = chosen_rows(view.layout, draw, self.ratio, "exact")
         _, fill = at_rows(draw, Purpose.SWAP, view.layout, chosen)
         return show(view, chosen, random_words(fill, self.spec), chosen)
+
+
+class Scrambled:
+    """E2S2's, https://arxiv.org/abs/2205.14912: some words change places, some are random; the own ones are predicted.
+
+    Args:
+        shuffle: share of the tokens that change places with each other, in (0, 1); two at least, where a text has them.
+        random: share of the tokens that are random words, in (0, 1).
+    """
+
+    sets = frozenset({"shown", "predict"})
+    targets = 1
+    exact = False  # a text of few words has more that change places than its share
+    flat = True
+
+    def __init__(self, spec: TextSpec, *, shuffle: float = 0.05, random: float = 0.05) -> None:
+        if not (0 < shuffle < 1 and 0 < random < 1 and shuffle + random < 1):
+            raise ValueError(f"shuffle is {shuffle} and random {random}; both must be above 0, and their sum below 1")
+        self.spec, self.shuffle, self.random, self.ratio = spec, shuffle, random, shuffle + random
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        assert view.layout is not None, "a mask needs the view's layout"
+        tokens: Tensor = view.batch.tokens  # type: ignore[attr-defined]
+        layout, most = view.layout, everywhere(view.layout).lengths
+        moved = [min(n, max(2, round(self.shuffle * n))) for n in most]
+        drawn = [min(n - m, round(self.random * n)) for n, m in zip(most, moved, strict=True)]
+        chosen = choose(keys(layout, draw), layout, [m + d for m, d in zip(moved, drawn, strict=True)])
+        inside = choose(keys(layout, draw, Purpose.ORDER), replace(layout, maskable=chosen), moved)
+        _, fill = at_rows(draw, Purpose.SWAP, layout, chosen)
+        changed = show(view, chosen, random_words(fill, self.spec), chosen)
+        assert changed.shown is not None
+        around = next_of(torch.tensor(moved, device=tokens.device), len(inside.index))
+        return replace(changed, shown=changed.shown.index_copy(0, inside.index, tokens[inside.index[around]]))
+
+
+def next_of(lengths_B: Tensor, total: int) -> Tensor:
+    """``int64[T]``: the element after each of packed sequences, the first after the last."""
+    sample, place = owner(lengths_B, total), within(lengths_B, total)
+    return starts_of(lengths_B)[sample] + (place + 1) % lengths_B[sample]
 
 
 class CRTS:

@@ -11,8 +11,8 @@ from torch import nn
 
 from unlabeled.contract import Loss, Needs, View
 from unlabeled.nn.distributed import union_mean
-from unlabeled_text.decoders.sequence import decoder_for, pair_of, restore_rows
-from unlabeled_text.ops.vocabulary import hit_rate, word_loss
+from unlabeled_text.decoders.sequence import VectorDecoder, pair_of, restore_rows
+from unlabeled_text.ops.vocabulary import hit_rate, table_of, word_loss
 
 
 class TSDAE(nn.Module):
@@ -27,7 +27,7 @@ class TSDAE(nn.Module):
     def __init__(self, encoder: Any, *, depth: int = 2, heads: int = 0, dropout: float = 0.1) -> None:
         super().__init__()
         self.needs = Needs(views={"source": 1, "target": 1})
-        self.decoder = decoder_for(encoder, depth, heads, "vector", dropout)
+        self.decoder = VectorDecoder(table_of(encoder), encoder.dim, depth, heads, dropout=dropout)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         source, target = pair_of(views)

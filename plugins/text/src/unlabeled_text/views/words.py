@@ -1,26 +1,40 @@
 """Views of two that change words as such: code-switching by a lexicon, and hyphens taken out.
 
 CSR4mBART, https://arxiv.org/abs/2204.07834: words of the source stand in another language, by a lexicon; the target is
-the text. CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them. Differs:
+the text. CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them; its
+second stage has words and their parts from a list, which may be written otherwise. Differs:
 without a lexicon each token has another, fixed token for its translation: a made-up language.
 
     # B samples, T packed tokens, W words, L entries of the lexicon
 """
 
-import csv
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unlabeled.contract import View
+from unlabeled.data.files import text_of
 from unlabeled.draw import GOLDEN, Draw, Purpose, mix64
 from unlabeled_text.batch import TextBatch, TextSpec
-from unlabeled_text.ops.edits import body_of, keep
+from unlabeled_text.data.compounds import HYPHENS, hyphens, without
+from unlabeled_text.ops.edits import body_of
 from unlabeled_text.ops.ragged import owner, ranges, starts_of, sums, within
 from unlabeled_text.views.corruptions import body, view_of
 
-HYPHENS = ("-", "\u2010", "\u2011")
+WHAT = {"lexicon": "its translation", "list of compounds": "its parts with hyphens between"}
+SPACED = re.compile(f" ([{re.escape(HYPHENS)}]) ")
+
+
+def pairs_of(path: Path, what: str) -> list[tuple[str, str]]:
+    """The two columns of a file of lines: word, tab, another; ``ValueError`` where there are none."""
+    rows = [row for line in text_of(path, what).splitlines() if len(row := line.split("\t")) > 1]
+    if not rows:
+        raise ValueError(f"{path} has no entries; each line is a word, a tab, and {WHAT[what]}")
+    return [(row[0].strip(), row[1].strip()) for row in rows]
 
 
 def word_hashes(tokens_T: Tensor, lengths_W: Tensor) -> Tensor:
@@ -33,16 +47,10 @@ class Lexicon:
     """Words and their translations as tokens, looked up by hash."""
 
     def __init__(self, path: Path, spec: TextSpec) -> None:
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) > 1]
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as a lexicon: {error}") from error
-        if not rows:
-            raise ValueError(f"{path} has no entries; each line is a word, a tab, and its translation")
+        rows = pairs_of(path, "lexicon")
         # a byte-level token holds the space before it, so a word inside a text has other tokens than one that begins it
         words, others = (
-            spec.codec.encode([space + row[column].strip() for space in ("", " ") for row in rows]) for column in (0, 1)
+            spec.codec.encode([space + row[column] for space in ("", " ") for row in rows]) for column in (0, 1)
         )
         pairs = {(*a[0].tolist(), -1, *b[0].tolist()): (a[0], b[0]) for a, b in zip(words, others, strict=True)}
         kept = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs.values() if len(a) and len(b)]
@@ -124,32 +132,48 @@ class CodeSwitch:
 
 
 class Hyphens:
-    """Hyphens between letters are taken out of the source; the target has them.
+    """Hyphens between letters are taken out of the source; the target has them. Or, with ``parts``, words of a list.
 
     Args:
         ratio: share of the hyphens that are taken out, in (0, 1].
+        parts: a file of lines: word, tab, its parts with hyphens between (the paper's second stage): the source is the
+            word, and the target what the file says, or the word where it says nothing; empty = the first stage.
     """
 
     roles = ("source", "target")
     params = ()
 
-    def __init__(self, spec: TextSpec, *, ratio: float = 1.0) -> None:
+    def __init__(self, spec: TextSpec, *, ratio: float = 1.0, parts: str = "") -> None:
         if not 0 < ratio <= 1:
             raise ValueError(f"ratio is {ratio}; it must be above 0, at most 1")
         self.spec, self.ratio = spec, ratio
-        words = [word.strip("Ġ▁#") for word in spec.words_of_vocabulary()]
-        self.hyphen = torch.tensor([word in HYPHENS for word in words])
-        self.letter = torch.tensor([word[-1:].isalnum() for word in words]) & spec.plain[: len(words)]
+        self.parts = dict(pairs_of(Path(parts), "list of compounds")) if parts else {}
+        # WordPiece writes "well-known" and "well - known" as the same tokens, and reads them as the second
+        self.spaced = "a - b" in spec.text(spec.codec.encode(["a-b"])[0][0].tolist())
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
-        tokens, device = batch.tokens, batch.tokens.device
-        letter = self.letter.to(device)[tokens]
-        # a special is no letter, so a neighbor is of the same text wherever a text has a frame
-        inside = torch.zeros_like(letter)
-        inside[1:-1] = letter[:-2] & letter[2:]
-        sample, place = owner(batch.counts, len(tokens)), within(batch.counts, len(tokens))
-        last = batch.counts[sample] - 1
-        out = self.hyphen.to(device)[tokens] & inside & (place > 0) & (place < last)
-        out &= (draw.rows(Purpose.NOISE, sample, place) & 0xFFFFFFFF) < int(self.ratio * (1 << 32))
-        target = view_of(batch, *body(batch, self.spec), self.spec, "target")
-        return [View(keep(batch, ~out), "source"), target]
+        texts = [self._text(part.tolist()) for part in batch.tokens.cpu().split(list(batch.lengths))]
+        if self.parts:
+            return self._views(batch, texts, [self.parts.get(text, text) for text in texts])
+        found = [hyphens(text) for text in texts]
+        sample = [n for n, places in enumerate(found) for _ in places]
+        order = torch.tensor([k for places in found for k in range(len(places))], dtype=torch.int64)
+        bits = draw.to("cpu").rows(Purpose.NOISE, torch.tensor(sample, dtype=torch.int64), order) & 0xFFFFFFFF
+        out = iter((bits < int(self.ratio * (1 << 32))).tolist())
+        sources = [without(text, [p for p in places if next(out)]) for text, places in zip(texts, found, strict=True)]
+        return self._views(batch, sources, texts)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text = self.spec.text(ids)
+        return SPACED.sub(r"\1", text) if self.spaced else text
+
+    def _views(self, batch: TextBatch, sources: Sequence[str], targets: Sequence[str]) -> list[View]:
+        """Views of texts, tokenized anew."""
+        made = []
+        for role, texts in (("source", sources), ("target", targets)):
+            ids = [found for found, _ in self.spec.codec.encode(texts)]
+            tokens, device = torch.from_numpy(np.concatenate(ids)), batch.tokens.device
+            made.append(
+                view_of(batch, tokens.to(device), torch.tensor([*map(len, ids)], device=device), self.spec, role)
+            )
+        return made

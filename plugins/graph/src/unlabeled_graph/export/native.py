@@ -1,18 +1,21 @@
 """Native export: a plain PyG module, ``torch_geometric.nn.Sequential`` of PyG's own layers, without this project.
 
-``model.safetensors`` holds its ``state_dict``; ``README.md`` the lines that make the module again and load it. The
-module maps ``(x, edge_index)`` to one row a node; pooling is a further line.
+``model.safetensors`` holds its ``state_dict``, ``preprocess.py`` what a graph goes through before; ``README.md`` the
+lines that make the module again and load it. The module maps ``(x, edge_index)`` to one row a node; pooling is a
+further line.
 
     # T nodes, F features of a node, D features of a row
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unlabeled.runs.export import carry, readme
 from unlabeled_graph.batch import GraphSpec
 from unlabeled_graph.encoders.layers import GPS
 from unlabeled_graph.encoders.network import GraphEncoder
@@ -25,6 +28,8 @@ EDGE_GPS = (  # Sequential hands over no keywords
     "        return super().forward(x, edge_index, batch, edge_attr=edge_attr)",
     "",
 )
+WALKED = """    back = found["edge_index"].flip(0)  # walks go from a node to those that point at it
+    found["x"] = AddRandomWalkPE({}, attr_name=None)(Data(x=found["x"], edge_index=back)).x"""
 Step = tuple[str, str, str]  # name in the module, code that makes it, what it maps to what
 
 
@@ -109,31 +114,43 @@ def snippet(encoder: GraphEncoder, spec: GraphSpec, folder: str) -> str:
     edge_gps = isinstance(encoder, GPS) and encoder.reads_edges
     used = sorted(set(re.findall(r"\w+Conv(?=\()", layers)) | ({"GPSConv"} if edge_gps else set()))
     walks = getattr(encoder, "walks", 0)
-    level = "# one vector a node"
+    given = ", ".join(f'found["{name}"]' for name in inputs(encoder).split(", "))
+    vector = f"model({given})"
     if spec.level == "graph":
         used.append(
             {"mean": "global_mean_pool", "sum": "global_add_pool", "max": "global_max_pool"}[encoder.shape.pool]
         )
-        level = f"# one vector a graph: {used[-1]}(model({inputs(encoder)}), batch)"
+        vector = f'{used[-1]}({vector}, found["batch"], found["graphs"])'
     return "\n".join(
         (
+            "import runpy",
             "from collections import OrderedDict",
             "",
             "import torch",
             "from safetensors.torch import load_file",
+            *(["from torch_geometric.data import Data"] if walks else []),
             f"from torch_geometric.nn import {', '.join([*used, 'Sequential'])}",
+            *(["from torch_geometric.transforms import AddRandomWalkPE"] if walks else []),
             "",
             *(EDGE_GPS if edge_gps else ()),
+            f"folder = {folder!r}",
+            'read = runpy.run_path(f"{folder}/preprocess.py")["read"]',
             f"model = Sequential({inputs(encoder)!r}, OrderedDict([\n{layers},\n]))",
-            f"model.load_state_dict(load_file({f'{folder}/{WEIGHTS}'!r}))",
+            f'model.load_state_dict(load_file(f"{{folder}}/{WEIGHTS}"))',
             "model.eval()",
             f"# x: float [nodes, {spec.features + walks}]; edge_index: int64 [2, edges], both directions of a link",
-            *(
-                [f"# x: {spec.features} features, then those of torch_geometric.transforms.AddRandomWalkPE({walks})"]
-                * bool(walks)
-            ),
             *([f"# edge_attr: float [edges, {spec.edge_features}]"] * encoder.reads_edges),
-            level,
+            "",
+            "",
+            "def vectors_of(found):",
+            *([WALKED.format(walks)] if walks else []),
+            f"    return {vector}",
+            "",
+            "",
+            "def embed(graphs):",
+            f'    """float32[N, D], one vector for each {spec.level} of these .npz files, or mappings of arrays."""',
+            "    with torch.no_grad():",
+            "        return torch.cat([vectors_of(read(graph)) for graph in graphs])",
         )
     )
 
@@ -150,17 +167,19 @@ def state_of(encoder: GraphEncoder) -> dict[str, Tensor]:
     return out
 
 
-def native(encoder: Any, spec: GraphSpec, folder: Path) -> str:
-    """Write the weights and how to load them into ``folder``; returns the lines of Python that load them."""
+def native(encoder: Any, spec: GraphSpec, folder: Path, settings: Mapping[str, Any] | None = None) -> str:
+    """Write weights, preprocessing and how to load them into ``folder``; returns the lines of Python that load them."""
     if not isinstance(encoder, GraphEncoder):
         raise ValueError(
             f"{type(encoder).__name__} is no stack of PyG layers: it has no native form; embed with it, or pre-train "
             "another encoder"
         )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, chosen = Path(folder), settings or {}
+    asked = {"features": spec.features, "normalize": chosen.get("normalize", "auto")}
+    asked["undirected"] = chosen.get("undirected", True)
+    carry(str(Path(__file__).with_name("preprocess.py")), folder, asked)
     save_file(state_of(encoder), folder / WEIGHTS, metadata={"format": "pt"})
     lines = snippet(encoder, spec, str(folder))
-    text = f"# {type(encoder).__name__}\n\nWeights for plain PyG, in PyG's own names.\n\n```python\n{lines}\n```\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    about = "Weights for plain PyG, in PyG's own names; `preprocess.py` makes what they read of a graph."
+    readme(folder / "README.md", type(encoder).__name__, about, lines)
     return lines

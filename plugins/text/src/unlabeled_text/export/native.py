@@ -1,7 +1,8 @@
 """Native export: a folder that plain transformers and sentence-transformers load, without this project.
 
 ``model.safetensors``, ``config.json`` and ``tokenizer.json`` are what ``AutoModel`` and ``AutoTokenizer`` read;
-``modules.json`` and a pooling make it a ``SentenceTransformer``. The lines in ``README.md`` load it.
+``modules.json`` and a pooling make it a ``SentenceTransformer``. ``preprocess.py`` makes token ids of a text as
+training did, which ``AutoTokenizer`` may frame otherwise. The lines in ``README.md`` load it.
 """
 
 import json
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from unlabeled.errors import UsageError
+from unlabeled.runs.export import carry, readme
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.encoders.transformers import quiet
-from unlabeled_text.ops.codecs import BYTES, unpack_json
+from unlabeled_text.ops.codecs import BYTE_EXTRA, BYTE_TOTAL, BYTES, unpack_json
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"))
 
@@ -25,38 +27,58 @@ def native(encoder: Any, spec: TextSpec, folder: Path) -> str:
     model = encoder.library_model()
     with quiet():
         model.save_pretrained(folder)
+    _write_tokenizer(spec, folder)
     whole = spec.tokenizer != BYTES
     if whole:
-        _write_tokenizer(spec, folder)
         _write_modules(encoder, spec, folder)
-    lines = snippet(str(folder), encoder.pool, whole)
-    title = f"# {type(model).__name__}\n\nWeights for plain transformers and sentence-transformers."
-    (folder / "README.md").write_text(f"{title}\n\n```python\n{lines}\n```\n", encoding="utf-8")
+    asked = {"bytes": not whole, "length": spec.length, "prefix": spec.prefix, "suffix": spec.suffix}
+    carry(str(Path(__file__).with_name("preprocess.py")), folder, {**asked, "pool": encoder.pool})
+    lines = snippet(str(folder), encoder.pool, whole, both=model.config.is_encoder_decoder)
+    about = "Weights for plain transformers and sentence-transformers; `preprocess.py` makes token ids of a text."
+    readme(folder / "README.md", type(model).__name__, about, lines)
     return lines
 
 
-def snippet(folder: str, pool: str, whole: bool) -> str:
-    """Python that loads what was written."""
-    load = ["from transformers import AutoModel, AutoTokenizer", "", f"model = AutoModel.from_pretrained({folder!r})"]
-    if not whole:
-        return "\n".join((*load, "# input_ids: the bytes of a text + 3, then 1, as google/byt5 has them"))
-    return "\n".join(
-        (
-            *load,
-            f"tokenizer = AutoTokenizer.from_pretrained({folder!r})",
-            "# model(**tokenizer(texts, padding=True, truncation=True, return_tensors='pt')).last_hidden_state",
-            "",
-            "# or, pooled and ready to compare:",
-            "# from sentence_transformers import SentenceTransformer",
-            f"# SentenceTransformer({folder!r}).encode(texts)  # {pool} of the rows",
-        )
-    )
+def snippet(folder: str, pool: str, whole: bool, *, both: bool = False) -> str:
+    """Python that loads what was written, and embeds texts; of an encoder and decoder (``both``) by the first."""
+    reader = "model.get_encoder()" if both else "model"
+    loader = "AutoModelForSeq2SeqLM" if both else "AutoModel"
+    tokenizer = "AutoTokenizer" if whole else "ByT5Tokenizer"
+    call = "tokenizer(texts, padding=True, truncation=True, return_tensors='pt')"
+    lines = [
+        "import runpy",
+        "",
+        "import torch",
+        f"from transformers import {loader}",
+        "",
+        f"folder = {folder!r}",
+        'text = runpy.run_path(f"{folder}/preprocess.py")',
+        f"model = {loader}.from_pretrained(folder).eval()",
+        "",
+        "",
+        "def embed(texts):",
+        f'    """float32[N, D], one vector for each text: {pool} of its rows."""',
+        "    with torch.no_grad():",
+        f'        rows = [{reader}(text["read"](each)[None]).last_hidden_state[0] for each in texts]',
+        '    return torch.stack([text["pool"](each) for each in rows])',
+    ]
+    lines += ["", "", "# or, many at a time:", f"# tokenizer = {tokenizer}.from_pretrained(folder)"]
+    if both:
+        lines += [f"# tokenizer.batch_decode(model.generate(**{call}, max_new_tokens=64), skip_special_tokens=True)"]
+    else:
+        lines += [f"# model(**{call}).last_hidden_state"]
+    if whole:
+        lines += ["# or: SentenceTransformer(folder).encode(texts), by sentence_transformers"]
+    return "\n".join(lines)
 
 
 def _write_tokenizer(spec: TextSpec, folder: Path) -> None:
-    """``tokenizer.json`` as it was used, and its special tokens by the names that transformers knows."""
-    from transformers import PreTrainedTokenizerFast
+    """``tokenizer.json`` as it was used, and its special tokens by the names that transformers knows; or ByT5's."""
+    from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
+    if spec.tokenizer == BYTES:
+        ByT5Tokenizer(extra_ids=BYTE_TOTAL - BYTE_EXTRA, model_max_length=spec.length).save_pretrained(folder)
+        return
     (folder / "tokenizer.json").write_text(unpack_json(spec.tokenizer), encoding="utf-8")
     words = spec.words_of_vocabulary()
     named = {"pad_token": spec.pad, "mask_token": spec.mask, "unk_token": spec.unknown}

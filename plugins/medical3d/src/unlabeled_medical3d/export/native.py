@@ -6,7 +6,8 @@ SegResNet), of which the encoder is a part. A ViT with patches of 16 is also pla
 ``models/segmentation.pt``. What pre-training never saw, the decoder, has MONAI's first weights from a fixed seed.
 
 An encoder that MONAI has no class for (cross-shaped windows, timm on slices) is written as ``models/model.pt2``, a
-program of ``torch.export`` that torch alone loads.
+program of ``torch.export`` that torch alone loads. ``preprocess.py`` makes what the encoder reads of a file; the
+lines of ``docs/README.md`` load both.
 """
 
 import copy
@@ -21,7 +22,8 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from unlabeled.errors import UsageError
-from unlabeled_medical3d.batch import VolumeSpec
+from unlabeled.runs.export import carry, readme
+from unlabeled_medical3d.batch import CT_WINDOW, PERCENTILES, VolumeSpec
 from unlabeled_medical3d.encoders.vit import Blueprint
 
 SEED = 0  # of the weights that pre-training leaves out
@@ -86,20 +88,46 @@ def metadata(spec: VolumeSpec, blueprint: Blueprint) -> dict[str, Any]:
 
 
 def snippet(blueprint: Blueprint, spec: VolumeSpec, folder: str) -> str:
-    """Python that loads the weights with MONAI alone, and says what the model wants to see."""
+    """Python that loads the weights with MONAI alone, and embeds volumes with them."""
     name = blueprint.name or blueprint.whole
     kwargs = blueprint.kwargs if blueprint.name else blueprint.whole_kwargs or {}
     arguments = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
+    load = (
+        f"model = nets.{name}({arguments})",
+        'model.load_state_dict(torch.load(f"{folder}/models/model.pt", weights_only=True))',
+        "model.eval()",
+    )
+    return _lines(spec, folder, ("from monai.networks import nets",), load, blueprint.features)
+
+
+def _lines(spec: VolumeSpec, folder: str, imports: tuple[str, ...], load: tuple[str, ...], features: str) -> str:
+    """The whole page: imports, loading, ``features_of(x)`` and ``embed(volumes)``."""
     return "\n".join(
         (
-            "import torch",
-            "from monai.networks import nets",
+            "import runpy",
             "",
-            f"model = nets.{name}({arguments})",
-            f"model.load_state_dict(torch.load({f'{folder}/models/model.pt'!r}, weights_only=True))",
-            "model.eval()",
-            *_wants(spec),
-            blueprint.features,
+            "import torch",
+            *imports,
+            "",
+            f"folder = {folder!r}",
+            'read = runpy.run_path(f"{folder}/preprocess.py")["read"]',
+            *load,
+            "",
+            "",
+            "def features_of(x):",
+            f"    # x: float [B, {spec.channels}, {', '.join(map(str, spec.size))}], RAS axes,",
+            f"    # voxels of {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm; CT window to -1..1, MR z-scored",
+            *(f"    {line}" for line in features.splitlines()),
+            f"    return {features.partition(' = ')[0]}",
+            "",
+            "",
+            "def embed(volumes):",
+            '    """float32[N, D], one vector for each volume, a NIfTI file."""',
+            "    with torch.no_grad():",
+            "        found = features_of(torch.stack([read(volume) for volume in volumes]))",
+            "    if found.dim() == 3:  # [N, rows, D]",
+            "        return found.mean(1)",
+            "    return found.mean((2, 3, 4)) if found.dim() == 5 else found  # of [N, D, x, y, z]",
         )
     )
 
@@ -123,30 +151,21 @@ def _program(encoder: Any, spec: VolumeSpec, folder: Path) -> str:
     images = torch.zeros(2, spec.channels, *spec.size)
     program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     torch.export.save(program, folder / "models" / "model.pt2")
-    return "\n".join(
-        (
-            "import torch",
-            "",
-            f"model = torch.export.load({f'{folder}/models/model.pt2'!r}).module()",
-            *_wants(spec),
-            "cells = model(x)  # [B, D, x, y, z]",
-        )
-    )
+    load = ('model = torch.export.load(f"{folder}/models/model.pt2").module()',)
+    return _lines(spec, str(folder), (), load, "cells = model(x)  # [B, D, x, y, z]")
 
 
-def _wants(spec: VolumeSpec) -> tuple[str, str]:
-    return (
-        f"# x: float [B, {spec.channels}, {', '.join(map(str, spec.size))}], RAS axes,",
-        f"# voxels of {' x '.join(f'{mm:g}' for mm in spec.spacing)} mm; CT window to -1..1, MR z-scored",
-    )
-
-
-def native(encoder: Any, spec: VolumeSpec, folder: Path) -> str:
+def native(
+    encoder: Any, spec: VolumeSpec, folder: Path, views: Any = None, settings: Mapping[str, Any] | None = None
+) -> str:
     """Write the bundle into ``folder``; returns the lines of Python that load it without the bundle's config."""
     folder = Path(folder)
     blueprint: Blueprint = encoder.blueprint
+    if getattr(encoder, "channel", None) is not None:
+        raise UsageError("no class of MONAI has rows for each channel: export it --to onnx")
+    _carry(spec, folder, bool(getattr(views, "whole", False)), settings or {})
     if not blueprint.name and not blueprint.whole:
-        return _program(encoder, spec, folder)
+        return _page(folder, type(encoder).__name__, _program(encoder, spec, folder))
     if blueprint.name:
         _save(folder, encoder, blueprint.name, blueprint.kwargs, "", "model")
     if blueprint.whole:
@@ -154,9 +173,19 @@ def native(encoder: Any, spec: VolumeSpec, folder: Path) -> str:
         _save(folder, encoder, blueprint.whole, blueprint.whole_kwargs or {}, blueprint.prefix, called)
     about = json.dumps(metadata(spec, blueprint), indent=2) + "\n"
     (folder / "configs" / "metadata.json").write_text(about, encoding="utf-8")
-    lines = snippet(blueprint, spec, str(folder))
-    (folder / "docs").mkdir(exist_ok=True)
-    title = blueprint.name or blueprint.whole
-    text = f"# {title}\n\nWeights for plain MONAI, in its own names.\n\n```python\n{lines}\n```\n"
-    (folder / "docs" / "README.md").write_text(text, encoding="utf-8")
+    return _page(folder, blueprint.name or blueprint.whole, snippet(blueprint, spec, str(folder)))
+
+
+def _carry(spec: VolumeSpec, folder: Path, whole: bool, chosen: Mapping[str, Any]) -> None:
+    """``preprocess.py``, and its numbers for this encoder."""
+    asked = {"channels": spec.channels, "size": spec.size, "spacing": spec.spacing, "whole": whole}
+    asked |= {"modality": chosen.get("modality", "auto"), "window": chosen.get("window", CT_WINDOW)}
+    asked |= {"percentiles": chosen.get("percentiles", PERCENTILES)}
+    carry(str(Path(__file__).with_name("preprocess.py")), folder, asked)
+
+
+def _page(folder: Path, title: str, lines: str) -> str:
+    """Write ``docs/README.md``, where MONAI's bundles have it; the lines again."""
+    about = "Weights that load without this project; `preprocess.py` makes what they read of a NIfTI file."
+    readme(folder / "docs" / "README.md", title, about, lines)
     return lines

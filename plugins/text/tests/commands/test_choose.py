@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unlabeled.cli import main
-from unlabeled_text.commands import scores
+from unlabeled_text.commands.choose import scores
 
 
 def test_score_is_the_median_loss_of_likely_words():

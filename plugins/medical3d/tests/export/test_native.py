@@ -3,11 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
+from unlabeled.cli.main import main
 from unlabeled.contract import View
+from unlabeled.errors import UsageError
+from unlabeled.testing.bare import embed_alone
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders.cnn import ResNet3D, ResUNet, SegResNet, UNet
 from unlabeled_medical3d.encoders.cswin import CSwinUNet
@@ -15,7 +22,7 @@ from unlabeled_medical3d.encoders.rows import map_rows
 from unlabeled_medical3d.encoders.slices import Slices
 from unlabeled_medical3d.encoders.swin import SwinUNETR
 from unlabeled_medical3d.encoders.vit import ViT3D
-from unlabeled_medical3d.export import native
+from unlabeled_medical3d.export.native import native
 
 SPEC = VolumeSpec(1, (32, 32, 32))
 KINDS = {"vit": ViT3D, "unet": UNet, "res_unet": ResUNet, "segresnet": SegResNet, "resnet": ResNet3D, "swin": SwinUNETR}
@@ -50,11 +57,8 @@ def exported(tmp_path_factory):
         encoder, folder = kind(SPEC).eval(), tmp_path_factory.mktemp(name)
         lines = native(encoder, SPEC, folder)
         torch.save(images, folder / "x.pt")
-        head, _, features = lines.partition(encoder.blueprint.features)
-        assert features == ""
-        result = "x" if encoder.blueprint.features.startswith("x =") else encoder.blueprint.features.split(" = ")[0]
-        body = f"{head}x = torch.load({str(folder / 'x.pt')!r}, weights_only=True)\n"
-        (folder / "run.py").write_text(f"{body}{encoder.blueprint.features}\nfound = {result}\n")
+        load = f"torch.load({str(folder / 'x.pt')!r}, weights_only=True)"
+        (folder / "run.py").write_text(f"{lines}\nfound = features_of({load})\n")
         made[name] = (encoder, folder)
     program = PROGRAM.format(folders=[str(folder) for _, folder in made.values()])
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
@@ -82,7 +86,7 @@ def test_a_bundle_has_what_monai_expects(tmp_path):
     native(UNet(SPEC), SPEC, tmp_path)
     about = json.loads((tmp_path / "configs" / "metadata.json").read_text())
     assert about["network_data_format"]["inputs"]["image"]["spatial_shape"] == [32, 32, 32]
-    assert {f.name for f in tmp_path.iterdir()} == {"configs", "docs", "models"}
+    assert {f.name for f in tmp_path.iterdir()} == {"configs", "docs", "models", "preprocess.py", "preprocess.json"}
     assert "nets.DynUNet(" in (tmp_path / "docs" / "README.md").read_text()
 
 
@@ -130,10 +134,8 @@ def test_what_monai_has_no_class_for_loads_in_torch_alone(tmp_path):
     for name, encoder in kinds.items():
         lines = native(encoder.eval(), SPEC, tmp_path / name)
         torch.save(images, tmp_path / name / "x.pt")
-        body = lines.replace(
-            "cells =", f"x = torch.load({str(tmp_path / name / 'x.pt')!r}, weights_only=True)\ncells ="
-        )
-        (tmp_path / name / "run.py").write_text(body)
+        load = f"torch.load({str(tmp_path / name / 'x.pt')!r}, weights_only=True)"
+        (tmp_path / name / "run.py").write_text(f"{lines}\ncells = features_of({load})\n")
     program = PROGRAM_ALONE.format(folders=[str(tmp_path / name) for name in kinds])
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -142,3 +144,38 @@ def test_what_monai_has_no_class_for_loads_in_torch_alone(tmp_path):
         with torch.no_grad():
             out = encoder(View(VolumeBatch(torch.arange(3), images, torch.eye(4).repeat(3, 1, 1)), "clean"))
         torch.testing.assert_close(map_rows(found), out.tokens, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """CT and MR of other sizes, spacings, directions and places of the body, some smaller than the view."""
+    folder, chance = tmp_path_factory.mktemp("scans"), np.random.default_rng(0)
+    affines = (np.diag([1.0, 1.0, 1.0, 1.0]), np.diag([-0.8, 1.5, 2.0, 1.0]), np.eye(4)[[2, 0, 1, 3]])
+    for number, shape in enumerate(((30, 34, 28), (40, 20, 22), (26, 24, 30), (33, 31, 35))):
+        smooth = ndimage.gaussian_filter(chance.standard_normal(shape), 2)
+        inside = np.zeros(shape, bool)
+        inside[number + 2 : 20, 3:-3, 2 : 15 + number] = True
+        image = np.where(inside, 600 + 900 * smooth, 0)
+        image = image - 1000 * (number % 2)
+        nib.save(nib.Nifti1Image(image.astype(np.float32), affines[number % 3]), folder / f"{number}.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "size"), [("vit", 16), ("slices/resnet10t", 32)])
+def test_files_give_what_embed_gives(scans, name, size, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = {"data": scans, "data.size": size, "data.spacing": 1.2, "data.cache": "none", "encoder": name, "epochs": 0}
+    words |= {"batch-size": 2, "objective": "simclr", "views": "simclr", "out": "run"}
+    flags = [word for key, value in words.items() for word in (f"--{key}", str(value))]
+    assert main(["medical3d", "pretrain", *flags, "--no-tensorboard"]) == 0
+    assert main(["medical3d", "export", "run"]) == 0
+    assert main(["medical3d", "embed", "run", "--data", str(scans), "--out", "f.npz"]) == 0
+    files = [str(path) for path in sorted(scans.iterdir())]
+    found = embed_alone(Path("run/export-native"), files, "docs/README.md")
+    torch.testing.assert_close(found, torch.from_numpy(np.load("f.npz")["x"]), rtol=1e-5, atol=1e-5)
+
+
+def test_rows_for_each_channel_are_no_class_of_monai(tmp_path):
+    spec = VolumeSpec(2, (16, 16, 16))
+    with pytest.raises(UsageError, match="rows for each channel"):
+        native(ViT3D(spec, per_channel=True, width=24, depth=1), spec, tmp_path)

@@ -1,0 +1,1 @@
+"""Native exports of encoders of volumes."""
