@@ -60,6 +60,11 @@ class Record:
     line: int = 0
     name: str = ""
 
+    @property
+    def label(self) -> str | None:
+        """The class that its row says, as it stands there; None = unknown."""
+        return self.known.get("label")
+
 
 @dataclass(frozen=True)
 class Columns:
