@@ -20,6 +20,7 @@ ROWS = (
     row("objective", "curl_blocks", "curl_blocks:CURLBlocks", "a view against means of blocks", "1902.09229"),
     row("objective", "isogclr", "isogclr:ISogCLR", "a temperature for each sample", "2305.11965"),
     row("objective", "nnclr", "nnclr:NNCLR", "the other view's nearest neighbor in a queue", "2104.14548"),
+    row("objective", "icon", "icon:ICon", "learned neighborhoods follow those of views", "2504.16929"),
     row("objective", "relational", "relational:Relational", "tell pairs of one sample from others", "2006.05849"),
     row("objective", "diet", "diet:DIET", "tell which sample of the data a view is of", "2302.10260"),
     row("objective", "moco_v2", "moco:MoCoV2", "InfoNCE against a queue of teacher keys", "2003.04297"),
