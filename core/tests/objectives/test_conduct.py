@@ -25,6 +25,7 @@ MAKE = {
     "icon_student": of("icon", **HEAD, learned="student", debias_learned=0.1),
     "icon_clusters": of("icon", **HEAD, learned="clusters", debias=0.1),
     "isogclr": of("isogclr", **HEAD),
+    "mls": of("mls", **HEAD, neighbors=3, queue=20),
     "nnclr": of("nnclr", **DEEP, predictor=12, queue=20),
     "relational": of("relational", hidden=12),
     "diet": of("diet"),

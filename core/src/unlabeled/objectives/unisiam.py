@@ -1,4 +1,4 @@
-"""UniSiam, https://arxiv.org/abs/2207.03777: predict the other view, and keep all samples apart by a low-bias estimate.
+"""UniSiam, https://arxiv.org/abs/2207.09176: predict the other view, and keep all samples apart by a low-bias estimate.
 
 SimSiam's alignment beside weight * log mean exp(similarity / temperature) over pairs of different samples: the mean
 inside the logarithm is over the whole batch, which bounds mutual information with less bias than InfoNCE's. Without the

@@ -21,6 +21,7 @@ ROWS = (
     row("objective", "isogclr", "isogclr:ISogCLR", "a temperature for each sample", "2305.11965"),
     row("objective", "nnclr", "nnclr:NNCLR", "the other view's nearest neighbor in a queue", "2104.14548"),
     row("objective", "icon", "icon:ICon", "learned neighborhoods follow those of views", "2504.16929"),
+    row("objective", "mls", "mls:MLS", "neighbors in a queue as several labels", "2308.03286"),
     row("objective", "relational", "relational:Relational", "tell pairs of one sample from others", "2006.05849"),
     row("objective", "diet", "diet:DIET", "tell which sample of the data a view is of", "2302.10260"),
     row("objective", "moco_v2", "moco:MoCoV2", "InfoNCE against a queue of teacher keys", "2003.04297"),
@@ -34,7 +35,7 @@ ROWS = (
     # prediction of a teacher, or of oneself with the gradient stopped
     row("objective", "byol", "byol:BYOL", "predict a momentum teacher's projection", "2006.07733"),
     row("objective", "simsiam", "byol:SimSiam", "predict the other view, stop-gradient", "2011.10566"),
-    row("objective", "unisiam", "unisiam:UniSiam", "and spread by a low-bias estimate", "2207.03777"),
+    row("objective", "unisiam", "unisiam:UniSiam", "and spread by a low-bias estimate", "2207.09176"),
     row("objective", "directpred", "directpred:DirectPred", "by a predictor in closed form", "2102.06810"),
     row("objective", "bgrl", "bgrl:BGRL", "predict a momentum teacher's node", "2102.06514"),
     # decorrelation: views agree, features differ
