@@ -23,7 +23,7 @@ from unlabeled.runs.folder import LAST
 
 MARKER = "qzqmarker"
 TRAIN, TEST = 12, 8
-TIMES = ("metrics.jsonl", "log.txt")  # rows of a clock
+TIMES = ("metrics.jsonl", "log.txt", "sha256")  # rows of a clock, and the digest of a file with times
 
 
 def photos(root: Path, marked: bool) -> Path:

@@ -26,7 +26,7 @@ def test_tuned_by_lora_and_exported(tmp_path, monkeypatch, capsys):
         "vision", recipe="simclr", data="photos", out="run", epochs=0, batch_size=4, encoder=small, tensorboard=False,
         say=lambda line: None,
     )  # fmt: skip
-    words = ["--epochs", "5", "--batch-size", "4", "--lr", "0.01", "--lora-rank", "2", "--patience", "4"]
+    words = ["--epochs", "5", "--batch-size", "4", "--lr", "0.01", "--lora.rank", "2", "--patience", "4"]
     assert main(["vision", "finetune", "run", "--data", "photos", "--out", "tuned", *words]) == 0
     (tmp_path / "photos" / "dark" / "broken.png").write_bytes(b"no image")
     capsys.readouterr()

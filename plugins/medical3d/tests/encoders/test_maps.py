@@ -15,7 +15,7 @@ from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders.cnn import ResNet3D, ResUNet, SegResNet, UNet, plan
 from unlabeled_medical3d.encoders.rows import voxel_flags
 from unlabeled_medical3d.encoders.swin import SwinUNETR
-from unlabeled_medical3d.export import placed
+from unlabeled_medical3d.export.native import placed
 from unlabeled_medical3d.ops.sparse import install
 
 SPEC = VolumeSpec(1, (16, 16, 16))

@@ -8,7 +8,7 @@ import torch
 from unlabeled.contract import Needs, Rows, View
 from unlabeled_text.data.sentences import Sentences
 from unlabeled_text.encoders.transformers import Seq2Seq, Transformers
-from unlabeled_text.export import native
+from unlabeled_text.export.native import native
 from unlabeled_text.ops import laws
 
 SPEC = laws.spec_for_tests(200, 100)
