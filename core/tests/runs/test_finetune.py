@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from unlabeled.runs import finetune as finetune_module
 from unlabeled.runs import fit as fitting
 from unlabeled.runs.fit import factor, with_val
 from unlabeled.runs.kept import affine
-from unlabeled.runs.task import task_of
+from unlabeled.runs.task import of_choices, task_of
 from unlabeled.runs.tuning import depths, freeze, groups, train_mode
 
 
@@ -270,3 +271,17 @@ def test_an_affine_map_is_found_far_from_zero():
     found = affine(lambda other: other.double() @ weight.T + bias, x)
     torch.testing.assert_close(found.weight.double(), weight, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found(x).double(), x.double() @ weight.T + bias, rtol=1e-3, atol=1e-2)
+
+
+def test_choices_share_one_softmax():
+    """A question is named by its first sample; its choices stand together, wherever the data has them."""
+    data = SimpleNamespace(choices=torch.tensor([[4, 1], [2, 5]]), answers=torch.tensor([1, 0]))
+    task = of_choices(data, 6)
+    assert (task.kind, task.known.nonzero()[:, 0].tolist()) == ("choices", [2, 4])
+    assert task.read(torch.tensor([4, 2])).tolist() == [4, 1, 2, 5]
+    out = torch.tensor([[0.0], [2.0], [5.0], [3.0]])
+    read = torch.tensor([4, 1, 2, 5])
+    assert task.loss(out, read, task.units(read)).item() == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)
+    assert task.scores(out, read) == {"accuracy": 1.0}
+    assert task.scores(-out, read) == {"accuracy": 0.0}
+    assert task.chance(read, read) == {"accuracy": 0.5}

@@ -42,9 +42,10 @@ class Finetune:
     """Settings.
 
     Args:
-        learn: labels, the classes; targets, several labels or numbers; auto = classes where the data has them.
+        learn: labels, the classes; targets, several labels or numbers; auto = classes where the data has them, or which
+            choice of a question is right.
         epochs: passes over the labeled train side.
-        batch_size: samples per step.
+        batch_size: samples per step, or questions.
         lr: greatest learning rate.
         out: new folder that keeps the tuned model of the first seed, a run for embed, predict, export; none = not kept.
         head_lr: greatest learning rate of the head; 0 = lr.

@@ -110,7 +110,7 @@ def _epoch(
     size = min(settings.batch_size, len(ids))
     steps = settings.epochs * (len(ids) // size)
     train_mode(model)
-    for batch in _in_order(on.data, ids, size, settings.workers, seed, epoch):
+    for batch in _in_order(on, ids, size, seed, epoch):
         if len(batch) < min(2, size):  # the others of it could not be read, and BatchNorm needs two
             continue
         for group in optimizer.param_groups:
@@ -150,7 +150,8 @@ def score(model: Tuned, on: Work, ids: Tensor, units: tuple[Tensor, Tensor] | No
     """Scores on those of the samples ``ids[N]`` that can be read; ``units`` where outputs are not in their own yet."""
     out, read = [], []
     with evaluating(model):
-        for batch in batches(on.data, ids, batch_size=256, workers=on.settings.workers):
+        size = max(1, 256 // on.task.width) * on.task.width
+        for batch in batches(on.data, on.task.read(ids), batch_size=size, workers=on.settings.workers):
             out.append(model(take(on.clean, batch.to(on.device), 1, 0)[0]).float().cpu())
             read.append(batch.ids.cpu())
     if not read:
@@ -159,7 +160,8 @@ def score(model: Tuned, on: Work, ids: Tensor, units: tuple[Tensor, Tensor] | No
     return on.task.scores(out_NK if units is None else out_NK * units[1] + units[0], torch.cat(read))
 
 
-def _in_order(data: Data, ids: Tensor, size: int, workers: int, seed: int, epoch: int) -> Iterator[Batch]:
+def _in_order(on: Work, ids: Tensor, size: int, seed: int, epoch: int) -> Iterator[Batch]:
     order = shuffled(ids, seed, view=ORDER + epoch)
     whole = order[: len(order) // size * size]  # BatchNorm would fail on a last batch of one
-    return batches(data, ids[whole], batch_size=size, workers=workers)
+    read = on.task.read(whole)
+    return batches(on.data, read, batch_size=size * on.task.width, workers=on.settings.workers)

@@ -73,7 +73,9 @@ class Outcome:
             "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
             for row in cells
         ]
-        what = {"classes": "classes", "multilabel": "labels", "regression": "targets"}[self.kind]
+        what = {"classes": "classes", "multilabel": "labels", "regression": "targets", "choices": "score a choice"}[
+            self.kind
+        ]
         data = f"data: {self.data}; {self.train} train, {self.test} test, {self.classes} {what}"
         return "\n".join([*lines, "", data, f"{self.spec}: {LOSS[self.kind]}, {self.under}", *self.notes])
 

@@ -2,7 +2,8 @@
 
 Columns: ``id``, ``path`` where the data names its samples; of classes ``predicted`` and ``p_NAME`` of each, of several
 labels ``predicted`` (those of probability 1/2 and more, between ``|``) and ``p_NAME`` of each, of numbers
-``predicted_NAME`` of each; and ``bad``, the reason of a sample that could not be read (its other cells are empty).
+``predicted_NAME`` of each, of choices ``predicted_score`` (the greatest of a question is right); and ``bad``, the
+reason of a sample that could not be read (its other cells are empty).
 
     # N samples of a part, D features, K outputs
 """
@@ -57,7 +58,7 @@ def predict(run: Pretrained, data: Data, **options: Any) -> Predictions:
 
 def _outputs(head: Head, out_NK: Tensor) -> Iterator[tuple[str, list[Any]]]:
     """Columns of what a head says."""
-    if head.kind == "regression":
+    if head.kind in ("regression", "choices"):
         yield from ((f"predicted_{name}", out_NK[:, k].tolist()) for k, name in enumerate(head.classes))
         return
     p_NK = out_NK.softmax(1) if head.kind == "classes" else out_NK.sigmoid()

@@ -95,6 +95,7 @@ ROWS = (
     row("preview", "views", "preview_views", "the views of a few samples as text"),
     row("command", "choose", "choose:choose", "texts that a small model finds hard and can learn", "2410.18779"),
     row("command", "decompound", "decompound:decompound", "compounds in their parts", "2305.14214"),
+    row("command", "lexicon", "lexicon:lexicon", "words of two languages that translate each other", "1805.06297"),
     row("command", "generate", "generate:generate", "what an encoder-decoder writes of texts"),
 )  # fmt: skip
 

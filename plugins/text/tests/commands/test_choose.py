@@ -1,21 +1,8 @@
 """`unlabeled text choose`: the texts that a small model finds hard and can learn."""
 
 import pytest
-import torch
 
 from unlabeled.cli import main
-from unlabeled_text.commands.choose import scores
-
-
-def test_score_is_the_median_loss_of_likely_words():
-    logits = torch.tensor([[0.0, 1.0, 5.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [0.0, 1.0, 9.0]])
-    words, group = torch.tensor([1, 0, 1, 0]), torch.tensor([0, 0, 0, 2])
-    loss = torch.nn.functional.cross_entropy(logits, words, reduction="none")
-    found = scores(logits, words, group, 3, likely=2)
-    assert found[0] == loss[:3].sort().values[1]
-    assert found[1] == 0  # no word
-    assert found[2] == 0  # its word is not among the two likeliest
-    assert scores(logits, words, group, 3, likely=1)[0] == loss[:3].sort().values[0]
 
 
 def test_choose_writes_the_texts(tmp_path, monkeypatch, capsys):

@@ -227,6 +227,55 @@ def test_rows_of_tables_as_text(tmp_path):
     assert found.texts([0, 1]) == ["city : Bern ; people : 134000", "city : Basel"]
 
 
+def test_tables_of_several_rows_with_the_text_around_them(tmp_path):
+    """The header once, rows in their order, empty cells in their place; what stands around is before each part."""
+    file_of(tmp_path, "cities.csv", "city,people\nBern,134000\nBasel,\nChur,38000\n")
+    file_of(tmp_path, "cities.txt", "Swiss cities\nby size\n")
+    file_of(tmp_path, "other.txt", "a text of its own\n")
+    found = Tables(str(tmp_path), 0.0, rows=2, tokenizer="bytes", cache="none")
+    assert set(found.texts(range(3))) == {
+        "Swiss cities by size col : city | people row 1 : Bern | 134000 row 2 : Basel | ",
+        "Swiss cities by size col : city | people row 1 : Chur | 38000",
+        "a text of its own",
+    }
+    assert len(found) == 3
+    alone = Tables(str(tmp_path / "cities.csv"), 0.0, tokenizer="bytes", cache="none")
+    assert alone.texts([0]) == ["Swiss cities by size city : Bern ; people : 134000"]
+
+
+def test_whole_tables_and_rows_of_another_header(tmp_path):
+    tables = [
+        {"title": "Peaks", "header": ["name", "m"], "rows": [["Dom", 4545], ["Rigi", None]], "caption": "In the Alps."},
+        {"a": 1, "b": 2},
+        {"a": 3, "b": 4},
+        {"b": 5},
+    ]
+    path = file_of(tmp_path, "a.jsonl", "\n".join(map(json.dumps, tables)))
+    found = Tables(path, 0.0, rows=8, tokenizer="bytes", cache="none")
+    assert found.texts(range(3)) == [
+        "Peaks In the Alps. col : name | m row 1 : Dom | 4545 row 2 : Rigi | ",
+        "col : a | b row 1 : 1 | 2 row 2 : 3 | 4",
+        "col : b row 1 : 5",
+    ]
+    found = Tables(path, 0.0, tokenizer="bytes", cache="none")
+    assert found.texts([0, 1]) == ["Peaks In the Alps. name : Dom ; m : 4545", "Peaks In the Alps. name : Rigi"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"header": ["a", "b"], "rows": [[1, 2], [3]]}, "row 2 has 1 cells, and the header has 2"),
+        ({"header": ["a"], "rows": [1]}, "rows holds a row that is no list"),
+        ({"header": ["a", "a"], "rows": [[1, 2]]}, "two columns of one name"),
+        ({"header": ["a"], "rows": [[[1]]]}, "column a holds a list"),
+    ],
+)
+def test_a_broken_table_is_named(tmp_path, table, reason):
+    path = file_of(tmp_path, "a.jsonl", json.dumps(table))
+    with pytest.raises(UsageError, match=f"a.jsonl:1.*{reason}"):
+        Tables(path, 0.0, rows=4, tokenizer="bytes", cache="none")
+
+
 def test_long_texts_are_cut_or_split(tmp_path):
     path = file_of(tmp_path, "a.txt", "abcdefghij" * 3 + "\nshort\n")
     assert read(path, length=11).texts([0, 1]) == ["abcdefghij", "short"]
@@ -482,7 +531,7 @@ def test_bytes_are_text_and_nested_columns_are_bad(tmp_path):
     assert [(r.texts, r.known["label"]) for r in found] == [(("grün",), "x"), (("red",), "y")]
     assert bad == ["column body holds bytes that are no UTF-8 at byte 0"]
     rows = [(1, {"a": b"x", "b": 2}), (2, {"a": [1]})]
-    found = list(records_of(rows, Columns(linearize=True), tmp_path, lambda where, why: bad.append(why)))
+    found = list(records_of(rows, Columns(rows=1), tmp_path, lambda where, why: bad.append(why)))
     assert [r.texts for r in found] == [("a : x ; b : 2",)]
     assert bad[1].startswith("column a holds a list")
 

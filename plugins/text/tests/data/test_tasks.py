@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from unlabeled import api
 from unlabeled.errors import UsageError
 from unlabeled_text.data.tasks import Choices, Tagged, around
 
@@ -54,6 +55,28 @@ def test_a_long_context_is_cut_on_both_sides_of_its_place():
     assert around(100, 100, 20) == (10, 10)
     assert around(0, 100, 20) == (0, 20)
     assert around(4, 5, 20) == (4, 5)
+
+
+def test_fine_tuning_learns_which_choice_is_right(tmp_path):
+    """CaseHOLD's own protocol: all weights, one score a choice; one cue among the choices, at no fixed place."""
+    for side, count in (("train", 24), ("dev", 6), ("test", 9)):
+        holdings = [["held bad"] * 3 for _ in range(count)]
+        for n, row in enumerate(holdings):
+            row[n * n % 3] = "held good"
+        rows = (f"case {n},{','.join(row)},{n * n % 3}\n" for n, row in enumerate(holdings))
+        write(tmp_path, f"{side}.csv", HEAD + "".join(rows))
+    small = {"encoder": {"width": 32, "depth": 1, "heads": 2}, "say": lambda line: None}
+    data = {"name": "choices", "path": str(tmp_path), "vocabulary": 128}
+    run = api.pretrain(
+        "text", recipe="mlm", data=data, out=tmp_path / "run", epochs=0, batch_size=8, tensorboard=False, **small
+    )
+    found = api.finetune(run, epochs=8, batch_size=8, lr=0.01, patience=8, out=tmp_path / "tuned")
+    assert (found.kind, found.train, found.test, found.guess) == ("choices", 24, 9, {"accuracy": 1 / 3})
+    assert found.scores["accuracy"] == {"from scratch": [1.0], "pre-trained": [1.0]}
+    scores = api.predict(tmp_path / "tuned").columns["predicted_score"]
+    questions = run.data()
+    right = torch.tensor(scores)[questions.choices].argmax(1) == questions.answers
+    assert right[questions.choice_test].all()
 
 
 def test_choices_in_json_lines(tmp_path):

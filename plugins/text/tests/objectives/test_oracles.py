@@ -395,6 +395,29 @@ def test_salt_teaches_first_and_then_no_more():
     close(objective(encoder, [view]).total, plain)
 
 
+def test_salt_is_on_chosen_texts_while_the_teacher_teaches():
+    """The texts that the teacher scores highest carry both losses; afterwards all texts carry the words'."""
+    encoder, teacher = (Causal(SPEC, width=16, depth=1, heads=2).eval() for _ in range(2))
+    torch.nn.init.normal_(teacher.word_embeddings())
+    objective = SALT(encoder, teacher, first=0.5, distill=0.5, temperature=0.5, share=0.5, likely=40).eval()
+    texts = ((9, 8, 7), (5, 6), (30, 31, 32, 33), (11, 12))
+    view = view_of(encoder, *texts)
+    index = next_rows(view.layout)
+    taught = teacher(view).tokens[index] @ teacher.word_embeddings().T
+    losses = F.cross_entropy(taught, view.ids[index + 1], reduction="none")
+    group = view.layout.group[index]
+    median = torch.stack([losses[group == g].median() for g in range(4)])
+    hard = view_of(encoder, *(texts[g] for g in median.topk(2).indices.sort().values.tolist()))
+    everything = SALT(encoder, teacher, first=0.5, distill=0.5, temperature=0.5).eval()
+    found = objective(encoder, [view]).total
+    close(found, everything(encoder, [hard]).total)
+    assert abs(found - everything(encoder, [view]).total) > 1e-3
+    after_step(objective, encoder, Progress(5, 10))
+    close(objective(encoder, [view]).total, CLM(encoder)(encoder, [view]).total)
+    with pytest.raises(ValueError, match=r"share is 0\.5, and a teacher that is trained along cannot choose"):
+        SALT(encoder, share=0.5)
+
+
 def test_salt_refuses_a_teacher_to_whom_ids_are_other_words(monkeypatch):
     encoder, teacher = (Causal(SPEC, width=16, depth=1, heads=2) for _ in range(2))
     SALT(encoder, teacher)

@@ -199,6 +199,14 @@ def test_multiple_choice_learns_a_scorer():
     assert probe(frozen(data, random(200, 5, seed=4)))["accuracy"] < 0.8
 
 
+def test_questions_of_val_are_in_neither_side():
+    data = Data(24, choices=torch.arange(24).reshape(6, 4), answers=torch.zeros(6), val=torch.arange(24) < 8)
+    train, test = MultipleChoice()._sides(data, 0)
+    assert sorted((*train.tolist(), *test.tolist())) == [2, 3, 4, 5]
+    data.choice_test = torch.arange(6) > 4
+    assert [side.tolist() for side in MultipleChoice()._sides(data, 0)] == [[2, 3, 4], [5]]
+
+
 def test_fit_choice_is_the_minimum():
     x, answer = random(40, 3, 2), torch.arange(40) % 3
     best = fit_choice(x, answer, 0.1).requires_grad_()

@@ -1,5 +1,7 @@
 """Code-switching by a lexicon, the made-up language, and hyphens."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -119,3 +121,30 @@ def test_words_inside_a_text_are_found_where_tokens_hold_the_space_before_them(t
     source, target = both(CodeSwitch(data.spec, lexicon=str(file), ratio=1.0), data)
     assert target == TEXTS
     assert source == [text.replace("house", "das haus").replace("old", "alt") for text in TEXTS]
+
+
+def test_the_tag_of_the_language_ends_the_source_and_begins_the_target(tmp_path):
+    texts = ["<extra_id_0> the old house is red", "the cat sat", "<extra_id_1> die katze", "<extra_id_0>"]
+    spec = json_spec(train("wordpiece", TEXTS * 3 + ["die katze"] * 9, 300), 64)
+    data = Corpus(build((Record((t,)) for t in texts), spec, Options(), []), spec, "test", "random")
+    (tmp_path / "lexicon.tsv").write_text("house\tkatze\n", encoding="utf-8")
+    views = CodeSwitch(spec, lexicon=str(tmp_path / "lexicon.tsv"), ratio=1.0, tags="<extra_id_0>, <extra_id_1>")
+    batch = data.__getitems__(range(4))
+    source, target = views(batch, Draw(0, 0, batch.ids))
+    first, second = spec.sentinels[:2]
+    end = [*spec.suffix]
+
+    def ids(view, i):
+        return view.batch[i : i + 1].tokens.tolist()
+
+    assert ids(source, 0)[-1 - len(end) :] == [first, *end]
+    assert ids(source, 2)[-1 - len(end) :] == [second, *end]
+    assert [ids(target, i)[0] for i in (0, 2, 3)] == [first, second, first]
+    assert spec.text(ids(source, 0)) == "the old katze is red"
+    assert ids(source, 1) == [*spec.prefix, *ids(target, 1)]
+    assert ids(source, 3) == [*spec.prefix, first, *end]
+    short = replace(spec, length=5)
+    views = CodeSwitch(short, lexicon=str(tmp_path / "lexicon.tsv"), tags="<extra_id_0>")
+    assert ids(views(batch, Draw(0, 0, batch.ids))[0], 0)[-1 - len(end)] == first, "the words are cut, not the tag"
+    with pytest.raises(ValueError, match="names 'en_XX', which is no token"):
+        CodeSwitch(spec, tags="en_XX")

@@ -6,7 +6,7 @@ A word that is not among the small model's likeliest counts as noise, with a los
 median of its words' losses, and the texts with the highest are kept. Differs: texts stand in for the paper's
 fixed-length sequences, and are written as their tokens say them; a text of which no word is likely has score 0.
 
-    # B texts, H words that another precedes, V words of the vocabulary
+    # N texts
 """
 
 from __future__ import annotations
@@ -22,22 +22,13 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.errors import UsageError, above, within
 from unlabeled.probes.embedding import batches, evaluating
-from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of, word_loss
+from unlabeled_text.ops.choice import scores
+from unlabeled_text.ops.vocabulary import next_rows, refuse_two_sided, table_of
 
 if TYPE_CHECKING:
     from unlabeled.runs.pretrained import Pretrained
 
 BATCH = 64
-
-
-def scores(logits_HV: Tensor, words_H: Tensor, group_H: Tensor, groups: int, likely: int) -> Tensor:
-    """``[B]``: the median of the losses of each text's words, 0 for a word beyond the ``likely`` likeliest."""
-    loss_H = word_loss(logits_HV, words_H)
-    right = logits_HV.gather(1, words_H[:, None])
-    within = (logits_HV > right).sum(1) < likely
-    loss_H = torch.where(within, loss_H, torch.zeros_like(loss_H))
-    return torch.stack([loss_H[group_H == g].median() if bool((group_H == g).any()) else loss_H.new_zeros(())
-                        for g in range(groups)])  # fmt: skip
 
 
 def score_texts(encoder: Any, data: Any, likely: int) -> Tensor:

@@ -21,6 +21,7 @@ from unlabeled.data.manifest import choose_columns
 from unlabeled.data.sides import Side, by_folder, side_of, spelled
 from unlabeled.data.tables import MISSING, Table
 from unlabeled.errors import UsageError
+from unlabeled_text.data.linear import is_table, parts_of, table_text
 
 SUFFIXES = (".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 TEXT = ("text", "sentence", "content", "document", "body", "abstract", "url", "question", "utterance", "title")
@@ -68,10 +69,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of tables are read: by role, as ``unlabeled.data.manifest`` has them; others by usual names."""
+    """Which columns of tables are read: by role, as ``unlabeled.data.manifest`` has them; others by usual names.
+
+    ``rows`` is not 0 where all columns are read, as tables of so many rows.
+    """
 
     asked: Mapping[str, str] = field(default_factory=dict)
-    linearize: bool = False
+    rows: int = 0
 
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> "Columns":
@@ -284,18 +288,54 @@ def records_of(
     rows: Iterable[tuple[int, Mapping[str, Any]]], columns: Columns, file: Path, bad: Bad
 ) -> Iterator[Record]:
     """Records of rows, each with its number; the columns are chosen by the first row."""
+    if columns.rows:
+        yield from _of_tables(rows, columns.rows, file, bad)
+        return
     chosen: Mapping[str, tuple[str, ...]] = {}
     for number, row in rows:
-        if columns.linearize:
-            chosen = {"column": tuple(row)}
-        elif not chosen:
-            chosen = _chosen(row, columns, file)
+        chosen = chosen or _chosen(row, columns, file)
         try:
-            record = _record(row, chosen, columns.linearize, f"{file}#{number}")
+            record = _record(row, chosen, f"{file}#{number}")
         except ValueError as error:
             bad(f"{file}:{number}", str(error))
         else:
             yield replace(record, line=number)
+
+
+def _of_tables(rows: Iterable[tuple[int, Mapping[str, Any]]], most: int, file: Path, bad: Bad) -> Iterator[Record]:
+    """Tables of up to ``most`` rows as text: of whole tables a row of the file is one, or rows of one header."""
+    block: list[dict[str, str]] = []
+    first = 0
+    for number, row in rows:
+        try:
+            if is_table(row):
+                for text in table_texts(row, most):
+                    yield Record((text,), document=f"{file}#{number}", line=number)
+                continue
+            cells = _cells(row, row)
+        except ValueError as error:
+            bad(f"{file}:{number}", str(error))
+            continue
+        if block and (len(block) == most or [*cells] != [*block[0]]):
+            yield Record((table_text(block, most),), document=str(file), line=first)
+            block = []
+        first = first if block else number
+        block.append(cells)
+    if block:
+        yield Record((table_text(block, most),), document=str(file), line=first)
+
+
+def table_texts(table: Mapping[str, Any], most: int) -> Iterator[str]:
+    """The texts of a whole table, ``most`` rows in each, with the text around it before each."""
+    around, header, rows = parts_of(table)
+    names = _cells({name: name for name in header}, header)
+    if len(names) != len(header):
+        raise ValueError("two columns of one name")
+    if (short := next((n for n, row in enumerate(rows, 1) if len(row) != len(header)), None)) is not None:
+        raise ValueError(f"row {short} has {len(rows[short - 1])} cells, and the header has {len(header)}")
+    cells = [_cells(dict(zip(header, row, strict=True)), header) for row in rows]
+    for start in range(0, len(cells), most):
+        yield " ".join([*map(text_in, around), table_text(cells[start : start + most], most)])
 
 
 def _chosen(row: Mapping[str, Any], columns: Columns, file: Path) -> dict[str, tuple[str, ...]]:
@@ -307,14 +347,12 @@ def _chosen(row: Mapping[str, Any], columns: Columns, file: Path) -> dict[str, t
     return chosen | ({"id": (named[0],)} if named else {})
 
 
-def _record(row: Mapping[str, Any], chosen: Mapping[str, tuple[str, ...]], linearize: bool, where: str) -> Record:
+def _record(row: Mapping[str, Any], chosen: Mapping[str, tuple[str, ...]], where: str) -> Record:
     """The record of a row; :class:`ValueError` says why it has none."""
     names = chosen["column"]
     lists = {n for n in chosen.get("labels", ()) if isinstance(row.get(n), list)}
     cells = _cells(row, (n for each in chosen.values() for n in each if n not in lists))
     cells |= {name: json.dumps(row[name]) for name in lists}
-    if linearize:
-        return Record((linear(cells),), document=where.partition("#")[0])
     texts = tuple(cells[name].strip() for name in names)
     if not all(texts):
         raise ValueError(f"nothing in column {names[texts.index('')]}")
@@ -345,12 +383,6 @@ def _side(text: str) -> Side | None:
     if text not in MISSING and side is None:
         raise ValueError(f"the split {text!r} is none of {spelled()}; --data.split none reads no such column")
     return side
-
-
-def linear(row: Mapping[str, Any]) -> str:
-    """A row of a table as text: ``column : value ; column : value``."""
-    cells = [f"{key} : {' '.join(str(value).split())}" for key, value in row.items() if value not in (None, "")]
-    return " ; ".join(cells)
 
 
 def links_of(path: Path) -> list[tuple[str, str]]:

@@ -151,10 +151,9 @@ class Choices(Corpus):
             cut += short
         super().__init__(writer.finish({}, {"cut": cut}), spec, path, "bucketed")
         test, val = masks(held)
-        none = torch.zeros(len(held), dtype=torch.bool)
-        kept = ~(none if val is None else val)
-        self.choices: Tensor = torch.arange(len(texts)).reshape(-1, width)[kept]
-        self.answers, self.choice_test = torch.tensor(answers)[kept], (none if test is None else test)[kept]
+        self.choices: Tensor = torch.arange(len(texts)).reshape(-1, width)
+        self.answers = torch.tensor(answers)
+        self.choice_test = torch.zeros(len(held), dtype=torch.bool) if test is None else test
         self.test, self.val = (None if side is None else side.repeat_interleave(width) for side in (test, val))
 
 

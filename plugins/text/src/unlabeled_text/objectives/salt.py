@@ -1,10 +1,12 @@
 """SALT, https://arxiv.org/abs/2410.18779: next-word prediction, which a small language model teaches at first.
 
 For the first part of training the large model matches the small one's softmax beside the words themselves; then plain
-training goes on. Differs: without ``teacher``, the small model is trained along, in the first part alone, where the
-paper trains it before.
+training goes on. With ``share`` below 1 the first part is on the texts alone that the teacher finds hard but can learn
+(SALT-DS). Differs: without ``teacher``, the small model is trained along, in the first part alone, where the paper
+trains it before; and the texts are chosen in each batch, by the teacher as it is, where the paper chooses them of all
+texts, once, by an early state of the teacher.
 
-    # T packed rows, H rows that have a next word, V words, D features
+    # B texts, T packed rows, H rows that have a next word, V words, D features
 """
 
 from collections.abc import Sequence
@@ -15,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, View
-from unlabeled.errors import UsageError, above, within
+from unlabeled.errors import UsageError, above, at_least, within
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.teacher import Frozen
 from unlabeled_text.decoders.transformer import Transformer, narrower
+from unlabeled_text.ops.choice import scores
 from unlabeled_text.ops.vocabulary import (
     VocabularyHead,
     hit_rate,
@@ -89,6 +92,8 @@ class SALT(nn.Module):
         first: share of training in which the small model teaches, in [0, 1].
         distill: weight of the teacher beside the words themselves in that part, in [0, 1]; omega in the paper.
         temperature: of both softmaxes in it, above 0; rho in the paper.
+        share: of a batch's texts that the first part is on, in (0, 1]; below 1 a teacher must be given.
+        likely: a word beyond this many likeliest is noise to the choice; k.
     """
 
     def __init__(
@@ -102,15 +107,22 @@ class SALT(nn.Module):
         first: float = 0.3,
         distill: float = 0.667,
         temperature: float = 0.25,
+        share: float = 1.0,
+        likely: int = 10,
     ) -> None:
         super().__init__()
         refuse_two_sided(encoder, "salt")
         if frozen is not None:
             refuse_other_words(encoder, frozen)
-        within(0, 1, first=first, distill=distill, width=width)
-        above(0, temperature=temperature, width=width)
+        within(0, 1, first=first, distill=distill, width=width, share=share)
+        above(0, temperature=temperature, width=width, share=share)
+        at_least(1, likely=likely)
+        if share < 1 and frozen is None:
+            raise ValueError(
+                f"share is {share}, and a teacher that is trained along cannot choose: give a run as teacher"
+            )
         self.needs = Needs(views={"global": 1}, encoder=frozenset({"tokens"}))
-        self.first, self.distill, self.temperature = first, distill, temperature
+        self.first, self.distill, self.temperature, self.share, self.likely = first, distill, temperature, share, likely
         self.head = VocabularyHead(encoder.dim, table_of(encoder), plain=True)
         self.given = None if frozen is None else Frozen(whole_model(frozen))
         small = SmallModel(len(table_of(encoder)), narrower(encoder.dim, width), depth) if frozen is None else None
@@ -119,14 +131,27 @@ class SALT(nn.Module):
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         view = views[0]
         logits_HV, words_H = next_words(encoder, self.head, view)
-        plain = union_mean(word_loss(logits_HV, words_H))
+        losses_H = word_loss(logits_HV, words_H)
+        plain = union_mean(losses_H)
         parts = {"words": plain.detach(), "hits": hit_rate(logits_HV, words_H)}
         if self.clock.past(self.first):
             return Loss(plain if self.small is None else plain + idle(self.small), parts)
-        taught_HV, own = self._teacher(view, layout_of(encoder, view))
-        distilled = union_mean(taught_loss(logits_HV, taught_HV, self.temperature))
+        layout = layout_of(encoder, view)
+        taught_HV, own = self._teacher(view, layout)
+        distilled_H = taught_loss(logits_HV, taught_HV, self.temperature)
+        if self.share < 1:
+            rows = self._chosen(taught_HV, words_H, layout)
+            losses_H, distilled_H = losses_H[rows], distilled_H[rows]
+        plain, distilled = union_mean(losses_H), union_mean(distilled_H)
         total = (1 - self.distill) * plain + self.distill * distilled + own
         return Loss(total, parts | {"distilled": distilled.detach()})
+
+    def _chosen(self, taught_HV: Tensor, words_H: Tensor, layout: Layout) -> Tensor:
+        """``int64[R]``: those of the H rows that are of chosen texts."""
+        group_H, count = layout.group[next_rows(layout)], len(layout.lengths)
+        score_B = scores(taught_HV, words_H, group_H, count, self.likely)
+        chosen_B = score_B.topk(max(1, round(self.share * count))).indices
+        return torch.isin(group_H, chosen_B).nonzero()[:, 0]
 
     def _teacher(self, view: View, layout: Layout) -> tuple[Tensor, Tensor]:
         """The teacher's logits ``[H, V]``, and its own loss where it learns along."""

@@ -155,10 +155,12 @@ class MultipleChoice:
 
     def _sides(self, data: Any, seed: int) -> tuple[Tensor, Tensor]:
         held = getattr(data, "choice_test", None)
-        numbers = torch.arange(len(data.choices))
-        if held is not None and bool(held.any()) and not bool(held.all()):
-            return numbers[~held], numbers[held]
-        order = shuffled(numbers, seed, view=5)
+        val = getattr(data, "val", None)
+        kept = torch.ones(len(data.choices), dtype=torch.bool) if val is None else ~val[data.choices[:, 0]]
+        numbers = kept.nonzero()[:, 0]
+        if held is not None and bool(held[kept].any()) and not bool(held[kept].all()):
+            return numbers[~held[kept]], numbers[held[kept]]
+        order = numbers[shuffled(numbers, seed, view=5)]
         count = max(1, round(TEST_SHARE * len(order)))
         return order[count:].sort().values, order[:count].sort().values
 

@@ -1,9 +1,10 @@
 """Views of two that change words as such: code-switching by a lexicon, and hyphens taken out.
 
 CSR4mBART, https://arxiv.org/abs/2204.07834: words of the source stand in another language, by a lexicon; the target is
-the text. CompoundPiece, https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them; its
-second stage has words and their parts from a list, which may be written otherwise. Differs:
-without a lexicon each token has another, fixed token for its translation: a made-up language.
+the text, and the tag of its language ends the one and begins the other. CompoundPiece,
+https://arxiv.org/abs/2305.14214: hyphens are taken out of words; the target has them; its second stage has words and
+their parts from a list, which may be written otherwise. Differs: without a lexicon each token has another, fixed token
+for its translation: a made-up language; a tag stands before the end of the source, where mBART has it behind.
 
     # B samples, T packed tokens, W words, L entries of the lexicon
 """
@@ -21,7 +22,7 @@ from unlabeled.data.files import text_of
 from unlabeled.draw import GOLDEN, Draw, Purpose, mix64
 from unlabeled_text.batch import TextBatch, TextSpec
 from unlabeled_text.data.compounds import HYPHENS, hyphens, without
-from unlabeled_text.ops.edits import body_of
+from unlabeled_text.ops.edits import body_of, weave
 from unlabeled_text.ops.ragged import owner, ranges, starts_of, sums, within
 from unlabeled_text.views.corruptions import body, view_of
 
@@ -35,6 +36,17 @@ def pairs_of(path: Path, what: str) -> list[tuple[str, str]]:
     if not rows:
         raise ValueError(f"{path} has no entries; each line is a word, a tab, and {WHAT[what]}")
     return [(row[0].strip(), row[1].strip()) for row in rows]
+
+
+def tag_of(name: str, spec: TextSpec) -> int:
+    """The id of a language tag; ``ValueError`` where the tokenizer has no such token."""
+    ids = spec.codec.encode([name])[0][0].tolist()
+    if len(ids) != 1 or ids[0] == spec.unknown:
+        raise ValueError(
+            f"tags names {name!r}, which is no token of the tokenizer; a tag is one token, such as en_XX of mBART's, "
+            "or <extra_id_0> of one that is trained here"
+        )
+    return int(ids[0])
 
 
 def word_hashes(tokens_T: Tensor, lengths_W: Tensor) -> Tensor:
@@ -70,18 +82,21 @@ class CodeSwitch:
     """Some words of the source stand in another language; the target is the text.
 
     Args:
-        lexicon: a file of lines: word, tab, translation; empty = a made-up language.
+        lexicon: a file of lines: word, tab, translation, as the command lexicon writes it; empty = a made-up language.
         ratio: share of the words that are translated where the lexicon has them, in (0, 1].
+        tags: tokens that texts begin with to say their language, by commas (en_XX,de_DE; <extra_id_0>,<extra_id_1> of a
+            tokenizer trained here): a text's own ends the source and begins the target; empty = texts have none.
     """
 
     roles = ("source", "target")
     params = ()
 
-    def __init__(self, spec: TextSpec, *, lexicon: str = "", ratio: float = 0.3) -> None:
+    def __init__(self, spec: TextSpec, *, lexicon: str = "", ratio: float = 0.3, tags: str = "") -> None:
         if not 0 < ratio <= 1:
             raise ValueError(f"ratio is {ratio}; it must be above 0, at most 1")
         self.spec, self.ratio = spec, ratio
         self.lexicon = Lexicon(Path(lexicon), spec) if lexicon else None
+        self.tags = torch.tensor([tag_of(name.strip(), spec) for name in tags.split(",") if name.strip()])
 
     def __call__(self, batch: TextBatch, draw: Draw) -> list[View]:
         tokens, n = body(batch, self.spec)
@@ -89,6 +104,9 @@ class CodeSwitch:
         starts = torch.ones_like(tokens, dtype=torch.bool)
         if batch.starts is not None:
             starts = batch.starts[body_of(batch, self.spec)]
+        tagged = torch.isin(tokens, self.tags.to(tokens)) & (within(n, len(tokens)) == 0)
+        tag, tags = tokens[tagged], sums(tagged, n)
+        tokens, starts, n = tokens[~tagged], starts[~tagged], n - tags
         words, each = self._words(starts, n)
         sample = owner(words, len(each))
         bits = draw.rows(Purpose.SWAP, sample, within(words, len(each)))
@@ -96,8 +114,17 @@ class CodeSwitch:
         if self.lexicon is None:
             tokens = torch.where(chosen.repeat_interleave(each, output_size=len(tokens)), self._foreign(tokens), tokens)
         else:
-            tokens, n = self._translated(tokens, each, sample, chosen, (bits >> 32) & 0xFFFFFFFF)
+            tokens, n = self._translated(tokens, each, sample, chosen, (bits >> 32) & 0xFFFFFFFF, len(batch))
+        if len(tag):
+            tokens, n = self._ended(tokens, n, tag, tags)
         return [view_of(batch, tokens, n, self.spec, "source"), target]
+
+    def _ended(self, tokens_T: Tensor, n_B: Tensor, tag: Tensor, tags_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Each text with its tag behind it; what has no room goes, and never the tag."""
+        room = self.spec.length - len(self.spec.prefix) - len(self.spec.suffix) - tags_B
+        tokens_T = tokens_T[within(n_B, len(tokens_T)) < room.repeat_interleave(n_B, output_size=len(tokens_T))]
+        tokens, lengths = weave([(tokens_T, n_B.minimum(room)), (tag, tags_B)])
+        return tokens, torch.tensor(lengths, device=n_B.device)
 
     def _words(self, starts_T: Tensor, n_B: Tensor) -> tuple[Tensor, Tensor]:
         """Words of each sample, and tokens of each word; a text begins a word."""
@@ -115,7 +142,7 @@ class CodeSwitch:
         return table[tokens_T]
 
     def _translated(
-        self, tokens_T: Tensor, each_W: Tensor, sample_W: Tensor, chosen_W: Tensor, bits_W: Tensor
+        self, tokens_T: Tensor, each_W: Tensor, sample_W: Tensor, chosen_W: Tensor, bits_W: Tensor, count: int
     ) -> tuple[Tensor, Tensor]:
         lexicon = self.lexicon
         assert lexicon is not None
@@ -127,7 +154,6 @@ class CodeSwitch:
         begin = torch.where(swap, starts_of(other)[entry] + len(tokens_T), starts_of(each_W))
         pool = torch.cat((tokens_T, lexicon.tokens.to(device)))
         out = pool[ranges(begin, lengths, int(lengths.sum()))]
-        count = int(sample_W.max()) + 1 if len(sample_W) else 0
         return out, torch.zeros(count, dtype=torch.int64, device=device).index_add_(0, sample_W, lengths)
 
 
