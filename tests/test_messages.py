@@ -96,7 +96,7 @@ def wrong(domain, path, room):
                 sure = all(flag in known[name] for name in reading)
             elif named:
                 sure = flag in known[named[-1]]
-            elif room.startswith(("commands", "select")):
+            elif room.startswith(("commands", "ops", "select")):
                 sure = any(flag in known[name] for name in (*own, *BUILD))
             elif path.stem in GLOBAL and room.startswith("cli/"):
                 sure = True  # commands of no domain: their own tests call them

@@ -480,7 +480,8 @@ class Probe(Protocol):
     called with ``unlabeled.probes.frozen.Frozen`` alone, and may have ``chance(frozen)``, what a guess scores. One that
     reads features may have ``guess(train, test)``, what a guess scores that knows the labels of train alone, and
     ``predict(train, test) -> (guess[M], truth[M])``, the classes of test that have a label: its numbers are then
-    ``unlabeled.probes.scores.classification``, kept with each class and the confusion.
+    ``unlabeled.probes.scores.classification``, kept with each class and the confusion. Either may have ``quick``, the
+    settings that it is made with where a table is to be quick: its ``spec`` then says them.
     """
 
     spec: str

@@ -6,6 +6,7 @@ from unlabeled.config.run import resolve
 from unlabeled.contract import Targets
 from unlabeled.errors import UsageError
 from unlabeled.probes import embedding as evaluating
+from unlabeled.probes import linear
 from unlabeled.probes.asked import Chosen
 from unlabeled.probes.evaluate import evaluate
 from unlabeled.probes.splits import LABELS
@@ -325,8 +326,12 @@ def test_a_quick_table_encodes_each_sample_at_most_three_times(toy, monkeypatch)
             e, d, v, ids, count=count, **o
         )
     )  # fmt: skip
+    fits, fit = [], linear.fit
+    monkeypatch.setattr(linear, "fit", lambda *given, **more: fits.append(1) or fit(*given, **more))
     found = table(chosen={"quick": True})
     assert sum(seen) <= 3 * 150
+    assert len(fits) == len([row for row in found.rows if "linear.accuracy@all" in row.numbers]) - 1, "one a row"
+    assert "C of {0.1}" in found.specs["linear"]
     assert {c.labels for c in found.columns} == {"all"}
     assert found.seeds == (0,)
     assert tuple(row.kind for row in found.rows) == KINDS

@@ -31,7 +31,7 @@ def probe_command(
     Args:
         probes: names of those that are asked, knn,linear; empty = all.
         baselines: names of the rows beside the encoder, untrained among them; none = no row; empty = all.
-        quick: one seed or fold, all labels, the probes of features and the default baseline alone.
+        quick: one seed or fold, all labels, the probes of features, without choosing C, and the default baseline.
         seeds: of splits, label subsets and untrained weights.
         folds: each the test once, instead of seeds; groups stay whole. 0 = the data's own folds, where it has them.
         batch_size: samples per forward pass.

@@ -17,7 +17,11 @@ LEAST = 1 << 20  # numbers of an input; a smaller one is not worth a tenth of th
 
 
 def rowwise(change: Callable[[Tensor], Tensor], x_TD: Tensor) -> Tensor:
-    """``change(x)``, which must draw nothing and treat each row by itself: same values, same gradients to rounding."""
+    """``change(x)``, which must draw nothing and treat each row by itself: same values, same gradients to rounding.
+
+    >>> rowwise(torch.relu, torch.tensor([[-1.0, 2.0]]))
+    tensor([[0., 2.]])
+    """
     parts = x_TD.split(ROWS) if x_TD.device.type == "cpu" else (x_TD,)
     if not torch.is_grad_enabled() or x_TD.numel() < LEAST:
         found = [change(part) for part in parts]

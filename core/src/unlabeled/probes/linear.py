@@ -149,6 +149,8 @@ def choose(
 ) -> tuple[float, Fit | None]:
     """The C of ``grid`` that does best on a held-out share of ``z[N, R]``, and its fit to the rest; ties of accuracy go
     to the lower loss."""
+    if len(grid) == 1:
+        return grid[0], None
     fitted, held = hold_out(y, share, seed)
     if not len(held):
         return 1.0, None
@@ -177,6 +179,7 @@ class Linear:
     """
 
     asks = Asks(labels=True, fractions=True)  # also asked with few labels
+    quick = {"grid": (0.1,)}
 
     def __init__(
         self,

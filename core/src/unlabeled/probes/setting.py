@@ -62,6 +62,9 @@ class Setting:
         made = {name: make(self.config.domain, "probe", name, {}, {}) for name in wanted}
         if self.chosen.quick and not self.chosen.probes:
             made = {name: probe for name, probe in made.items() if probe.asks.fractions or probe.asks.targets}
+        if self.chosen.quick:
+            cut = {name: probe.quick for name, probe in made.items() if hasattr(probe, "quick")}
+            made |= {name: make(self.config.domain, "probe", name, cut[name], {}) for name in cut}
         # probes that are asked with few labels come first, then the rest, as the plugins list them
         found = [(name, probe) for name, probe in made.items() if applies(probe, self.data)]
         found = [(name, probe) for name, probe in found if not probe.asks.targets or self.has(probe.asks.targets)]

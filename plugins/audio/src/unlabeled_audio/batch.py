@@ -130,11 +130,12 @@ def joined(batches: Sequence[AudioBatch]) -> AudioBatch:
         parts = [getattr(batch, name) for batch in batches]
         return None if parts[0] is None else torch.cat(parts)
 
-    def each(name: str) -> tuple[int, ...]:
+    def each(name: str) -> Any:
         return tuple(chain.from_iterable(getattr(batch, name) for batch in batches))
 
     tensors: Any = {name: all_of(name) for name in ("ids", "wave", "mel", "target", "partner")}
-    return AudioBatch(**tensors, **{name: each(name) for name in ("lengths", "partner_lengths", "frames")})
+    counts = {name: each(name) for name in ("lengths", "partner_lengths", "frames")}
+    return AudioBatch(**tensors, **counts)
 
 
 def _cut(x: Tensor, lengths: Sequence[int], start: int, stop: int) -> Tensor:

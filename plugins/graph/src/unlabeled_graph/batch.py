@@ -32,14 +32,14 @@ class GraphSpec:
         features: F, numbers of a node.
         edge_features: numbers of an edge; 0 = edges carry none.
         level: ``node`` where nodes are the samples, ``graph`` where whole graphs are.
-        nodes: of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
+        node_count: nodes of the one graph whose nodes are the samples; 0 = not known, or graphs are the samples.
         taught: classes of the labels that batches carry; 0 = they carry none.
     """
 
     features: int
     edge_features: int = 0
     level: str = "node"
-    nodes: int = 0
+    node_count: int = 0
     taught: int = 0
 
     def __post_init__(self) -> None:

@@ -67,6 +67,7 @@ ROWS = (
     row("probe", "svc", "graphs:SVC10Fold", "support vector machine in 10 folds", "1908.01000"),
     row("probe", "auc", "graphs:ScaffoldAUC", "ROC-AUC on the data's own split of graphs"),
     row("probe", "boosted", "boosted:Boosted", "trees on a node's neighborhood, without a model", "1706.09516"),
+    row("probe", "facts", "facts:Facts", "held-out facts of a knowledge graph, ranked", "1412.6575"),
     row("probe", "links", "links:LinkPrediction", "AUC and AP of held-out links", "1611.07308"),
     row("baseline", "raw_features", "RawFeatures", "features as they are"),
     row("baseline", "propagated", "Propagated", "A^2 X, features smoothed twice", "1902.07153"),

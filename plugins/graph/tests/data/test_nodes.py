@@ -1,10 +1,14 @@
 """Node-level data: the whole graph in memory, neighborhoods, clusters, splits and held-out links."""
 
+from dataclasses import fields
+from inspect import signature
+
 import pytest
 import torch
 
 from unlabeled.build import trainable
 from unlabeled.training.datamodule import Indices
+from unlabeled_graph.batch import GraphSpec
 from unlabeled_graph.data.blocks import Blocks
 from unlabeled_graph.data.karate import Karate
 from unlabeled_graph.data.nodes import Nodes, hold_links
@@ -153,3 +157,9 @@ def test_an_edge_of_one_direction_is_held_out_whichever_way_it_points():
     assert test.shape[1] == 3
     assert train.shape[1] == 7
     assert int(kept.sum()) == 7
+
+
+def test_no_count_of_a_spec_fixes_a_setting_of_other_data():
+    """A saved encoder fixes the settings of data that are called like fields of its spec."""
+    settings = {name for row in (Blocks, Karate) for name in signature(row).parameters}
+    assert not settings & {field.name for field in fields(GraphSpec)}

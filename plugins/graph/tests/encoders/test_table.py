@@ -32,14 +32,14 @@ def test_a_table_has_a_vector_for_each_node():
 
 
 def test_no_two_nodes_share_a_vector():
-    assert Table(GraphSpec(1, nodes=5000), width=2).table.weight.shape == (5000, 2)
+    assert Table(GraphSpec(1, node_count=5000), width=2).table.weight.shape == (5000, 2)
     with pytest.raises(UsageError, match="has 4,096 vectors, and the graph 5,000 nodes"):
-        Table(GraphSpec(1, nodes=5000), rows=4096)
+        Table(GraphSpec(1, node_count=5000), rows=4096)
     with pytest.raises(UsageError, match=r"give --encoder\.rows N"):
         Table(GraphSpec(1))
     data = Karate()
     with pytest.raises(UsageError, match="has 30 vectors, and the graph 34 nodes"):
-        Table(GraphSpec(data.spec.features, nodes=30))(View(data.graph, "clean"))
+        Table(GraphSpec(data.spec.features, node_count=30))(View(data.graph, "clean"))
 
 
 def test_two_views_go_to_two_networks():

@@ -1,6 +1,8 @@
 """A user's files: what is read alike, and what is named and passed over."""
 
 import gzip
+import io
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -342,6 +344,25 @@ def test_bytes_that_are_claimed_take_no_memory(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
     assert dict(batch.bad)["b"].startswith("its voxels cannot be read: the header claims 32,000,000,000,000")
+
+
+def test_arrays_that_claim_more_than_they_hold_take_no_memory(tmp_path):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (9, 4000, 4000, 4000)})
+    for name, body in (("short", bytes(64)), ("bomb", bytes(1 << 22))):
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("x.npy", head.getvalue() + body)
+        with pytest.raises(UsageError, match=r"cannot be read as .npz: x.npy claims"):
+            open_(tmp_path / f"{name}.npz")
+
+
+def test_pipes_are_not_waited_for(folder, tmp_path):
+    for name in ("scans/zz.nii.gz", "scans/dataset.json", "known.csv"):
+        os.mkfifo(tmp_path / name)
+    data = open_(folder)
+    assert (len(data), data.bad) == (4, {"zz": "not a file"})
+    with pytest.raises(UsageError, match=r"--data.manifest .*known.csv is no table"):
+        open_(folder, manifest=str(tmp_path / "known.csv"))
 
 
 def test_labels_of_another_grid_are_refused(tmp_path):

@@ -49,6 +49,11 @@ def test_word_vectors_go_in_as_words_do_and_layers_come_out():
     torch.testing.assert_close(whole.layers[1].tokens, whole.tokens)
 
 
+def test_dropout_is_of_activations_and_drops_no_layer():
+    config = made("bart", dropout=0.3).model.config
+    assert (config.dropout, config.encoder_layerdrop, config.decoder_layerdrop) == (0.3, 0.0, 0.0)
+
+
 def test_what_cannot_be_done_is_refused():
     with pytest.raises(ValueError, match="cannot drop rows"):
         made("bert")(View(view().batch, "global", hidden=Rows(torch.tensor([1]), (1, 0, 0, 0, 0))), hide="drop")

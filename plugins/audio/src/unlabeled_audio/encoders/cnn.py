@@ -38,7 +38,7 @@ class Block(nn.Module):
         return x_TD + feed, feed
 
     def _each(self, x_TD: Tensor) -> Tensor:
-        return self.mlp(self.norm(x_TD))  # type: ignore[no-any-return]
+        return self.mlp(self.norm(x_TD))
 
 
 def greatest(x_TD: Tensor, layout: Layout) -> Tensor:

@@ -69,6 +69,7 @@ class Nodes(Labeled):
             symmetric=raw.symmetric,
             complete=True,
         )
+        self.facts = raw.facts
         self.pattern = Pattern(offsets_of(edges[1], total), edges[0], total)
         self.order = cluster_order(self.pattern) if sampling == "clusters" else None
         self.spec = GraphSpec(x.shape[1], 0 if attr is None else attr.shape[1], "node", total)

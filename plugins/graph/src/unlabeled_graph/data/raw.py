@@ -42,6 +42,7 @@ class Raw:
         names: what the user calls each sample.
         groups: a name for each sample, none of which may be on both sides of a split.
         bad: samples that could not be read, with the reason.
+        facts: ``[N, 3]`` head, relation and tail of a knowledge graph by set: train, valid, test.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Raw:
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     bad: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:

@@ -19,7 +19,7 @@ from unlabeled_graph.data.raw import Raw
 Protocol = Literal["public", "random", "folds", "none"]
 SHARES = (0.1, 0.1)  # train and val of a random split; the rest is test
 FOLDS = 10
-READERS = "gat, gin and gps alone"  # encoders that read features of edges
+READERS = "compgcn, gat, gin and gps alone"
 
 
 @dataclass(frozen=True)

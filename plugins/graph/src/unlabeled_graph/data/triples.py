@@ -9,6 +9,7 @@ direction.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ def read_triples(path: Path, degrees: int) -> Raw:
     notes = [f"{len(facts['train'].unique(dim=0)):,} facts of {len(relations):,} relations"]
     notes += [f"{len(part):,} facts of {name} left out of the graph" for name, part in facts.items() if name != "train"]
     x = degree_columns(edges, len(entities), degrees)
-    return Raw(str(path), "node", x, edges, (len(entities),), edge_attr=attr, names=tuple(entities), notes=tuple(notes))
+    told: dict[str, Any] = {"names": tuple(entities), "notes": tuple(notes), "facts": facts}
+    return Raw(str(path), "node", x, edges, (len(entities),), edge_attr=attr, **told)
 
 
 def relation_columns(facts_N3: Tensor, total: int, relations: int) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,10 @@ class Table(nn.Module):
         at_least(0, rows=rows)
         if spec.level == "graph":
             raise UsageError(GRAPHS)
-        if not rows and not spec.nodes:
+        if not rows and not spec.node_count:
             raise UsageError("the number of nodes is not known here: give --encoder.rows N")
-        self.dim, self.rows, self.level = width, rows or spec.nodes, spec.level
-        self._fits(spec.nodes)
+        self.dim, self.rows, self.level = width, rows or spec.node_count, spec.level
+        self._fits(spec.node_count)
         self.can: frozenset[Capability] = frozenset({"tokens"})
         self.table = nn.Embedding(self.rows, width)
         nn.init.uniform_(self.table.weight, -0.5 / width**0.5, 0.5 / width**0.5)

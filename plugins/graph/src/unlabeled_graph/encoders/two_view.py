@@ -54,7 +54,8 @@ class TwoView(nn.Module):
         self.near = GCN(spec, width=width, depth=depth, activation=activation, pool=pool, jump=jump)
         self.far = GCN(spec, width=width, depth=depth, activation=activation, pool=pool, jump=jump)
         self.dim, self.apart = self.near.dim, False
-        self.chosen = {"kernel": kernel, "alpha": alpha, "time": time, "keep": keep}
+        self.kernel: str = kernel
+        self.alpha, self.time, self.keep = alpha, time, keep
         self.seen: tuple[str, float, int] | None = None
         self.can: frozenset[Capability] = frozenset({"tokens", "swap"})
 
@@ -62,11 +63,12 @@ class TwoView(nn.Module):
     def diffusion(self) -> tuple[Literal["ppr", "heat"], float, int]:
         """Kernel, strength and entries kept: what is set, or else what views brought, or the paper's."""
         kernel, strength, keep = self.seen or ("ppr", 0.0, 64)
-        if self.chosen["kernel"] not in ("auto", kernel):
-            kernel, strength = self.chosen["kernel"], 0.0
-        own = self.chosen["alpha"] if kernel == "ppr" else self.chosen["time"]
-        strength = own or strength or (0.2 if kernel == "ppr" else 5.0)
-        return kernel, strength, keep if self.chosen["keep"] == -1 else self.chosen["keep"]  # type: ignore[return-value]
+        if self.kernel not in ("auto", kernel):
+            kernel, strength = self.kernel, 0.0
+        keep = keep if self.keep == -1 else self.keep
+        if kernel == "heat":
+            return "heat", self.time or strength or 5.0, keep
+        return "ppr", self.alpha or strength or 0.2, keep
 
     @property
     def resolved(self) -> Mapping[str, Any]:

@@ -53,9 +53,10 @@ class VQGraphStudent(nn.Module):
         self.names = tuple(book)
         for name, part in book.items():
             self.register_buffer(name.replace(".", "_"), part, persistent=not run)
-        if self.enter_0_weight.shape[0] != self.quantizer_codebook.shape[1]:
+        width = book["quantizer.codebook"].shape[1]
+        if len(book["enter.0.weight"]) != width:
             raise UsageError(f"{run} gives a node several codes; give a run of objective vqgraph")
-        self.project = nn.Linear(encoder.dim, self.quantizer_codebook.shape[1])
+        self.project = nn.Linear(encoder.dim, width)
 
     def forward(self, encoder: Any, views: Sequence[View]) -> Loss:
         losses, agreed = zip(*(self._rows(encoder, view) for view in views), strict=True)

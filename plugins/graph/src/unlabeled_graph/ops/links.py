@@ -59,7 +59,8 @@ class _Missing:
 def _missing(edges_2E: Tensor, layout: Layout) -> _Missing:
     """Worked out once for the edges of a layout."""
     if edges_2E is layout.edges and "_missing" in layout.__dict__:
-        return layout.__dict__["_missing"]  # type: ignore[no-any-return]
+        known: _Missing = layout.__dict__["_missing"]
+        return known
     total, device = layout.total, edges_2E.device
     loops = torch.arange(total, device=device) * (total + 1)
     pairs = torch.cat((edges_2E[0] * total + edges_2E[1], loops)).unique()

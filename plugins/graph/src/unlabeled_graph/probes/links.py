@@ -101,8 +101,9 @@ def _features(frozen: Frozen, edges_2E: Tensor) -> Tensor:
     """``[N, D]`` of every node, of a graph with these edges alone."""
     data: Any = frozen.data
     batch = data.graph
-    order = torch.argsort(edges_2E[1] * batch.total + edges_2E[0])
-    batch = batch.altered(edges=edges_2E[:, order], weight=None, edge_attr=None)
+    kept = torch.isin(batch.edges[0] * batch.total + batch.edges[1], edges_2E[0] * batch.total + edges_2E[1])
+    attr = None if batch.edge_attr is None else batch.edge_attr[kept]
+    batch = batch.altered(edges=batch.edges[:, kept], edge_attr=attr)
     encoder = frozen.encoder.to(frozen.device) if hasattr(frozen.encoder, "to") else frozen.encoder
     with evaluating(encoder):
         view = take(frozen.clean, batch.to(frozen.device), 1, 0)[0]

@@ -6,17 +6,19 @@
     # N samples, C channels, X, Y, Z voxels
 """
 
+import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unlabeled.data.sides import Side
+from unlabeled.data.sources import DAMAGED
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.sources import MOST_CHANNELS
 
+RATIO = 1100  # deflate cannot do better than 1032
 PARTS: tuple[Side, ...] = ("train", "val", "test")
 
 
@@ -34,9 +36,12 @@ class Arrays:
 def read_npz(path: Path) -> Arrays:
     """The arrays of a file; :class:`UsageError` for what is none."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _check_claim(archive, member)
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (*DAMAGED, zipfile.BadZipFile, AttributeError) as error:
         raise UsageError(f"{path} cannot be read as .npz: {error}") from error
     parts = [p for p in PARTS if f"{p}_images" in found]
     sides = [p for p in parts for _ in found[f"{p}_images"]] if parts else None
@@ -60,6 +65,19 @@ def read_npz(path: Path) -> Arrays:
         raise UsageError(f"{path}: spacing is {spacing.tolist()}; it must be 3 numbers of mm above 0")
     mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
     return Arrays(x, None if y is None else y[:, 0], masks, sides, mm)
+
+
+def _check_claim(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """``ValueError`` where an array claims more bytes than it has, before memory is taken for them."""
+    if member.file_size > RATIO * max(1, member.compress_size):
+        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes from {member.compress_size:,}: a bomb")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+    claimed = math.prod(shape) * kind.itemsize
+    if claimed > member.file_size:
+        raise ValueError(f"{member.filename} claims {claimed:,} bytes, and has {member.file_size:,}")
 
 
 NAMES = {"x": "images", "y": "labels", "masks": "masks"}

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unlabeled.data.files import walk
-from unlabeled.data.manifest import NONE, Columns, Manifest, read_manifest
+from unlabeled.data.manifest import NONE, Columns, Manifest, is_table, read_manifest
 from unlabeled.data.sources import Folder, Source
+from unlabeled.data.tables import SUFFIXES
 from unlabeled.errors import UsageError
 from unlabeled_medical3d.data.dicom import is_dicom
 from unlabeled_medical3d.data.sources import LIMITS, Entry, Kept, patients_of, stem
@@ -54,6 +55,8 @@ def annotate(
     entries: Sequence[Entry], source: Source, path: Path, columns: Mapping[str, Any]
 ) -> tuple[Manifest, list[int], list[Entry]]:
     """Entries that a manifest names, by their path or by the name of their file, its row for each, and what it says."""
+    if not is_table(path):
+        raise UsageError(f"--data.manifest {path} is no table: give a file that ends in {', '.join(SUFFIXES)}")
     manifest = read_manifest(path, ("id", *PATHS), columns)
     by_name: dict[str, int] = {}
     for row, name in enumerate(manifest.paths):

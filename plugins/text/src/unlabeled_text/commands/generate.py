@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ def generate(run: Pretrained, settings: Generate, data: Any = None) -> str:
         raise UsageError("give --text TEXT or --data PATH, one of them: what is to be read")
     spec = run.spec
     if data is None:
-        texts, found = [settings.text], iter([batch_of([settings.text], spec)])
+        texts, found = [settings.text], iter([cast(Any, batch_of([settings.text], spec))])
     else:
         texts = data.texts(range(len(data)))
         found = batches(data, torch.arange(len(data)), batch_size=settings.batch_size, workers=0)

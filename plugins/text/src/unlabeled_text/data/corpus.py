@@ -48,7 +48,7 @@ class Corpus(Described):
 
         self.labels, self.test, self.val, self.folds = tensor("labels"), tensor("test"), tensor("val"), tensor("folds")
         self.groups = tuple(meta["groups"]) if "groups" in meta else None
-        numbers, about = tensor("targets"), meta.get("targets")
+        numbers, about = tensor("targets"), meta.get("targets", {})
         self.targets = None if numbers is None else Targets(numbers, tuple(about["names"]), about["kind"])
         self.documents, self.pairs, self.scores = tensor("documents"), tensor("pairs"), tensor("scores")
         self.pair_labels, self.pair_test = tensor("pair_labels"), tensor("pair_test")

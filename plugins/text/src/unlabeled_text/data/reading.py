@@ -69,9 +69,9 @@ class Columns:
     linearize: bool = False
 
     @classmethod
-    def of(cls, settings: Mapping[str, str]) -> "Columns":
+    def of(cls, settings: Mapping[str, object]) -> "Columns":
         """From settings of a data set, of which empty ones ask for nothing."""
-        return cls({role: name for role, name in sorted(settings.items()) if name and role != "classes"})
+        return cls({role: str(name) for role, name in sorted(settings.items()) if name and role != "classes"})
 
 
 Bad = Callable[[str, str], None]  # where, why

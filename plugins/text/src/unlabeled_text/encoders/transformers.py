@@ -358,6 +358,8 @@ def check_fit(config: Any, spec: TextSpec, folder: Path | None) -> None:
 def _drop(config: Any, dropout: float) -> None:
     """Set every dropout probability of a configuration; -1 leaves them."""
     for name, value in config.to_dict().items():
+        if "layerdrop" in name and dropout > 0:
+            continue  # whole layers are no share of activations; none is dropped where nothing is
         if dropout >= 0 and "drop" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
             setattr(config, name, dropout)
 
