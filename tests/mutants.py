@@ -27,7 +27,9 @@ ROOT, TABLE = HERE.parent, HERE / "mutants.md"
 CORE = ROOT / "core" / "src" / "unlabeled"
 MORE = {  # tests of a file that stand elsewhere
     "barlow_twins": ["test_joint_embedding"], "byol": ["test_joint_embedding"], "simclr": ["test_joint_embedding"],
-    "vicreg": ["test_joint_embedding"], "cosine": ["../objectives/test_byol", "../objectives/test_graphmae"],
+    "vicreg": ["test_joint_embedding"],
+    "whitening": ["../objectives/test_vicreg", "../objectives/test_joint_embedding"],
+    "cosine": ["../objectives/test_byol", "../objectives/test_graphmae"],
 }  # fmt: skip
 TURN = {"min": "max", "amin": "amax", "argmin": "argmax", "minimum": "maximum"}
 TURN |= {new: old for old, new in TURN.items()}
