@@ -7,13 +7,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from unlabeled.data.transfer import moved_ids
+
 
 class MovableBatch:
     """A base of frozen dataclasses whose fields are tensors, lists of them, other batches, or stay on the host."""
 
     def to(self, device: torch.device | str) -> Self:
-        """The batch on a device, without waiting for it."""
-        return self._each(lambda x: x.to(device, non_blocking=True))
+        """The batch on a device, without waiting for it; its ``ids`` stay known on the host."""
+        ids = getattr(self, "ids", None)
+        return self._each(lambda x: moved_ids(x, device) if x is ids else x.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """Called by torch's loader."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
+from unlabeled.data.transfer import send, send_numbers
 from unlabeled.draw import Draw, Purpose
 
 _LAST = torch.iinfo(torch.int64).max
@@ -104,7 +105,9 @@ def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
 
 
 def _column(counts: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor(counts, device=like.device).reshape(-1, 1)
+    if len(set(counts)) == 1:  # made where it is needed: nothing is sent
+        return torch.full((len(counts), 1), counts[0], device=like.device)
+    return send_numbers(counts, like.device).reshape(-1, 1)
 
 
 class ShareMask:
@@ -123,5 +126,7 @@ class ShareMask:
 
     def __call__(self, view: View, draw: Draw) -> View:
         layout = layout_of(view)
-        keys_T = self.order(layout, draw).to(layout.position.device)
+        keys_T = self.order(layout, draw)
+        if keys_T.device != layout.position.device:
+            keys_T = send([keys_T], layout.position.device)[0]
         return replace(view, hidden=choose(keys_T, layout, share(self.ratio, touchable(layout))))
