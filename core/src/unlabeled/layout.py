@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from unlabeled.data.transfer import send_numbers
+from unlabeled.data.transfer import numbers
 
 Value = TypeVar("Value")
 
@@ -118,9 +118,7 @@ class Layout:
     @computed_once
     def counts(self) -> Tensor:
         """int64[G], the lengths on the device of the rows."""
-        if self.equal and self.lengths:  # made where it is needed: nothing is sent
-            return torch.full((len(self.lengths),), self.lengths[0], device=self.position.device)
-        return send_numbers(self.lengths, self.position.device)
+        return numbers(self.lengths, self.position.device)
 
     @computed_once
     def group(self) -> Tensor:

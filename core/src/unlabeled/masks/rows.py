@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
-from unlabeled.data.transfer import send, send_numbers
+from unlabeled.data.transfer import numbers, send, which
 from unlabeled.draw import Draw, Purpose
 
 _LAST = torch.iinfo(torch.int64).max
@@ -97,17 +97,11 @@ def _bounds(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
 
 def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
     """Rows from ``flags_T`` (True = in the subset), of which the host knows how many fall in each group."""
-    # on an accelerator not nonzero: the size is known, so it need not be waited for; on a CPU it is twice as fast
-    on_host = flags_T.device.type == "cpu"
-    index = torch.nonzero(flags_T) if on_host else torch.nonzero_static(flags_T, size=sum(lengths))
-    index = index.flatten()
-    return Rows(index, tuple(lengths))
+    return Rows(which(flags_T, sum(lengths)), tuple(lengths))
 
 
 def _column(counts: Sequence[int], like: Tensor) -> Tensor:
-    if len(set(counts)) == 1:  # made where it is needed: nothing is sent
-        return torch.full((len(counts), 1), counts[0], device=like.device)
-    return send_numbers(counts, like.device).reshape(-1, 1)
+    return numbers(counts, like.device).reshape(-1, 1)
 
 
 class ShareMask:

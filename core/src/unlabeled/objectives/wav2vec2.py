@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
+from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at, draw_others
@@ -37,7 +38,7 @@ def count_distractors(place_GMK: Tensor, lengths: Sequence[int]) -> Tensor:
     groups, longest, _ = place_GMK.shape
     counts = place_GMK.new_zeros(groups, longest, longest + 1, dtype=torch.float32)
     counts.scatter_add_(2, place_GMK, torch.ones_like(place_GMK, dtype=torch.float32))
-    real = torch.arange(longest, device=counts.device) < torch.tensor(lengths, device=counts.device)[:, None]
+    real = torch.arange(longest, device=counts.device) < numbers(lengths, counts.device)[:, None]
     return counts[:, :, :longest] * real[:, None] * real[:, :, None]
 
 

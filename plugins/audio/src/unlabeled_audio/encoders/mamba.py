@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
+from unlabeled.data.transfer import numbers
 from unlabeled.errors import above
 from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import drop
@@ -131,7 +132,7 @@ class Block(nn.Module):
 
 def reversal(layout: Layout) -> Tensor:
     """``int64[T]``: the row that stands at each place when every clip is read from its end; its own inverse."""
-    offsets = torch.tensor(layout.offsets, device=layout.position.device)
+    offsets = numbers(layout.offsets, layout.position.device)
     return (
         offsets[layout.group]
         + offsets[layout.group + 1]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.data.transfer import constant, send
+from unlabeled.data.transfer import numbers, send
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, rounded as torchvision has it
 LARGE = 1 << 15  # numbers of an image from which on it is worth a call of its own
@@ -188,7 +188,7 @@ def denormalize(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> T
 
 
 def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:
-    return constant(values, x.dtype, x.device)[:, None, None]
+    return numbers(values, x.device, x.dtype)[:, None, None]
 
 
 def _each(factor: Tensor) -> Tensor:
