@@ -142,7 +142,8 @@ class Layout:
         """``x[T, ...] -> [G, L, ...]`` and ``pad[G, L]`` (True = padding), None where lengths are equal."""
         count, longest = len(self.lengths), max(self.lengths, default=0)
         if self.equal:
-            return x.reshape(count, longest, *x.shape[1:]), None
+            # not by their count: a traced graph takes as many groups as come
+            return (x.unflatten(0, (-1, longest)) if longest else x.reshape(count, 0, *x.shape[1:])), None
         out = x.new_zeros(count * longest, *x.shape[1:]).index_copy(0, self._slot, x)
         pad = torch.arange(longest, device=x.device)[None] >= self.counts[:, None]
         return out.reshape(count, longest, *x.shape[1:]), pad

@@ -45,7 +45,9 @@ class _Attention(torch.autograd.Function):
         ctx.leaves = [x.kept.detach().requires_grad_() for x in (q, k, v)]
         bias = None if mask is None else mask.kept.detach().requires_grad_(mask.is_floating_point())
         with torch._C._DisableTorchDispatch(), torch.enable_grad():
-            ctx.out = torch.nn.functional.scaled_dot_product_attention(*ctx.leaves, attn_mask=bias, **rest)
+            ctx.out = torch.nn.functional.scaled_dot_product_attention(
+                ctx.leaves[0], ctx.leaves[1], ctx.leaves[2], attn_mask=bias, **rest
+            )
         ctx.leaves += [] if bias is None or not bias.requires_grad else [bias]
         if stack:
             stack[-1].launches[stack[-1].phase, site()] += 1

@@ -111,7 +111,7 @@ class EqualSpanMask:
         steps, bands = tuple(n // self.bands for n in layout.lengths), self.bands
         plan = [self.spans(n) for n in steps]
         counts = tuple(count for count, _ in plan)
-        count, length = numbers(plan, layout.position.device).reshape(-1, 2, 1).unbind(1)
+        count, length = numbers([n for pair in plan for n in pair], layout.position.device).reshape(-1, 2, 1).unbind(1)
         size = numbers(steps, count.device)[:, None]
         # a clip is a row of spans, each one slot, and of free steps: choose which slots are spans
         slots = size - count * (length - 1)
