@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlabeled.config.implied import command, located
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
@@ -85,7 +86,11 @@ def _start(
         parts = build(config)
         check_training(parts, run.path)
     if config.training.init and not resume:
-        beside = initialize(parts.encoder, config.training.init)
+        start_at, encoder = located(config.training.init), config.parts["encoder"]
+        try:
+            beside = initialize(parts.encoder, start_at)
+        except UsageError as error:
+            raise UsageError(f"{error}{command(start_at, encoder.name, encoder.settings)}") from error
         if first and beside:
             say(f"left out of {config.training.init}, as they are not the encoder's: {named(beside)}")
     if first:
