@@ -13,6 +13,7 @@ TURN |= {new: old for old, new in TURN.items()}
 DROP = ("detach", "clean")  # the mask is seen where a teacher's view is not cleaned
 EXCHANGE: dict[type, type] = {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.Lt: ast.GtE, ast.Gt: ast.LtE, ast.Eq: ast.NotEq}
 EXCHANGE |= {new: old for old, new in EXCHANGE.items()} | {ast.And: ast.Or, ast.Or: ast.And}
+UNTOLD = ("strict", "persistent", "non_blocking", "stable", "inplace", "need_weights")  # flags that no result tells
 SIGNS = {ast.USub: "minus", ast.Invert: "~", ast.Not: "not"}
 
 
@@ -73,7 +74,11 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield changed("turned", func=ast.Attribute(inner, TURN[name], ast.Load()))
             if name in DROP and not node.args:
                 yield f"{name} dropped", copy.deepcopy(inner)
-        case ast.keyword(arg=name, value=ast.Constant(value=bool(flag))) if name not in ("strict", "persistent"):
+        case ast.keyword(arg=name, value=ast.Constant(value=bool(flag))) if name not in (
+            "strict",
+            "persistent",
+            "non_blocking",
+        ):
             yield changed("flag turned", value=ast.Constant(not flag))
         case ast.Expr(value=ast.Call()):
             yield "call left out", ast.If(ast.Constant(False), [copy.deepcopy(node)], [])

@@ -7,7 +7,7 @@ from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 
 def test_views_agree_and_each_view_s_features_are_decorrelated():
-    """Minus the trace of Z_A^T Z_B, and lambda (|Z_A^T Z_A - I|^2 + |Z_B^T Z_B - I|^2), of features divided by N^1/2."""
+    """Minus tr Z_A^T Z_B, and lambda (|Z_A^T Z_A - I|^2 + |Z_B^T Z_B - I|^2), of features divided by N^1/2."""
     torch.manual_seed(0)
     encoder = ToyEncoder()
     views = toy_views(toy_batch(range(12)))
