@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from sentence_transformers.sentence_transformer.losses import ContrastiveTensionLossInBatchNegatives
 from torch import nn
 
-from unlabeled.objectives.ct import in_batch_tension, tension
+from unlabeled.objectives.ct import CT, in_batch_tension, tension
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 
 class Stub(nn.Module):
@@ -39,5 +40,22 @@ def test_tension_is_the_papers_binary_cross_entropy():
             target = torch.tensor(1.0 if k == 0 else 0.0)
             total = total + F.binary_cross_entropy_with_logits(a[i] @ b[(i + k) % 5], target)
     torch.testing.assert_close(tension(a, b, 3), total / 20)
-    with pytest.raises(ValueError, match="raise --batch-size"):
+    with pytest.raises(ValueError, match="has 4 other texts; raise --batch-size"):
         tension(a, b, 5)
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_the_encoder_asks_its_own_copy_which_learns_too(in_batch):
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    objective = CT(encoder, negatives=2, in_batch=in_batch)
+    views = toy_views(toy_batch(range(5)), ("global",))
+    torch.testing.assert_close(objective.second(views[0]).pooled, encoder(views[0]).pooled)
+    with torch.no_grad():
+        objective.second.embed.weight.mul_(2)
+    first, second = encoder(views[0]).pooled, objective.second(views[0]).pooled
+    wanted = in_batch_tension(first, second, torch.tensor(20.0)) if in_batch else tension(first, second, 2)
+    found = objective(encoder, views).total
+    torch.testing.assert_close(found, wanted)
+    found.backward()
+    assert all(model.embed.weight.grad.any() for model in (encoder, objective.second))

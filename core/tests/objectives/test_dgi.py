@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from unlabeled.nn.discriminator import dgi_loss, scores
+from unlabeled.objectives.dgi import DGI
+from unlabeled.testing.toys import ToyEncoder, views_for
 
 
 @pytest.fixture
@@ -41,3 +43,21 @@ def test_each_node_meets_its_own_summary(pair):
     summary, group = torch.randn(3, 10), torch.arange(24) % 3
     expected = torch.stack([local[t] @ weight @ summary[group[t]] for t in range(24)])
     torch.testing.assert_close(scores(local, summary, weight, group), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_true_nodes_score_high_and_corrupted_ones_low_against_the_true_graph_s_summary():
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    objective = DGI(encoder)
+    with torch.no_grad():
+        objective.weight.mul_(20)
+    views = views_for(encoder, objective.needs, range(3))
+    found = objective(encoder, views)
+    true, false = (encoder(view).tokens for view in views)
+    summary = torch.sigmoid(true.view(3, -1, 8).mean(1)).repeat_interleave(len(true) // 3, 0)
+    logits = torch.cat([(x @ objective.weight * summary).sum(1) for x in (true, false)])
+    truth = torch.cat((torch.ones(len(true)), torch.zeros(len(false))))
+    wanted = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+    torch.testing.assert_close(found.total, wanted)
+    right = ((logits > 0) == truth.bool()).float().mean()
+    assert found.parts["accuracy"] == right != 0.5

@@ -1,11 +1,13 @@
 """EAT: from visible patches, a teacher's averaged layers at the hidden ones, and its mean from the summary."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from unlabeled.contract import Progress
-from unlabeled.objectives.eat import EAT
+from unlabeled.objectives.eat import EAT, summary_of
 from unlabeled.testing.toys import ToyDecoder, ToyEncoder, toy_batch, toy_hide, toy_views
 
 
@@ -55,3 +57,11 @@ def test_the_teacher_follows_by_a_ramp():
             encoder.cls.copy_(before + 1)
         objective.after_step(encoder, Progress(step, 10))
         torch.testing.assert_close(objective.teacher.encoder.cls, before + 1 - momentum)
+
+
+def test_the_summary_is_the_class_token_where_there_is_one():
+    encoder, _, views = start()
+    out = encoder(views[0])
+    assert torch.equal(summary_of(out), out.prefix[:, 0])
+    for none in (None, out.prefix[:, :0]):
+        assert torch.equal(summary_of(replace(out, prefix=none)), out.pooled)

@@ -8,7 +8,7 @@ from sklearn.decomposition import LatentDirichletAllocation
 
 from unlabeled.contract import Layout, Progress
 from unlabeled.objectives.hubert import HuBERT
-from unlabeled.objectives.hubertopic import HuBERTopic, bags, topic_shares
+from unlabeled.objectives.hubertopic import HuBERTopic, bags, dirichlet_expectation, topic_shares
 from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_hide, toy_views
 
 
@@ -27,6 +27,16 @@ def test_topics_equal_scikit_learns_e_step():
     gamma, _ = topic_shares(counts.double(), torch.from_numpy(lda.components_).double(), 0.4, 200)
     expected = torch.from_numpy(lda.transform(counts.numpy())).double()
     torch.testing.assert_close(gamma / gamma.sum(1, keepdim=True), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_each_unit_of_a_bag_is_shared_out_among_the_topics_that_explain_it():
+    """phi[b, z, c] in proportion to exp(E[log theta_bz] + E[log beta_zc]); algorithm 2's sum over b of n_bc phi_bzc."""
+    torch.manual_seed(0)
+    counts, weight = torch.poisson(torch.full((5, 4), 2.0)), torch.rand(3, 4) + 0.1
+    gamma, statistics = topic_shares(counts, weight, 0.4, 30)
+    phi = (dirichlet_expectation(gamma)[:, :, None] + dirichlet_expectation(weight)[None]).softmax(1)
+    torch.testing.assert_close(statistics, (counts[:, None] * phi).sum(0))
+    torch.testing.assert_close(statistics.sum(0), counts.sum(0))
 
 
 def start(**settings):

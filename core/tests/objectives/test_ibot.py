@@ -98,3 +98,10 @@ def test_rows_teach_the_encoder_and_never_the_teacher():
     )
     assert objective.center.seen
     assert objective.row_center.seen
+
+
+def test_of_several_sets_of_hidden_rows_each_sample_counts_once():
+    sets = (Rows(torch.tensor([0, 1, 16]), (2, 1)), Rows(torch.tensor([17, 18]), (0, 2)))
+    (view,) = toy_views(toy_batch(range(2)), ("global",), ToyEncoder())
+    found = row_weights([replace(view, predict=sets), view])
+    assert found.tolist() == pytest.approx([1 / 4, 1 / 4, 1 / 6, 1 / 6, 1 / 6])

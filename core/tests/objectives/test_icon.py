@@ -46,6 +46,29 @@ def test_points_and_embeddings_are_sne_with_a_student():
     assert found.item() == pytest.approx(total / 10, rel=1e-9)
 
 
+def test_anchors_may_be_some_of_the_points():
+    x = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    for whole, part in (
+        (log_gaussian(x, x, OWN), log_gaussian(x[6:], x, OWN[6:])),
+        (log_student(x, x, OWN), log_student(x[6:], x, OWN[6:])),
+        (log_cosine(x, x, OWN, 0.5), log_cosine(x[6:], x, OWN[6:], 0.5)),
+        (log_clusters(x.exp(), x.exp(), OWN), log_clusters(x[6:].exp(), x.exp(), OWN[6:])),
+    ):
+        torch.testing.assert_close(part, whole[6:])
+
+
+def test_soft_clusters_meet_in_proportion_to_shares_over_sizes():
+    c = torch.rand(10, 3, generator=torch.Generator().manual_seed(0)).double()
+    for i, q in enumerate(log_clusters(c, c, OWN).exp()):
+        met = [sum(float(c[i, k] * c[j, k] / c[:, k].sum()) for k in range(3)) * (i != j) for j in range(10)]
+        assert q.tolist() == pytest.approx([m / sum(met) for m in met])
+
+
+def test_neighbors_are_all_other_views_alike():
+    found = of_views(torch.arange(12), 4, 3)
+    assert found[1].tolist() == [0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.5, 0, 0]
+
+
 def test_hard_clusters_are_uniform_over_their_members():
     hard = F.one_hot(torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 1])).double()
     q = log_clusters(hard, hard, OWN).exp()

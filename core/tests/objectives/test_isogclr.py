@@ -29,12 +29,14 @@ def test_margins_are_negatives_less_the_positive():
 
 def test_the_first_gradient_is_that_of_the_robust_loss():
     """With fresh averages: d/dw of mean_i tau_i log mean_j exp(h_ij / tau_i)."""
-    encoder, objective, views = made(temperature=0.4)
-    objective(encoder, views).total.backward()
+    encoder, objective, views = made(temperature=0.4, rho=0.3)
+    loss = objective(encoder, views)
+    loss.total.backward()
     found = [p.grad.clone() for p in objective.projector.parameters()]
     objective.zero_grad()
     h = margins(*(unit(objective.projector(encoder(view).pooled)) for view in views))
     robust = 0.4 * (torch.logsumexp(h / 0.4, 2) - math.log(h.shape[2]))
+    assert loss.parts["robust"].item() == pytest.approx(robust.mean().item() + 0.4 * 0.3, rel=1e-5)
     robust.mean().backward()
     for mine, parameter in zip(found, objective.projector.parameters()):
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)

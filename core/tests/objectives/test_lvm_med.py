@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from unlabeled.contract import Features, Layout
-from unlabeled.objectives.lvm_med import _Match, alike_in_parts, match, nearest, some_rows
+from unlabeled.nn.heads import unit
+from unlabeled.objectives.lvm_med import LVMMed, _Match, alike_in_parts, match, nearest, some_rows
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 
 def problem(nodes=5, neighbors=2, seed=0):
@@ -93,3 +95,34 @@ def test_rows_are_evenly_spaced_and_of_their_sample():
     layout = Layout((4, 1, 3), torch.zeros(8, 1))
     out = Features(torch.arange(8.0)[:, None], layout, torch.zeros(3, 1))
     assert some_rows(out, 2)[:, :, 0].tolist() == [[1.0, 3.0], [4.0, 4.0], [5.0, 7.0]]
+
+
+def test_the_loss_is_the_share_of_samples_that_whole_and_parts_match_wrongly():
+    torch.manual_seed(0)
+    encoder = ToyEncoder()
+    settings = {"projector": (12, 6), "neighbors": 2, "whole": 0.7, "rows": 4, "noise": 0.0}
+    objective = LVMMed(encoder, **settings)
+    views = toy_views(toy_batch(range(7)), encoder=encoder, noise=1.5)
+    found = objective(encoder, views)
+    outs = [encoder(view) for view in views]
+    z = [objective.projector(out.pooled) for out in outs]
+    near = [nearest(unit(x.detach()), 2) for x in z]
+    mixed = [objective.own(x) + objective.around(x[n].mean(1)) for x, n in zip(z, near)]
+    nodes = [unit((x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt()) for x in mixed]
+    whole = 0.7 * nodes[0] @ nodes[1].T + 0.3 * alike_in_parts(*(some_rows(out, 4) for out in outs))
+    ends = [unit((x[:, None] - x[n]).flatten(0, 1)).view(7, 2, 6) for x, n in zip(nodes, near)]
+    edge = torch.einsum("ikd,ald->ikal", *ends)
+    column = match(*(x.detach().double().numpy() for x in (whole, edge)), *(n.numpy() for n in near)).column
+    wrong = float((column != np.arange(7)).mean())
+    assert 0 < wrong < 1
+    assert found.total.item() == pytest.approx(wrong)
+    assert found.parts["matched"].item() == pytest.approx(1 - wrong)
+
+
+def test_noise_has_its_scale_and_changes_with_the_step():
+    objective = LVMMed(ToyEncoder(), projector=(12, 6), noise=0.5)
+    first = objective._noise(torch.arange(200))
+    assert first.std().item() == pytest.approx(0.5 * np.pi / 6**0.5, rel=0.05)
+    assert torch.equal(objective._noise(torch.arange(200)), first)
+    objective.clock.step.fill_(1)
+    assert not torch.equal(objective._noise(torch.arange(200)), first)

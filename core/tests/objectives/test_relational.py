@@ -35,4 +35,7 @@ def test_the_loss_asks_for_one_of_own_pairs_and_zero_of_others():
     rows = torch.cat((torch.cat((a, b), 1), torch.cat((a, b.roll(-1, 0)), 1)))
     same = torch.tensor([1.0] * 6 + [0.0] * 6)
     wanted = F.binary_cross_entropy_with_logits(objective.relation(rows)[:, 0], same)
-    torch.testing.assert_close(objective(encoder, views).total, wanted)
+    found = objective(encoder, views)
+    torch.testing.assert_close(found.total, wanted)
+    right = ((objective.relation(rows)[:, 0] > 0) == same.bool()).float().mean()
+    assert found.parts["accuracy"] == right != 0.5

@@ -2,7 +2,8 @@
 
 import torch
 
-from unlabeled.objectives.ssl_ey import eckart_young
+from unlabeled.objectives.ssl_ey import SSLEY, eckart_young
+from unlabeled.testing.toys import ToyEncoder, toy_batch, toy_views
 
 
 def covariance(a, b):
@@ -17,6 +18,18 @@ def test_equals_the_sums_over_views():
     found = eckart_young(z)
     torch.testing.assert_close(found[0], between)
     torch.testing.assert_close(found[1], inside.square().sum())
+
+
+def test_the_loss_of_views_through_encoder_and_projector():
+    """-2 tr(C) + ||V||^2, as the paper's algorithm 1 has it."""
+    torch.manual_seed(0)
+    encoder = ToyEncoder().double()
+    objective = SSLEY(encoder, projector=(12, 6)).double()
+    views = toy_views(toy_batch(range(8)))
+    views = [view for view in views if setattr(view.batch, "x", view.batch.x.double()) is None]
+    a, b = (objective.projector(encoder(view).pooled) for view in views)
+    wanted = (covariance(a, a) + covariance(b, b)).square().sum() - 2 * 2 * covariance(a, b).trace()
+    torch.testing.assert_close(objective(encoder, views).total, wanted)
 
 
 def test_the_minimum_is_minus_the_sum_of_squared_canonical_correlations():

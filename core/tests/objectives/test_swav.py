@@ -69,3 +69,13 @@ def test_prototypes_stand_still_while_frozen_and_have_length_one():
             objective.prototypes += 0.1
         after_step(objective, encoder, Progress(number, 10))
         torch.testing.assert_close(objective.prototypes.norm(dim=1), torch.ones(10))
+
+
+def test_the_queues_hold_the_projections_of_the_first_two_global_views():
+    encoder, objective = toy(queue=8)
+    views = toy_views(toy_batch(range(4)), ("global", "global"))
+    z = F.normalize(objective.projector(torch.cat([encoder(view).pooled for view in views])), dim=1).chunk(2)
+    objective(encoder, views)
+    after_step(objective, encoder, Progress(1, 10))
+    for queue, expected in zip(objective.queues, z, strict=True):
+        torch.testing.assert_close(queue.contents[:4], expected.detach())

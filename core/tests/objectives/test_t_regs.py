@@ -33,6 +33,12 @@ def test_equal_samples_have_a_tree_of_length_0():
     assert spanning_tree(x).unique().numel() == 4
 
 
+def test_lengths_are_held_at_1_from_both_sides():
+    assert off_sphere(torch.tensor([[0.6, 0.8]])).item() == pytest.approx(0)
+    assert off_sphere(torch.tensor([[0.3, 0.4]])).item() == pytest.approx(0.25)
+    assert off_sphere(torch.tensor([[0.9, 1.2]])).item() == pytest.approx(0.25)
+
+
 def test_the_loss_and_where_it_drives():
     torch.manual_seed(0)
     encoder = ToyEncoder()

@@ -31,7 +31,12 @@ def test_future_loss_written_out():
     place = draw_others(Draw(0, 0, torch.arange(2)), lengths, 5)
     losses = [x for c, n in enumerate(lengths) for x in written_out(predicted[c], code[c, :n], place[c], ahead)]
     torch.testing.assert_close(future_loss(predicted, code, place, lengths, ahead), torch.stack(losses))
-    assert len(future_loss(predicted, code, place, lengths, 6)) == 0
+    for beyond in (6, 7):
+        predicted.requires_grad_()
+        none = future_loss(predicted, code, place, lengths, beyond)
+        none.sum().backward()
+        assert len(none) == 0
+        assert not predicted.grad.any(), "the weights take part all the same"
 
 
 def test_others_are_all_rows_of_the_group_but_the_truth():
@@ -40,6 +45,15 @@ def test_others_are_all_rows_of_the_group_but_the_truth():
     for group, length in enumerate(lengths[:2]):
         for t in range(length):
             assert set(place[group, t].tolist()) == set(range(length)) - {t}
+
+
+def test_a_layer_of_the_context_adds_to_what_it_reads():
+    torch.manual_seed(0)
+    context, x = CausalContext(4, 1, 2), torch.randn(1, 3, 4)
+    weight, norm = context.convolutions[0], context.norms[0]
+    before = torch.cat((torch.zeros(1, 1, 4), x[:, :-1]), 1)
+    mixed = before @ weight.weight[:, :, 0].T + x @ weight.weight[:, :, 1].T + weight.bias
+    torch.testing.assert_close(context(x), x + F.relu(norm(mixed)))
 
 
 def test_the_context_knows_no_future():
@@ -77,6 +91,7 @@ def test_the_loss_is_that_of_codes_ahead_and_of_what_draws_frames_to_them(quanti
     expected = torch.stack(losses).mean() + (torch.cat(latent).mean() if latent else 0)
     found = objective(encoder, views)
     torch.testing.assert_close(found.total, expected)
+    assert 1 <= found.parts["code_perplexity"] <= 5
     assert ("latent" in found.parts) == (quantizer == "kmeans")
 
 

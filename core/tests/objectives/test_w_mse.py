@@ -34,6 +34,20 @@ def test_positives_alone_are_compared_in_sub_batches():
     assert abs(w_mse_loss(z, order, 6, 0.0).item() - sum(terms) / 12) < 1e-9
 
 
+def test_a_step_averages_over_as_many_divisions_as_it_is_told(monkeypatch):
+    torch.manual_seed(0)
+    encoder, orders = ToyEncoder(), []
+
+    def noted(z, order, size, shrink):
+        orders.append(order.tolist())
+        return w_mse_loss(z, order, size, shrink)
+
+    monkeypatch.setattr("unlabeled.objectives.w_mse.w_mse_loss", noted)
+    WMSE(encoder, projector=(12, 4), size=8, iterations=3)(encoder, toy_views(toy_batch(range(16))))
+    assert len(set(map(tuple, orders))) == 3
+    assert all(sorted(order) == list(range(16)) for order in orders)
+
+
 def test_sub_batches_change_with_the_step_and_collapse_costs_most():
     torch.manual_seed(0)
     encoder = ToyEncoder()

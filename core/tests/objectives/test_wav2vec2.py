@@ -8,7 +8,7 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQuantizer, _sample_negative_indices
 
-from unlabeled.contract import Layout
+from unlabeled.contract import Layout, Progress
 from unlabeled.draw import Draw
 from unlabeled.nn.chance import draw_at, draw_others
 from unlabeled.nn.codebooks import GumbelProduct, gumbel_noise
@@ -167,4 +167,15 @@ def test_hidden_frames_tell_the_code_of_their_own_local_features(training):
     mean = torch.cat(choices).mean(0)
     perplexity = torch.exp(-(mean * (mean + 1e-30).log()).sum(1)).sum()
     expected = torch.stack(losses).mean() + 0.3 * (6 - perplexity) / 6 + 2.0 * torch.cat(squares).mean()
-    torch.testing.assert_close(objective(encoder, views).total, expected)
+    found = objective(encoder, views)
+    torch.testing.assert_close(found.total, expected)
+    torch.testing.assert_close(found.parts["code_perplexity"], perplexity.detach() / 2)
+
+
+def test_codes_are_chosen_ever_more_coldly():
+    settings = {"gumbel_start": 2.0, "gumbel_end": 0.5, "gumbel_decay": 0.5}
+    objective = Wav2Vec2(ToyEncoder(local=5), width=8, code_width=6, groups=2, entries=3, **settings)
+    assert objective.quantizer.temperature == 2
+    for step, wanted in ((1, 1.0), (5, 0.5)):
+        objective.after_step(None, Progress(step, 10))
+        assert objective.quantizer.temperature == wanted

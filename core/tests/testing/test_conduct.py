@@ -7,8 +7,9 @@ from torch import nn
 from unlabeled.contract import Loss, Needs
 from unlabeled.errors import UsageError
 from unlabeled.nn.distributed import union_mean, world
+from unlabeled.nn.teacher import Teacher
 from unlabeled.testing import parametrize_conduct
-from unlabeled.testing.laws import LAWS
+from unlabeled.testing.laws import LAWS, evaluation_changes_no_state, saved_state_goes_on
 from unlabeled.testing.toys import ToyEncoder, views_for
 
 
@@ -66,13 +67,46 @@ class Forgetful(Fair):
         self.step = progress.step
 
 
+class Stays(Fair):
+    """Its teacher never moves."""
+
+    def __init__(self, encoder):
+        super().__init__(encoder)
+        self.teacher = Teacher(encoder=encoder)
+
+
+class Remembers(Fair):
+    """What it sees in evaluation, it learns from at the next step."""
+
+    def __init__(self, encoder):
+        super().__init__(encoder)
+        self.pending = []
+
+    def total(self, rows, encoder, views):
+        self.pending.append(rows.mean().detach())
+        return mean(rows)
+
+    def after_step(self, encoder, progress):
+        self.seen.copy_(sum(self.pending))
+        self.pending = []
+
+
+class Repeats(Remembers):
+    """What it has seen in one step, it learns from in the next as well."""
+
+    def after_step(self, encoder, progress):
+        self.seen.copy_(sum(self.pending))
+
+
 BREAKS = {
     "two_ranks_equal_one": unfair(lambda rows, *_: rows.mean()),
     "every_parameter_gets_a_gradient": Idle,
     "loss_and_gradients_are_finite": unfair(lambda rows, it, encoder, views: mean(rows) / views[0].content.std()),
     "bfloat16_is_close": unfair(lambda rows, *_: (1e4 * mean(rows)).sin()),
+    "nothing_hidden_is_finite": unfair(lambda rows, *_: mean(rows) + 0 * rows.mean()),
     "nothing_hidden_costs_nothing": unfair(lambda rows, *_: 1 + mean(rows)),
     "saved_state_goes_on": Forgetful,
+    "teachers_follow": Stays,
     "evaluation_changes_no_state": unfair(lambda rows, it, *_: mean(rows) + 0 * it.seen.add_(1)),
     "order_does_not_matter": unfair(lambda rows, *_: mean(rows * torch.linspace(0, 1, len(rows)))),
     "global_seed_does_not_matter": unfair(lambda rows, *_: mean(rows) * torch.rand(())),
@@ -91,7 +125,10 @@ def fail(*_):
     raise RuntimeError("a rank has had enough")
 
 
-@parametrize_conduct(BREAKS | {"raises": unfair(lambda rows, *_: rows.mean() if world() == 1 else fail())})
+LEAVE = {"remembers": Remembers, "repeats": Repeats}  # what a step finds of an evaluation, and of a step before
+
+
+@parametrize_conduct(BREAKS | LEAVE | {"raises": unfair(lambda rows, *_: rows.mean() if world() == 1 else fail())})
 def broken(objective, law):
     law(objective)
 
@@ -100,6 +137,14 @@ def broken(objective, law):
 def test_a_broken_law_is_found(law):
     with pytest.raises(AssertionError):
         law(broken.subjects[law.__name__])
+
+
+@pytest.mark.parametrize(
+    ("name", "law"), [("remembers", evaluation_changes_no_state), ("repeats", saved_state_goes_on)]
+)
+def test_what_is_left_to_a_later_step_is_found(name, law):
+    with pytest.raises(AssertionError, match=r"evaluation leaves nothing|it ends in the state"):
+        law(broken.subjects[name])
 
 
 def test_an_error_on_ranks_is_said_by_the_law_and_is_no_other_objectives():

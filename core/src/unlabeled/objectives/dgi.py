@@ -37,4 +37,4 @@ class DGI(nn.Module):
             negative = scores(full(other), summary, weight, group)
             total = dgi_loss(positive, negative)
         accuracy = torch.cat((positive > 0, negative < 0)).float().mean()
-        return Loss(total, {"accuracy": accuracy.detach()})
+        return Loss(total, {"accuracy": accuracy})

@@ -80,7 +80,7 @@ class ISogCLR(nn.Module):
                 slope = (log_inner + self.rho - (weight * h.detach() / tau).sum(2)).mean(0)
                 self._pending.append((ids, log_inner.T, slope))
         robust = (tau[..., 0] * (log_inner + self.rho)).mean()
-        return Loss(total, {"robust": robust.detach(), "temperature": tau.mean()})
+        return Loss(total, {"robust": robust, "temperature": tau.mean()})
 
     def _averaged(self, ids: Tensor, now_2b: Tensor) -> Tensor:
         """log of average * old + (1 - average) * new; a sample's first value as it is."""

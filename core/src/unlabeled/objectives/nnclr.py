@@ -60,7 +60,7 @@ class NNCLR(nn.Module):
         z = [self.projector(encoder(view).pooled) for view in role(views, "global")[:2]]
         p = [self.predictor(z_BD) for z_BD in z]
         with full_precision(z[0]):
-            found = [nearest(unit(z_BD.detach()), self.queue.contents) for z_BD in z]
+            found = [nearest(unit(z_BD), self.queue.contents) for z_BD in z]
             units = [unit(p_BD) for p_BD in p]
             losses = [
                 info_nce(neighbor, gather(other), own_rows(other), self.temperature)

@@ -75,5 +75,5 @@ class Relational(nn.Module):
         same = torch.cat((scores.new_ones(len(own)), scores.new_zeros(len(own)))).repeat(len(rows) // 2)
         with full_precision(scores):
             total = focal(scores, same, self.gamma)
-        right = ((scores.detach() > 0) == (same > 0)).float().mean()
+        right = ((scores > 0) == (same > 0)).float().mean()
         return Loss(total, {"relation": total.detach(), "accuracy": right})

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unlabeled.contract import Needs, Progress, Rows, View
 from unlabeled.nn.clock import after_step
 from unlabeled.nn.distributed import convert_batchnorm, rank, world
+from unlabeled.nn.teacher import Teacher
 from unlabeled.testing.subject import NotApplicable, ensure, reload, still, weights
 from unlabeled.training.gradient_cache import cached_backward, refuse_uncached
 
@@ -187,8 +188,20 @@ def bfloat16_is_close(it: Subject) -> None:
     torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.05)
 
 
+def nothing_hidden_is_finite(it: Subject) -> None:
+    """Ensure that samples too short to hide a row have a loss and gradients, no NaN and no error."""
+    _nothing_hidden(it)
+
+
 def nothing_hidden_costs_nothing(it: Subject) -> None:
-    """Ensure that samples too short to hide a row have loss 0 and gradient 0, not NaN."""
+    """Ensure that samples too short to hide a row have loss 0 and gradient 0."""
+    encoder, objective, loss = _nothing_hidden(it)
+    ensure(loss.total == 0, "nothing hidden costs nothing", loss.total.item())
+    moved = [name for name, p in weights(encoder, objective).items() if p.grad is not None and bool(p.grad.any())]
+    ensure(not moved, "nothing hidden has gradient 0", moved)
+
+
+def _nothing_hidden(it: Subject) -> tuple[Any, Any, Any]:
     encoder, objective, views = it.start()
     if not objective.needs.hidden:
         raise NotApplicable("it hides nothing")
@@ -196,16 +209,15 @@ def nothing_hidden_costs_nothing(it: Subject) -> None:
     hidden = [v if v.hidden is None else replace(v, hidden=none, predict=(none,) * len(v.predict)) for v in views]
     loss = objective(encoder, hidden)
     _finite(loss, weights(encoder, objective), "nothing hidden")
-    ensure(loss.total == 0, "nothing hidden costs nothing", loss.total.item())
-    moved = [name for name, p in weights(encoder, objective).items() if p.grad is not None and bool(p.grad.any())]
-    ensure(not moved, "nothing hidden has gradient 0", moved)
+    return encoder, objective, loss
 
 
 # ---------------------------------------------------------------------------------------------- state
 
 
 def saved_state_goes_on(it: Subject) -> None:
-    """Ensure that encoder and objective, saved after some steps and loaded into others, go on with the same losses.
+    """Ensure that encoder and objective, saved after some steps and loaded into others, go on with the same losses and
+    end in the same state: what one step gathered is no part of the next.
 
     Troubleshooting: queues, centers, codebooks and clocks are registered buffers.
     """
@@ -220,19 +232,61 @@ def saved_state_goes_on(it: Subject) -> None:
         ensure(torch.equal(found, expected), "it goes on from its saved state", f"{found} for {expected}")
         after_step(objective, encoder, Progress(step + 1, STEPS))
         after_step(other, same, Progress(step + 1, STEPS))
+    _same_state(objective, other, "it ends in the state of one that goes on from its saved state")
+
+
+def _same_state(objective: Any, other: Any, claim: str) -> None:
+    state = other.state_dict()
+    differ = [key for key, value in objective.state_dict().items() if not torch.equal(value, state[key])]
+    ensure(not differ, claim, differ)
+
+
+def teachers_follow(it: Subject) -> None:
+    """Ensure that after a step that moved the weights every copy that a teacher holds has moved as well.
+
+    Troubleshooting: call ``Teacher.update`` in ``after_step``.
+    """
+    encoder, objective, views = it.start()
+    teachers = [module for module in objective.modules() if isinstance(module, Teacher)]
+    copies = {f"{name} {k}": t.get_submodule(name) for k, t in enumerate(teachers) for name in t.names}
+    if not copies:
+        raise NotApplicable("it has no teacher")
+    before = {name: [p.clone() for p in each.parameters()] for name, each in copies.items()}
+    objective(encoder, views)
+    with torch.no_grad():
+        for parameter in weights(encoder, objective).values():
+            parameter.add_(0.1)
+    after_step(objective, encoder, Progress(1, STEPS))
+    for name, each in copies.items():
+        left = all(torch.equal(a, b) for a, b in zip(each.parameters(), before[name], strict=True))
+        ensure(not left or not before[name], f"the teacher's {name} follows", "all its parameters where they were")
 
 
 def evaluation_changes_no_state(it: Subject) -> None:
-    """Ensure that in evaluation mode, once training has begun, a batch has the same loss again and leaves no trace."""
-    encoder, objective, views = it.start()
-    objective(encoder, views)
-    after_step(objective, encoder, Progress(1, STEPS))
+    """Ensure that in evaluation mode, once training has begun, a batch has the same loss again and leaves no trace,
+    in the next step of training neither.
+    """
+    (encoder, objective, views), (same, other, _) = it.start(), it.start()
+    for each, model in ((objective, encoder), (other, same)):
+        each(model, views)
+        after_step(each, model, Progress(1, STEPS))
     both = nn.ModuleList((encoder.eval(), objective.eval()))
     before = {key: value.clone() for key, value in both.state_dict().items()}
     first, second = (objective(encoder, views).total for _ in range(2))
     ensure(torch.equal(first, second), "evaluation repeats", f"{first} and {second}")
     changed = [key for key, value in both.state_dict().items() if not torch.equal(value, before[key])]
     ensure(not changed, "evaluation changes no state", changed)
+    both.train()
+    still(both)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(1.1)  # so that a trace of what was evaluated differs from what is trained on
+        for parameter in same.parameters():
+            parameter.mul_(1.1)
+    for each, model in ((objective, encoder), (other, same)):
+        each(model, views)
+        after_step(each, model, Progress(2, STEPS))
+    _same_state(objective, other, "evaluation leaves nothing to the next step")
 
 
 # ---------------------------------------------------------------------------------------------- chance and the batch
@@ -311,8 +365,10 @@ LAWS: tuple[Callable[[Subject], None], ...] = (
     every_parameter_gets_a_gradient,
     loss_and_gradients_are_finite,
     bfloat16_is_close,
+    nothing_hidden_is_finite,
     nothing_hidden_costs_nothing,
     saved_state_goes_on,
+    teachers_follow,
     evaluation_changes_no_state,
     order_does_not_matter,
     global_seed_does_not_matter,
