@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.data.transfer import on_host, send
+from unlabeled.transfer import on_host, send
 
 GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed 64-bit integer
 _M1 = 0xBF58476D1CE4E5B9 - (1 << 64)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from unlabeled.data.transfer import numbers
+from unlabeled.transfer import numbers
 
 Value = TypeVar("Value")
 

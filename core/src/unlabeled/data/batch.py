@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from unlabeled.data.transfer import moved_ids
+from unlabeled.transfer import moved_ids
 
 
 class MovableBatch:

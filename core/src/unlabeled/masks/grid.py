@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, View
-from unlabeled.data.transfer import send
 from unlabeled.draw import Draw, Purpose
 from unlabeled.masks.rows import gather_rows, layout_of
+from unlabeled.transfer import send
 
 PLACES = (1 << 21) - 1  # low bits of a key that give way to a row's place in its group
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
-from unlabeled.data.transfer import numbers, send, which
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import numbers, send, which
 
 _LAST = torch.iinfo(torch.int64).max
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.transfer import numbers
 
 UNIT = 2.0**-24
 

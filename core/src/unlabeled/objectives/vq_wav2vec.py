@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, Progress, View
-from unlabeled.data.transfer import numbers, which
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
 from unlabeled.nn.chance import draw_at, draw_others
@@ -27,6 +26,7 @@ from unlabeled.nn.codebooks import GumbelProduct, NearestProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.spread import union_perplexity
+from unlabeled.transfer import numbers, which
 
 
 def future_loss(

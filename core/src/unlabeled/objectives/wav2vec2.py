@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Layout, Loss, Needs, Progress, View
-from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw
 from unlabeled.errors import above, at_least, within
 from unlabeled.nn.chance import draw_at, draw_others
@@ -31,6 +30,7 @@ from unlabeled.nn.infonce import against
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
+from unlabeled.transfer import numbers
 
 
 def count_distractors(place_GMK: Tensor, lengths: Sequence[int]) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
-from unlabeled.data.transfer import cut_ids, numbers
 from unlabeled.errors import at_least
+from unlabeled.transfer import cut_ids, numbers
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.errors import above
 from unlabeled.nn.init import xavier
 from unlabeled.nn.recompute import rowwise
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 

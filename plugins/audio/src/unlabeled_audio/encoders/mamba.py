@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.errors import above
 from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import drop
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, state
 

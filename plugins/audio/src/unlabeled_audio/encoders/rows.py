@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
-from unlabeled.data.transfer import numbers
 from unlabeled.nn.rows import edit, learn_mask_token
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, starts, within
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 

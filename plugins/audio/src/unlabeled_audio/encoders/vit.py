@@ -17,10 +17,10 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.recompute import rowwise
 from unlabeled.nn.rows import drop
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend
 

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from unlabeled.contract import Features, Hide, Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.nn.rows import drop, edit
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, starts, within
 from unlabeled_audio.encoders.rows import AudioEncoder, AudioFeatures, ConvStack, attend, state, step_layout
 from unlabeled_audio.ops.frontends import Spectrogram

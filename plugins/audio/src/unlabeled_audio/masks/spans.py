@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, View
-from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.masks.grid import by_place, turns
 from unlabeled.masks.rows import ShareMask, check_share, gather_rows, layout_of, smallest
+from unlabeled.transfer import numbers
 
 
 def bands_of(encoder: Any) -> int:

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Layout, Loss, Needs, View, role
-from unlabeled.data.transfer import numbers, which
 from unlabeled.errors import above
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.transfer import numbers, which
 
 
 def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.data.transfer import send
+from unlabeled.transfer import send
 from unlabeled_audio.batch import dense
 from unlabeled_audio.ops.frontends import next_power
 

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.data.transfer import numbers, resident
 from unlabeled.nn.precision import full_precision
+from unlabeled.transfer import numbers, resident
 from unlabeled_audio.batch import AudioSpec, spread, starts, within
 
 FLOOR = 1e-5  # of mel power, where white noise of the clip's loudness has 1

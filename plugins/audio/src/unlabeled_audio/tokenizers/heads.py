@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Data, Layout
-from unlabeled.data.transfer import numbers
 from unlabeled.errors import UsageError
 from unlabeled.nn.codebooks import GumbelProduct, NearestProduct, OnlineKMeans
 from unlabeled.nn.heads import mlp
@@ -24,6 +23,7 @@ from unlabeled.nn.kmeans import nearest
 from unlabeled.probes.embedding import batches, evaluating, take
 from unlabeled.runs.folder import LAST
 from unlabeled.runs.pretrained import Pretrained, pick_device
+from unlabeled.transfer import numbers
 
 
 def said(scores_TX: Tensor, layout: Layout) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import Layout, Rows
-from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw
 from unlabeled.errors import above
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.constant_q import constant_q
 

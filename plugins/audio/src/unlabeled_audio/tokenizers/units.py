@@ -19,13 +19,13 @@ from torch import Tensor
 from unlabeled.build import frozen
 from unlabeled.contract import Data, Layout, View
 from unlabeled.data.readable import note
-from unlabeled.data.transfer import numbers, resident
 from unlabeled.draw import Draw
 from unlabeled.errors import UsageError, above
 from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, residual_codes
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.runs.folder import RunFolder
 from unlabeled.training.datamodule import order, trainable
+from unlabeled.transfer import numbers, resident
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.ops.frontends import MEAN, STD, Spectrogram, deltas, mfcc
 from unlabeled_audio.tokenizers.spectrograms import ConstantQ

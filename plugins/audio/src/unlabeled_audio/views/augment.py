@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.data.transfer import numbers, send
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
+from unlabeled.transfer import numbers, send
 from unlabeled_audio.batch import AudioBatch, dense, pack, spread, standardize, starts, windows
 from unlabeled_audio.ops.frontends import next_power
 from unlabeled_audio.ops.purposes import Use

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import View
-from unlabeled.data.transfer import numbers
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, standardize, starts
 from unlabeled_audio.ops.frontends import FBANK_MEAN, MEAN, STD, Spectrogram
 from unlabeled_audio.ops.purposes import Use

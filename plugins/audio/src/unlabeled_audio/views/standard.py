@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 
 from unlabeled.contract import View
-from unlabeled.data.transfer import numbers, send
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
+from unlabeled.transfer import numbers, send
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 from unlabeled_audio.ops.purposes import Use
 from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, paced, take

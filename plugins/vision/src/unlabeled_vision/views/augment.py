@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.contract import View
-from unlabeled.data.transfer import send
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
+from unlabeled.transfer import send
 from unlabeled_vision.batch import ImageBatch, ImageSpec
 from unlabeled_vision.views.color import NEUTRAL, OnRows, apply_, blur, grayscale, jitter, normalize_, solarize
 from unlabeled_vision.views.crops import crop_resize, image_sizes, random_boxes

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.data.transfer import numbers, send
+from unlabeled.transfer import numbers, send
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, rounded as torchvision has it
 LARGE = 1 << 15  # numbers of an image from which on it is worth a call of its own

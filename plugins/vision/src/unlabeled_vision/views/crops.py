@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.data.transfer import send
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import send
 
 TRIES = 10
 PRODUCT_SIDE = 64  # measured on 2 CPU cores: products are faster up to here, five times slower at 224
