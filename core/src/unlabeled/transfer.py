@@ -5,7 +5,8 @@ drawn or counted on the host for a step is therefore gathered first and sent at 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 ALIGN = 16  # bytes: every dtype may start there
+SMALL = 1 << 16  # numbers of a tensor that stays known on the host
 _residents: Any = WeakIdKeyDictionary()  # of a tensor on the host, by device
 _hosts: Any = WeakIdKeyDictionary()  # of ids on a device
 
@@ -25,8 +27,11 @@ def send(tensors: Sequence[Tensor], device: torch.device | str) -> list[Tensor]:
     [[1, 2], [True]]
     """
     device = torch.device(device)
-    if device.type == "cpu" or not tensors:
-        return list(tensors)
+    if device.type == "cpu" or all(x.device == device for x in tensors):
+        return [x.to(device) for x in tensors]
+    if any(x.device == device for x in tensors):
+        found = iter(send([x for x in tensors if x.device != device], device))
+        return [x if x.device == device else next(found) for x in tensors]
     sizes = [math.ceil(x.numel() * x.element_size() / ALIGN) * ALIGN for x in tensors]
     packed = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
     for x, room in zip(tensors, packed.split(sizes), strict=True):
@@ -37,6 +42,11 @@ def send(tensors: Sequence[Tensor], device: torch.device | str) -> list[Tensor]:
 
 def _as(room: Tensor, like: Tensor) -> Tensor:
     return room[: like.numel() * like.element_size()].view(like.dtype).view(like.shape)
+
+
+def on(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` of the host on ``device``, without a wait."""
+    return send([x], device)[0]
 
 
 def numbers(values: Iterable[float], device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -81,25 +91,50 @@ def resident(x: Tensor, device: torch.device) -> Tensor:
     return found
 
 
-def moved_ids(ids: Tensor, device: torch.device | str) -> Tensor:
-    """``ids`` on ``device``, which remember what they are on the host: draws are made there without reading them."""
-    there = ids.to(device, non_blocking=True)
-    if there is not ids:
-        _hosts[there] = on_host(ids)
+def placed(value: Any, device: torch.device) -> Any:
+    """``value`` with every tensor in it on ``device``, by one transfer: of dataclasses, mappings, lists and tuples.
+
+    A tensor that stands in several places is sent once. Small ones stay known on the host.
+    """
+    found: dict[int, Tensor] = {}
+    _walk(value, lambda x: found.setdefault(id(x), x))
+    there = dict(zip(found, send(list(found.values()), device), strict=True))
+
+    for number, x in found.items():
+        if there[number] is not x and x.numel() <= SMALL:
+            _hosts[there[number]] = x
+    return _walk(value, lambda x: there[id(x)])
+
+
+def _walk(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _walk(getattr(value, f.name), change) for f in fields(value)})
+    if isinstance(value, Mapping):
+        return {key: _walk(part, change) for key, part in value.items()}
+    return type(value)(_walk(part, change) for part in value) if isinstance(value, (list, tuple)) else value
+
+
+def moved(x: Tensor, device: torch.device | str) -> Tensor:
+    """``x`` on ``device``; if it is small it stays known on the host: draws are made there without reading it."""
+    there = x.to(device, non_blocking=True)
+    if there is not x and x.device.type == "cpu" and x.numel() <= SMALL:
+        _hosts[there] = x
     return there
 
 
-def cut_ids(ids: Tensor, start: int, stop: int) -> Tensor:
-    """``ids[start:stop]``, which stay known on the host where ``ids`` are."""
-    cut = ids[start:stop]
-    if ids in _hosts:
-        _hosts[cut] = _hosts[ids][start:stop]
-    return cut
+def cut(x: Tensor, start: int, stop: int) -> Tensor:
+    """``x[start:stop]``, which stays known on the host where ``x`` is."""
+    part = x[start:stop]
+    if x in _hosts:
+        _hosts[part] = _hosts[x][start:stop]
+    return part
 
 
-def on_host(ids: Tensor) -> Tensor:
-    """``ids`` on the host, without a wait where :func:`moved_ids` has sent them."""
-    if ids.device.type == "cpu":
-        return ids
-    known: Tensor | None = _hosts.get(ids)
-    return ids.cpu() if known is None else known
+def on_host(x: Tensor) -> Tensor:
+    """``x`` on the host, without a wait where :func:`moved` or :func:`placed` has sent it."""
+    if x.device.type == "cpu":
+        return x
+    known: Tensor | None = _hosts.get(x)
+    return x.cpu() if known is None else known

@@ -124,6 +124,8 @@ class Domain:
         spec: target of the frozen dataclass that ``Data.spec`` is made of; an encoder is saved with its fields.
         training: training settings where neither a recipe nor the user says them (``{"batch_size": 16}``: volumes are
             large and few).
+        on_host: whether views, tokens and masks are made where the batch was read and are then sent at once: for
+            samples of ids, a device would be waited for at each step of theirs.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Domain:
     defaults: Mapping[str, str] = field(default_factory=dict)
     spec: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    on_host: bool = False
 
 
 @hookspec

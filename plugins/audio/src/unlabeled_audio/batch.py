@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
 from unlabeled.errors import at_least
-from unlabeled.transfer import cut_ids, numbers
+from unlabeled.transfer import cut, numbers
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class AudioBatch(MovableBatch):
             raise TypeError(f"a batch is cut in steps of 1, not {step}")
         return replace(
             self,
-            ids=cut_ids(self.ids, start, stop),
+            ids=cut(self.ids, start, stop),
             wave=_cut(self.wave, self.lengths, start, stop),
             lengths=self.lengths[start:stop],
             mel=None if self.mel is None else _cut(self.mel, self.frames, start, stop),

@@ -108,6 +108,7 @@ def unlabeled_domain() -> Domain:
         contract=1,
         sample="int64 token ids [L], specials included, from a tokenizer that the spec carries",
         spec="unlabeled_text.batch:TextSpec",
+        on_host=True,
         components=ROWS,
         defaults={
             "data": "sentences",

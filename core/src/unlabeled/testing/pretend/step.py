@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from unlabeled.build import Parts
 from unlabeled.contract import Progress
 from unlabeled.nn.clock import after_step
@@ -46,7 +48,7 @@ def step_on_device(parts: Parts, ids: Sequence[int]) -> Step:
         batches = [parts.data.__getitems__(list(ids)) for _ in range(WARM + 1)]
         for step, batch in enumerate(batches):
             seen.phase = f"batch {step}"
-            moved = batch.to(NAME)
+            moved = parts.transfer(batch, torch.device(NAME, 0))
             seen.phase = str(step)
             loss = parts.loss(moved, step)
             optimizer.zero_grad()
