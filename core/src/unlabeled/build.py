@@ -34,6 +34,7 @@ class Parts:
     mask: Mask | None
     encoder: Any  # an Encoder that is an nn.Module
     objective: Any  # an Objective that is an nn.Module
+    on_host: bool = False  # whether views are made where the batch was read
 
     def prepare(self, batch: Batch, seed: int, epoch: int) -> list[View]:
         """The views of a batch, with layout, tokens and mask: what the objective is called with.
@@ -56,11 +57,6 @@ class Parts:
                     view = self.mask(view, draw.at(number))
             views.append(view)
         return views
-
-    @property
-    def on_host(self) -> bool:
-        """Whether views are made where the batch was read."""
-        return registry().domain(self.config.domain).on_host
 
     def transfer(self, batch: Batch, device: torch.device) -> Batch:
         """The batch where its views are made: on the device, or as it was read."""
@@ -179,7 +175,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
         data.even = needs.per_sample
     if hasattr(encoder, "prepare"):
         encoder.prepare(needs)
-    return Parts(config, data, views, tokenizer, mask, encoder, objective)
+    on_host = registry().domain(config.domain).on_host
+    return Parts(config, data, views, tokenizer, mask, encoder, objective, on_host)
 
 
 def _decoder(config: RunConfig) -> MakeDecoder:
