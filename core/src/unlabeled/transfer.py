@@ -80,6 +80,17 @@ def which(flags: Tensor, count: int) -> Tensor:
     return found.flatten()
 
 
+def tally(ids: Tensor, total: int) -> Tensor:
+    """``int64[total]``: how often each of 0 to total - 1 stands in flat ``ids``; ``bincount`` reads them back first.
+
+    >>> tally(torch.tensor([0, 2, 2]), 4)
+    tensor([1, 0, 2, 0])
+    """
+    if ids.device.type == "cpu":
+        return torch.bincount(ids, minlength=total)
+    return ids.new_zeros(total).scatter_add_(0, ids, torch.ones_like(ids))
+
+
 def resident(x: Tensor, device: torch.device) -> Tensor:
     """``x`` on ``device``, sent once: what was fitted or computed on the host for good. Nobody writes to it."""
     if x.device == device:
