@@ -6,7 +6,7 @@
 
 Each row is a run of ``unlabeled DOMAIN pretrain RECIPE`` in its own process with one thread and nothing changed but
 its length, as many steps as fit ``--minutes`` of CPU time, beside its own untrained encoder and the domain's baselines
-without a model. Rows are kept in ``results/rows_DOMAIN.json`` as they come; those that are there already are not run
+without a model. Rows are kept in ``results/rows/DOMAIN.json`` as they come; those that are there already are not run
 again (``--again``). ``--write`` makes ``ROWS.md`` of all that were found. A recipe that needs another's run has it as a
 first stage of the same budget.
 """
@@ -28,6 +28,7 @@ from common import HERE, RESULTS, machine, table
 
 # data of a recipe: the first is the domain's, the others are for the recipes that are named
 SHORT = (2, 10)  # steps of the runs that tell what one costs
+LONG = ("--epochs", "1000000")  # a recipe's own would end a run of few samples first
 NODES, MOLECULES, PROTEINS = "cora", "bbbp", "proteins"
 GRAPHS = ("d_sla", "graphcl", "infograph", "graph_clip")
 SENTENCES = ("ct", "denosent", "sent2vec", "simclr", "simcse", "simcse_spans", "tsdae")
@@ -114,7 +115,7 @@ def train(words: list[str], minutes: float, out: Path) -> float:
         cpu.append(unlabeled(*words, "--steps", str(steps), "--out", str(out))[0])
         shutil.rmtree(out)
     a_step = max((cpu[1] - cpu[0]) / (SHORT[1] - SHORT[0]), 1e-3)
-    return unlabeled(*words, "--steps", str(max(1, int(60 * minutes / a_step))), "--out", str(out))[0]
+    return unlabeled(*words, "--steps", str(max(1, int(60 * minutes / a_step))), *LONG, "--out", str(out))[0]
 
 
 def run_row(domain: str, recipe: str, data: list[str], seed: int, minutes: float, scratch: Path) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def probes_of(domain: str, data: Sequence[str]) -> list[str]:
 
 
 def file_of(domain: str) -> Path:
-    return RESULTS / f"rows_{domain}.json"
+    return RESULTS / "rows" / f"{domain}.json"
 
 
 def kept(domain: str) -> dict[str, Any]:
@@ -183,7 +184,9 @@ def measure(domain: str, recipes: Sequence[str], seeds: Sequence[int], minutes: 
 def keep(domain: str, key: str, row: Mapping[str, Any]) -> None:
     found = kept(domain)
     found["rows"][key] = dict(row)
-    text = json.dumps({"machine": machine(), "rows": dict(sorted(found["rows"].items()))}, indent=1)
+    file_of(domain).parent.mkdir(exist_ok=True)
+    command = f"python bench/rows.py {domain}"
+    text = json.dumps({"command": command, "machine": machine(), "rows": dict(sorted(found["rows"].items()))}, indent=1)
     file_of(domain).write_text(text + "\n", encoding="utf-8")
     print(key, {k: v for k, v in row.items() if k in ("cpu_s", "steps", "error")}, flush=True)
 
@@ -261,7 +264,7 @@ def main() -> None:
         seeds = [int(seed) for seed in args.seeds.split(",")]
         measure(args.domain, recipes, seeds, args.minutes, args.shared, sets, args.again)
     if args.write:
-        head = "# Rows\n\nMade by `python bench/rows.py --write` from `results/rows_*.json`: pre-trained (untrained)."
+        head = "# Rows\n\nMade by `python bench/rows.py --write` from `results/rows/*.json`: pre-trained (untrained)."
         found = [written(domain) for domain in DATA if kept(domain)["rows"]]
         (HERE / "ROWS.md").write_text("\n\n".join([head, *found]) + "\n", encoding="utf-8")
 
