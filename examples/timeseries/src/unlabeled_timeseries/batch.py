@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from unlabeled.data.batch import MovableBatch
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Spec:
     shortest: int = 48
 
 
-@dataclass
-class WaveBatch:
+@dataclass(frozen=True)
+class WaveBatch(MovableBatch):
     """``x[B, L]`` float32, zeros after the ``lengths[b]`` values of each; ``ids[B]`` are indices of the data set."""
 
     ids: Tensor
@@ -34,9 +35,6 @@ class WaveBatch:
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    def to(self, device: torch.device | str) -> WaveBatch:
-        return WaveBatch(self.ids.to(device), self.x.to(device), self.lengths)
 
     def __getitem__(self, samples: slice) -> WaveBatch:
         lengths = self.lengths[samples]  # cut to the longest that is left: as if they had been loaded alone

@@ -7,6 +7,7 @@ import torch
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import numbers
 from unlabeled_timeseries.batch import Spec, WaveBatch
 
 
@@ -34,7 +35,7 @@ class Crops:
         return [self._view(batch, draw.at(number), role) for number, role in enumerate(self.roles)]
 
     def _view(self, batch: WaveBatch, draw: Draw, role: str) -> View:
-        room_B = torch.tensor(batch.lengths, device=batch.x.device) - self.length
+        room_B = numbers(batch.lengths, batch.x.device) - self.length
         start_B1 = draw.integers(1, Purpose.CROP_PLACE, room_B[:, None] + 1)
         x_BL = batch.x.gather(1, start_B1 + torch.arange(self.length, device=batch.x.device))
         scale_B1 = draw.uniform(1, Purpose.GAIN, 1 - self.scale, 1 + self.scale)
