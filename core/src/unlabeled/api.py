@@ -215,7 +215,7 @@ def embed(
     if out is not None:
         check_target(Path(out))
         found = _loaded(run)
-        return save(found, found.data(data), Path(out), features=features, skip_bad=skip_bad, **options)
+        return save(found, found.data(data, every=True), Path(out), features=features, skip_bad=skip_bad, **options)
     if features in ("tokens", "layers"):
         raise UsageError(f"features={features!r} are written to a file, row by row: give out")
     return _loaded(run).embed(data, feature=features, **options)  # type: ignore[arg-type]
@@ -256,7 +256,7 @@ def predict(
     if out is not None:
         check_target(Path(out), SUFFIXES)
     loaded = _loaded(run)
-    found = find(loaded, loaded.data(data), **options)
+    found = find(loaded, loaded.data(data, every=True), **options)
     if out is not None:
         write(Path(out), found)
     return found

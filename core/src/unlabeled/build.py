@@ -17,6 +17,7 @@ from unlabeled.plugins.live import make as make
 from unlabeled.plugins.registry import registry
 from unlabeled.runs.pretrained import load
 from unlabeled.training.optimizers import parameter_groups
+from unlabeled.transfer import placed
 
 STAND_IN = 8  # width, or number of ids, of a tokenizer that is missing
 MASKED_ROLES = ("global", "source")  # the roles that a mask applies to
@@ -33,6 +34,7 @@ class Parts:
     mask: Mask | None
     encoder: Any  # an Encoder that is an nn.Module
     objective: Any  # an Objective that is an nn.Module
+    on_host: bool = False  # whether views are made where the batch was read
 
     def prepare(self, batch: Batch, seed: int, epoch: int) -> list[View]:
         """The views of a batch, with layout, tokens and mask: what the objective is called with.
@@ -40,10 +42,11 @@ class Parts:
         Content and ids are tokenized for the views that a mask may touch, where the objective asks for them.
         """
         needs: Needs = self.objective.needs
+        laid_out = self.mask or needs.content or needs.vocabulary or self.on_host
         draw = Draw(seed, epoch, batch.ids)
         views = []
         for number, view in enumerate(self.views(batch, draw)):
-            if view.layout is None and (self.mask or needs.content or needs.vocabulary):
+            if view.layout is None and laid_out:
                 view = replace(view, layout=self.encoder.layout(view.batch))
             if view.role in MASKED_ROLES:
                 if self.tokenizer is not None and (needs.content or needs.vocabulary):
@@ -55,10 +58,16 @@ class Parts:
             views.append(view)
         return views
 
+    def transfer(self, batch: Batch, device: torch.device) -> Batch:
+        """The batch where its views are made: on the device, or as it was read."""
+        return batch if self.on_host else batch.to(device)
+
     def step_views(self, batch: Batch, epoch: int) -> list[View]:
-        """:meth:`prepare` by the run's seed, without gradients and in full precision."""
-        with torch.no_grad(), torch.autocast(batch.ids.device.type, enabled=False):
-            return self.prepare(batch, self.config.training.seed, epoch)
+        """:meth:`prepare` by the run's seed, without gradients and in full precision, on the encoder's device."""
+        device = next(self.encoder.parameters()).device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            views = self.prepare(batch, self.config.training.seed, epoch)
+            return views if batch.ids.device == device else placed(views, device)
 
     def loss(self, batch: Batch, epoch: int) -> Loss:
         """What a step minimizes: the objective's loss of the views of ``batch``."""
@@ -166,7 +175,8 @@ def build(config: RunConfig, data: Data | None = None) -> Parts:
         data.even = needs.per_sample
     if hasattr(encoder, "prepare"):
         encoder.prepare(needs)
-    return Parts(config, data, views, tokenizer, mask, encoder, objective)
+    on_host = registry().domain(config.domain).on_host
+    return Parts(config, data, views, tokenizer, mask, encoder, objective, on_host)
 
 
 def _decoder(config: RunConfig) -> MakeDecoder:

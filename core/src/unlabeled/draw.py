@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.transfer import on_host, send
+
 GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed 64-bit integer
 _M1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _M2 = 0x94D049BB133111EB - (1 << 64)
@@ -116,7 +118,8 @@ class Draw:
 
     def to(self, device: torch.device | str) -> Draw:
         """The same draws, made on another device."""
-        return replace(self, ids=self.ids.to(device))
+        host = torch.device(device).type == "cpu"
+        return replace(self, ids=on_host(self.ids) if host else self.ids.to(device))
 
     def __len__(self) -> int:
         return self.ids.numel()
@@ -171,7 +174,8 @@ class Draw:
         """``float32[B, n]`` standard normal, by Box-Muller in float64 on the CPU (log and cos differ by device)."""
         bits = self.to("cpu").bits(2 * n, purpose).double()
         radius = torch.sqrt(-2.0 * torch.log((bits[:, :n] + 0.5) * 2.0**-32))
-        return (radius * torch.cos((2.0 * math.pi * 2.0**-32) * bits[:, n:])).float().to(self.ids.device)
+        normal = (radius * torch.cos((2.0 * math.pi * 2.0**-32) * bits[:, n:])).float()
+        return send([normal], self.ids.device)[0]
 
     def rows(self, purpose: int, sample: Tensor, position: Tensor) -> Tensor:
         """``int64[T]``: one word of 64 bits for each packed row, addressed by (sample, position).

@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from unlabeled.transfer import numbers
+
 Value = TypeVar("Value")
 
 
@@ -114,18 +116,22 @@ class Layout:
         return len(set(self.lengths)) <= 1
 
     @computed_once
+    def counts(self) -> Tensor:
+        """int64[G], the lengths on the device of the rows."""
+        return numbers(self.lengths, self.position.device)
+
+    @computed_once
     def group(self) -> Tensor:
         """int64[T], the group of each row."""
         device = self.position.device
         if len(self.lengths) == 1:
             return torch.zeros(self.total, dtype=torch.int64, device=device)
-        lengths = torch.tensor(self.lengths, device=device)
-        return torch.arange(len(self.lengths), device=device).repeat_interleave(lengths, output_size=self.total)
+        return torch.arange(len(self.lengths), device=device).repeat_interleave(self.counts, output_size=self.total)
 
     @computed_once
     def within(self) -> Tensor:
         """int64[T], the place of each row in its group."""
-        starts = torch.tensor(self.offsets[:-1], device=self.position.device)
+        starts = self.counts.cumsum(0) - self.counts
         return torch.arange(self.total, device=self.position.device) - starts[self.group]
 
     @computed_once
@@ -136,10 +142,10 @@ class Layout:
         """``x[T, ...] -> [G, L, ...]`` and ``pad[G, L]`` (True = padding), None where lengths are equal."""
         count, longest = len(self.lengths), max(self.lengths, default=0)
         if self.equal:
-            return x.reshape(count, longest, *x.shape[1:]), None
+            # not by their count: a traced graph takes as many groups as come
+            return (x.unflatten(0, (-1, longest)) if longest else x.reshape(count, 0, *x.shape[1:])), None
         out = x.new_zeros(count * longest, *x.shape[1:]).index_copy(0, self._slot, x)
-        lengths = torch.tensor(self.lengths, device=x.device)
-        pad = torch.arange(longest, device=x.device)[None] >= lengths[:, None]
+        pad = torch.arange(longest, device=x.device)[None] >= self.counts[:, None]
         return out.reshape(count, longest, *x.shape[1:]), pad
 
     def pack(self, x: Tensor) -> Tensor:
@@ -151,8 +157,9 @@ class Layout:
         """Mean of ``x[T, D]`` over the rows of each group: ``[G, D]``."""
         if self.equal:
             return self.dense(x)[0].mean(1)
-        total = x.new_zeros(len(self.lengths), *x.shape[1:]).index_add(0, self.group, x)
-        return total / torch.tensor(self.lengths, device=x.device, dtype=x.dtype).clamp(min=1)[:, None]
+        rows = x if x.dtype == torch.float64 else x.float()  # a device adds halves in halves: 1,000 of 0.5 are 0.256
+        total = rows.new_zeros(len(self.lengths), *x.shape[1:]).index_add(0, self.group, rows)
+        return (total / self.counts.clamp(min=1)[:, None]).to(x.dtype)
 
     def select(self, index: Tensor, lengths: tuple[int, ...]) -> Layout:
         """The sub-layout of rows ``index[H]`` (sorted), with the edges among them."""

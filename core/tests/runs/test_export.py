@@ -47,6 +47,7 @@ def test_onnx_gives_what_the_encoder_gives(run):
     runtime = pytest.importorskip("onnxruntime", reason="in dev-requirements.txt")
     lines = run.export("onnx")
     assert "x float32 [1, " in lines
+    assert "# one sample at a time: Mlp lays its rows out by the number of samples" in lines
     batch = run.data().__getitems__([0])
     view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
     session = runtime.InferenceSession("run/export-onnx/model.onnx")

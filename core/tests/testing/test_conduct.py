@@ -113,6 +113,7 @@ BREAKS = {
     "chunks_equal_the_batch": unfair(lambda rows, it, encoder, _: mean(rows) * (1 + isinstance(encoder, nn.Module))),
     "couples_as_it_says": unfair(mean, couples=True),
     "encoder_is_no_part_of_it": Greedy,
+    "waits_for_no_device": unfair(lambda rows, *_: mean(rows) * (1 + 0 * rows.detach().mean().item())),
 }
 
 

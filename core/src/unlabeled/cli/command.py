@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 MOST = 20  # unreadable samples that a command names
 HELP = ("-h", "--help")
 DATA = "data."  # the key of flags that say how data is read
+EVERY_ROW = ("embed", "predict")  # commands that give a row back for each that was put in, duplicates too
 WIRED = ("domain", "run", "runs", "data", "say", "words", "composed")
 
 
@@ -176,7 +177,8 @@ class Form:
         if "data" in self.wired and self._asked(typed):
             settings = {flag.key[1]: typed[flag.name] for flag in self.flags if flag.key[:1] == (DATA,)
                         and flag.name in typed.values}  # fmt: skip
-            live["data"] = open_data(self.domain, typed["data"], live.get("run"), settings)
+            every = self.row.name in EVERY_ROW
+            live["data"] = open_data(self.domain, typed["data"], live.get("run"), settings, every=every)
         result = registry.resolve(self.row)(**{name: live[name] for name in self.wired if name in live}, **given[""])
         for line in unreadable(live.get("data")):
             say(line)
@@ -255,7 +257,12 @@ def open_run(domain: str, folder: str, say: Callable[[str], None] = say) -> Pret
 
 
 def open_data(
-    domain: str, source: str | None, run: Pretrained | None, settings: Mapping[str, Any] | None = None
+    domain: str,
+    source: str | None,
+    run: Pretrained | None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    every: bool = False,
 ) -> Data:
     """Data for a run, or as the domain reads it, with ``settings`` of its component and ``max_bad`` on top."""
     from unlabeled.build import build_data
@@ -265,5 +272,5 @@ def open_data(
     if run is None:
         most = {"training": {"max_bad": given.pop("max_bad")}} if "max_bad" in given else {}
         return build_data(resolve({"data": data_choice(domain, str(source)) | given, **most}, domain))
-    data: Data = read_for(domain, source, run.config, run.spec, given)
+    data: Data = read_for(domain, source, run.config, run.spec, given, every=every)
     return data

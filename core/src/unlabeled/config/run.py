@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from unlabeled.config.implied import with_component, with_start
 from unlabeled.config.settings import REQUIRED, Signature, check, read_signature, signature
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
@@ -211,6 +212,7 @@ def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfi
     errors = [f"unknown key {key!r}.{near(str(key), known)}" for key in raw if key not in known]
     if raw.get("domain") not in (None, name):
         errors.append(f"the config is for domain {raw['domain']!r}, the command for {name!r}")
+    raw = _implied(row, raw)
     parts: dict[str, Choice] = {}
     data_path: str | None = None
     for kind in PARTS:
@@ -234,6 +236,28 @@ def examine(raw: Mapping[str, Any], domain: str | None = None) -> tuple[RunConfi
         return None, errors
     head = {key: str(raw[key]) for key in ("recipe", "summary", "paper") if raw.get(key)}
     return RunConfig(name, parts, training, data_path, **head), []
+
+
+def _implied(row: Domain, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``raw`` with what comes with its encoder and with the weights that it starts from, where it says nothing else."""
+    given = _part_of("data", raw.get("data") or {})
+    if not isinstance(given, Mapping):
+        return raw
+    try:
+        name = given.get("name") or default_name(row, "data", given.get("path"))
+        settings = signature(registry().find(row.name, "data", str(name))).names
+        raw = with_start(raw, row.name, settings)
+        encoder = _part_of("encoder", raw.get("encoder") or {})
+        if isinstance(encoder, Mapping) and encoder.get("name"):
+            found = registry().find(row.name, "encoder", str(encoder["name"]))
+            if found.brings:
+                own = str(encoder["name"]).removeprefix(found.name.removesuffix("*"))
+                raw = with_component(raw, found.brings, own, encoder, settings)
+    except UsageError as error:
+        if "cannot be had" in str(error):
+            raise
+        return raw  # an unknown name: told below, with all else that is wrong
+    return raw
 
 
 def _choose(row: Domain, kind: str, given: Mapping[str, Any], data_path: str | None) -> tuple[Choice | None, list[str]]:

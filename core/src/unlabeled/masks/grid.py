@@ -13,9 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from unlabeled.contract import Layout, Rows, View
+from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.masks.rows import gather_rows, layout_of
+from unlabeled.transfer import send
 
 PLACES = (1 << 21) - 1  # low bits of a key that give way to a row's place in its group
 
@@ -70,10 +71,10 @@ def by_place(keys_GN: Tensor) -> Tensor:
 
 def to_predict(view: View, blocks_GRN: Tensor, hidden_GN: Tensor) -> View:
     """The view with hidden rows, and each block as a predict set; flags on the host, padded to the longest group."""
-    layout = layout_of(view)
-
-    def rows(flags_GN: Tensor) -> Rows:
-        flags_T = layout.pack(flags_GN.to(layout.position.device))
-        return gather_rows(flags_T, tuple(flags_GN.sum(1).tolist()))
-
-    return replace(view, hidden=rows(hidden_GN), predict=tuple(map(rows, blocks_GRN.unbind(1))))
+    layout, sets = layout_of(view), [hidden_GN, *blocks_GRN.unbind(1)]
+    there = send(sets, layout.position.device)
+    rows = [
+        gather_rows(layout.pack(flags), tuple(on_host.sum(1).tolist()))
+        for flags, on_host in zip(there, sets, strict=True)
+    ]
+    return replace(view, hidden=rows[0], predict=tuple(rows[1:]))

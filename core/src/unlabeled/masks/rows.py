@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import numbers, send, which
 
 _LAST = torch.iinfo(torch.int64).max
 
@@ -96,15 +97,11 @@ def _bounds(keys_GL: Tensor, counts: tuple[int, ...]) -> Tensor:
 
 def gather_rows(flags_T: Tensor, lengths: Sequence[int]) -> Rows:
     """Rows from ``flags_T`` (True = in the subset), of which the host knows how many fall in each group."""
-    # on an accelerator not nonzero: the size is known, so it need not be waited for; on a CPU it is twice as fast
-    on_host = flags_T.device.type == "cpu"
-    index = torch.nonzero(flags_T) if on_host else torch.nonzero_static(flags_T, size=sum(lengths))
-    index = index.flatten()
-    return Rows(index, tuple(lengths))
+    return Rows(which(flags_T, sum(lengths)), tuple(lengths))
 
 
 def _column(counts: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor(counts, device=like.device).reshape(-1, 1)
+    return numbers(counts, like.device).reshape(-1, 1)
 
 
 class ShareMask:
@@ -123,5 +120,7 @@ class ShareMask:
 
     def __call__(self, view: View, draw: Draw) -> View:
         layout = layout_of(view)
-        keys_T = self.order(layout, draw).to(layout.position.device)
+        keys_T = self.order(layout, draw)
+        if keys_T.device != layout.position.device:
+            keys_T = send([keys_T], layout.position.device)[0]
         return replace(view, hidden=choose(keys_T, layout, share(self.ratio, touchable(layout))))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, View
 from unlabeled.draw import Draw, Purpose, mix64
+from unlabeled.transfer import numbers
 
 UNIT = 2.0**-24
 
@@ -53,7 +54,7 @@ def draw_others(draw: Draw, lengths: Sequence[int], count: int) -> Tensor:
             [1, 1, 1, 0, 0, 0]])
     """
     longest = max(lengths, default=0)
-    sizes = torch.tensor(lengths, device=draw.ids.device)
+    sizes = numbers(lengths, draw.ids.device)
     place = draw.integers(longest * count, Purpose.NEGATIVE, (sizes - 1).clamp(min=0)[:, None])
     place = place.unflatten(1, (longest, count))
     own = torch.arange(longest, device=place.device)[:, None]

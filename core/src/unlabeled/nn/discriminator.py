@@ -64,7 +64,7 @@ def local_global_loss(local_TD: Tensor, global_GD: Tensor, own_T: Tensor) -> tup
     score_TG = local_TD @ global_GD.T
     own = score_TG.gather(1, own_T[:, None])[:, 0]
     others = F.softplus(score_TG).sum() - F.softplus(own).sum()
-    rows = own.new_tensor(float(len(own)))
+    rows = own.new_full((), float(len(own)))
     positive, negative, count = all_reduce(torch.stack((F.softplus(-own).sum(), others, rows))).unbind()
     pairs = (count * (len(global_GD) - 1)).clamp(min=1)
     return positive / count - math.log(2), negative / pairs - math.log(2)

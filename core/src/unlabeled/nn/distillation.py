@@ -94,7 +94,7 @@ class Center(nn.Module):
     def forward(self, outputs_NK: Tensor) -> Tensor:
         """``[K]``: the center for these outputs of this rank, which are kept for the next."""
         x = full(outputs_NK)
-        total = all_reduce(torch.cat((x.sum(0), x.new_tensor([float(len(x))]))))
+        total = all_reduce(torch.cat((x.sum(0), x.new_full((1,), float(len(x))))))
         mean = total[:-1] / total[-1].clamp(min=1)
         if self.training:
             self._means.append(mean)

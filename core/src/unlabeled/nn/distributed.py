@@ -177,7 +177,7 @@ def union_mean(values_H: Tensor) -> Tensor:
     (tensor(3.), tensor(0.))
     """
     values = full(values_H)
-    total, count = all_reduce(torch.stack((values.sum(), values.new_tensor(float(len(values)))))).unbind()
+    total, count = all_reduce(torch.stack((values.sum(), values.new_full((), float(len(values)))))).unbind()
     found = _counts.get()
     if found is not None and values_H.requires_grad:
         found.append(count.detach())

@@ -54,13 +54,12 @@ class TokenPredictor(nn.Module):
         """One sequence a group, its visible rows before those that it asks for, padded to the longest."""
         lengths = [a + b for a, b in zip(seen.lengths, asking.lengths, strict=True)]
         longest = max(lengths)
-        start = torch.tensor(seen.lengths, device=asked.device)[asking.group]
-        slot = asking.group * longest + start + asking.within
+        slot = asking.group * longest + seen.counts[asking.group] + asking.within
         x = asked.new_zeros(len(lengths) * longest, asked.shape[1])
         x = x.index_copy(0, seen.group * longest + seen.within, visible.to(x.dtype)).index_copy(0, slot, asked)
         pad = None
         if min(lengths) < longest:
-            pad = torch.arange(longest, device=x.device) >= torch.tensor(lengths, device=x.device)[:, None]
+            pad = torch.arange(longest, device=x.device) >= (seen.counts + asking.counts)[:, None]
             pad[:, 0] = False  # attention over nothing is not a number
         x = x.reshape(len(lengths), longest, -1)
         for block in self.blocks:

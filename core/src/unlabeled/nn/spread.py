@@ -71,6 +71,12 @@ def sphere_deviation(x_ND: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def _counts(ids_HG: Tensor, entries: int) -> Tensor:
+    """``float32[G, V]``; not by ``bincount``, which an accelerator waits for."""
+    none = ids_HG.new_zeros(ids_HG.shape[1], entries, dtype=torch.float32)
+    return none.scatter_add_(1, ids_HG.T, torch.ones_like(ids_HG.T, dtype=torch.float32))
+
+
 def usage_perplexity(ids_HG: Tensor, entries: int) -> Tensor:
     """exp of the entropy of how often each entry occurs, over all ranks, 1 (one alone) to V; mean over codebooks.
 
@@ -82,7 +88,7 @@ def usage_perplexity(ids_HG: Tensor, entries: int) -> Tensor:
     tensor(2.)
     """
     columns = ids_HG.reshape(len(ids_HG), ids_HG.shape[1:].numel())  # not -1: there may be no rows
-    counts = all_reduce(torch.stack([torch.bincount(c, minlength=entries) for c in columns.T]).float())
+    counts = all_reduce(_counts(columns, entries))
     p = counts / counts.sum(1, keepdim=True).clamp(min=1)
     return torch.exp(-torch.special.xlogy(p, p).sum(1)).mean()
 
@@ -93,7 +99,7 @@ def union_perplexity(p_HGV: Tensor) -> Tensor:
     >>> union_perplexity(torch.eye(4)[:, None])
     tensor(4.)
     """
-    total, count = p_HGV.sum(0), p_HGV.new_tensor(float(len(p_HGV)))
+    total, count = p_HGV.sum(0), p_HGV.new_full((), float(len(p_HGV)))
     mean = all_reduce(total) / all_reduce(count).clamp(min=1)
     return torch.exp(-torch.special.xlogy(mean, mean).sum(-1)).sum()
 

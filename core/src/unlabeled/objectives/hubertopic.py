@@ -28,7 +28,8 @@ def bags(ids_TK: Tensor, layout: Layout, vocabulary: int) -> Tensor:
     """How often each unit occurs in each group: ``[B, C]``; of several codebooks, the first."""
     flat = layout.group * vocabulary + ids_TK.reshape(layout.total, -1)[:, 0]
     count = len(layout.lengths)
-    return torch.bincount(flat, minlength=count * vocabulary).view(count, vocabulary).float()
+    found = torch.zeros(count * vocabulary, device=flat.device)
+    return found.index_add_(0, flat, torch.ones_like(flat, dtype=found.dtype)).view(count, vocabulary)
 
 
 def dirichlet_expectation(alpha: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ class HuBERTopic(nn.Module):
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the topics towards what this step's utterances say of them (algorithm 2, equation 6)."""
         if self._pending:
-            seen = all_reduce(self.lambda_.new_tensor(float(sum(n for _, n in self._pending))))
+            seen = all_reduce(self.lambda_.new_full((), float(sum(n for _, n in self._pending))))
             statistics = all_reduce(torch.stack([s for s, _ in self._pending]).sum(0))
             target = 1 / len(self.lambda_) + statistics * (self.samples / seen)
             self.lambda_.lerp_(target, (self.offset + progress.step) ** -self.rate)

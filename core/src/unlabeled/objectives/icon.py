@@ -62,7 +62,7 @@ def mixed(log_q_RK: Tensor, own_R: Tensor, share: float) -> Tensor:
     """Logarithms of (1 - share) q + share * uniform over the K - 1 others, the paper's debiasing."""
     if not share:
         return log_q_RK
-    uniform = log_q_RK.new_tensor(math.log(share / (log_q_RK.shape[1] - 1)))
+    uniform = log_q_RK.new_full((), math.log(share / (log_q_RK.shape[1] - 1)))
     return torch.logaddexp(log_q_RK + math.log1p(-share), uniform).scatter(1, own_R[:, None], -torch.inf)
 
 

@@ -27,9 +27,9 @@ from unlabeled.nn.precision import full_precision
 def margins(a_bD: Tensor, b_bD: Tensor) -> Tensor:
     """``[2, b, 2 B - 2]``: similarity with each negative minus that with the positive, of both views' unit vectors."""
     keys, own = torch.cat((gather(a_bD), gather(b_bD))), own_rows(a_bD)
-    every = len(keys) // 2
-    place = torch.arange(len(keys), device=own.device)
-    others = place.expand(len(own), -1)[place[None] % every != own[:, None]].view(len(own), -1)
+    others = torch.arange(len(keys) - 2, device=own.device).expand(len(own), -1)
+    for left_out in (own, own + len(keys) // 2):  # both views of the anchor's sample, the lower place first
+        others = others + (others >= left_out[:, None])
     positive = (a_bD * b_bD).sum(1)[:, None]
     return torch.stack([(x @ keys.T).gather(1, others) - positive for x in (a_bD, b_bD)])
 

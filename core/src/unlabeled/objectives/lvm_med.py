@@ -95,10 +95,9 @@ def nearest(z_ND: Tensor, count: int) -> Tensor:
 
 def some_rows(out: Features, count: int) -> Tensor:
     """``[b, R, D]``: rows of each sample, evenly spaced; a sample of fewer has some of them twice."""
-    ends = torch.tensor(out.layout.lengths, device=out.tokens.device).cumsum(0)
-    lengths = torch.tensor(out.layout.lengths, device=out.tokens.device)
+    lengths = out.layout.counts
     share = (torch.arange(count, device=lengths.device) + 0.5) / count
-    return out.tokens[(ends - lengths)[:, None] + (lengths[:, None] * share).long()]
+    return out.tokens[(lengths.cumsum(0) - lengths)[:, None] + (lengths[:, None] * share).long()]
 
 
 def alike_in_parts(first_NRD: Tensor, second_NRD: Tensor) -> Tensor:

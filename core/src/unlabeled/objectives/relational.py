@@ -72,7 +72,7 @@ class Relational(nn.Module):
             other = gather(b)[partners(ids, number)[own]]
             rows += [torch.cat((a, b), 1), torch.cat((a, other), 1)]
         scores = full(self.relation(torch.cat(rows)))[:, 0]
-        same = scores.new_tensor([1.0, 0.0]).repeat_interleave(len(own)).repeat(len(rows) // 2)
+        same = torch.cat((scores.new_ones(len(own)), scores.new_zeros(len(own)))).repeat(len(rows) // 2)
         with full_precision(scores):
             total = focal(scores, same, self.gamma)
         right = ((scores > 0) == (same > 0)).float().mean()

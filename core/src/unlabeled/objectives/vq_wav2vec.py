@@ -26,6 +26,7 @@ from unlabeled.nn.codebooks import GumbelProduct, NearestProduct, gumbel_noise
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full, full_precision
 from unlabeled.nn.spread import union_perplexity
+from unlabeled.transfer import numbers, which
 
 
 def future_loss(
@@ -37,13 +38,14 @@ def future_loss(
     """
     if ahead >= code_GLW.shape[1]:
         return predicted_GLW.sum((1, 2))[:0]  # no rows, but the weights take part: DDP fails on those that do not
-    lengths_G = torch.tensor(lengths, device=predicted_GLW.device)
+    lengths_G = numbers(lengths, predicted_GLW.device)
     exists = torch.arange(code_GLW.shape[1] - ahead, device=code_GLW.device) < (lengths_G - ahead)[:, None]
     with full_precision(code_GLW):
         scores = full(predicted_GLW[:, :-ahead]) @ full(code_GLW).mT
     truth = scores.diagonal(offset=ahead, dim1=1, dim2=2)
     others = scores.gather(2, place_GLN[:, ahead:])
-    return (F.softplus(-truth) + F.softplus(others).sum(2))[exists]
+    kept = which(exists.flatten(), sum(max(0, length - ahead) for length in lengths))
+    return (F.softplus(-truth) + F.softplus(others).sum(2)).flatten()[kept]
 
 
 class CausalContext(nn.Module):

@@ -35,7 +35,8 @@ def whiten(z_SD: Tensor, shrink: float = 0.0) -> Tensor:
     centered = z_SD - z_SD.mean(0)
     covariance = centered.T @ centered / max(1, len(z_SD) - 1)
     eye = torch.eye(z_SD.shape[1], dtype=z_SD.dtype, device=z_SD.device)
-    factor = torch.linalg.cholesky((1 - shrink) * covariance + shrink * eye)
+    factor, failed = torch.linalg.cholesky_ex((1 - shrink) * covariance + shrink * eye)
+    factor = torch.where(failed == 0, factor, torch.nan)  # not an error at once: the device would be waited for
     return torch.linalg.solve_triangular(factor, centered.T, upper=False).T
 
 

@@ -30,6 +30,7 @@ from unlabeled.nn.infonce import against
 from unlabeled.nn.precision import full_precision
 from unlabeled.nn.spread import union_perplexity
 from unlabeled.nn.units import local_deviation, local_penalty
+from unlabeled.transfer import numbers
 
 
 def count_distractors(place_GMK: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -37,7 +38,7 @@ def count_distractors(place_GMK: Tensor, lengths: Sequence[int]) -> Tensor:
     groups, longest, _ = place_GMK.shape
     counts = place_GMK.new_zeros(groups, longest, longest + 1, dtype=torch.float32)
     counts.scatter_add_(2, place_GMK, torch.ones_like(place_GMK, dtype=torch.float32))
-    real = torch.arange(longest, device=counts.device) < torch.tensor(lengths, device=counts.device)[:, None]
+    real = torch.arange(longest, device=counts.device) < numbers(lengths, counts.device)[:, None]
     return counts[:, :, :longest] * real[:, None] * real[:, :, None]
 
 

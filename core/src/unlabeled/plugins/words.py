@@ -73,6 +73,8 @@ class Component:
             parameters of views, what a mask sets (``hidden`` where it hides rows or shows others in their place,
             ``predict`` where it gives sets of its own), ``content`` and ``ids`` of a tokenizer, what an encoder can.
             Where no row of a kind says, all is taken to be given.
+        brings: of an encoder, ``package.module:function`` of its name and settings: the settings of the data that
+            belong to it (a tokenizer), used where the user gives none.
     """
 
     kind: Kind
@@ -84,6 +86,7 @@ class Component:
     aliases: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    brings: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -99,7 +102,7 @@ def row(
 
     Args:
         place: within the room: ``Name`` in a room of one file, ``module:Name`` in a folder.
-        words: ``aliases``, ``asks`` and ``gives``.
+        words: ``aliases``, ``asks``, ``gives`` and ``brings``.
     """
     module, _, attribute = place.rpartition(":")
     target = f"{'.'.join(filter(None, (package, ROOMS[kind], module)))}:{attribute}"
@@ -121,6 +124,8 @@ class Domain:
         spec: target of the frozen dataclass that ``Data.spec`` is made of; an encoder is saved with its fields.
         training: training settings where neither a recipe nor the user says them (``{"batch_size": 16}``: volumes are
             large and few).
+        on_host: whether views, tokens and masks are made where the batch was read and are then sent at once: for
+            samples of ids, a device would be waited for at each step of theirs.
     """
 
     name: str
@@ -131,6 +136,7 @@ class Domain:
     defaults: Mapping[str, str] = field(default_factory=dict)
     spec: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    on_host: bool = False
 
 
 @hookspec

@@ -87,51 +87,100 @@ class _Bare(nn.Module):
 
 
 def write_onnx(run: Pretrained, folder: Path, source: Any = None) -> str:
-    """``model.onnx``: tensors of a clean view of one sample -> pooled ``[1, D]`` and tokens ``[T, D]``.
+    """``model.onnx``: tensors of clean views of B samples -> pooled ``[B, D]`` and tokens ``[B * T, D]``, for any B.
 
-    The batch is of fixed size 1: lengths of groups live on the host, so a graph holds them as constants.
+    Encoders whose samples differ in length cannot be written: lengths live on the host, so a graph has them as
+    constants. What is written was compared with the encoder at other B than it was traced with; where they differ, the
+    graph is for one sample, and the lines say why.
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise PluginError(f"export to onnx needs {' and '.join(missing)}: pip install 'unlabeled[onnx]'")
-    batch = next(batches(data := run.data(source), torch.arange(len(data)), batch_size=1, workers=0))
-    view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
-    view = replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
-    if not is_dataclass(view.batch):
-        raise UsageError(f"domain {run.domain!r} has batches of {type(view.batch).__name__}, which ONNX cannot take")
+    data = run.data(source)
+    ids = next(batches(data, torch.arange(len(data)), batch_size=3, workers=0)).ids.tolist()
+    several, one, pair = (_clean(run, data.__getitems__(some)) for some in (ids, ids[:1], ids[:1] * 2))
+    if not is_dataclass(pair.batch):
+        raise UsageError(f"domain {run.domain!r} has batches of {type(pair.batch).__name__}, which ONNX cannot take")
     names = tuple(
-        f.name for f in fields(view.batch) if f.name != "ids" and isinstance(getattr(view.batch, f.name), Tensor)
+        f.name for f in fields(pair.batch) if f.name != "ids" and isinstance(getattr(pair.batch, f.name), Tensor)
     )
-    tensors = tuple(getattr(view.batch, name) for name in names)
-    program = _traced(_Bare(run.encoder, view, names).eval(), tensors, names)
-    folder.mkdir(parents=True, exist_ok=True)
+    packed = [name for name in names if len(getattr(pair.batch, name)) != 2]
+    if packed:
+        raise UsageError(
+            f"export to onnx: samples of domain {run.domain!r} differ in length and are read end to end "
+            f"({', '.join(packed)}), and a graph would hold the lengths of those that it was traced with; "
+            "--to native writes weights that read any"
+        )
     path = folder / "model.onnx"
-    program.save(path)
+    why = _write_any(_Bare(run.encoder, pair, names).eval(), pair, (several, one), path)
+    if why:  # its rows' places, say, are those of the batch that it was traced with
+        program, _ = _traced(_Bare(run.encoder, one, names).eval(), _tensors(one, names), names, None)
+        folder.mkdir(parents=True, exist_ok=True)
+        program.save(path)
     feeds = ", ".join(f'"{name}": {name}' for name in names)
-    kinds = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in tensors]
+    first = "1" if why else "B"
+    kinds = [
+        f"{str(t.dtype).removeprefix('torch.')} [{', '.join((first, *map(str, t.shape[1:])))}]"
+        for t in _tensors(pair, names)
+    ]
     shapes = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
+    about = f"# one sample at a time: {why}\n" if why else ""
     return (
-        f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})  # {shapes}\n"
+        f"import onnxruntime\n\n{about}session = onnxruntime.InferenceSession({str(path)!r})  # {shapes}\n"
         f"pooled, tokens = session.run(None, {{{feeds}}})"
     )
 
 
-def _traced(model: _Bare, tensors: tuple[Tensor, ...], names: tuple[str, ...]) -> Any:
-    """torch's ONNX program of the model; :class:`PluginError` where its exporter cannot follow the encoder."""
+def _write_any(model: _Bare, pair: View, others: tuple[View, ...], path: Path) -> str:
+    """Write the graph for any number of samples, or say why there is none."""
+    who = type(model.encoder).__name__
+    try:
+        program, exported = _traced(model, _tensors(pair, model.names), model.names, torch.export.Dim("batch", min=1))
+        for view in others:
+            if not _alike(exported, model, view):
+                return f"for {len(view.batch)} samples the graph of {who} gives other numbers than {who}"
+    except (PluginError, RuntimeError):
+        return f"{who} lays its rows out by the number of samples, which a graph cannot follow"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    program.save(path)
+    return ""
+
+
+def _clean(run: Pretrained, batch: Any) -> View:
+    view = run.views(batch, Draw(0, 0, batch.ids))[0].clean()
+    return replace(view, layout=view.layout or run.encoder.layout(view.batch))  # known before any forward, so constant
+
+
+def _tensors(view: View, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+    return tuple(getattr(view.batch, name) for name in names)
+
+
+def _traced(model: _Bare, tensors: tuple[Tensor, ...], names: tuple[str, ...], samples: Any) -> tuple[Any, Any]:
+    """torch's ONNX program of the model and what it was made of; ``samples`` is the first dimension, None = as it is.
+
+    :class:`PluginError` where its exporter cannot follow the encoder.
+    """
+    shapes = None if samples is None else (tuple({0: samples} for _ in names),)
     try:
         quiet = io.StringIO()  # it prints its progress, and a trace where it fails
         with torch.no_grad(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            return torch.onnx.export(
-                model,
-                tensors,
-                input_names=list(names),
-                output_names=["pooled", "tokens"],
-                dynamo=True,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
+            exported = torch.export.export(model, tensors, dynamic_shapes=shapes)
+            outputs = ["pooled", "tokens"]
+            program = torch.onnx.export(exported, (), input_names=list(names), output_names=outputs, verbose=False)
+            return program, exported.module()
+    except Exception as error:
         name, cause = type(model.encoder).__name__, error.__cause__ or error
         raise PluginError(
             f"torch's ONNX exporter cannot follow {name} ({type(cause).__name__}): "
             "its steps depend on what a sample holds; --to native writes the weights"
         ) from error
+
+
+def _alike(exported: Any, model: _Bare, view: View) -> bool:
+    """Whether the graph gives what the encoder gives."""
+    with torch.no_grad():
+        found, out = exported(*_tensors(view, model.names)), model.encoder(view)
+    return all(
+        x.shape == y.shape and torch.allclose(x, y, rtol=1e-4, atol=1e-4 * float(y.abs().max()))
+        for x, y in zip(found, (out.pooled, out.tokens), strict=True)
+    )

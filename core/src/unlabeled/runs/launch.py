@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlabeled.config.implied import command, located
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
@@ -85,11 +86,15 @@ def _start(
         parts = build(config)
         check_training(parts, run.path)
     if config.training.init and not resume:
-        beside = initialize(parts.encoder, config.training.init)
+        start_at, encoder = located(config.training.init), config.parts["encoder"]
+        try:
+            beside = initialize(parts.encoder, start_at)
+        except UsageError as error:
+            raise UsageError(f"{error}{command(start_at, encoder.name, encoder.settings)}") from error
         if first and beside:
             say(f"left out of {config.training.init}, as they are not the encoder's: {named(beside)}")
     if first:
-        for line in [*ignored(parts, chosen), headline(parts, run.path)]:
+        for line in [*ignored(parts, chosen), *ramped(parts, chosen), headline(parts, run.path)]:
             say(line)
         if not there:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -158,6 +163,15 @@ def headline(parts: Parts, out: Path) -> str:
     size = f"{count:.1f} M" if count >= 0.05 else f"{count * 1e3:.1f} k"
     steps = [f"encoder {names['encoder'].name} {size}", f"objective {names['objective'].name}", device, str(out)]
     return " | ".join([f"data {parts.data.describe()}", *steps])
+
+
+def ramped(parts: Parts, chosen: frozenset[str]) -> list[str]:
+    """What a setting of the optimizer that the user gave does not say: weight decay that a recipe lets rise."""
+    own = parts.config.parts["optimizer"].settings
+    first, last = own.get("weight_decay"), own.get("final_weight_decay")
+    if "optimizer" not in chosen or last is None or first == last:
+        return []
+    return [f"weight decay goes from {first:g} to {last:g} over the run: --optimizer.final-weight-decay sets its end"]
 
 
 def ignored(parts: Parts, chosen: frozenset[str]) -> list[str]:

@@ -50,15 +50,17 @@ class Pretrained:
         """The domain that it was trained in."""
         return str(self.info["domain"])
 
-    def data(self, source: Source = None) -> Any:
+    def data(self, source: Source = None, *, every: bool = False) -> Any:
         """A data set for this encoder: by path or name, the run's own for None, or a data object as it is.
+
+        With ``every`` a sample that is there twice keeps both rows, as what is written for a user's rows does.
 
         A mapping has ``path`` or ``name`` beside settings of the data and ``max_bad``, as the flags of commands.
         """
         if source is not None and not isinstance(source, (str, Path, Mapping)):
             return source
         place, own = (None, {}) if source is None else place_of(source)
-        return open_data(self.domain, place, self.config, self.spec, own)
+        return open_data(self.domain, place, self.config, self.spec, own, every=every)
 
     def embed(
         self,
@@ -75,7 +77,7 @@ class Pretrained:
 
     def embedded(self, data: Source = None, *, device: str = "auto", **options: Any) -> Embedded:
         """The same with ids."""
-        return embed(self.encoder, self.data(data), self.views, device=pick_device(device), **options)
+        return embed(self.encoder, self.data(data, every=True), self.views, device=pick_device(device), **options)
 
     def export(
         self,
@@ -140,10 +142,13 @@ def open_data(
     config: RunConfig | None,
     spec: Any,
     settings: Mapping[str, Any] | None = None,
+    *,
+    every: bool = False,
 ) -> Any:
     """Data for an encoder that was wired with ``spec``: settings named like fields of the spec follow it.
 
     ``settings`` go on top of the run's own, ``max_bad`` among them; one that would differ from the spec is refused.
+    With ``every``, data that would leave out duplicates (``dedup``) keep them, but where the settings say so.
     """
     given = dict(settings or {})
     own = {} if config is None else config.to_dict()["data"]
@@ -154,7 +159,7 @@ def open_data(
     max_bad = given.pop("max_bad", 0.01 if config is None else config.training.max_bad)
     if not 0 <= max_bad <= 1:
         raise UsageError(f"--max-bad is {max_bad}; it must be a share in [0, 1]")
-    part = {**part, **given}
+    part = {**part, **({"dedup": False} if every and "dedup" in sig.names else {}), **given}
     good, wrong = check("data", {k: v for k, v in part.items() if k not in ("name", "path")}, sig)
     if wrong:
         raise UsageError(together(wrong))

@@ -12,7 +12,7 @@ from typing import Literal
 
 from unlabeled.errors import UsageError, near
 from unlabeled.plugins.registry import registry
-from unlabeled.testing import checks_encoder, checks_flow, checks_masks, checks_table, checks_training
+from unlabeled.testing import checks_device, checks_encoder, checks_flow, checks_masks, checks_table, checks_training
 from unlabeled.testing.subject import NotApplicable
 
 Check = Callable[[str], None]
@@ -48,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     checks_training.check_ranks_equal_one_rank,
     checks_training.check_loss_falls,
     checks_training.check_probe_is_above_chance,
+    checks_device.check_a_step_waits_for_no_device,
 )
 NAMES = tuple(c.__name__ for c in CHECKS)
 

@@ -121,9 +121,7 @@ def check_ranks_equal_one_rank(domain: str) -> None:
 
     Troubleshooting: gather across ranks with ``unlabeled.nn.distributed``; a detached gather has the wrong gradient.
     """
-    it = subject(domain)
-    plugin: Any = it.found.plugin(domain)
-    where = (domain, getattr(plugin, "__name__", ""), str(getattr(plugin, "__file__", "")))
+    where = whereabouts(domain)
     one = rank_step(*where)
     several = run_ranks(rank_step, RANKS, *where)
     gap = abs(several[0]["loss"] - one["loss"]) / max(1e-6, abs(one["loss"]))
@@ -132,14 +130,25 @@ def check_ranks_equal_one_rank(domain: str) -> None:
     ensure(gap < ROUNDING, f"{RANKS} ranks give the gradient of one", f"a relative difference of {gap:.2g}")
 
 
-def rank_step(domain: str, plugin: str, file: str) -> dict[str, Any]:
-    """Loss and gradient of the default composition on this rank's share of a batch, averaged over ranks."""
-    if domain not in registry().domains:  # a plugin that is loaded by hand is not found in a new process
+def whereabouts(domain: str) -> tuple[str, str, str]:
+    """What another process finds the domain by: its name, and the module and file of its plugin."""
+    plugin: Any = subject(domain).found.plugin(domain)
+    return domain, getattr(plugin, "__name__", ""), str(getattr(plugin, "__file__", ""))
+
+
+def found(domain: str, plugin: str, file: str) -> Subject:
+    """The domain in another process, where a plugin that is loaded by hand has to be loaded again."""
+    if domain not in registry().domains:
         if plugin == f"unlabeled_plugin_{Path(file).stem}":
             use_files([file])  # --plugin FILE
         else:
             registry().add(domain, importlib.import_module(plugin))
-    it = subject(domain)
+    return subject(domain)
+
+
+def rank_step(domain: str, plugin: str, file: str) -> dict[str, Any]:
+    """Loss and gradient of the default composition on this rank's share of a batch, averaged over ranks."""
+    it = found(domain, plugin, file)
     parts = it.parts()
     if world() > 1:
         convert_batchnorm(parts.encoder)

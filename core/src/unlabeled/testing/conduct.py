@@ -54,7 +54,8 @@ def parametrize_conduct(
     def decorate(test: Any) -> Any:
         where = inspect.getsourcefile(test), test.__module__, test.__qualname__
         on_ranks = functools.cache(lambda: run_ranks(_descend_all, 2, *where))
-        test.subjects = {name: Subject(name, each, encoder, views, on_ranks) for name, each in make.items()}
+        on_device = functools.cache(lambda: run_ranks(_step_all, 1, *where)[0])  # a process of its own: see pretend
+        test.subjects = {name: Subject(name, each, encoder, views, on_ranks, on_device) for name, each in make.items()}
         rows = [
             Row(it, law, f"{name}-{law.__name__}", expected.get((name, law.__name__)))
             for name, it in test.subjects.items()
@@ -74,4 +75,18 @@ def _descend_all(file: str, module: str, test: str) -> dict[str, Found]:
             found[name] = descend(it)
         except Exception as error:  # noqa: BLE001 - the mistake of one objective is no other's
             found[name] = {"error": f"{type(error).__name__}: {error}"}
+    return found
+
+
+def _step_all(file: str, module: str, test: str) -> dict[str, list[str]]:
+    """What a step of every objective of the suite waits for on an accelerator; an error is told as a wait."""
+    from unlabeled.testing.pretend.objective import waits_of
+
+    subjects: Mapping[str, Subject] = getattr(load(file, module), test).subjects
+    found: dict[str, list[str]] = {}
+    for name, it in subjects.items():
+        try:
+            found[name] = waits_of(*it.start())
+        except Exception as error:  # noqa: BLE001 - the mistake of one objective is no other's
+            found[name] = [f"{type(error).__name__}: {error}"]
     return found

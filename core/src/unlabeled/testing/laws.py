@@ -38,6 +38,7 @@ class Subject:
         encoder: a new encoder for the objective of that name.
         make_views: of an encoder, the objective's needs, ids of samples, a scale of the input and a dtype.
         on_ranks: what :func:`descend` finds on each of two ranks, by name.
+        on_device: what the second step on a pretended accelerator waits for, by name.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Subject:
     encoder: Callable[[str], Any]
     make_views: MakeViews
     on_ranks: Callable[[], list[dict[str, Found]]]
+    on_device: Callable[[], dict[str, list[str]]] = dict
 
     def parts(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
         """A new encoder and objective, in training mode but for dropout."""
@@ -356,6 +358,15 @@ def encoder_is_no_part_of_it(it: Subject) -> None:
     ensure(not shared, "the encoder is no part of the objective", f"{len(shared)} of its parameters")
 
 
+def waits_for_no_device(it: Subject) -> None:
+    """Ensure that a step on an accelerator reads nothing back and meets no tensor of the host.
+
+    Troubleshooting: ``unlabeled.transfer`` sends what the host knows; ``torch.where`` in place of a boolean index.
+    """
+    waits = it.on_device().get(it.name, [])
+    ensure(not waits, "the second step on an accelerator waits for nothing", waits)
+
+
 LAWS: tuple[Callable[[Subject], None], ...] = (
     two_ranks_equal_one,
     every_parameter_gets_a_gradient,
@@ -371,4 +382,5 @@ LAWS: tuple[Callable[[Subject], None], ...] = (
     chunks_equal_the_batch,
     couples_as_it_says,
     encoder_is_no_part_of_it,
+    waits_for_no_device,
 )

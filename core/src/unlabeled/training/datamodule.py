@@ -154,12 +154,14 @@ def ignore_signals(worker: int) -> None:
 class PretrainingData(LightningDataModule):
     """Reads batches in ``workers`` processes, which stay from epoch to epoch."""
 
-    def __init__(self, data: Data, plan: Plan, seed: int, workers: int) -> None:
+    def __init__(
+        self, data: Data, plan: Plan, seed: int, workers: int, transfer: Callable[[Batch, torch.device], Batch]
+    ) -> None:
         super().__init__()
-        self.data, self.plan, self.seed, self.workers = data, plan, seed, workers
+        self.data, self.plan, self.seed, self.workers, self.transfer = data, plan, seed, workers, transfer
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device)
+        return self.transfer(batch, device)
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer

@@ -219,7 +219,7 @@ def _fit(
     callbacks.append(Save(out / LAST, every, spare))
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     trainer.fit_loop.epoch_loop.max_steps = session.steps
-    data = PretrainingData(parts.data, plan, settings.seed, settings.workers)
+    data = PretrainingData(parts.data, plan, settings.seed, settings.workers, parts.transfer)
     status = "failed"
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)

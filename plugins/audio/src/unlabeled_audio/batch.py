@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
 from unlabeled.errors import at_least
+from unlabeled.transfer import cut, numbers
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class AudioBatch(MovableBatch):
             raise TypeError(f"a batch is cut in steps of 1, not {step}")
         return replace(
             self,
-            ids=self.ids[start:stop],
+            ids=cut(self.ids, start, stop),
             wave=_cut(self.wave, self.lengths, start, stop),
             lengths=self.lengths[start:stop],
             mel=None if self.mel is None else _cut(self.mel, self.frames, start, stop),
@@ -150,20 +151,25 @@ def starts(lengths: Sequence[int]) -> tuple[int, ...]:
 
 def owner(lengths: Sequence[int], device: torch.device) -> Tensor:
     """``int64[S]``: the clip of each sample."""
-    counts = torch.tensor(lengths, device=device)
+    counts = numbers(lengths, device)
     return torch.arange(len(lengths), device=device).repeat_interleave(counts, output_size=sum(lengths))
 
 
 def spread(values_B: Tensor, lengths: Sequence[int]) -> Tensor:
     """A number for each clip, as one for each of its samples."""
-    counts = torch.tensor(lengths, device=values_B.device)
+    counts = numbers(lengths, values_B.device)
     return values_B.repeat_interleave(counts, dim=0, output_size=sum(lengths))
+
+
+def within(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """``int64[S]``: the place of each sample in its clip."""
+    return torch.arange(sum(lengths), device=device) - spread(numbers(starts(lengths), device), lengths)
 
 
 def windows(begin: Tensor, first: Tensor, lengths: Sequence[int]) -> Tensor:
     """Index into packed samples: ``lengths[b]`` of them from ``begin[b] + first[b]`` on."""
     total = sum(lengths)
-    here = torch.tensor(starts(lengths), device=begin.device)
+    here = numbers(starts(lengths), begin.device)
     return torch.arange(total, device=begin.device) + spread(begin + first - here, lengths)
 
 
@@ -171,7 +177,7 @@ def dense(wave: Tensor, lengths: Sequence[int], width: int = 0) -> Tensor:
     """Packed samples as ``[B, width]``, zeros after each clip; width 0 = the longest."""
     width = width or max(lengths, default=0)
     out = wave.new_zeros(len(lengths) * width)
-    place = torch.tensor([b * width for b in range(len(lengths))], device=wave.device)
+    place = torch.arange(len(lengths), device=wave.device) * width
     index = windows(place, torch.zeros_like(place), lengths)
     return out.index_copy(0, index, wave).view(len(lengths), width)
 
@@ -184,10 +190,10 @@ def pack(x_BL: Tensor, lengths: Sequence[int]) -> Tensor:
 
 def moments(wave: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance of each clip: ``[B]`` and ``[B]``."""
-    counts = torch.tensor(lengths, device=wave.device)
-    mean_B = torch.segment_reduce(wave, "mean", lengths=counts)
+    counts = numbers(lengths, wave.device)
+    mean_B = torch.segment_reduce(wave, "mean", lengths=counts, unsafe=True)  # else the device is waited for
     centered = wave - spread(mean_B, lengths)
-    return mean_B, torch.segment_reduce(centered.square(), "mean", lengths=counts)
+    return mean_B, torch.segment_reduce(centered.square(), "mean", lengths=counts, unsafe=True)
 
 
 def standardize(wave: Tensor, lengths: Sequence[int]) -> Tensor:

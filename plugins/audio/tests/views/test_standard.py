@@ -10,7 +10,7 @@ from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.data.syllables import Syllables
 from unlabeled_audio.ops.frontends import spectrogram
 from unlabeled_audio.views import augment
-from unlabeled_audio.views.augment import colored, crop, in_room, mixed, move_pitch, noise, paced, shifted
+from unlabeled_audio.views.augment import colored, cuts, in_room, mixed, move_pitch, noise, paced, shifted, take
 from unlabeled_audio.views.spectral import ATST, Aligned, Clones, MelAugment, log_mix, resize, stripes
 from unlabeled_audio.views.standard import Clean, Mixed, Paired, Plain, Wave
 
@@ -56,7 +56,7 @@ def test_noise_has_deviation_1_and_is_white_to_brown():
 @pytest.mark.parametrize("factor", [2 ** (4 / 12), 1.0, 2 ** (-4 / 12)])
 def test_pitch_moves_and_length_stays(factor):
     x = tone(440.0, 4096)[None]
-    moved = move_pitch(x, torch.tensor([factor]))[0]
+    moved = move_pitch(x, torch.tensor([factor]), factor)[0]
     assert moved.shape == (4096,)
     assert peak(moved[1000:3000]) == pytest.approx(440 * factor, rel=0.01)
 
@@ -76,14 +76,16 @@ def test_reverb_rings_on_and_dies_away():
 
 
 def test_crops_lie_in_the_clip(batch):
-    cut, first = crop(batch, drawn(batch), (0.5, 0.8), 100000, 1)
+    sizes, first = cuts(batch.lengths, drawn(batch), (0.5, 0.8), 100000, 1)
+    cut = take(batch, first, sizes)
     for whole, part, begin in zip(batch.clips(), cut.clips(), first.tolist(), strict=True):
         assert 0.49 * len(whole) <= len(part) <= 0.81 * len(whole)
         assert torch.equal(part, whole[begin : begin + len(part)])
 
 
 def test_shift_turns_a_clip_around(batch):
-    wave, by = shifted(batch.wave, batch.lengths, drawn(batch), 0.5)
+    by = torch.tensor([3 * number for number in range(len(batch))])
+    wave = shifted(batch.wave, batch.lengths, by)
     for old, new, step in zip(batch.clips(), wave.split(batch.lengths), by.tolist(), strict=True):
         assert torch.equal(new, old.roll(step))
 

@@ -39,6 +39,25 @@ MAKE = {
     **{f"self_task_{task}": of("self_task", task=task, centers=2) for task in TASKS},
 }
 
+EXPECTED = {
+    (name, "waits_for_no_device"): reason
+    for names, reason in {
+        ("d_sla",): "how many edits differ is in the data",
+        ("graph_clip",): "graphs are told in words on the host",
+        ("node2vec", "node2vec_far", "ssqr"): "which links are alike is looked up once a batch",
+        ("pareto_gnn",): "its weights are solved for on the host; the pretended device cannot follow",
+        (
+            "vgae",
+            "vqgraph",
+            "self_task",
+            "self_task_links",
+            "self_task_similarity",
+        ): "links that are not there are drawn",
+        ("self_task_clusters",): "clusters are made on the host, once a batch",
+    }.items()
+    for name in names
+}
+
 
 def encoder(name: str) -> Any:
     return make("graph", "encoder", "gcn", {"width": 8, "depth": 2}, {"spec": SPEC})
@@ -75,7 +94,7 @@ def prepared(encoder: Any, needs: Needs, view: View, draw: Draw, dtype: torch.dt
     return view
 
 
-@parametrize_conduct(MAKE, views, encoder=encoder)
+@parametrize_conduct(MAKE, views, encoder=encoder, expected_failures=EXPECTED)
 def test_conduct(objective: Any, law: Any) -> None:
     law(objective)
 

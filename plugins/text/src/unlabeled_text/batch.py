@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unlabeled.data.batch import MovableBatch
 from unlabeled.errors import at_least
+from unlabeled.transfer import cut, numbers
 from unlabeled_text.ops.codecs import Codec, codec_of
 
 
@@ -130,7 +131,7 @@ class TextBatch(MovableBatch):
     @cached_property
     def counts(self) -> Tensor:
         """``int64[B]``: the lengths, on the device."""
-        return torch.tensor(self.lengths, dtype=torch.int64, device=self.tokens.device)
+        return numbers(self.lengths, self.tokens.device)
 
     def __getitem__(self, samples: slice) -> Self:
         offsets = (0, *accumulate(self.lengths))
@@ -144,7 +145,7 @@ class TextBatch(MovableBatch):
 
         return replace(
             self,
-            ids=self.ids[samples],
+            ids=cut(self.ids, begin, stop),
             tokens=self.tokens[rows],
             lengths=self.lengths[samples],
             starts=None if self.starts is None else self.starts[rows],

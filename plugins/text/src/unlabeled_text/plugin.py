@@ -63,7 +63,7 @@ ROWS = (
     row("encoder", "seq2seq", "transformers:Seq2Seq", "a small T5 of transformers, encoder and decoder", "1910.10683",
         gives=("tokens", "mask", "swap", "layers")),
     row("encoder", "transformers/*", "transformers:Transformers", "any text model of transformers, by name or folder",
-        gives=("tokens", "mask", "swap", "layers")),
+        gives=("tokens", "mask", "swap", "layers"), brings="unlabeled_text.ops.belongings:of_model"),
     row("objective", "mlm", "mlm:MLM", "predict the words that the mask chose", "1810.04805"),
     row("objective", "rts", "rts:RTS", "tell replaced words from originals", "2309.08272"),
     row("objective", "rtd", "rtd:RTD", "ELECTRA: find the words that a generator made", "2003.10555"),
@@ -108,6 +108,7 @@ def unlabeled_domain() -> Domain:
         contract=1,
         sample="int64 token ids [L], specials included, from a tokenizer that the spec carries",
         spec="unlabeled_text.batch:TextSpec",
+        on_host=True,
         components=ROWS,
         defaults={
             "data": "sentences",

@@ -74,6 +74,10 @@ EXPECTED = {
         "space2": "texts are contrasted all the same",
         "urlbert": "texts are contrasted all the same",
     }.items()
+} | {
+    ("seq2seq", "waits_for_no_device"): "transformers looks whether its mask is full",
+    ("e2s2", "waits_for_no_device"): "transformers looks whether its mask is full",
+    ("sent2vec", "waits_for_no_device"): "how many words are kept is in the data",
 }
 
 

@@ -41,7 +41,7 @@ def test_gray_channel_has_brightness_and_contrast(images):
     torch.testing.assert_close(color.contrast_(gray.clone(), FACTORS), expected, rtol=0, atol=1e-5)
     order = torch.tensor([[3, 1, 2, 0]]).expand(5, 4)
     factors = torch.stack((FACTORS, FACTORS.flip(0), FACTORS, TURNS), 1)
-    jittered = color.jitter_(gray.clone(), factors, order)
+    jittered = color.apply_(gray.clone(), color.jitter(factors, order, 1))
     torch.testing.assert_close(jittered, color.brightness_(color.contrast_(gray, factors[:, 1]), factors[:, 0]))
 
 
@@ -55,21 +55,23 @@ def test_jitter_follows_each_samples_order(images):
         for number in sequence:
             x = theirs[number](x, strengths[number])
         expected.append(x)
-    torch.testing.assert_close(color.jitter_(images, factors, order), torch.stack(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        color.apply_(images, color.jitter(factors, order, 3)), torch.stack(expected), rtol=0, atol=1e-5
+    )
 
 
 def test_neutral_jitter_changes_nothing(images):
     factors = torch.tensor(color.NEUTRAL).expand(5, 4)
-    assert torch.equal(color.jitter_(images.clone(), factors, torch.arange(4).expand(5, 4)), images)
+    assert torch.equal(color.apply_(images.clone(), color.jitter(factors, torch.arange(4).expand(5, 4), 3)), images)
 
 
 def test_gray_and_solarize_touch_their_rows_alone(images):
     rows = torch.tensor([0, 3])
     others = torch.tensor([1, 2, 4])
-    gray = color.grayscale_(images.clone(), rows)
+    gray = color.apply_(images.clone(), color.grayscale(rows))
     torch.testing.assert_close(gray[rows], reference.rgb_to_grayscale(images[rows], 3), rtol=0, atol=1e-6)
     assert torch.equal(gray[others], images[others])
-    solar = color.solarize_(images.clone(), rows)
+    solar = color.apply_(images.clone(), color.solarize(rows))
     torch.testing.assert_close(solar[rows], reference.solarize(images[rows], 0.5), rtol=0, atol=0)
     assert torch.equal(solar[others], images[others])
 
@@ -78,7 +80,7 @@ def test_gray_and_solarize_touch_their_rows_alone(images):
 def test_blur_equals_torchvision(images, radius):
     sigma = torch.tensor([0.1, 0.5, 2.0, 0.0, 1.1])
     rows = sigma.nonzero()[:, 0]
-    found = color.blur_(images.clone(), rows, sigma, radius)
+    found = color.apply_(images.clone(), color.blur(rows, sigma, radius, images[0].numel()))
     for number in rows.tolist():
         expected = reference.gaussian_blur(images[number], [2 * radius + 1] * 2, [float(sigma[number])] * 2)
         torch.testing.assert_close(found[number], expected, rtol=0, atol=1e-5)
@@ -87,17 +89,19 @@ def test_blur_equals_torchvision(images, radius):
 
 def test_blur_in_blocks_is_the_same(images, monkeypatch):
     sigma = torch.tensor([0.4, 2.0, 0.9, 1.3, 0.2])
-    whole = color.blur_(images.clone(), ALL, sigma, 5)
+    whole = color.apply_(images.clone(), color.blur(ALL, sigma, 5, images[0].numel()))
     monkeypatch.setattr(color, "BLOCK", 1)
-    torch.testing.assert_close(color.blur_(images.clone(), ALL, sigma, 5), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        color.apply_(images.clone(), color.blur(ALL, sigma, 5, images[0].numel())), whole, rtol=0, atol=1e-6
+    )
 
 
 def test_no_rows(images):
     none = torch.empty(0, dtype=torch.int64)
     for found in (
-        color.grayscale_(images.clone(), none),
-        color.blur_(images.clone(), none, torch.zeros(5), 3),
-        color.solarize_(images.clone(), none),
+        color.apply_(images.clone(), color.grayscale(none)),
+        color.apply_(images.clone(), color.blur(none, torch.zeros(5), 3, images[0].numel())),
+        color.apply_(images.clone(), color.solarize(none)),
     ):
         assert torch.equal(found, images)
 

@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as reference
 from unlabeled.draw import Draw
 from unlabeled_vision.views.crops import by_products, center_boxes, crop_resize, image_sizes, one_by_one, random_boxes
 
+NONE = torch.zeros(4, dtype=torch.bool)
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
@@ -26,7 +27,7 @@ def _boxes(count, height, width, scale=SCALE):
 def test_resize_equals_torchvision(form, height, width, side):
     images, boxes = _images(6, height, width), _boxes(6, height, width)
     flip = torch.tensor([True, False] * 3)
-    found = form(images, boxes, side, flip)
+    found = form(images, boxes, flip, side)
     for image, box, mirror, view in zip(images, boxes.tolist(), flip.tolist(), found, strict=True):
         expected = reference.resized_crop(image, *box, [side, side], antialias=True)
         expected = reference.horizontal_flip(expected) if mirror else expected
@@ -37,8 +38,8 @@ def test_bytes_and_floats_agree():
     whole = _images(4, 40, 40).mul(255).round()
     boxes = _boxes(4, 40, 40)
     for form in (by_products, one_by_one):
-        found = form(whole.to(torch.uint8), boxes, 20)
-        torch.testing.assert_close(found, form(whole / 255, boxes, 20), rtol=0, atol=1e-6)
+        found = form(whole.to(torch.uint8), boxes, NONE, 20)
+        torch.testing.assert_close(found, form(whole / 255, boxes, NONE, 20), rtol=0, atol=1e-6)
 
 
 def test_list_equals_tensor():

@@ -19,6 +19,7 @@ from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import xavier
 from unlabeled.nn.recompute import rowwise
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, finish, refuse_drop, state
 
@@ -43,8 +44,8 @@ class Block(nn.Module):
 
 def greatest(x_TD: Tensor, layout: Layout) -> Tensor:
     """The greatest of each feature over the rows of a clip: ``[B, D]``."""
-    counts = torch.tensor(layout.lengths, device=x_TD.device)
-    return torch.segment_reduce(x_TD, "max", lengths=counts, axis=0)
+    counts = numbers(layout.lengths, x_TD.device)
+    return torch.segment_reduce(x_TD, "max", lengths=counts, axis=0, unsafe=True)
 
 
 class CNN(MelEncoder):

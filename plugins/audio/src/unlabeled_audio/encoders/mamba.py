@@ -21,6 +21,7 @@ from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.errors import above
 from unlabeled.nn.init import sincos
 from unlabeled.nn.rows import drop
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, by_runs, finish, state
 
@@ -131,7 +132,7 @@ class Block(nn.Module):
 
 def reversal(layout: Layout) -> Tensor:
     """``int64[T]``: the row that stands at each place when every clip is read from its end; its own inverse."""
-    offsets = torch.tensor(layout.offsets, device=layout.position.device)
+    offsets = numbers(layout.offsets, layout.position.device)
     return (
         offsets[layout.group]
         + offsets[layout.group + 1]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, Rows, View
 from unlabeled.nn.rows import edit, learn_mask_token
-from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled.transfer import numbers
+from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, starts, within
 from unlabeled_audio.ops.frontends import Spectrogram, frame_counts
 
 WASTE = 0.1  # greatest share of padding in a run
@@ -68,9 +68,11 @@ class AudioEncoder(nn.Module):
 def step_layout(steps: Sequence[int], bands: int, device: torch.device) -> Layout:
     """Rows of clips of ``steps`` steps and ``bands`` rows a step, step after step; positions (step, band) or (step)."""
     lengths = tuple(n * bands for n in steps)
-    step = np.concatenate([np.arange(n).repeat(bands) for n in steps])
-    columns = [step] if bands == 1 else [step, np.tile(np.arange(bands), sum(steps))]
-    return Layout(lengths, torch.from_numpy(np.stack(columns, 1)).to(device))
+    step = within(steps, device)
+    if bands == 1:
+        return Layout(lengths, step[:, None])
+    band = torch.arange(bands, device=device).repeat(len(step))
+    return Layout(lengths, torch.stack((step.repeat_interleave(bands), band), 1))
 
 
 class MelEncoder(AudioEncoder):
@@ -125,7 +127,7 @@ class MelEncoder(AudioEncoder):
         mel = self.front(batch.wave, batch.lengths) if batch.mel is None else batch.mel
         frames = tuple(self.spec.frames(n) for n in batch.lengths)
         wide, high = self.patch[1], self.patch[0]
-        first = torch.tensor(starts(frames), device=mel.device)[layout.group[rows.index]]
+        first = numbers(starts(frames), mel.device)[layout.group[rows.index]]
         first = first + wide * layout.position[rows.index, 0]
         band = layout.position[rows.index, 1] * high
         time = (first[:, None] + torch.arange(wide, device=mel.device)).repeat_interleave(high, 1)
@@ -138,13 +140,13 @@ class MelEncoder(AudioEncoder):
         """``[F, M] -> [T, C]``, a patch's numbers ordered (frame, band)."""
         wide, steps = self.patch[1], self.steps(batch)
         counts = tuple(self.spec.frames(n) for n in batch.lengths)
-        begin = starts(counts)
-        first = np.concatenate([b + wide * np.arange(n) for b, n in zip(begin, steps, strict=True)])
-        index = torch.from_numpy(first).to(mel_FM.device)[:, None] + torch.arange(wide, device=mel_FM.device)
+        begin, device = numbers(starts(counts), mel_FM.device), mel_FM.device
+        first = spread(begin, steps) + wide * within(steps, device)
+        index = first[:, None] + torch.arange(wide, device=device)
         found = F.pad(mel_FM, (0, 0, 0, wide))[index]
         if min(counts) < wide:  # shorter than a patch: filled up with the mean, which is 0
-            end = np.concatenate([np.full(n, b + c) for b, c, n in zip(begin, counts, steps, strict=True)])
-            found = found * (index < torch.from_numpy(end).to(index.device)[:, None])[:, :, None]
+            end = spread(begin + numbers(counts, device), steps)
+            found = found * (index < end[:, None])[:, :, None]
         cut = found.unflatten(2, (self.bands, self.patch[0]))  # [steps, frames, bands, mels]
         return cut.transpose(1, 2).flatten(2).flatten(0, 1)
 

@@ -20,6 +20,7 @@ from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.init import sincos, xavier
 from unlabeled.nn.recompute import rowwise
 from unlabeled.nn.rows import drop
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioSpec
 from unlabeled_audio.encoders.rows import MelEncoder, attend
 
@@ -82,7 +83,7 @@ class ViT(MelEncoder):
         x_TD, layout, kept = drop(x_TD, view, layout, hide)
         whole, place = prefixed(layout)
         x = self.prefix.to(x_TD.dtype).repeat(len(layout.lengths), 1)
-        head = torch.tensor(whole.offsets[:-1], device=x.device)[:, None] + torch.arange(PREFIX, device=x.device)
+        head = numbers(whole.offsets[:-1], x.device)[:, None] + torch.arange(PREFIX, device=x.device)
         x = x.new_zeros(whole.total, self.dim).index_copy(0, head.flatten(), x).index_copy(0, place, x_TD)
         states = []
         for block in self.blocks:

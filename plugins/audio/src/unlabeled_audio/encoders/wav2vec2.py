@@ -26,7 +26,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.nn.rows import drop, edit
-from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
+from unlabeled.transfer import numbers
+from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, starts, within
 from unlabeled_audio.encoders.rows import AudioEncoder, AudioFeatures, ConvStack, attend, state, step_layout
 from unlabeled_audio.ops.frontends import Spectrogram
 
@@ -47,8 +48,8 @@ def settle(lengths: Sequence[int], stride: int, window: int) -> tuple[tuple[int,
 
 def lay_out(wave: Tensor, lengths: Sequence[int], begin: Sequence[int], total: int) -> Tensor:
     """``[1, 1, total]``: clips at their places, zeros between them."""
-    here = torch.tensor([b - s for b, s in zip(begin, starts(lengths), strict=True)], device=wave.device)
-    counts = torch.tensor(lengths, device=wave.device)
+    here = numbers([b - s for b, s in zip(begin, starts(lengths), strict=True)], wave.device)
+    counts = numbers(lengths, wave.device)
     index = torch.arange(len(wave), device=wave.device)
     index = index + here.repeat_interleave(counts, output_size=len(wave))
     return wave.new_zeros(total).index_copy(0, index, wave)[None, None]
@@ -57,7 +58,7 @@ def lay_out(wave: Tensor, lengths: Sequence[int], begin: Sequence[int], total: i
 def group_norm(x_1CS: Tensor, owner_S: Tensor, counts: Sequence[int], norm: nn.GroupNorm) -> Tensor:
     """GroupNorm with a group a channel over each clip's own steps. ``owner_S``: the clip of a step, G for none."""
     x_SC = x_1CS[0].T.float()
-    size = torch.tensor([*counts, 1], device=x_SC.device)[:, None]
+    size = numbers([*counts, 1], x_SC.device)[:, None]
     width = (len(counts) + 1, x_SC.shape[1])
     mean = x_SC.new_zeros(width).index_add(0, owner_S, x_SC) / size
     centered = x_SC - mean[owner_S]
@@ -181,8 +182,8 @@ class Wav2Vec2(AudioEncoder):
                 x = norm(x.transpose(1, 2)).transpose(1, 2)
             x = layer.activation(x)
         steps = self.stack.steps(batch.lengths)
-        place = [torch.arange(b // self.stride, b // self.stride + n) for b, n in zip(begin, steps, strict=True)]
-        return x[0].T[torch.cat(place).to(x.device)]
+        first = spread(numbers([b // self.stride for b in begin], x.device), steps)
+        return x[0].T[first + within(steps, x.device)]
 
     def forward(self, view: View, *, hide: Hide = "mask", layers: Sequence[int] = ()) -> Features:
         batch: Any = view.batch

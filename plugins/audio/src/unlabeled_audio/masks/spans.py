@@ -22,6 +22,7 @@ from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import above
 from unlabeled.masks.grid import by_place, turns
 from unlabeled.masks.rows import ShareMask, check_share, gather_rows, layout_of, smallest
+from unlabeled.transfer import numbers
 
 
 def bands_of(encoder: Any) -> int:
@@ -110,8 +111,8 @@ class EqualSpanMask:
         steps, bands = tuple(n // self.bands for n in layout.lengths), self.bands
         plan = [self.spans(n) for n in steps]
         counts = tuple(count for count, _ in plan)
-        count, length = torch.tensor(plan, device=layout.position.device).reshape(-1, 2, 1).unbind(1)
-        size = torch.tensor(steps, device=count.device)[:, None]
+        count, length = numbers([n for pair in plan for n in pair], layout.position.device).reshape(-1, 2, 1).unbind(1)
+        size = numbers(steps, count.device)[:, None]
         # a clip is a row of spans, each one slot, and of free steps: choose which slots are spans
         slots = size - count * (length - 1)
         words = draw.words(max(steps, default=0), Purpose.MASK_PLACE) >> 1

@@ -21,13 +21,15 @@ from unlabeled.errors import above
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.heads import mlp
 from unlabeled.nn.precision import full, full_precision
+from unlabeled.transfer import numbers, which
 
 
 def without_repeats(ids_T: Tensor, layout: Layout) -> list[Tensor]:
     """The units of each group, each run of equal ones said once."""
     first = layout.within == 0
     kept = first | (ids_T != ids_T.roll(1))
-    return [ids[keep] for ids, keep in zip(ids_T.split(layout.lengths), kept.split(layout.lengths), strict=True)]
+    counts = torch.zeros_like(layout.counts).index_add_(0, layout.group, kept.long()).tolist()  # CTC asks for them
+    return list(ids_T[which(kept, sum(counts))].split(counts))
 
 
 def ctc_loss(scores_TX: Tensor, layout: Layout, targets: Sequence[Tensor]) -> Tensor:
@@ -37,12 +39,12 @@ def ctc_loss(scores_TX: Tensor, layout: Layout, targets: Sequence[Tensor]) -> Te
     """
     scores, _ = layout.dense(full(scores_TX))
     blank = scores.shape[-1] - 1
-    frames = torch.tensor(layout.lengths)
+    frames = torch.tensor(layout.lengths)  # on the host, as CTC takes them
     units = torch.tensor([len(t) for t in targets])
     with full_precision(scores):
         logs = F.log_softmax(scores, dim=-1).transpose(0, 1)
         loss = F.ctc_loss(logs, torch.cat(list(targets)), frames, units, blank, "none", zero_infinity=True)
-    return loss / units.clamp(min=1).to(loss.device)
+    return loss / numbers([max(1, len(t)) for t in targets], loss.device)
 
 
 class InvariantUnits(nn.Module):

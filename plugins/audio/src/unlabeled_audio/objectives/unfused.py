@@ -122,7 +122,7 @@ class UnFuSeD(nn.Module):
 
     def _center(self, x_BD: Tensor) -> Tensor:
         """The mean of the batch of all ranks: a large common part would leave one direction to cluster by."""
-        return all_reduce(x_BD.sum(0)) / all_reduce(x_BD.new_tensor(float(len(x_BD))))
+        return all_reduce(x_BD.sum(0)) / all_reduce(x_BD.new_full((), float(len(x_BD))))
 
     def after_step(self, encoder: Any, progress: Progress) -> None:
         """Move the clusters to this step's clips."""

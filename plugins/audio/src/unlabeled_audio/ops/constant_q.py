@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.transfer import send
 from unlabeled_audio.batch import dense
 from unlabeled_audio.ops.frontends import next_power
 
@@ -75,7 +76,7 @@ def constant_q(
     longest = int(windows_of(rate, low, bins, octave)[1].max())
     count = next_power(-(-(max(lengths) + first + longest) // stride))
     bands = bands_of(count * stride, rate, low, bins, octave)
-    weights = torch.cat([w for _, w in bands]).to(wave.device).split([len(w) for _, w in bands])
+    weights = send([w for _, w in bands], wave.device)
     turn = torch.arange(count * stride // 2 + 1, device=wave.device) * (2 * torch.pi * first / (count * stride))
     out = []
     for part in dense(wave.float(), lengths).split(CLIPS):

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.nn.precision import full_precision
-from unlabeled_audio.batch import AudioSpec, starts
+from unlabeled.transfer import numbers, resident
+from unlabeled_audio.batch import AudioSpec, spread, starts, within
 
 FLOOR = 1e-5  # of mel power, where white noise of the clip's loudness has 1
 MEAN, STD = -4.0, 3.0  # of log-mel, over speech
@@ -41,9 +42,7 @@ def frame_counts(lengths: Sequence[int], window: int, hop: int) -> tuple[int, ..
 def frame_starts(lengths: Sequence[int], window: int, hop: int, device: torch.device) -> Tensor:
     """``int64[F]``: the first sample of each frame."""
     counts = frame_counts(lengths, window, hop)
-    begin = starts(lengths)
-    first = np.concatenate([begin[b] + hop * np.arange(n) for b, n in enumerate(counts)])
-    return torch.from_numpy(first).to(device)
+    return spread(numbers(starts(lengths), device), counts) + hop * within(counts, device)
 
 
 def by_frames(
@@ -56,8 +55,8 @@ def by_frames(
     begin = frame_starts(lengths, window, hop, wave.device)
     at, size = F.pad(wave, (0, window)).unfold(0, window, 1), None
     if min(lengths, default=window) < window:  # filled up with zeros
-        counts = torch.tensor(frame_counts(lengths, window, hop), device=wave.device)
-        size = torch.tensor(lengths, device=wave.device).repeat_interleave(counts, output_size=len(begin))
+        counts = numbers(frame_counts(lengths, window, hop), wave.device)
+        size = numbers(lengths, wave.device).repeat_interleave(counts, output_size=len(begin))
     place = torch.arange(window, device=wave.device)
     most = FRAMES if wave.device.type == "cpu" else max(1, len(begin))
 
@@ -220,13 +219,13 @@ def cosines(mels: int, count: int) -> Tensor:
 
 def mfcc(log_mel_FM: Tensor, count: int = 13) -> Tensor:
     """``[F, count]``: cepstra of a log-mel spectrogram."""
-    return log_mel_FM @ cosines(log_mel_FM.shape[1], count).to(log_mel_FM.device)
+    return log_mel_FM @ resident(cosines(log_mel_FM.shape[1], count), log_mel_FM.device)
 
 
 def deltas(x_FC: Tensor, counts: Sequence[int], reach: int = 2) -> Tensor:
     """``[F, C]``: slopes over time within each clip, edges repeated (HTK's regression over ``reach`` frames)."""
-    first = torch.tensor(starts(counts), device=x_FC.device)
-    size = torch.tensor(counts, device=x_FC.device)
+    first = numbers(starts(counts), x_FC.device)
+    size = numbers(counts, x_FC.device)
     clip = torch.arange(len(counts), device=x_FC.device).repeat_interleave(size, output_size=len(x_FC))
     place, begin, last = torch.arange(len(x_FC), device=x_FC.device), first[clip], (first + size - 1)[clip]
     total = torch.zeros_like(x_FC)

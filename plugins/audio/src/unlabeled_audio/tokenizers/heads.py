@@ -23,6 +23,7 @@ from unlabeled.nn.kmeans import nearest
 from unlabeled.probes.embedding import batches, evaluating, take
 from unlabeled.runs.folder import LAST
 from unlabeled.runs.pretrained import Pretrained, pick_device
+from unlabeled.transfer import numbers
 
 
 def said(scores_TX: Tensor, layout: Layout) -> Tensor:
@@ -31,7 +32,7 @@ def said(scores_TX: Tensor, layout: Layout) -> Tensor:
     Before the first it is the first, and in a clip of blanks alone the best unit of each row.
     """
     here, total = torch.arange(layout.total, device=scores_TX.device), layout.total
-    offsets = torch.tensor(layout.offsets, device=here.device)
+    offsets = numbers(layout.offsets, here.device)
     spoken = scores_TX.argmax(1) < scores_TX.shape[1] - 1
     before = torch.where(spoken, here, -1).cummax(0).values
     after = torch.where(spoken, here, total).flip(0).cummin(0).values.flip(0)

@@ -14,6 +14,7 @@ from torch import Tensor
 from unlabeled.contract import Layout, Rows
 from unlabeled.draw import Draw
 from unlabeled.errors import above
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, starts
 from unlabeled_audio.ops.constant_q import constant_q
 
@@ -41,7 +42,7 @@ class LogMel:
         noise = (words[:, None] >> torch.arange(0, 48, 2)).remainder(7).float() - 3.0
         if self.encoder.bands > 1:
             return self.encoder.with_cells(batch, layout, rows, noise)
-        first = torch.tensor(starts(batch.lengths), device=batch.wave.device)[layout.group]
+        first = numbers(starts(batch.lengths), batch.wave.device)[layout.group]
         first = first + layout.position[:, 0] * self.encoder.stride
         index = first[:, None] + torch.arange(self.encoder.window, device=first.device)
         touched = torch.zeros(2, len(batch.wave) + self.encoder.window, dtype=torch.bool, device=first.device)
@@ -76,5 +77,5 @@ class ConstantQ:
         steps = [n // self.encoder.bands for n in layout.lengths]
         middle, tones = self.encoder.window // 2, (self.spec.rate, self.low, self.width, self.octave)
         found = constant_q(batch.source, batch.lengths, steps, middle, self.encoder.stride, *tones)
-        first = torch.tensor(starts(steps), device=found.device)[layout.group]
+        first = numbers(starts(steps), found.device)[layout.group]
         return torch.log1p(100.0 * found)[first + layout.position[:, 0]], None

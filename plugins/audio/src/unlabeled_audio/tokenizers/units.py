@@ -25,6 +25,7 @@ from unlabeled.nn.codebooks import fit_residual, random_books, random_codes, res
 from unlabeled.nn.kmeans import nearest, stream
 from unlabeled.runs.folder import RunFolder
 from unlabeled.training.datamodule import order, trainable
+from unlabeled.transfer import numbers, resident
 from unlabeled_audio.batch import AudioBatch, AudioSpec
 from unlabeled_audio.ops.frontends import MEAN, STD, Spectrogram, deltas, mfcc
 from unlabeled_audio.tokenizers.spectrograms import ConstantQ
@@ -123,7 +124,7 @@ class Units:
         assert self.centers is not None, "units are fitted before they are used"
         assert self.scale is not None
         x = self.features(batch, layout)
-        return None, nearest(x / self.scale.to(x.device), self.centers.to(x.device))
+        return None, nearest(x / resident(self.scale, x.device), resident(self.centers, x.device))
 
 
 class RandomProjection:
@@ -156,8 +157,8 @@ class RandomProjection:
 
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[None, Tensor]:
         x = self.encoder.cells(batch, layout)
-        x = (x - self.mean.to(x.device)) / self.scale.to(x.device)
-        codes = random_codes(x, self.project.to(x.device), self.entries.to(x.device))
+        x = (x - resident(self.mean, x.device)) / resident(self.scale, x.device)
+        codes = random_codes(x, resident(self.project, x.device), resident(self.entries, x.device))
         return None, codes[:, 0] if self.books == 1 else codes
 
 
@@ -200,7 +201,7 @@ class ResidualQuantizer:
     def __call__(self, batch: AudioBatch, layout: Layout) -> tuple[Tensor, Tensor]:
         assert self.books, "books are fitted before they are used"
         left = self.rows(batch, layout)
-        codes = residual_codes(left, [book.to(left.device) for book in self.books])
+        codes = residual_codes(left, [resident(book, left.device) for book in self.books])
         content = self.encoder.cells(batch, layout)
         if self.constant_q is not None:
             content = self.constant_q(batch, layout)[0]
@@ -244,7 +245,7 @@ def matching(layout: Layout, encoder: Any, own: Layout, teacher: Any) -> Tensor:
         return torch.arange(layout.total, device=layout.position.device)
     middle = layout.position[:, 0] * encoder.stride + encoder.window / 2
     step = torch.round((middle - teacher.window / 2) / teacher.stride).long()
-    lengths = torch.tensor(own.lengths, device=step.device)
-    first = torch.tensor(own.offsets[:-1], device=step.device)[layout.group]
+    lengths = numbers(own.lengths, step.device)
+    first = numbers(own.offsets[:-1], step.device)[layout.group]
     last = (lengths // teacher.bands - 1)[layout.group]
     return first + step.clamp(min=0).minimum(last) * teacher.bands

@@ -9,7 +9,7 @@ that dies away (Moorer 1979, https://doi.org/10.2307/3680280). Pitch moves by a 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
-from unlabeled_audio.batch import AudioBatch, dense, pack, spread, standardize, windows
+from unlabeled.transfer import numbers, send
+from unlabeled_audio.batch import AudioBatch, dense, pack, spread, standardize, starts, windows
 from unlabeled_audio.ops.frontends import next_power
 from unlabeled_audio.ops.purposes import Use
 
@@ -59,37 +60,48 @@ class Augment:
         self, batch: AudioBatch, draw: Draw, *, place: Draw | None = None
     ) -> tuple[AudioBatch, dict[str, Tensor]]:
         """The view's batch, standardized before its gain, and what was done; ``place`` draws the crop."""
-        batch, first = crop(batch, draw if place is None else place, self.scale, self.longest, self.least)
-        lengths, size = batch.lengths, max(self.longest, *batch.lengths)
-        params = {"crop": torch.stack((first, torch.tensor(lengths, device=first.device)), 1)}
-        wave = standardize(batch.wave, lengths)
-        wave, params["shift"] = shifted(wave, lengths, draw, self.shift)
-        wave, params["polarity"] = signed(wave, lengths, draw, self.polarity)
-        for name, change in (("pitch", self._pitch), ("reverb", self._reverb), ("snr", self._noise)):
-            wave, params[name] = change(wave, lengths, draw, size)
-        params["gain"] = draw.uniform(1, Purpose.GAIN, *_open((-self.gain, self.gain)))[:, 0]
-        wave = standardize(wave, lengths) * spread(10 ** (params["gain"] / 20), lengths)
+        lengths, host = self.drawn(batch.lengths, draw.to("cpu"), (place or draw).to("cpu"))
+        names = tuple(host)
+        on = dict(zip(names, send([host[name] for name in names], batch.wave.device), strict=True))
+        batch = take(batch, on["crop"][:, 0], lengths)
+        size = max(self.longest, *lengths)
+        wave = shifted(standardize(batch.wave, lengths), lengths, on["shift"])
+        wave = wave * spread(on["polarity"], lengths)
+        most = max(host["pitch"][host["pitch rows"]].tolist(), default=1.0)
+        for rows, change in (
+            (on["pitch rows"], lambda x, b: move_pitch(x, on["pitch"][b], most)),
+            (on["reverb rows"], lambda x, b: self._in_room(x, _of(draw, b), on["reverb"][b])),
+            (on["snr rows"], lambda x, b: x + colored(_of(draw, b), size) * 10 ** (-on["snr"][b, None] / 20)),
+        ):
+            wave = _some(wave, lengths, rows, size, change)
+        wave = standardize(wave, lengths) * spread(10 ** (on["gain"] / 20), lengths)
+        params = {name: on[name] for name in names if not name.endswith(" rows")}
         return replace(batch, wave=wave, partner=None, partner_lengths=()), params
 
-    def _pitch(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, Use.PITCH_APPLY, self.pitch)
-        factor = 2.0 ** (draw.uniform(1, Purpose.PITCH, *_open((-self.semitones, self.semitones)))[:, 0] / 12)
-        wave = _some(wave, lengths, chosen, size, lambda x, b: move_pitch(x, factor[b]))
-        return wave, torch.where(chosen, factor, torch.ones_like(factor))
-
-    def _reverb(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, Use.ROOM_APPLY, self.reverb)
+    def drawn(self, lengths: tuple[int, ...], draw: Draw, place: Draw) -> tuple[tuple[int, ...], dict[str, Tensor]]:
+        """Samples of each crop, and what is done to each clip with the rows that are changed; all on the host."""
+        sizes, first = cuts(lengths, place, self.scale, self.longest, self.least)
+        size = torch.tensor(sizes)
+        found = {"crop": torch.stack((first, size), 1), "shift": torch.zeros_like(size)}
+        if self.shift:
+            found["shift"] = draw.integers(1, Purpose.SHIFT, (size[:, None] * self.shift).long() + 1)[:, 0]
+        found["polarity"] = 1.0 - 2.0 * _apply(draw, Use.POLARITY, self.polarity).float()
+        semitones = draw.uniform(1, Purpose.PITCH, *_open((-self.semitones, self.semitones)))[:, 0]
         seconds = draw.uniform(1, Purpose.REVERB, *_open(self.decay))[:, 0]
-        n = round(self.decay[1] * self.rate)
-        wave = _some(wave, lengths, chosen, size, lambda x, b: in_room(x, room(_of(draw, b), seconds[b], n, self.rate)))
-        return wave, seconds * chosen
-
-    def _noise(self, wave: Tensor, lengths: tuple[int, ...], draw: Draw, size: int) -> tuple[Tensor, Tensor]:
-        chosen = _apply(draw, Use.NOISE_APPLY, self.noise)
         snr = draw.uniform(1, Use.SNR, *_open(self.snr))[:, 0]
-        loud = 10 ** (-snr / 20)
-        wave = _some(wave, lengths, chosen, size, lambda x, b: x + colored(_of(draw, b), size) * loud[b, None])
-        return wave, torch.where(chosen, snr, torch.full_like(snr, QUIET))
+        for name, use, p, value, without in (
+            ("pitch", Use.PITCH_APPLY, self.pitch, 2.0 ** (semitones / 12), 1.0),
+            ("reverb", Use.ROOM_APPLY, self.reverb, seconds, 0.0),
+            ("snr", Use.NOISE_APPLY, self.noise, snr, QUIET),
+        ):
+            chosen = _apply(draw, use, p)
+            found[name] = torch.where(chosen, value, torch.full_like(value, without))
+            found[f"{name} rows"] = chosen.nonzero()[:, 0]
+        found["gain"] = draw.uniform(1, Purpose.GAIN, *_open((-self.gain, self.gain)))[:, 0]
+        return sizes, found
+
+    def _in_room(self, x_BL: Tensor, draw: Draw, seconds_B: Tensor) -> Tensor:
+        return in_room(x_BL, room(draw, seconds_B, round(self.decay[1] * self.rate), self.rate))
 
 
 def _apply(draw: Draw, purpose: int, p: float) -> Tensor:
@@ -107,57 +119,44 @@ def _of(draw: Draw, chosen: Tensor) -> Draw:
 
 
 def _some(
-    wave: Tensor, lengths: tuple[int, ...], chosen: Tensor, size: int, change: Callable[[Tensor, Tensor], Tensor]
+    wave: Tensor, lengths: tuple[int, ...], rows: Tensor, size: int, change: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """``change(x[b, n], chosen)`` for the chosen clips alone, laid out at ``size`` samples."""
-    which = [number for number, yes in enumerate(chosen.tolist()) if yes]
-    if not which:
+    """``change(x[b, n], rows)`` for the clips of ``rows[b]`` alone, laid out at ``size`` samples."""
+    if not len(rows):
         return wave
     x_BL = dense(wave, lengths, size)
-    index = torch.tensor(which, device=wave.device)
-    return pack(x_BL.index_copy(0, index, change(x_BL[index], index).to(wave.dtype)), lengths)
+    return pack(x_BL.index_copy(0, rows, change(x_BL[rows], rows).to(wave.dtype)), lengths)
 
 
 # ---------------------------------------------------------------------------------------------- cuts and shifts
 
 
-def crop(
-    batch: AudioBatch, draw: Draw, scale: tuple[float, float], longest: int, least: int
-) -> tuple[AudioBatch, Tensor]:
-    """A random stretch of each clip, a share of it in ``scale``, and its first sample ``[B]``."""
+def cuts(
+    lengths: Sequence[int], draw: Draw, scale: tuple[float, float], longest: int, least: int
+) -> tuple[tuple[int, ...], Tensor]:
+    """A random stretch of each clip, a share of it in ``scale``: its samples, and the first of them ``[B]``."""
     share = draw.uniform(1, Purpose.CROP, *_open(scale))[:, 0].tolist()
-    sizes = tuple(min(n, longest, max(least, round(n * s))) for n, s in zip(batch.lengths, share, strict=True))
-    room_B = torch.tensor([n - m for n, m in zip(batch.lengths, sizes, strict=True)], device=batch.wave.device)
-    first = draw.integers(1, Purpose.CROP_PLACE, room_B[:, None] + 1)[:, 0]
-    return take(batch, first, sizes), first
+    sizes = tuple(min(n, longest, max(least, round(n * s))) for n, s in zip(lengths, share, strict=True))
+    room_B = torch.tensor([n - m for n, m in zip(lengths, sizes, strict=True)])
+    return sizes, draw.integers(1, Purpose.CROP_PLACE, room_B[:, None] + 1)[:, 0]
 
 
 def take(batch: AudioBatch, first: Tensor, sizes: tuple[int, ...]) -> AudioBatch:
     """``sizes[b]`` samples of each clip from ``first[b]`` on."""
     if sizes == batch.lengths:
         return batch
-    begin = torch.tensor([0, *batch.lengths[:-1]], device=first.device).cumsum(0)
+    begin = numbers(starts(batch.lengths), first.device)
     index = windows(begin, first, sizes)
     target = None if batch.target is None else batch.target[index]
     return replace(batch, wave=batch.wave[index], target=target, lengths=sizes)
 
 
-def shifted(wave: Tensor, lengths: tuple[int, ...], draw: Draw, most: float) -> tuple[Tensor, Tensor]:
-    """Each clip turned around by up to ``most`` of its length, what leaves at the end coming in at the start."""
-    size = torch.tensor(lengths, device=wave.device)
-    if not most:
-        return wave, torch.zeros_like(size)
-    by = draw.integers(1, Purpose.SHIFT, (size[:, None] * most).long() + 1)[:, 0]
-    begin = torch.tensor([0, *lengths[:-1]], device=wave.device).cumsum(0)
+def shifted(wave: Tensor, lengths: tuple[int, ...], by_B: Tensor) -> Tensor:
+    """Each clip turned around by ``by_B`` samples, what leaves at the end coming in at the start."""
+    size = numbers(lengths, wave.device)
+    begin = numbers(starts(lengths), wave.device)
     within_S = torch.arange(len(wave), device=wave.device) - spread(begin, lengths)
-    index = spread(begin, lengths) + (within_S - spread(by, lengths)) % spread(size, lengths)
-    return wave[index], by
-
-
-def signed(wave: Tensor, lengths: tuple[int, ...], draw: Draw, p: float) -> tuple[Tensor, Tensor]:
-    """Polarity turned with probability ``p``: the same to the ear."""
-    sign = 1.0 - 2.0 * _apply(draw, Use.POLARITY, p).float()
-    return wave * spread(sign, lengths), sign
+    return wave[spread(begin, lengths) + (within_S - spread(by_B, lengths)) % spread(size, lengths)]
 
 
 # ---------------------------------------------------------------------------------------------- noise and rooms
@@ -198,10 +197,10 @@ def in_room(x_BL: Tensor, room_Bn: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- pitch
 
 
-def stretch(spectrum_BKJ: Tensor, factor_B: Tensor, hop: int) -> Tensor:
-    """Phase vocoder: spectra of the same sound, ``factor_B`` times as long: ``[B, K, J']``, J' for the greatest."""
+def stretch(spectrum_BKJ: Tensor, factor_B: Tensor, hop: int, most: float) -> Tensor:
+    """Phase vocoder: spectra of the same sound, ``factor_B`` times as long, ``most`` at most: ``[B, K, J']``."""
     bins, frames = spectrum_BKJ.shape[1:]
-    steps = torch.arange(math.ceil(frames * float(factor_B.max())), device=factor_B.device)
+    steps = torch.arange(math.ceil(frames * most), device=factor_B.device)
     time = (steps / factor_B[:, None]).clamp(max=frames - 1)  # the frame that stands at each step
     left = time.floor().long().clamp(max=max(0, frames - 2))
     right = (left + 1).clamp(max=frames - 1)
@@ -217,36 +216,52 @@ def stretch(spectrum_BKJ: Tensor, factor_B: Tensor, hop: int) -> Tensor:
     return torch.polar(a.abs() * (1 - share) + b.abs() * share, phase)
 
 
-def move_pace(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
-    """``[B, L']``: each clip ``factor_B`` times as long at its own pitch, L' for the greatest factor."""
+def move_pace(x_BL: Tensor, factor_B: Tensor, most: float, size: int = 512) -> Tensor:
+    """``[B, L']``: each clip ``factor_B`` times as long at its own pitch, L' for ``most``, the greatest factor."""
     hop = size // 4
     if x_BL.shape[1] < 2 * size:
         size, hop = 128, 32
     window = torch.hann_window(size, device=x_BL.device)
     spectrum = torch.stft(x_BL, size, hop, window=window, return_complex=True, pad_mode="constant")
-    return torch.istft(stretch(spectrum, factor_B, hop), size, hop, window=window)
+    return inverse_stft(stretch(spectrum, factor_B, hop, most), size, hop, window)
+
+
+def inverse_stft(spectrum_BKJ: Tensor, size: int, hop: int, window: Tensor) -> Tensor:
+    """torch's ``istft``, which on an accelerator waits to check the window: there by adding up the frames."""
+    if spectrum_BKJ.device.type == "cpu":
+        return torch.istft(spectrum_BKJ, size, hop, window=window)
+    frames = torch.fft.irfft(spectrum_BKJ, size, dim=1) * window[:, None]
+    length = size + hop * (frames.shape[2] - 1)
+
+    def added(x_BNJ: Tensor) -> Tensor:
+        return F.fold(x_BNJ, (1, length), (1, size), stride=(1, hop))[:, 0, 0, size // 2 : length - size // 2]
+
+    weight = added(window.square()[None, :, None].expand(1, -1, frames.shape[2]))
+    return added(frames) / weight
 
 
 def paced(
     batch: AudioBatch, draw: Draw, p: float, span: tuple[float, float], longest: int
 ) -> tuple[AudioBatch, Tensor]:
     """Some clips slower or faster, ``span`` times as long; and by which factor, 1 of the others."""
-    chosen = _apply(draw, Use.STRETCH_APPLY, p)
-    factor = draw.uniform(1, Purpose.STRETCH, *_open(span))[:, 0]
-    factor = torch.where(chosen, factor, torch.ones_like(factor))
-    sizes = tuple(max(1, int(n * f)) for n, f in zip(batch.lengths, factor.tolist(), strict=True))
+    host = draw.to("cpu")
+    chosen = _apply(host, Use.STRETCH_APPLY, p)
+    drawn = host.uniform(1, Purpose.STRETCH, *_open(span))[:, 0]
+    drawn = torch.where(chosen, drawn, torch.ones_like(drawn))
+    factor = send([drawn], batch.wave.device)[0]
+    sizes = tuple(max(1, int(n * f)) for n, f in zip(batch.lengths, drawn.tolist(), strict=True))
     if sizes == batch.lengths:
         return batch, factor
     x_BL = dense(batch.wave, batch.lengths, max(longest, *batch.lengths) + TAIL)  # as wide in any batch
-    moved = move_pace(x_BL, factor)
+    moved = move_pace(x_BL, factor, float(drawn.max()))
     width = max(moved.shape[1], x_BL.shape[1], *sizes)
     own, moved = (F.pad(x, (0, width - x.shape[1])) for x in (x_BL, moved))
     return replace(batch, wave=pack(torch.where((factor == 1)[:, None], own, moved), sizes), lengths=sizes), factor
 
 
-def move_pitch(x_BL: Tensor, factor_B: Tensor, size: int = 512) -> Tensor:
-    """Every frequency times ``factor_B``, the length as it was."""
-    length, y = x_BL.shape[1], move_pace(x_BL, factor_B, size)
+def move_pitch(x_BL: Tensor, factor_B: Tensor, most: float, size: int = 512) -> Tensor:
+    """Every frequency times ``factor_B``, ``most`` at most, the length as it was."""
+    length, y = x_BL.shape[1], move_pace(x_BL, factor_B, most, size)
     place = torch.arange(length, device=x_BL.device) * factor_B[:, None]
     left = place.long().clamp(max=y.shape[1] - 2)
     share = (place - left).clamp(0, 1)
@@ -264,8 +279,8 @@ def mixed(batch: AudioBatch, draw: Draw, p: float, level_B2: Tensor, most: float
     assert batch.partner is not None
     clip = standardize(batch.wave, batch.lengths)
     other = standardize(batch.partner, batch.partner_lengths)
-    size = torch.tensor(batch.lengths, device=clip.device)
-    theirs = torch.tensor(batch.partner_lengths, device=clip.device)
+    size = numbers(batch.lengths, clip.device)
+    theirs = numbers(batch.partner_lengths, clip.device)
     place = draw.uniform(3, Use.MIX_PLACE)
     stretch_B = torch.minimum((size * most * place[:, 0]).long() + 1, theirs)
     here = ((size - stretch_B).clamp(min=0) * place[:, 1]).long()
@@ -273,8 +288,8 @@ def mixed(batch: AudioBatch, draw: Draw, p: float, level_B2: Tensor, most: float
     chosen = _apply(draw, Purpose.MIX, p)
     loud = level_B2[:, 0] + draw.uniform(1, Use.MIX_LEVEL)[:, 0] * (level_B2[:, 1] - level_B2[:, 0])
     gain = chosen * 10 ** (-loud / 20)
-    begin = torch.tensor([0, *batch.lengths[:-1]], device=clip.device).cumsum(0)
-    first = torch.tensor([0, *batch.partner_lengths[:-1]], device=clip.device).cumsum(0)
+    begin = numbers(starts(batch.lengths), clip.device)
+    first = numbers(starts(batch.partner_lengths), clip.device)
     at = torch.arange(len(clip), device=clip.device) - spread(begin + here, batch.lengths)
     inside = (at >= 0) & (at < spread(stretch_B, batch.lengths))
     heard = other[(at + spread(first + there, batch.lengths)).clamp(0, len(other) - 1)] * inside

@@ -18,6 +18,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
+from unlabeled.transfer import numbers
 from unlabeled_audio.batch import AudioBatch, AudioSpec, spread, standardize, starts
 from unlabeled_audio.ops.frontends import FBANK_MEAN, MEAN, STD, Spectrogram
 from unlabeled_audio.ops.purposes import Use
@@ -42,8 +43,8 @@ def resize(mel_FM: Tensor, frames: tuple[int, ...], box_B4: Tensor) -> Tensor:
 
     Bilinear; outside is 0, the mean.
     """
-    count = torch.tensor(frames, device=mel_FM.device)
-    begin = torch.tensor(starts(frames), device=mel_FM.device)
+    count = numbers(frames, mel_FM.device)
+    begin = numbers(starts(frames), mel_FM.device)
     time = torch.arange(len(mel_FM), device=mel_FM.device) - spread(begin, frames)
     first, size = spread(box_B4[:, 0], frames), spread(box_B4[:, 1] / count, frames)
     time = first + (time + 0.5) * size - 0.5
@@ -83,11 +84,11 @@ def stripes(mel_FM: Tensor, frames: tuple[int, ...], draw: Draw, count: int, mos
     if not count or not most:
         return mel_FM
     purpose = Use.STRIPE_TIME if time else Use.STRIPE_BAND
-    size = torch.tensor(frames, device=mel_FM.device)[:, None] if time else mel_FM.shape[1]
+    size = numbers(frames, mel_FM.device)[:, None] if time else mel_FM.shape[1]
     width, place = draw.uniform(2 * count, purpose).chunk(2, dim=1)
     width = (width * most * size).floor()
     first = (place * (size - width)).floor()
-    begin = torch.tensor(starts(frames), device=mel_FM.device)
+    begin = numbers(starts(frames), mel_FM.device)
     here = torch.arange(len(mel_FM), device=mel_FM.device) - spread(begin, frames)
     at = here[:, None, None] if time else torch.arange(mel_FM.shape[1], device=mel_FM.device)[None, :, None]
     first, width = spread(first, frames)[:, None], spread(width, frames)[:, None]
@@ -138,9 +139,9 @@ class MelAugment:
         """The clip under its partner, which is repeated where it is shorter."""
         other = front(partner.wave, partner.lengths)
         theirs = tuple(self.spec.frames(n) for n in partner.lengths)
-        begin, size = (torch.tensor(x, device=mel.device) for x in (starts(theirs), theirs))
+        begin, size = (numbers(x, mel.device) for x in (starts(theirs), theirs))
         here = torch.arange(len(mel), device=mel.device)
-        here = here - spread(torch.tensor(starts(frames), device=mel.device), frames)
+        here = here - spread(numbers(starts(frames), mel.device), frames)
         index = spread(begin, frames) + here % spread(size, frames)
         mean = FBANK_MEAN if self.spec.front == "fbank" else MEAN
         found = log_mix(mel * STD + mean, other[index] * STD + mean, spread(share_B, frames)[:, None])
@@ -148,7 +149,7 @@ class MelAugment:
 
     def _box(self, frames: tuple[int, ...], draw: Draw, place: Draw) -> Tensor:
         """(first frame, frames, first band, bands) that each clip is read through."""
-        size = torch.tensor(frames, device=draw.ids.device)
+        size = numbers(frames, draw.ids.device)
         high = self.spec.mels
         unit = place.uniform(2, Use.TIME)
         long = size * (self.time[0] + unit[:, 0] * (self.time[1] - self.time[0]))

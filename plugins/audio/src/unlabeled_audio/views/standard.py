@@ -14,6 +14,7 @@ import torch
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import above, within
+from unlabeled.transfer import numbers, send
 from unlabeled_audio.batch import AudioBatch, AudioSpec, standardize
 from unlabeled_audio.ops.purposes import Use
 from unlabeled_audio.views.augment import PARAMS, Augment, colored, mixed, paced, take
@@ -192,8 +193,8 @@ class Mixed:
     @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         changed, params = self.augment(batch, draw)
-        noisy = draw.bernoulli(1, Use.MIX_NOISE, self.noise)
-        level = torch.where(noisy, torch.tensor(self.snr).to(noisy.device), torch.tensor(self.level).to(noisy.device))
+        noisy = draw.to("cpu").bernoulli(1, Use.MIX_NOISE, self.noise)
+        level = send([torch.where(noisy, torch.tensor(self.snr), torch.tensor(self.level))], batch.wave.device)[0]
         both = self._beside(batch, draw, noisy[:, 0].tolist())
         both = replace(changed, target=None, partner=both.partner, partner_lengths=both.partner_lengths)
         heard, chosen = mixed(both, draw, self.p, level, self.most)
@@ -206,7 +207,7 @@ class Mixed:
         if batch.partner is None or not which:
             return batch
         others = list(batch.partner.split(batch.partner_lengths))
-        made = colored(replace(draw, ids=draw.ids[which]), self.augment.longest)
+        made = colored(replace(draw, ids=draw.ids[numbers(which, draw.ids.device)]), self.augment.longest)
         for number, row in zip(which, made, strict=True):
             others[number] = row
         return replace(batch, partner=torch.cat(others), partner_lengths=tuple(len(x) for x in others))
@@ -224,10 +225,8 @@ class Clean:
     @in_blocks
     def __call__(self, batch: AudioBatch, draw: Draw) -> list[View]:
         sizes = tuple(min(n, self.spec.longest) for n in batch.lengths)
-        first = torch.tensor(
-            [(n - m) // 2 for n, m in zip(batch.lengths, sizes, strict=True)], device=batch.wave.device
-        )
+        first = numbers([(n - m) // 2 for n, m in zip(batch.lengths, sizes, strict=True)], batch.wave.device)
         cut = take(batch, first, sizes)
-        crop = torch.stack((first, torch.tensor(sizes, device=first.device)), 1)
+        crop = torch.stack((first, numbers(sizes, first.device)), 1)
         alone = AudioBatch(cut.ids, standardize(cut.wave, sizes), sizes)
         return [View(alone, "clean", params={"crop": crop})]

@@ -25,6 +25,7 @@ from unlabeled.nn.chance import more_words, row_words, uniform
 from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import union_mean
 from unlabeled.nn.precision import full
+from unlabeled.transfer import tally
 
 
 class Neighbors:
@@ -92,9 +93,7 @@ def context_pairs(walks_WL: Tensor, window: int) -> Tensor:
 def negatives(layout: Layout, row_P: Tensor, words_PK: Tensor) -> Tensor:
     """``int64[P, K]``: random rows of the group of ``row[P]``, each in proportion to its degree^0.75."""
     assert layout.edges is not None
-    degree = torch.bincount(layout.edges[1], minlength=layout.total).clamp(
-        min=1
-    )  # whoever is alone is seen all the same
+    degree = tally(layout.edges[1], layout.total).clamp(min=1)  # whoever is alone is seen all the same
     total = F.pad(degree.double().pow(0.75).cumsum(0), (1, 0))
     offsets = torch.tensor(layout.offsets, device=row_P.device)
     first, last = (offsets[layout.group[row_P] + one][:, None] for one in (0, 1))

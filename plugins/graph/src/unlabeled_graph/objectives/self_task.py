@@ -33,6 +33,7 @@ from unlabeled.nn.clock import Clock
 from unlabeled.nn.distributed import all_reduce, union_mean
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
+from unlabeled.transfer import tally
 from unlabeled_graph.ops.chance import exact
 from unlabeled_graph.ops.distances import centers, degrees, hops, label_context, label_distances
 from unlabeled_graph.ops.links import absent_edges
@@ -177,7 +178,7 @@ class SelfTask(nn.Module):
         same = layout.group[:, None] == layout.group[chosen][None]
         row, column = torch.nonzero(same & (steps > 0), as_tuple=True)
         truth = steps[row, column] - 1
-        counts = all_reduce(torch.bincount(truth, minlength=DEPTH + 1).float())
+        counts = all_reduce(tally(truth, DEPTH + 1).float())
         share = torch.where(counts > 0, counts, torch.inf).min() / counts.clamp(min=1)
         keep = uniform(words[row] ^ words[chosen[column]]) < share[truth]
         return torch.stack((chosen[column], row))[:, keep], truth[keep]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Layout
+from unlabeled.transfer import tally
 from unlabeled_graph.ops.adjacency import adjacency_in
 from unlabeled_graph.ops.sampling import cluster_order
 
@@ -57,7 +58,7 @@ def label_context(layout: Layout, y_T: Tensor, classes: int, rounds: int = 20) -
 
 def degrees(edges_2E: Tensor, total: int) -> Tensor:
     """``int64[T]``: edges into each row."""
-    return torch.bincount(edges_2E[1], minlength=total)
+    return tally(edges_2E[1], total)
 
 
 def centers(layout: Layout, count: int) -> Tensor:

@@ -82,7 +82,7 @@ def cluster_order(pattern: Pattern) -> Tensor:
 
     count = len(pattern)
     ones = np.ones(len(pattern.columns), dtype=np.int8)
-    matrix = csr_matrix((ones, pattern.columns.numpy(), pattern.offsets.numpy()), shape=(count, count))
+    matrix = csr_matrix((ones, pattern.columns.cpu().numpy(), pattern.offsets.cpu().numpy()), shape=(count, count))
     return torch.from_numpy(reverse_cuthill_mckee(matrix, symmetric_mode=True).astype(np.int64))
 
 

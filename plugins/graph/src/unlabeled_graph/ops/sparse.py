@@ -20,13 +20,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unlabeled.contract import computed_once
+from unlabeled.transfer import tally
 
 CHUNK = 1 << 22  # numbers held at once for the gradient of values
 
 
 def offsets_of(rows_N: Tensor, total: int) -> Tensor:
     """``int64[total + 1]``: where the entries of each row begin, for sorted ``rows[N]``."""
-    counts = torch.bincount(rows_N, minlength=total)
+    counts = tally(rows_N, total)
     return F.pad(counts.cumsum(0), (1, 0))
 
 

@@ -145,7 +145,11 @@ class JointImageVolume(nn.Module):
         place = sincos(torch.arange(count, device=order.device)[:, None], slices_BSD.shape[2]).to(slices_BSD.dtype)
         inside = torch.where(masked_BS[..., None], self.token.to(slices_BSD.dtype), slices_BSD) + place
         out_BSD = self.mixer(inside)
-        loss = masked_slice_loss(self.predict(out_BSD)[masked_BS], standardized(slices_BSD.detach())[masked_BS])
+        index = order[:, :hidden].sort(1).values[..., None].expand(-1, -1, slices_BSD.shape[2])
+        hidden_HD, truth_HD = (
+            x.gather(1, index).flatten(0, 1) for x in (self.predict(out_BSD), standardized(slices_BSD.detach()))
+        )
+        loss = masked_slice_loss(hidden_HD, truth_HD)
         return out_BSD.mean(1), loss
 
     @torch.no_grad()

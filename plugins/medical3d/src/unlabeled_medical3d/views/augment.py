@@ -8,7 +8,7 @@ are drawn on the host by the sample's address. A change touches only the samples
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
+from unlabeled.transfer import numbers, on, send
 from unlabeled_medical3d.ops.purposes import Use
 
 REACH = 4  # sigmas at which a blur is cut
@@ -88,7 +89,7 @@ def rows_where(flags_B: Tensor) -> list[int]:
 
 def per_sample(values_R: Tensor, x: Tensor) -> Tensor:
     """``[R] -> [R, 1, 1, 1, 1]``, on the device and of the type of ``x``."""
-    return values_R.to(x.device, x.dtype).reshape(-1, 1, 1, 1, 1)
+    return on(values_R.to(x.dtype), x.device).reshape(-1, 1, 1, 1, 1)
 
 
 def noise_(x: Tensor, sigma_B: Tensor, draw: Draw) -> Tensor:
@@ -97,31 +98,52 @@ def noise_(x: Tensor, sigma_B: Tensor, draw: Draw) -> Tensor:
     It comes from a generator of each sample's own, which is far faster than a word a number.
     """
     seeds = draw.to("cpu").words(1, Purpose.NOISE)[:, 0].tolist()
-    for row in rows_where(sigma_B > 0):
-        generator = torch.Generator().manual_seed(seeds[row] & ((1 << 63) - 1))
-        drawn = torch.empty(x.shape[1:]).normal_(generator=generator)
-        x[row].add_(drawn.to(x.device, x.dtype), alpha=float(sigma_B[row]))
+    rows = rows_where(sigma_B > 0)
+    for part in [rows] if x.device.type != "cpu" else [[row] for row in rows]:  # on a device by one copy
+        drawn = [torch.empty(x.shape[1:]).normal_(generator=generator_of(seeds[row])) for row in part]
+        for row, made in zip(part, send(drawn, x.device), strict=True):
+            x[row].add_(made.to(x.dtype), alpha=float(sigma_B[row]))
     return x
 
 
-def blurred(x: Tensor, sigma: float) -> Tensor:
+def generator_of(word: int) -> torch.Generator:
+    """A generator of the host by 63 bits of a word."""
+    return torch.Generator().manual_seed(word & ((1 << 63) - 1))
+
+
+def shifts(length: int, sigma: float) -> list[tuple[float, list[tuple[slice, slice]]]]:
+    """Weights of a Gaussian cut at ``REACH`` sigma, and to where from where each of them moves an axis."""
+    found: list[tuple[float, list[tuple[slice, slice]]]] = []
+    for step in range(min(math.ceil(REACH * sigma), length - 1) + 1):
+        here, there = slice(step, None), slice(length - step)
+        weight = math.exp(-(step**2) / (2 * sigma**2))
+        found.append((weight, [(here, there), (there, here)] if step else [(slice(None), slice(None))]))
+    return found
+
+
+def reached(length: int, sigma: float) -> Tensor:
+    """``float32[length]``: the sum of the weights that lie within the axis, of each place."""
+    total = torch.zeros(length)
+    for weight, moves in shifts(length, sigma):
+        for to, _ in moves:
+            total[to] += weight
+    return total
+
+
+def blurred(x: Tensor, sigma: float, sums: Sequence[Tensor] | None = None) -> Tensor:
     """``x[C, X, Y, Z]`` under a Gaussian of ``sigma`` voxels, cut at ``REACH`` sigma and at the edges, of sum 1.
 
     An axis is a sum of shifted copies: a few passes over memory, where a convolution of one channel takes many more.
+    ``sums`` are those of :func:`reached` of each axis on the device of ``x``, where they have been sent.
     """
-    for axis in (1, 2, 3):
-        length = x.shape[axis]
-        reach = min(math.ceil(REACH * sigma), length - 1)
-        weights = [math.exp(-(step**2) / (2 * sigma**2)) for step in range(reach + 1)]
-        total = torch.full((length,), weights[0])
-        out = x * weights[0]
-        for step, weight in enumerate(weights[1:], start=1):
-            here, there = (slice(step, None), slice(length - step))
-            for to, source in ((here, there), (there, here)):
-                total[to] += weight
-                narrow = (slice(None),) * axis
+    sums = send([reached(length, sigma) for length in x.shape[1:]], x.device) if sums is None else sums
+    for axis, total in enumerate(sums, start=1):
+        (weight, _), *others = shifts(x.shape[axis], sigma)
+        out, narrow = x * weight, (slice(None),) * axis
+        for weight, moves in others:
+            for to, source in moves:
                 out[(*narrow, to)].add_(x[(*narrow, source)], alpha=weight)
-        x = out.div_(total.to(x.device, x.dtype).reshape(-1, *[1] * (3 - axis)))
+        x = out.div_(total.to(x.dtype).reshape(-1, *[1] * (3 - axis)))
     return x
 
 
@@ -133,8 +155,10 @@ def lowered(x: Tensor, share: float) -> Tensor:
 
 def smooth_(x: Tensor, sigma_B: Tensor, share_B: Tensor) -> Tensor:
     """Blur by ``sigma_B`` voxels (0 = none), then lower to ``share_B`` of the resolution (1 = all of it), in place."""
-    for row in rows_where(sigma_B > 0):
-        x[row] = blurred(x[row], float(sigma_B[row]))
+    rows = rows_where(sigma_B > 0)
+    sums = send([reached(length, float(sigma_B[row])) for row in rows for length in x.shape[2:]], x.device)
+    for number, row in enumerate(rows):
+        x[row] = blurred(x[row], float(sigma_B[row]), sums[3 * number : 3 * number + 3])
     for row in rows_where(share_B < 1):
         x[row] = lowered(x[row], float(share_B[row]))
     return x
@@ -169,10 +193,11 @@ def extent(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def bias_(x: Tensor, coefficients_BT: Tensor) -> Tensor:
     """Brightness that drifts smoothly over the volume, in place: above the lowest value, times exp(polynomial)."""
+    there = send([coefficients_BT], x.device)[0]
     for row in rows_where((coefficients_BT != 0).any(1)):
         part = x[row]
         low, _ = extent(part)
-        field = bias_field(coefficients_BT[row : row + 1].to(x.device), part.shape[1:]).exp_().to(x.dtype)
+        field = bias_field(there[row : row + 1], part.shape[1:]).exp_().to(x.dtype)
         part.sub_(low).mul_(field).add_(low)
     return x
 
@@ -181,7 +206,7 @@ def bias_field(coefficients_RT: Tensor, size: torch.Size) -> Tensor:
     """``[R, X, Y, Z]``: sum of coefficients times x^i y^j z^k, i + j + k from 1 to 3, on [-1, 1]."""
     device = coefficients_RT.device
     cube = torch.zeros(len(coefficients_RT), ORDER + 1, ORDER + 1, ORDER + 1, device=device)
-    i, j, k = torch.tensor(TERMS, device=device).T
+    i, j, k = numbers([power for term in TERMS for power in term], device).view(-1, 3).T
     cube[:, i, j, k] = coefficients_RT
     for axis, length in enumerate(size, start=1):
         place = torch.linspace(-1, 1, length, device=device) if length > 1 else torch.zeros(1, device=device)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import on, on_host, send
 
 
 def volume_sizes(images: Tensor | list[Tensor]) -> Tensor:
@@ -101,7 +102,7 @@ def overlapping(draw: Draw, first: Tensor, sizes: Tensor, share: float) -> Tenso
 
 def mirror_(images: Tensor, affine: Tensor, flip_B3: Tensor) -> Tensor:
     """Mirror each sample along the axes where ``flip[B, 3]``, images in place; the affine that belongs to them."""
-    flip_B3 = flip_B3.cpu()
+    flip_B3 = on_host(flip_B3)
     for image, flips in zip(images, flip_B3.tolist()):
         axes = [1 + axis for axis, flip in enumerate(flips) if flip]
         if axes:
@@ -117,11 +118,11 @@ def turn_(images: Tensor, affine: Tensor, turns_B: Tensor, axis: int) -> Tensor:
     a, b = [n for n in range(3) if n != axis]
     if images.shape[2 + a] != images.shape[2 + b]:
         raise ValueError(f"a quarter turn about axis {axis} needs equal sides there; found {tuple(images.shape[2:])}")
-    turns_B = turns_B.cpu() % 4
+    turns_B = on_host(turns_B) % 4
     matrix = torch.eye(4, dtype=torch.float64).repeat(4, 1, 1)
     last = images.shape[2 + a] - 1
     for turns in range(1, 4):
-        rows = torch.nonzero(turns_B == turns)[:, 0].to(images.device)
+        rows = send([torch.nonzero(turns_B == turns)[:, 0]], images.device)[0]
         if len(rows):
             images.index_copy_(0, rows, torch.rot90(images[rows], turns, (2 + a, 2 + b)))
         quarter = torch.eye(4, dtype=torch.float64)
@@ -153,7 +154,8 @@ def tilt(images: Tensor, affine: Tensor, degrees_B3: Tensor) -> tuple[Tensor, Te
     to_source[:, :3, 3] = middle - (voxels @ middle)
     # grid_sample counts from -1 to 1, z first
     half = middle.clamp(min=0.5)
-    unit = (voxels * half / half[:, None]).flip(1, 2).to(images.device, images.dtype)
+    unit = (voxels * half / half[:, None]).flip(1, 2).to(images.dtype)
+    unit = on(unit, images.device)
     theta = torch.cat((unit, torch.zeros_like(unit[..., :1])), 2)
     grid = F.affine_grid(theta, list(images.shape), align_corners=True)
     turned = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.draw import Draw
+from unlabeled.transfer import on, send
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import extent, per_sample
 
@@ -42,7 +43,8 @@ def curve(x: Tensor, draw: Draw, chance: float) -> tuple[Tensor, Tensor]:
     drawn = host.uniform(6, Use.CURVE)
     apply = drawn[:, 5] < chance
     identity = torch.linspace(0, 1, TABLE).expand(len(x), -1)
-    table = torch.where(apply[:, None], bezier_table(drawn[:, :4], drawn[:, 4] < 0.5), identity).to(x.device, x.dtype)
+    table = torch.where(apply[:, None], bezier_table(drawn[:, :4], drawn[:, 4] < 0.5), identity)
+    table = on(table.to(x.dtype), x.device)
     low, wide = extent(x)
     at = ((x - low) / wide * (TABLE - 1)).clamp_(0, TABLE - 1)
     left = at.floor()
@@ -106,9 +108,9 @@ def shuffle(x: Tensor, draw: Draw, chance: float, density: float) -> tuple[Tenso
     row, column = torch.nonzero(wins, as_tuple=True)
     moved[row, target[row, column]] = source[row, column]
     out = x.clone()
-    rows = chosen.to(x.device)
+    rows, moved = send([chosen, moved], x.device)
     flat = x[rows].flatten(2)
-    gathered = flat.gather(2, moved.to(x.device)[:, None].expand_as(flat))
+    gathered = flat.gather(2, moved[:, None].expand_as(flat))
     return out.index_copy_(0, rows, gathered.view(len(rows), *x.shape[1:])), apply
 
 
@@ -127,7 +129,7 @@ def uniform_noise(x: Tensor, draw: Draw) -> Tensor:
     for seed, target in zip(seeds.tolist(), noise):
         target.uniform_(generator=torch.Generator().manual_seed(seed & ((1 << 63) - 1)))
     low, wide = extent(x)
-    return noise.to(x.device).mul_(wide).add_(low)
+    return on(noise, x.device).mul_(wide).add_(low)
 
 
 def paint(x: Tensor, draw: Draw, chance: float, inner: float, count: int = 5) -> tuple[Tensor, Tensor]:
@@ -143,7 +145,8 @@ def paint(x: Tensor, draw: Draw, chance: float, inner: float, count: int = 5) ->
     large = windows(host, Use.PAINT_LARGE, count, [3 * n // 7 for n in size], [max(1, 4 * n // 7) for n in size], size)
     boxes = torch.where((kind == 1)[:, None, None], small, large)
     used = torch.arange(count) < 1 + (drawn[:, 2:] * count).long()  # one box at least
-    there = covered(torch.where(used[..., None], boxes, boxes[:, :1]), size).to(x.device)
+    there = covered(torch.where(used[..., None], boxes, boxes[:, :1]), size)
+    there = on(there, x.device)
     done = per_sample(kind, x)
     replaced = ((done == 1) & there) | ((done == 2) & ~there)
     return torch.where(replaced, uniform_noise(x, draw), x), kind
@@ -160,4 +163,4 @@ def cutout(x: Tensor, draw: Draw, most: float, count: int = 160) -> tuple[Tensor
     spent = boxes[..., 3:].prod(-1).cumsum(1)
     boxes = boxes * (spent <= budget)[..., None]  # an extent of 0 covers nothing
     there = covered(boxes, size)
-    return torch.where(there.to(x.device), uniform_noise(x, draw), x), there.flatten(1).float().mean(1)
+    return torch.where(on(there, x.device), uniform_noise(x, draw), x), there.flatten(1).float().mean(1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import within
+from unlabeled.transfer import on_host, send
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import NAMES, Augment
@@ -36,13 +37,17 @@ def rotation(degrees_B3: Tensor) -> Tensor:
 def sample(images: Tensor | list[Tensor], to_source: Tensor, size: Sequence[int]) -> Tensor:
     """``float32[B, C, X, Y, Z]``: each volume at ``to_source[B, 4, 4]`` of a voxel, trilinear; edges are repeated."""
     grid = torch.stack(torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in size), indexing="ij"), -1)
-    out = []
-    for image, matrix in zip(images, to_source.cpu().double(), strict=True):
+    places = []
+    for image, matrix in zip(images, on_host(to_source).double(), strict=True):
         last = torch.tensor(image.shape[1:], dtype=torch.float64) - 1
         place = (grid @ matrix[:3, :3].T + matrix[:3, 3]) * 2 / last.clamp(min=1) - 1
-        place = place.flip(-1)[None].to(image.device, torch.float32)  # grid_sample has z first
-        out.append(F.grid_sample(image.float()[None], place, padding_mode="border", align_corners=True)[0])
-    return torch.stack(out)
+        places.append(place.flip(-1)[None].to(torch.float32))  # grid_sample has z first
+    return torch.stack(
+        [
+            F.grid_sample(image.float()[None], place, padding_mode="border", align_corners=True)[0]
+            for image, place in zip(images, send(places, images[0].device), strict=True)
+        ]
+    )
 
 
 class PlaceViews:
@@ -85,8 +90,7 @@ class PlaceViews:
         middle = (volume_sizes(batch.images).double() - 1) / 2
         to_source = self.placed(middle, draw)
         images = sample(batch.images, to_source, self.size)
-        device = batch.ids.device
-        made = VolumeBatch(batch.ids, images, batch.affine @ to_source.to(device))
+        made = VolumeBatch(batch.ids, images, on_host(batch.affine) @ to_source)
         from_center = to_source.clone()
         from_center[:, :3, 3] -= middle
         from_center[:, :3] *= torch.tensor(self.spec.spacing, dtype=torch.float64)[:, None]

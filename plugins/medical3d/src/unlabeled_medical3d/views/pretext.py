@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unlabeled.contract import View
 from unlabeled.draw import Draw
+from unlabeled.transfer import on_host, send
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import NAMES, Augment
@@ -72,7 +73,7 @@ class VoCoViews:
 
     def _view(self, batch: VolumeBatch, boxes: Tensor, bases: Tensor, role: str, draw: Draw) -> View:
         images, changes = self.augment(cut(batch.images, boxes, self.spec.size), draw)
-        made = VolumeBatch(batch.ids, images, box_affine(batch.affine, boxes, self.spec.size))
+        made = VolumeBatch(batch.ids, images, box_affine(on_host(batch.affine), boxes, self.spec.size))
         shares = overlap(boxes[:, None], bases) / boxes[:, 3:].prod(1, keepdim=True)
         return view_of(made, role, {"box": boxes, "overlap": shares, **changes})
 
@@ -114,9 +115,8 @@ class FusionViews:
         draw = draw.to("cpu")
         foreground, affine, front = self._crop(batch, draw.at(0))
         background = self._crop(batch.partners, draw.at(1))[0]
-        share = self.coefficients(draw).to(background.device)
+        share, affine, box = send([self.coefficients(draw), affine, front], background.device)
         fused = share * foreground + (1 - share) * background
-        box = front.to(batch.ids.device)
         target = share.expand_as(fused).contiguous()
         made = (("source", fused), ("target", target))
         return [View(VolumeBatch(batch.ids, x, affine), role, params={"box": box}) for role, x in made]
@@ -124,10 +124,10 @@ class FusionViews:
     def _crop(self, batch: VolumeBatch, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
         """A random crop of each volume, mirrored where the data has no sides, its affine and its box."""
         sizes = volume_sizes(batch.images)
-        points = None if batch.foreground is None else batch.foreground.cpu()
+        points = None if batch.foreground is None else on_host(batch.foreground)
         boxes = random_boxes(draw, sizes, sizes.new_tensor(self.spec.size).expand_as(sizes), points, 0.5)
         images = cut(batch.images, boxes, self.spec.size)
-        affine = box_affine(batch.affine, boxes, self.spec.size)
+        affine = box_affine(on_host(batch.affine), boxes, self.spec.size)
         return images, mirror_(images, affine, draw.bernoulli(3, Use.FLIP, 0.5 if self.spec.mirror else 0.0)), boxes
 
     def coefficients(self, draw: Draw) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import within
+from unlabeled.transfer import on_host
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.crops import overlapping, random_boxes, turn_
@@ -21,7 +22,7 @@ from unlabeled_medical3d.views.standard import SPATIAL, extents, mirrored, place
 def crop(spec: VolumeSpec, batch: VolumeBatch, draw: Draw, foreground: float) -> Tensor:
     """One random box of the view's size a sample."""
     sizes = sizes_of(batch.images)
-    points = None if batch.foreground is None else batch.foreground.cpu()
+    points = None if batch.foreground is None else on_host(batch.foreground)
     return random_boxes(draw, sizes, extents(spec, (), (1.0, 1.0), draw), points, foreground)
 
 

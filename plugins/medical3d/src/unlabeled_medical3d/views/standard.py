@@ -11,6 +11,7 @@ Sizes in mm: ``extent`` is the side of the crop in the world, resized to the vie
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
+from unlabeled.transfer import on_host, send
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.ops.purposes import Use
 from unlabeled_medical3d.views.augment import NAMES, Augment
@@ -56,7 +58,7 @@ def place(
 ) -> tuple[VolumeBatch, dict[str, Tensor]]:
     """Boxes cut out, mirrored along each axis and turned about each with these probabilities."""
     images = cut(batch.images, boxes, size)
-    affine = box_affine(batch.affine, boxes, size)
+    affine = box_affine(on_host(batch.affine), boxes, size)
     flips = draw.bernoulli(3, Purpose.FLIP, flip)
     affine = mirror_(images, affine, flips)
     turns = draw.integers(3, Purpose.ROTATE, 4) * draw.bernoulli(3, Use.TURN, turn)
@@ -68,8 +70,10 @@ def place(
 
 
 def view_of(batch: VolumeBatch, role: str, params: dict[str, Tensor]) -> View:
-    """A view with its parameters on the batch's device."""
-    return View(batch, role, params={name: value.to(batch.ids.device) for name, value in params.items()})
+    """A view with its affine and parameters on the device of its images, by one transfer."""
+    assert isinstance(batch.images, Tensor)
+    affine, *there = send([batch.affine, *params.values()], batch.images.device)
+    return View(replace(batch, affine=affine), role, params=dict(zip(params, there, strict=True)))
 
 
 def check_crop(extent: Sequence[float], scale: tuple[float, float]) -> None:
@@ -179,7 +183,7 @@ class SimCLR:
         if self.whole:
             boxes = torch.cat((torch.zeros_like(sizes), sizes), 1)
             return boxes, boxes
-        points = None if batch.foreground is None else batch.foreground.cpu()
+        points = None if batch.foreground is None else on_host(batch.foreground)
         first = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
         return first, first if self.aligned else overlapping(draw.at(1), first, sizes, self.share)
 
@@ -222,7 +226,7 @@ class MultiCrop:
         draw = draw.to("cpu")
         views = self.whole(batch, draw)
         sizes = sizes_of(batch.images)
-        points = None if batch.foreground is None else batch.foreground.cpu()
+        points = None if batch.foreground is None else on_host(batch.foreground)
         for number in range(2, 2 + self.locals):
             mine = draw.at(number)
             boxes = random_boxes(mine, sizes, sizes.new_tensor(self.small).expand_as(sizes), points, 0.5)
@@ -264,7 +268,7 @@ class Plain:
 
     def __call__(self, batch: VolumeBatch, draw: Draw) -> list[View]:
         draw, sizes = draw.to("cpu"), sizes_of(batch.images)
-        points = None if batch.foreground is None else batch.foreground.cpu()
+        points = None if batch.foreground is None else on_host(batch.foreground)
         boxes = random_boxes(draw, sizes, extents(self.spec, self.extent, self.scale, draw), points, self.foreground)
         made, params = place(batch, boxes, self.spec.size, draw, self.flip, 0.0)
         assert isinstance(made.images, Tensor)
@@ -279,7 +283,7 @@ def one_slice(batch: VolumeBatch, numbers_B: Tensor) -> VolumeBatch:
     images = torch.stack([x[..., n : n + 1] for x, n in zip(batch.images, numbers_B.tolist(), strict=True)])
     shift = torch.eye(4, dtype=torch.float64).repeat(len(images), 1, 1)
     shift[:, 2, 3] = numbers_B.double()
-    return VolumeBatch(batch.ids, images, batch.affine @ shift.to(batch.affine.device))
+    return VolumeBatch(batch.ids, images, on_host(batch.affine) @ shift)
 
 
 class Clean:
@@ -299,8 +303,8 @@ class Clean:
         sizes = sizes_of(batch.images)
         extent = sizes if self.whole else sizes.new_tensor(self.spec.size).expand_as(sizes)
         points = batch.foreground
-        center = sizes // 2 if points is None else points.cpu().double().mean(1).round().long()
+        center = sizes // 2 if points is None else on_host(points).double().mean(1).round().long()
         boxes = around(center, extent, sizes)
         images = cut(batch.images, boxes, self.spec.size)
-        made = VolumeBatch(batch.ids, images, box_affine(batch.affine, boxes, self.spec.size))
+        made = VolumeBatch(batch.ids, images, box_affine(on_host(batch.affine), boxes, self.spec.size))
         return [view_of(made, "clean", {"box": boxes})]

@@ -20,7 +20,7 @@ from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.reading import ROLES, Columns, Record, Unit
 from unlabeled_text.data.store import META, Store, Writer, cache_home, open_store, texts_hash
-from unlabeled_text.ops.tokenizing import spec_of
+from unlabeled_text.ops.tokenizing import spec_of, tokenizer_file
 
 CHUNK = 1024  # texts that are tokenized together
 SAMPLE = 200_000  # texts that a tokenizer is trained on, and that are held in memory until it is
@@ -242,9 +242,7 @@ def _spec(values: dict[str, Any]) -> TextSpec:
 
 def _key(files: list[Path], tokenizer: str, vocabulary: int, length: int, options: Options) -> str:
     """What a store was made of: files by place, size and time, and every setting."""
-    path = Path(tokenizer) if len(tokenizer) < 1024 else None
-    if path is not None and path.is_dir():
-        path = path / "tokenizer.json"
+    path = tokenizer_file(tokenizer)
     content = path.read_text(encoding="utf-8") if path is not None and path.is_file() else tokenizer
     stats = [f"{f.resolve()} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
     return texts_hash([VERSION, content, f"{vocabulary} {length} {options}", *stats])

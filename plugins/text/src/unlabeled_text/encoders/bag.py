@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unlabeled.contract import Features, Hide, Layout, View
 from unlabeled.draw import mix64
+from unlabeled.transfer import resident
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.ops.layouts import layout_of, words_of
 from unlabeled_text.ops.tokenizing import NO_MASK
@@ -66,7 +67,7 @@ class Bag(nn.Module):
 
     def _parts(self, view: View, layout: Layout) -> tuple[list[Tensor], list[Tensor]]:
         words = words_of(view, layout, self.spec.mask)
-        parts, counted = [self.words(words)], [self.spec.plain.to(words.device)[words]]
+        parts, counted = [self.words(words)], [resident(self.spec.plain, words.device)[words]]
         for length in range(2, self.longest + 1):
             assert self.ngrams is not None
             index = (ngram_hashes(words, length) & ((1 << 62) - 1)) % self.buckets

@@ -50,7 +50,7 @@ def contexts(parts: Sequence[Tensor], real_TN: Tensor, layout: Layout) -> tuple[
 
     ``parts[n - 1][t]`` is the embedding of the n-gram that ends at row t; it counts where ``real_TN[t, n - 1]``.
     """
-    length = torch.tensor(layout.lengths, device=parts[0].device)[layout.group]
+    length = layout.counts[layout.group]
     total, count = torch.zeros_like(parts[0]), torch.zeros_like(length)
     for n, (part_TD, real) in enumerate(zip(parts, real_TN.unbind(1), strict=True), 1):
         # the n-gram itself, and a 1 to count it by
@@ -114,7 +114,9 @@ class Sent2Vec(nn.Module):
         same_HK = wrong_HK == right_H[:, None]
         loss = union_mean(negative_loss(context_TD[index], self.out[right_H], self.out[wrong_HK], same_HK))
         if self.training:
-            self.counts += all_reduce(torch.bincount(words_T, minlength=len(self.counts)).to(self.counts.dtype))
+            self.counts += all_reduce(
+                torch.zeros_like(self.counts).index_add_(0, words_T, torch.ones_like(words_T, dtype=self.counts.dtype))
+            )
         return Loss(loss)
 
     def _counted(self, view: View, layout: Layout, longest: int) -> Tensor:

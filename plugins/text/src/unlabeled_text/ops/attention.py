@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.contract import Layout
+from unlabeled.transfer import numbers
 
 ALIKE = 0.75  # the shortest of a bucket has at least this share of the longest's rows ...
 SMALL = 512  # ... unless the bucket has fewer slots than this: calls cost more than padding
@@ -63,7 +64,7 @@ def bucketed(layout: Layout) -> Buckets:
         for place in range(count):
             slots[order[done + place]] = begin + place * longest
         begin, done = begin + count * longest, done + count
-    first = torch.tensor(slots, device=device) - torch.tensor(offsets[:-1], device=device)
+    first = numbers([slot - offset for slot, offset in zip(slots, offsets[:-1], strict=True)], device)
     back = torch.arange(layout.total, device=device) + first[layout.group]
     real = torch.zeros(begin, dtype=torch.bool, device=device).index_fill_(0, back, True)
     take = torch.zeros(begin, dtype=torch.int64, device=device)

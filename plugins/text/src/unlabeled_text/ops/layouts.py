@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unlabeled.contract import Layout, Rows, View
 from unlabeled.masks.rows import gather_rows
+from unlabeled.transfer import numbers, resident
 from unlabeled_text.batch import TextBatch, TextSpec
 
 
@@ -25,7 +26,7 @@ def layout_of(batch: TextBatch, spec: TextSpec) -> Layout:
 def maskable(batch: TextBatch, spec: TextSpec) -> Rows:
     """The rows that hold no special."""
     # index_select: a sixth of the time of brackets
-    plain = spec.plain.to(batch.tokens.device).index_select(0, batch.tokens)
+    plain = resident(spec.plain, batch.tokens.device).index_select(0, batch.tokens)
     running = torch.cat((plain.new_zeros(1, dtype=torch.int64), plain.cumsum(0)))
     end = batch.counts.cumsum(0)
     return gather_rows(plain, tuple((running[end] - running[end - batch.counts]).tolist()))
@@ -47,4 +48,4 @@ def pool_rows(x_TD: Tensor, layout: Layout, pool: str) -> Tensor:
     if pool == "mean":
         return layout.mean(x_TD)
     place = layout.offsets[:-1] if pool == "first" else [end - 1 for end in layout.offsets[1:]]
-    return x_TD[torch.tensor(place, device=x_TD.device)]
+    return x_TD[numbers(place, x_TD.device)]

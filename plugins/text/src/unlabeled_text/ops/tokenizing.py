@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from unlabeled.config.implied import located
 from unlabeled.errors import UsageError
 from unlabeled_text.batch import TextSpec
 from unlabeled_text.data.store import cache_home, texts_hash
@@ -83,15 +84,38 @@ def spec_of(tokenizer: str, length: int, vocabulary: int, texts: Iterable[str]) 
         return byte_spec(length)
     if tokenizer in ("bpe", "wordpiece", "unigram"):
         return json_spec(trained(tokenizer, list(texts), vocabulary, sentinels_for(length)), length)  # type: ignore[arg-type]
-    path = Path(tokenizer) if len(tokenizer) < 1024 else None
+    path = tokenizer_file(tokenizer)
     if path is not None and (path.exists() or path.suffix == ".json"):
-        return json_spec(_read(path / "tokenizer.json" if path.is_dir() else path), length)
+        text = _read(path)
+        packed = spec_in(text)
+        return json_spec(text if packed is None else unpack_json(packed), length)
     if len(tokenizer) < 1024:
         raise UsageError(
             f"tokenizer {tokenizer!r} is neither bpe, wordpiece, unigram (trained on the data), bytes, nor a "
             "tokenizer.json or a folder that has one"
         )
     return json_spec(unpack_json(tokenizer), length)
+
+
+def tokenizer_file(tokenizer: str) -> Path | None:
+    """The file that a setting means: itself, or in a folder tokenizer.json or the config.json of an encoder; None of
+    one that names no file."""
+    if len(tokenizer) >= 1024:
+        return None
+    path = Path(located(tokenizer))
+    for inside in ("tokenizer.json", "encoder/config.json", "config.json"):
+        if path.is_dir() and (path / inside).is_file():
+            return path / inside
+    return path / "tokenizer.json" if path.is_dir() else path
+
+
+def spec_in(text: str) -> str | None:
+    """The packed tokenizer in the ``config.json`` of an encoder; None where the text is none."""
+    try:
+        found = json.loads(text)["spec"]["tokenizer"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return str(found)
 
 
 def _read(path: Path) -> str:

@@ -16,6 +16,7 @@ from unlabeled.errors import UsageError
 from unlabeled.nn.chance import uniform
 from unlabeled.nn.precision import full
 from unlabeled.nn.rows import target_rows
+from unlabeled.transfer import which
 
 BELOW_ONE = 1.0 - 2.0**-24
 
@@ -104,9 +105,8 @@ def head_rows(tokens_TD: Tensor, encoder: Any, head: VocabularyHead, view: View)
 
 def next_rows(layout: Layout) -> Tensor:
     """``int64[H]``: the rows that another row of their group follows."""
-    last = torch.tensor(layout.offsets[1:], device=layout.position.device) - 1
-    keep = torch.ones(layout.total, dtype=torch.bool, device=last.device).index_fill_(0, last[last >= 0], False)
-    return torch.nonzero_static(keep, size=layout.total - sum(n > 0 for n in layout.lengths)).flatten()
+    last = layout.counts[layout.group] - 1
+    return which(layout.within < last, layout.total - sum(n > 0 for n in layout.lengths))
 
 
 def refuse_two_sided(encoder: Any, who: str) -> None:

@@ -74,7 +74,7 @@ def plain_features(
     model: Any, images: Tensor, view: View, layout: Layout, hide: Hide, layers: Sequence[int], mask_token: Tensor
 ) -> Features:
     """timm's ``forward_features`` of a VisionTransformer or Eva, step by step, with hidden rows and swaps."""
-    count, prefix = len(images), model.num_prefix_tokens
+    prefix = model.num_prefix_tokens
     x = model.patch_embed(images)
     if view.swap is not None or (view.hidden is not None and hide == "mask"):
         x = edit(x.reshape(layout.total, -1), view, hide, mask_token).view(x.shape)
@@ -84,7 +84,7 @@ def plain_features(
     if view.hidden is not None and hide == "drop":
         kept = view.hidden.complement(layout)
         x, inner = keep_dense(x, kept, prefix), layout.select(kept.index, kept.lengths)
-        rope = None if rope is None else gather_rope(rope, kept, count)
+        rope = None if rope is None else gather_rope(rope, kept, len(images))
     x = model.norm_pre(x)
     wanted = [range(len(model.blocks))[number] for number in layers]
     states: dict[int, Tensor] = {}

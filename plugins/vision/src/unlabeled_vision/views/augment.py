@@ -1,12 +1,14 @@
 """One augmented view of a batch: crop, flip, color jitter, gray, blur, solarize, normalize.
 
 Every parameter is drawn on the host from the view's address (:class:`unlabeled.draw.Draw`), so a sample's view does
-not depend on its batch, and an accelerator is waited for once at most, for the ids.
+not depend on its batch, and an accelerator is not waited for.
 
     # B samples, C channels, S side of the view in pixels
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -14,8 +16,9 @@ from torch import Tensor
 from unlabeled.contract import View
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import within
+from unlabeled.transfer import send
 from unlabeled_vision.batch import ImageBatch, ImageSpec
-from unlabeled_vision.views.color import NEUTRAL, blur_, grayscale_, jitter_, normalize_, solarize_
+from unlabeled_vision.views.color import NEUTRAL, OnRows, apply_, blur, grayscale, jitter, normalize_, solarize
 from unlabeled_vision.views.crops import crop_resize, image_sizes, random_boxes
 
 PARAMS = ("crop", "flip", "jitter", "order", "gray", "blur", "solarize")
@@ -82,17 +85,33 @@ class Augment:
     def _chance(draw: Draw, purpose: Purpose, p: float) -> Tensor:
         return draw.bernoulli(1, purpose, p)[:, 0] if p else torch.zeros(len(draw), dtype=torch.bool)
 
-    def pixels(self, images: Tensor | list[Tensor], params: dict[str, Tensor]) -> Tensor:
-        """``float32[B, C, S, S]`` in [0, 1] by these parameters."""
-        x = crop_resize(images, params["crop"], self.side, params["flip"])
-        jitter_(x, params["jitter"], params["order"])
-        if x.shape[1] == 3:
-            grayscale_(x, params["gray"].nonzero()[:, 0])
-        blur_(x, params["blur"].nonzero()[:, 0], params["blur"], self.radius)
-        return solarize_(x, params["solarize"].nonzero()[:, 0])
+    def steps(self, params: dict[str, Tensor], channels: int) -> list[OnRows]:
+        """What is done to the colors after the crop, in its order."""
+        gray = params["gray"].nonzero()[:, 0]
+        return [
+            *jitter(params["jitter"], params["order"], channels),
+            *(grayscale(gray) if channels == 3 else ()),
+            *blur(params["blur"].nonzero()[:, 0], params["blur"], self.radius, channels * self.side**2),
+            *solarize(params["solarize"].nonzero()[:, 0]),
+        ]
 
-    def __call__(self, batch: ImageBatch, draw: Draw, spec: ImageSpec, role: str) -> View:
-        params = self.draw(draw.to("cpu"), image_sizes(batch.images))
-        x = normalize_(self.pixels(batch.images, params), spec.mean, spec.std)
-        there = {name: value.to(x.device, non_blocking=True) for name, value in params.items()}
-        return View(ImageBatch(batch.ids, x), role, params=there)
+
+def augmented(
+    batch: ImageBatch, draw: Draw, augments: Sequence[Augment], roles: Sequence[str], spec: ImageSpec
+) -> list[View]:
+    """A view by each augmentation; all that was drawn for all of them goes to the images' device at once."""
+    images, host, sizes = batch.images, draw.to("cpu"), image_sizes(batch.images)
+    channels, device = images[0].shape[0], images[0].device
+    params = [augment.draw(host.at(number), sizes) for number, augment in enumerate(augments)]
+    steps = [augment.steps(drawn, channels) for augment, drawn in zip(augments, params, strict=True)]
+    flat = [tensor for drawn in params for tensor in drawn.values()]
+    flat += [tensor for each in steps for step in each for tensor in (step.rows, step.values)]
+    there = iter(send(flat, device))
+    placed = [dict(zip(drawn, islice(there, len(drawn)))) for drawn in params]
+    views = []
+    for augment, drawn, known, each, role in zip(augments, params, placed, steps, roles, strict=True):
+        moved = [replace(step, sent=(next(there), next(there))) for step in each]
+        box = drawn["crop"], augment.side, drawn["flip"], (known["crop"], known["flip"])
+        x = apply_(crop_resize(images, *box), moved)
+        views.append(View(ImageBatch(batch.ids, normalize_(x, spec.mean, spec.std)), role, params=known))
+    return views

@@ -6,12 +6,15 @@ Operations that end in ``_`` work in place: at 224 px a fresh 20 MB tensor costs
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from unlabeled.transfer import numbers, send
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, rounded as torchvision has it
 LARGE = 1 << 15  # numbers of an image from which on it is worth a call of its own
@@ -74,40 +77,81 @@ JITTER: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (brightness_, contrast_
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)
 
 
-def jitter_(x: Tensor, factors: Tensor, order: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class OnRows:
+    """An operation on samples ``rows`` with their ``values``, which are known on the host.
+
+    Args:
+        operation: of ``x[n, C, H, W]`` and ``values[n]``.
+        sent: rows and values on the images' device, where they have been sent.
+    """
+
+    operation: Callable[[Tensor, Tensor], Tensor]
+    rows: Tensor
+    values: Tensor
+    sent: tuple[Tensor, Tensor] | None = None
+
+
+def sent(steps: Sequence[OnRows], device: torch.device) -> list[OnRows]:
+    """The steps with all their rows and values on ``device``, by one copy."""
+    there = send([tensor for step in steps for tensor in (step.rows, step.values)], device)
+    return [replace(step, sent=pair) for step, pair in zip(steps, zip(there[::2], there[1::2]), strict=True)]
+
+
+def apply_(x: Tensor, steps: Sequence[OnRows]) -> Tensor:
+    """The operations one after another.
+
+    Large images on a CPU go one by one, where they stand: gathered, they would leave the cache.
+    """
+    one_by_one = x.device.type == "cpu" and x[0].numel() >= LARGE
+    steps = steps if one_by_one or all(step.sent for step in steps) else sent(steps, x.device)
+    for step in steps:
+        if one_by_one:
+            for row, value in zip(step.rows.tolist(), step.values.split(1)):
+                part = x[row : row + 1]
+                result = step.operation(part, value)
+                if result is not part:
+                    part.copy_(result)
+        else:
+            rows, values = step.sent or (step.rows, step.values)
+            x.index_copy_(0, rows, step.operation(x.index_select(0, rows), values))
+    return x
+
+
+def jitter(factors: Tensor, order: Tensor, channels: int) -> list[OnRows]:
     """The four operations with ``factors[n, 4]`` in the sequence ``order[n, 4]``; neutral factors do nothing.
 
-    Both are on the host. At each place of the sequence, the samples that have the same operation there go
-    together. Without 3 channels there is neither saturation nor hue.
+    At each place of the sequence, the samples that have the same operation there go together. Without 3 channels
+    there is neither saturation nor hue.
     """
-    count = 4 if x.shape[1] == 3 else 2
     active = factors != torch.tensor(NEUTRAL)
+    steps = []
     for place in range(4):
-        for number in range(count):
+        for number in range(4 if channels == 3 else 2):
             rows = ((order[:, place] == number) & active[:, number]).nonzero()[:, 0]
-            _on_rows_(x, rows, JITTER[number], factors[rows, number])
-    return x
+            steps.append(OnRows(JITTER[number], rows, factors[rows, number]))
+    return [step for step in steps if len(step.rows)]
 
 
-def grayscale_(x: Tensor, rows: Tensor) -> Tensor:
-    """Samples ``rows`` (on the host) become gray. 3 channels."""
-    return _on_rows_(x, rows, lambda part, _: part.copy_(luminance(part)), rows)
+def grayscale(rows: Tensor) -> list[OnRows]:
+    """Samples ``rows`` become gray. 3 channels."""
+    return [OnRows(lambda part, _: part.copy_(luminance(part)), rows, rows)] if len(rows) else []
 
 
-def solarize_(x: Tensor, rows: Tensor, threshold: float = 0.5) -> Tensor:
-    """Values from ``threshold`` on are inverted in samples ``rows`` (on the host)."""
-    return _on_rows_(x, rows, lambda part, _: torch.where(part >= threshold, 1 - part, part), rows)
+def solarize(rows: Tensor, threshold: float = 0.5) -> list[OnRows]:
+    """Values from ``threshold`` on are inverted in samples ``rows``."""
+    return [OnRows(lambda part, _: torch.where(part >= threshold, 1 - part, part), rows, rows)] if len(rows) else []
 
 
-def blur_(x: Tensor, rows: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Gaussian blur of samples ``rows`` with ``sigma[rows]`` pixels; both are on the host."""
+def blur(rows: Tensor, sigma: Tensor, radius: int, numbers: int) -> list[OnRows]:
+    """Gaussian blur of samples ``rows``, of ``numbers`` values each, with ``sigma[rows]`` pixels."""
     if len(rows) == 0:
-        return x
+        return []
     rows = rows[sigma[rows].argsort(stable=True)]  # like sigmas together: a small one needs fewer taps
-    for part in rows.split(max(1, BLOCK // x[0].numel())):
-        taps = min(radius, math.ceil(5.5 * float(sigma[part].max())))
-        _on_rows_(x, part, partial(gaussian_blur, radius=taps), sigma[part])
-    return x
+    taps = [
+        (part, min(radius, math.ceil(5.5 * float(sigma[part].max())))) for part in rows.split(max(1, BLOCK // numbers))
+    ]
+    return [OnRows(partial(gaussian_blur, radius=count), part, sigma[part]) for part, count in taps]
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor, radius: int) -> Tensor:
@@ -144,26 +188,8 @@ def denormalize(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> T
 
 
 def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=x.dtype).to(x.device, non_blocking=True)[:, None, None]
+    return numbers(values, x.device, x.dtype)[:, None, None]
 
 
 def _each(factor: Tensor) -> Tensor:
     return factor[:, None, None, None]
-
-
-def _on_rows_(x: Tensor, rows: Tensor, operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
-    """``operation`` on samples ``rows`` of x; rows are known on the host, so an accelerator need not be waited for.
-
-    Large images on a CPU go one by one, where they stand: gathered, they would leave the cache.
-    """
-    if len(rows) == 0:
-        return x
-    if x.device.type == "cpu" and x[0].numel() >= LARGE:
-        for row, value in zip(rows.tolist(), values.split(1)):
-            part = x[row : row + 1]
-            result = operation(part, value)
-            if result is not part:
-                part.copy_(result)
-        return x
-    index = rows.to(x.device, non_blocking=True)
-    return x.index_copy_(0, index, operation(x.index_select(0, index), values.to(x.device, non_blocking=True)))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.draw import Draw, Purpose
+from unlabeled.transfer import send
 
 TRIES = 10
 PRODUCT_SIDE = 64  # measured on 2 CPU cores: products are faster up to here, five times slower at 224
@@ -59,14 +60,23 @@ def center_boxes(sizes: Tensor, enlarge: float = 1.0) -> Tensor:
     return torch.cat(((sizes - side) // 2, side, side), 1)
 
 
-def crop_resize(images: Tensor | list[Tensor], boxes: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
-    """``float32[B, C, S, S]`` in [0, 1]: each box resized, and mirrored where ``flip[B]``; boxes are on the host."""
+def crop_resize(
+    images: Tensor | list[Tensor],
+    boxes: Tensor,
+    side: int,
+    flip: Tensor | None = None,
+    sent: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """``float32[B, C, S, S]`` in [0, 1]: each box resized, and mirrored where ``flip[B]``.
+
+    Both are on the host; ``sent`` are they on the images' device, where they have been sent there.
+    """
     if isinstance(images, Tensor):
         if _whole(images, boxes, side) and (flip is None or not flip.any()):
             return _unit(images)
         if images.device.type != "cpu" or max(*images.shape[-2:], side) <= PRODUCT_SIDE:
-            return by_products(images, boxes, side, flip)
-    return one_by_one(images, boxes, side, flip)
+            return by_products(images, *(sent or send_boxes(boxes, flip, images.device)), side)
+    return one_by_one(images, boxes, flip, side)
 
 
 def _whole(images: Tensor, boxes: Tensor, side: int) -> bool:
@@ -96,12 +106,18 @@ def triangle_weights(start: Tensor, length: Tensor, size: int, side: int, flip: 
     return weights.div_(weights.sum(-1, keepdim=True))
 
 
-def by_products(images: Tensor, boxes: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
-    """The resize as two batched matrix products."""
-    top, left, height, width = boxes.to(images.device, non_blocking=True).unbind(1)
-    mirrored = None if flip is None else flip.to(images.device, non_blocking=True)
+def send_boxes(boxes: Tensor, flip: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Boxes and mirrors, none where ``flip`` is None, on a device by one copy."""
+    flip = torch.zeros(len(boxes), dtype=torch.bool) if flip is None else flip
+    there, mirrored = send([boxes, flip], device)
+    return there, mirrored
+
+
+def by_products(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
+    """The resize as two batched matrix products; all is on one device."""
+    top, left, height, width = boxes.unbind(1)
     rows = triangle_weights(top, height, images.shape[2], side)
-    columns = triangle_weights(left, width, images.shape[3], side, mirrored)
+    columns = triangle_weights(left, width, images.shape[3], side, flip)
     if images.dtype == torch.uint8:
         columns *= 1 / 255
     count, channels, high, wide = images.shape
@@ -112,7 +128,7 @@ def by_products(images: Tensor, boxes: Tensor, side: int, flip: Tensor | None = 
     return out.permute(0, 2, 1, 3).contiguous()
 
 
-def one_by_one(images: Tensor | list[Tensor], boxes: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
+def one_by_one(images: Tensor | list[Tensor], boxes: Tensor, flip: Tensor | None, side: int) -> Tensor:
     """The resize as one library call a sample."""
     mirrored = [False] * len(boxes) if flip is None else flip.tolist()
     out = torch.empty(len(images), images[0].shape[0], side, side, device=images[0].device)

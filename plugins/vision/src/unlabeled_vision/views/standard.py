@@ -18,9 +18,9 @@ from unlabeled.contract import View
 from unlabeled.draw import Draw
 from unlabeled.errors import at_least
 from unlabeled_vision.batch import ImageBatch, ImageSpec
-from unlabeled_vision.views.augment import PARAMS, Augment
+from unlabeled_vision.views.augment import PARAMS, Augment, augmented
 from unlabeled_vision.views.color import normalize_
-from unlabeled_vision.views.crops import center_boxes, crop_resize, image_sizes
+from unlabeled_vision.views.crops import center_boxes, crop_resize, image_sizes, send_boxes
 
 T = TypeVar("T")
 
@@ -57,8 +57,7 @@ class Augmented:
         self.spec, self.augments, self.roles = spec, augments, roles
 
     def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
-        draw, made = draw.to("cpu"), zip(self.augments, self.roles, strict=True)
-        return [augment(batch, draw.at(number), self.spec, role) for number, (augment, role) in enumerate(made)]
+        return augmented(batch, draw, self.augments, self.roles, self.spec)
 
 
 class SimCLR(Augmented):
@@ -268,6 +267,6 @@ class Clean:
 
     def __call__(self, batch: ImageBatch, draw: Draw) -> list[View]:
         boxes = center_boxes(image_sizes(batch.images), self.enlarge)
-        x = normalize_(crop_resize(batch.images, boxes, self.spec.size), self.spec.mean, self.spec.std)
-        crop = boxes.to(x.device, non_blocking=True)
-        return [View(ImageBatch(batch.ids, x), "clean", params={"crop": crop})]
+        sent = send_boxes(boxes, None, batch.images[0].device)
+        x = normalize_(crop_resize(batch.images, boxes, self.spec.size, sent=sent), self.spec.mean, self.spec.std)
+        return [View(ImageBatch(batch.ids, x), "clean", params={"crop": sent[0]})]
