@@ -20,13 +20,16 @@ def test_hidden_patches_are_classified_from_visible_ones():
     torch.manual_seed(0)
     encoder = ToyEncoder()
     objective, views = BEATs(encoder, ToyDecoder, 7), views_of(encoder)
-    losses = []
+    losses, right = [], []
     for view in views:
         out = encoder(view, hide="drop")
         whole = objective.token.repeat(64, 1).index_copy(0, out.kept.index, out.tokens)
         scores = objective.decoder(whole, view.layout)[view.hidden.index]
         losses.append(F.cross_entropy(scores, view.ids[view.hidden.index], reduction="none"))
-    torch.testing.assert_close(objective(encoder, views).total, torch.cat(losses).mean())
+        right.append((scores.argmax(1) == view.ids[view.hidden.index]).float())
+    found = objective(encoder, views)
+    torch.testing.assert_close(found.total, torch.cat(losses).mean())
+    torch.testing.assert_close(found.parts["accuracy"], torch.cat(right).mean())
     with pytest.raises(ValueError, match="gives 2 labels a patch"):
         objective(encoder, [replace(views[0], ids=torch.zeros(64, 2, dtype=torch.int64))])
 
@@ -55,6 +58,14 @@ def test_the_teacher_is_restored_from_codes_near_the_encoders_output():
     torch.testing.assert_close(found.total, torch.cat(distances).mean() + 0.4 * torch.cat(commitments).mean())
     found.total.backward()
     assert not any(p.grad is not None for p in teacher.parameters())
+
+
+def test_what_is_restored_is_the_teachers_view_of_the_whole_clip():
+    encoder, _, objective, views = started()
+    seen = []
+    objective.teacher.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].hidden))
+    objective(encoder, [toy_hide(view, 6) for view in views])
+    assert seen == [None, None]
 
 
 def test_the_gradient_of_what_is_restored_goes_through_the_code_to_the_encoder():

@@ -46,12 +46,13 @@ def views_of(batch):
 def test_nodes_of_a_view_are_scored_against_the_graph_of_the_other():
     batch, z = single(7), vectors(7)
     objective = MVGRL(Roles(GraphSpec(6), z))
-    loss = objective(Roles(GraphSpec(6), z), views_of(batch)).total
-    rows = []
+    found = objective(Roles(GraphSpec(6), z), views_of(batch))
+    loss, rows = found.total, []
     for own, other in (("global", "diffusion"), ("diffusion", "global")):
         summary = objective.weight @ torch.sigmoid(z[other, False].mean(0))
         rows += [F.logsigmoid(z[own, False] @ summary), F.logsigmoid(-(z[own, True] @ summary))]
     torch.testing.assert_close(loss, -torch.cat(rows).mean())
+    assert found.parts["accuracy"] == (torch.cat(rows).exp() > 0.5).float().mean() != 0.5
 
 
 def test_nodes_are_scored_against_all_graphs_of_the_other_view():

@@ -1,10 +1,11 @@
 """SSQR: facts of a knowledge graph are read, told apart by their relation, and found again from codes alone."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unlabeled.contract import View
+from unlabeled.contract import Progress, View
 from unlabeled.errors import UsageError
 from unlabeled_graph.batch import facts_of
 from unlabeled_graph.data.files import files
@@ -95,3 +96,20 @@ def test_the_loss_finds_all_tails_from_codes_alone(data):
     torch.testing.assert_close(loss.total.detach(), loss.parts["triples"] + loss.parts["quantization"])
     with pytest.raises(UsageError, match="relations is 3, and edges have 4"):
         SSQR(encoder, 4, relations=3)
+
+
+def test_an_entity_is_drawn_to_its_text_and_the_codebook_follows(data, tmp_path):
+    torch.manual_seed(0)
+    texts = torch.randn(4, 3)
+    np.savez(tmp_path / "texts.npz", embeddings=texts.numpy())
+    encoder, view = CompGCN(data.spec, width=6), View(data.graph, "global")
+    sizes = {"codes": 3, "slots": 2, "code_dim": 2, "texts": str(tmp_path / "texts.npz"), "text_weight": 0.4}
+    objective = SSQR(encoder, 4, **sizes)
+    before, entity = objective.quantizer.codebook.clone(), []
+    objective.entity.register_forward_hook(lambda *parts: entity.append(parts[2]))
+    found = objective(encoder, [view])
+    text = (1 - F.cosine_similarity(objective.align(entity[0]), texts)).mean()
+    triples, quantization = found.parts["triples"], found.parts["quantization"]
+    torch.testing.assert_close(found.total, triples + quantization + 0.4 * text)
+    objective.after_step(encoder, Progress(1, 10))
+    assert not torch.equal(objective.quantizer.codebook, before)

@@ -5,12 +5,15 @@ import pytest
 import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import shortest_path
+from torch.distributions import Normal
 
-from unlabeled.contract import Layout
-from unlabeled.nn.chance import below, more_words, normal, permute_rows, uniform
+from unlabeled.contract import Layout, View
+from unlabeled.draw import Purpose
+from unlabeled.nn.chance import below, more_words, normal, permute_rows, row_words, uniform
 from unlabeled_graph.data.karate import Karate
+from unlabeled_graph.encoders.layers import GCN
 from unlabeled_graph.objectives.self_task import missing_edges
-from unlabeled_graph.objectives.vgae import kl_rows, recon_loss
+from unlabeled_graph.objectives.vgae import VGAE, kl_rows, recon_loss
 from unlabeled_graph.ops.distances import centers, degrees, hops
 from unlabeled_graph.ops.links import absent_edges
 from unlabeled_graph.ops.pyg import nn as pyg
@@ -33,6 +36,28 @@ def test_links_and_divergence_are_pyg_s(edges):
     torch.testing.assert_close(recon_loss(z, edges, absent), expected, rtol=1e-5, atol=1e-5)
     oracle = pyg.VGAE(torch.nn.Identity())
     torch.testing.assert_close(kl_rows(z, log_std).mean(), oracle.kl_loss(z, log_std), rtol=1e-5, atol=1e-6)
+
+
+def test_links_are_read_off_noisy_codes_beside_their_divergence():
+    """Equation 8 of the paper: codes are mean + std * noise; the divergence weighs ``kl`` a node."""
+    torch.manual_seed(0)
+    data = Karate()
+    view = View(data.graph, "global")
+    encoder = GCN(data.spec, width=6)
+    plain, noisy = VGAE(encoder, noise=False), VGAE(encoder, kl=0.3)
+    torch.nn.init.normal_(noisy.log_std.weight)
+    found = noisy(encoder, [view])
+    mean = encoder(view).tokens
+    log_std = noisy.log_std(mean)
+    layout = encoder(view).layout
+    absent = absent_edges(row_words(view, layout, noisy.clock.step, Purpose.EDGE), layout.edges, layout)
+    noise = normal(row_words(view, layout, noisy.clock.step, Purpose.NOISE), 6)
+    recon = recon_loss(mean + noise * log_std.clamp(max=10).exp(), layout.edges, absent)
+    divergence = torch.distributions.kl_divergence(Normal(mean, log_std.exp()), Normal(0.0, 1.0)).sum(1).mean()
+    torch.testing.assert_close(found.total, recon + 0.3 * divergence, rtol=1e-4, atol=1e-4)
+    gae = plain(encoder, [view])
+    torch.testing.assert_close(gae.total, recon_loss(mean, layout.edges, absent))
+    assert gae.parts["kl"] == 0
 
 
 def test_hops_are_shortest_paths(edges):

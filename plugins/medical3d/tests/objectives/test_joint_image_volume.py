@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from unlabeled.contract import View
+from unlabeled.contract import Progress, View
 from unlabeled.nn.heads import unit
+from unlabeled.nn.init import sincos
 from unlabeled.nn.prototypes import sinkhorn
 from unlabeled_medical3d.batch import VolumeBatch, VolumeSpec
 from unlabeled_medical3d.encoders.slices import Slices
@@ -84,3 +86,28 @@ def test_on_noise_that_no_two_views_share_nothing_is_learned():
     chance = torch.tensor(6.0).log()
     assert min(image, agreement) > 0.97 * chance, (image, agreement)
     assert masked > 0.95 * 0.42, "of the mean of a normal variable, by smooth L1"
+
+
+def test_a_masked_slice_is_hidden_by_the_token_and_asked_for_at_the_mean_and_deviation_of_all():
+    encoder, objective = made()
+    view, kept = pair()[0], []
+    x = slices_of(encoder(view)).detach()
+    objective.mixer.register_forward_hook(lambda _, inputs, out: kept.append((inputs[0], out)))
+    _, loss = objective._mix(view, x, 0)
+    (inside, out), rows = kept[0], x.flatten(0, 1)
+    target = ((x - rows.mean(0)) / (rows.var(0, correction=0) + 1e-5).sqrt()).view_as(x)
+    place = sincos(torch.arange(4)[:, None], x.shape[2])
+    masked = torch.isclose(inside - place, objective.token.expand_as(x), atol=1e-5).all(2)
+    assert masked.sum(1).tolist() == [2, 2, 2]
+    torch.testing.assert_close((inside - place)[~masked], x[~masked], rtol=1e-4, atol=1e-5)
+    asked = F.smooth_l1_loss(objective.predict(out)[masked], target[masked], reduction="none").mean(1)
+    torch.testing.assert_close(loss, asked, rtol=1e-3, atol=1e-4)
+    assert made(mask=0.99)[1]._mix(view, x, 0)[1].numel() == 9, "one slice of each is left to see"
+
+
+def test_prototypes_are_brought_back_to_length_1():
+    encoder, objective = made()
+    with torch.no_grad():
+        objective.prototypes.mul_(3)
+    objective.after_step(encoder, Progress(1, 10))
+    torch.testing.assert_close(objective.prototypes.norm(dim=1), torch.ones(5))

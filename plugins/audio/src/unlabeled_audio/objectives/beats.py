@@ -55,7 +55,7 @@ class BEATs(nn.Module):
             whole = restore(features.tokens, features.kept, self.token, view.layout.total)
             scores, labels = full(self.decoder(whole, view.layout)[index]), _single(view.ids)
             losses.append(F.cross_entropy(scores, labels[index], reduction="none"))
-            right.append((scores.detach().argmax(1) == labels[index]).float())
+            right.append((scores.argmax(1) == labels[index]).float())
             codes.append(labels)
         parts = {"accuracy": union_mean(torch.cat(right))}
         parts["code_perplexity"] = usage_perplexity(torch.cat(codes), self.vocabulary)

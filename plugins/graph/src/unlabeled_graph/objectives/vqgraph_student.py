@@ -68,4 +68,4 @@ class VQGraphStudent(nn.Module):
         with torch.no_grad():
             truth = code_cosines(full(self.teacher(view).tokens), book)
         guess = unit(self.project(encoder(view).tokens)) @ unit(book["quantizer.codebook"]).T
-        return assignment_loss(guess, truth, self.temperature), guess.detach().argmax(1) == truth.argmax(1)
+        return assignment_loss(guess, truth, self.temperature), guess.argmax(1) == truth.argmax(1)
