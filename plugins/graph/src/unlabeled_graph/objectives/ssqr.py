@@ -3,8 +3,9 @@
 The encoder's vector of an entity is cut into several parts, each replaced by the nearest code of one codebook; from the
 codes alone a head and a relation are to find all their true tails among all entities (1-N), and the text embedding of
 the entity is predicted where there are texts. Relations are the columns of an edge's features above 0.5, several where
-several hold, or one for all edges. Differs: triples are scored by DistMult, where the paper takes ConvE; what is
-quantized is centered and scaled first; the paper's tuning of a language model on the codes is not here.
+several hold, or one for all edges. Differs: triples are scored by DistMult, where the paper takes ConvE; a learned
+bias of all entities starts at one true tail in all; what is quantized is centered and scaled first; the paper's tuning
+of a language model on the codes is not here.
 
     # T packed rows, E edges, N facts, Q questions, S codes of an entity, D features, B samples
 """
@@ -92,6 +93,7 @@ class SSQR(nn.Module):
         self.quantizer = Quantizer(codes, code_dim)
         self.entity = mlp((slots * code_dim, encoder.dim), norm="none")
         self.relation = nn.Parameter(torch.randn(known, encoder.dim) / encoder.dim**0.5)
+        self.bias = nn.Parameter(torch.zeros(()))  # else vectors first turn to one side, to say that most are false
         found = read_texts(texts, samples) if texts else torch.zeros(0, 0)
         self.register_buffer("texts", found, persistent=False)
         self.align = nn.Linear(encoder.dim, found.shape[1]) if texts else None
@@ -127,7 +129,8 @@ class SSQR(nn.Module):
         words = row_words(view, layout, self.clock.step, Purpose.EDGE)
         source, target = batch.edges[:, edge]
         head, asked, true = questions(source, kind, target, words, layout.total, self.queries)
-        score = triple_scores(entity_TD[head], full(self.relation)[asked], entity_TD)
         there = layout.group[head][:, None] == layout.group[None]
+        score = triple_scores(entity_TD[head], full(self.relation)[asked], entity_TD)
+        score = score + full(self.bias) - there.sum(1, keepdim=True).log()
         lost = F.binary_cross_entropy_with_logits(score, true.to(score.dtype), reduction="none")
         return (lost * there).sum(1) / there.sum(1)
