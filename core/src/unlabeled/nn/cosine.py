@@ -35,10 +35,14 @@ def across(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
 
 
 def scaled_cosine(predicted_HC: Tensor, content_HC: Tensor, power: float) -> Tensor:
-    """``[H]``: (1 - cosine) ** power, which weighs easy rows down; a row of zeros has cosine 0.
+    """``[H]``: (1 - cosine) ** power, which weighs easy rows down; a row of zeros has cosine 0, and gradient 0.
+
+    It has no direction to turn; the slope of a cosine there is that of 1 / 0, and one such row would drown a step.
 
     >>> scaled_cosine(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]]), power=2.0)
     tensor([0.1600])
     """
-    similarity = F.cosine_similarity(full(predicted_HC), full(content_HC), dim=1, eps=1e-8)
+    x_HC = full(predicted_HC)
+    x_HC = torch.where(x_HC.detach().any(dim=1, keepdim=True), x_HC, x_HC.detach())
+    similarity = F.cosine_similarity(x_HC, full(content_HC), dim=1, eps=1e-8)
     return (1 - similarity).clamp(min=0).pow(power)

@@ -147,7 +147,7 @@ class LVMMed(nn.Module):
         first, second = role(views, "global")
         outs = [encoder(view) for view in (first, second)]
         with full_precision(outs[0].pooled):
-            z = [gather(full(self.projector(out.pooled))) for out in outs]
+            z = [gather(self.projector(full(out.pooled))) for out in outs]
             parts = [gather(full(some_rows(out, self.rows))) for out in outs]
             near = [nearest(unit(x.detach()), min(self.neighbors, len(x) - 1)) for x in z]
             nodes = [self._nodes(x, n, own_rows(outs[0].pooled)) for x, n in zip(z, near, strict=True)]

@@ -5,7 +5,7 @@ A law is a plain function of a subject whose docstring begins with "Ensure that"
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -160,9 +160,26 @@ def loss_and_gradients_are_finite(it: Subject) -> None:
             for parameter in encoder.parameters():
                 parameter *= factor
         for dtype in (torch.float32, torch.bfloat16):
-            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            half = dtype == torch.bfloat16
+            hook = encoder.register_forward_hook(_halved) if half else None
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 loss = objective(encoder, views)
+            if hook is not None:
+                hook.remove()
             _finite(loss, weights(encoder, objective), f"{case} in {dtype}")
+
+
+def _halved(module: Any, given: Any, out: Any) -> Any:
+    """Features as an encoder gives them under autocast whose last layer is a convolution or a product."""
+    if not is_dataclass(out):
+        return out
+    changed = {
+        f.name: getattr(out, f.name).bfloat16()
+        for f in fields(out)
+        if isinstance(getattr(out, f.name), Tensor) and getattr(out, f.name).dtype == torch.float32
+    }
+    layers = tuple(_halved(module, given, layer) for layer in getattr(out, "layers", ()))
+    return replace(out, **changed, **({"layers": layers} if layers else {}))  # type: ignore[type-var]
 
 
 def _finite(loss: Any, learning: Mapping[str, nn.Parameter], case: str) -> None:
