@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.contract import Asks, Batch, Data, Embedded, Features, View, Views
 from unlabeled.probes.embedding import Feature, embed, forwards
@@ -60,6 +60,8 @@ class Frozen:
 
     def encode(self, ids: Tensor, layers: Sequence[int] = ()) -> Iterator[tuple[Batch, View, Features]]:
         """Batches of ``ids`` with their clean view and its features, in eval mode and without gradients."""
+        if isinstance(self.encoder, nn.Module):  # no baseline
+            self.encoder.to(self.device)
         options = {"batch_size": self.batch_size, "workers": self.workers, "device": self.device}
         return forwards(self.encoder, self.data, self.clean, ids, layers=layers, **options)  # type: ignore[arg-type]
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from unlabeled.build import build_untrained, make
 from unlabeled.contract import Data, Views
 from unlabeled.errors import UsageError, above
+from unlabeled.nn.chance import undisturbed
 from unlabeled.probes.splits import split
 from unlabeled.runs.fit import Tuned, Work, fit, score
 from unlabeled.runs.fit import factor as factor
@@ -101,7 +102,7 @@ def _rows(
     """Scores on test by number, row and seed; the pre-trained row's model of the first seed."""
     assert run.config is not None
     settings, scores, kept = on.settings, dict[str, dict[str, list[float]]](), list[Tuned]()
-    with torch.random.fork_rng():  # the caller's generator stays as it is
+    with undisturbed(on.device):  # the caller's generator stays as it is
         for seed in settings.seeds:
             fresh = run.config.with_training(seed=run.config.training.seed + APART + seed)
             scratch = build_untrained(fresh, run.spec, run.encoder)

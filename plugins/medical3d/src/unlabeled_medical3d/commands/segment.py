@@ -31,6 +31,7 @@ from unlabeled.contract import Data
 from unlabeled.data.readable import note
 from unlabeled.draw import Draw, Purpose
 from unlabeled.errors import RunError, UsageError, above, at_least, within
+from unlabeled.nn.chance import undisturbed
 from unlabeled.probes.embedding import evaluating
 from unlabeled.probes.splits import shuffled, split
 from unlabeled.runs.finetune import APART, factor
@@ -229,7 +230,7 @@ def curves(
         encoder = run.encoder if known else build_untrained(fresh, run.spec, run.encoder)
         return make(encoder, run.spec, len(regions), settings, seed, given_decoder if known else {}).to(device)
 
-    with torch.random.fork_rng():  # the caller's generator stays as it is
+    with undisturbed(device):  # the caller's generator stays as it is
         for row in trying:
             k = counts[(len(counts) - 1) // 2]
             tried[row] = _try_rates(partial(model_of, row), data, train, k, settings, device)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.contract import Asks, Data, Features, Layout
+from unlabeled.nn.chance import undisturbed
 from unlabeled.probes.frozen import Frozen
 from unlabeled.probes.splits import shuffled
 from unlabeled_medical3d.ops.segmentation import (
@@ -85,7 +86,7 @@ class VoxelProbe:
         classes = len(frozen.data.regions)  # type: ignore[attr-defined]
         grid, size, dim = seen[0].layout.grid, seen[0].labels.shape[1:], seen[0].rows.shape[1]
         assert grid is not None
-        with torch.random.fork_rng():
+        with undisturbed(seen[0].rows.device):
             torch.manual_seed(frozen.seed)
             made = HEADS[self.head](dim, classes, size, grid, seen[0].images.shape[1])
             head = _Standardized(made, torch.cat([each.rows for each in seen])).to(seen[0].rows.device)
