@@ -1,9 +1,11 @@
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from unlabeled.errors import UsageError
+from unlabeled.training import datamodule
 from unlabeled.training.datamodule import AddressedBatches, Indices, Plan, order, trainable
 
 
@@ -104,3 +106,9 @@ def test_indices_say_seed_and_epoch_and_travel_to_a_worker():
     assert list(sent) == list(first)
     assert isinstance(sent, Indices)
     assert (sent.seed, sent.epoch) == (9, 1)
+
+
+@pytest.mark.parametrize(("device", "pins"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_batches_are_pinned_for_a_gpu_alone(device, pins):
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)))
+    assert datamodule._pins(trainer) is pins

@@ -151,6 +151,11 @@ def ignore_signals(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def _pins(trainer: Any) -> bool:
+    """Whether batches are read into pinned memory: a copy from there to a GPU waits for nothing."""
+    return getattr(getattr(trainer.strategy, "root_device", None), "type", "cpu") == "cuda"
+
+
 class PretrainingData(LightningDataModule):
     """Reads batches in ``workers`` processes, which stay from epoch to epoch."""
 
@@ -181,5 +186,6 @@ class PretrainingData(LightningDataModule):
             collate_fn=_as_read,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            pin_memory=_pins(trainer),
             worker_init_fn=ignore_signals,
         )
