@@ -85,3 +85,16 @@ def test_a_name_that_the_hub_does_not_have(monkeypatch):
     monkeypatch.setattr(hub, "snapshot_download", download)
     with pytest.raises(UsageError, match=r"hf://someone/none cannot be had: no such repository$"):
         of("hf://someone/none")
+
+
+def test_what_a_run_wrote_asks_nobody(weights, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **more: str(weights))
+    raw = {"data": {"path": "photos/"}, "objective": "simclr", "training": {"init": "hf://someone/digits"}}
+    written = resolve(raw, "vision").to_dict()
+
+    def gone(name, **more):
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub, "snapshot_download", gone)
+    assert resolve(written).to_dict() == written

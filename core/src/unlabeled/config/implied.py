@@ -46,8 +46,10 @@ def encoder_info(source: str | Path) -> dict[str, Any] | None:
 
 def with_start(raw: Mapping[str, Any], domain: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """``raw`` with the encoder and the data ``settings`` of the weights that it starts from, where it names none."""
-    training = raw.get("training")
+    training, data = raw.get("training"), raw.get("data")
     source = training.get("init") if isinstance(training, Mapping) else None
+    if isinstance(data, Mapping) and {*settings} <= {*data} and "encoder" in raw:
+        return dict(raw)  # complete, as a run writes it: nothing is asked of anyone
     info = encoder_info(located(source)) if isinstance(source, str) and source else None
     if info is None or info.get("domain") != domain:
         return dict(raw)
