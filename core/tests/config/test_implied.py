@@ -98,3 +98,10 @@ def test_what_a_run_wrote_asks_nobody(weights, monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", gone)
     assert resolve(written).to_dict() == written
+
+
+def test_how_data_are_read_is_told(weights):
+    settings = of(weights)["data"].settings
+    expected = f"read as {weights} read its own: channels 1, size 16, mean 0.5, std 0.25"
+    assert implied.told(str(weights), {**settings, "mirror": True}) == expected
+    assert implied.told("nowhere", settings) == ""

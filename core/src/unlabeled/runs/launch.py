@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.config.implied import command, located
+from unlabeled.config.implied import command, located, told
 from unlabeled.config.run import RunConfig
 from unlabeled.config.settings import signature
 from unlabeled.errors import UsageError
@@ -91,6 +91,8 @@ def _start(
             beside = initialize(parts.encoder, start_at)
         except UsageError as error:
             raise UsageError(f"{error}{command(start_at, encoder.name, encoder.settings)}") from error
+        if first and (line := told(start_at, config.parts["data"].settings)):
+            say(line)
         if first and beside:
             say(f"left out of {config.training.init}, as they are not the encoder's: {named(beside)}")
     if first:
