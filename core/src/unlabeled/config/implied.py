@@ -94,7 +94,7 @@ def command(source: str, encoder: str, settings: Mapping[str, Any]) -> str:
 
 
 def told(source: str, settings: Mapping[str, Any]) -> str:
-    """A line on how the data are read as those were that the weights in ``source`` saw; empty where there is nothing."""
+    """A line on how the data are read as those that the weights in ``source`` saw; empty where there is nothing."""
     info = encoder_info(source) or {"spec": {}}
     same = {k: v for k, v in info["spec"].items() if k in settings and _plain(settings[k]) == _plain(v)}
     shown = ", ".join(f"{key} {_word(value)}" for key, value in same.items() if len(str(value)) < LONG)
