@@ -16,15 +16,17 @@ ROWS = 4096  # of a block on a CPU
 LEAST = 1 << 20  # numbers of an input; a smaller one is not worth a tenth of the time
 
 
-def rowwise(change: Callable[[Tensor], Tensor], x_TD: Tensor) -> Tensor:
+def rowwise(change: Callable[[Tensor], Tensor], x_TD: Tensor, rows: int = 0) -> Tensor:
     """``change(x)``, which must draw nothing and treat each row by itself: same values, same gradients to rounding.
+
+    On a CPU ``rows`` at a time, 0 = ``ROWS``; fewer where each is a sequence.
 
     >>> rowwise(torch.relu, torch.tensor([[-1.0, 2.0]]))
     tensor([[0., 2.]])
     """
     if torch.compiler.is_exporting():  # a graph for any number of rows
         return change(x_TD)
-    parts = x_TD.split(ROWS) if x_TD.device.type == "cpu" else (x_TD,)
+    parts = x_TD.split(rows or ROWS) if x_TD.device.type == "cpu" else (x_TD,)
     if not torch.is_grad_enabled() or x_TD.numel() < LEAST:
         found = [change(part) for part in parts]
     else:

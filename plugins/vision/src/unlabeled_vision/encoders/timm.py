@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 import timm
 import torch
-from timm.layers import Mlp
+from timm.layers import DropPath
 from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from unlabeled.contract import Capability, Features, Hide, Layout, View
 from unlabeled.errors import below_one, near
 from unlabeled.nn.init import start_transformer
-from unlabeled.nn.recompute import rowwise
+from unlabeled.nn.recompute import ROWS, rowwise
 from unlabeled.nn.rows import learn_mask_token
 from unlabeled_vision.batch import ImageSpec
 from unlabeled_vision.encoders.rows import (
@@ -121,11 +121,13 @@ class TimmEncoder(nn.Module):
         return map_features(self.model, self._shape((images.shape[2], images.shape[3])), images, view, layout, layers)
 
 
-class LeanMlp(Mlp):
-    """timm's, of which backward holds the input alone."""
+class LeanBlock(Block):
+    """timm's, of which backward holds the input alone; with stochastic depth, which draws, as it is."""
 
-    def forward(self, x_BND: Tensor) -> Tensor:
-        return rowwise(super().forward, x_BND.flatten(0, 1)).view(x_BND.shape)
+    def forward(self, x_BND: Tensor, *args: Any, **more: Any) -> Tensor:
+        if args or more or isinstance(self.drop_path1, DropPath):
+            return super().forward(x_BND, *args, **more)
+        return rowwise(super().forward, x_BND, max(1, ROWS // x_BND.shape[1]))
 
 
 class ViT(TimmEncoder):
@@ -181,7 +183,7 @@ class ViT(TimmEncoder):
             "dynamic_img_pad": True,  # local crops have sides that no patch need divide
             "num_classes": 0,
         }
-        model: Any = timm.create_model("vit_small_patch16_224", **kwargs, mlp_layer=LeanMlp)
+        model: Any = timm.create_model("vit_small_patch16_224", **kwargs, block_fn=LeanBlock)
         # timm draws weights with deviation 0.02, meant for a width of 768: narrow blocks then add almost nothing for
         # hundreds of steps. Digits after 150 steps of SimCLR, 64 wide: kNN 63 % from this start, 33 % from timm's
         place = grid_layout(1, model.patch_embed.grid_size, torch.device("cpu")).position
