@@ -242,7 +242,8 @@ def write(name: str, tried: int, left: list[str], again: bool) -> None:
             "", "| file | changes | noticed | survivors |", "|---|---|---|---|"]  # fmt: skip
     lines = [*head, *(f"| `{name}` {row}" for name, row in sorted(rows.items())), "", "## Survivors", ""]
     usual = {key: RANKS for key in keys if "rank()" in key or "world()" in key}
-    lines += [f"- `{key}`: {(usual | reasons).get(key, MISSING)}" for key in sorted(keys)]
+    usual |= {key: reason for key, reason in reasons.items() if reason != MISSING}
+    lines += [f"- `{key}`: {usual.get(key, MISSING)}" for key in sorted(keys)]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

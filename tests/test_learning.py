@@ -47,7 +47,8 @@ OTHER_STEPS = {
 MARGIN = {"vision": 0.04, "audio": 0.02, "graph": 0.03, "medical3d": 0.02, "text": 0.05}
 LESS = {"simcse": 0.02}  # its loss is below 0.001 after 150 steps: dropout alone teaches little, and gains 0.036
 UNPROVED = {
-    "simsiam": "kNN 0.67 to 0.67, linear 0.88 to 0.85 after 400 steps",
+    ("medical3d", "simsiam"): "kNN 0.67 to 0.67, linear 0.88 to 0.85 after 400 steps",
+    ("graph", "cca_ssg"): "few labels 0.71 to 0.78, and of all nodes kNN 0.815 to 0.790, whose error is 0.019",
 }
 OF_GRAPHS = ("infograph", "graphcl", "d_sla")
 # few links and mixed words, and motifs in trees that are large beside them: untrained encoders are far from the top
@@ -250,7 +251,7 @@ CHAINED = ("atst_both", "beats_tokenizer", "soft_units", "invariant_units", "unf
 
 RECIPES = [
     pytest.param(domain, name, id=f"{domain}-{name}", marks=[
-        pytest.mark.xfail(reason=UNPROVED[name], strict=True)] if domain == "medical3d" and name in UNPROVED else [])
+        pytest.mark.xfail(reason=UNPROVED[domain, name], strict=True)] if (domain, name) in UNPROVED else [])
     for domain in STEPS for name in recipe_files(domain)
 ]  # fmt: skip
 

@@ -97,7 +97,9 @@ def test_rows_are_evenly_spaced_and_of_their_sample():
     assert some_rows(out, 2)[:, :, 0].tolist() == [[1.0, 3.0], [4.0, 4.0], [5.0, 7.0]]
 
 
-def test_the_loss_is_the_share_of_samples_that_whole_and_parts_match_wrongly():
+def test_the_loss_is_the_share_of_samples_that_whole_and_parts_match_wrongly(monkeypatch):
+    seen = []
+    monkeypatch.setattr("unlabeled.objectives.lvm_med.match", lambda *asked: seen.append(asked) or match(*asked))
     torch.manual_seed(0)
     encoder = ToyEncoder()
     settings = {"projector": (12, 6), "neighbors": 2, "whole": 0.7, "rows": 4, "noise": 0.0}
@@ -113,6 +115,8 @@ def test_the_loss_is_the_share_of_samples_that_whole_and_parts_match_wrongly():
     ends = [unit((x[:, None] - x[n]).flatten(0, 1)).view(7, 2, 6) for x, n in zip(nodes, near)]
     edge = torch.einsum("ikd,ald->ikal", *ends)
     column = match(*(x.detach().double().numpy() for x in (whole, edge)), *(n.numpy() for n in near)).column
+    for given, wanted in zip(seen[0][:2], (whole, edge)):
+        np.testing.assert_allclose(given, wanted.detach().numpy(), rtol=1e-3, atol=1e-5)
     wrong = float((column != np.arange(7)).mean())
     assert 0 < wrong < 1
     assert found.total.item() == pytest.approx(wrong)

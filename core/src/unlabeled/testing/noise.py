@@ -1,6 +1,6 @@
 """What a method finds in white noise that no two views share: no more than can be had without looking at a view.
 
-A loss that falls below that reads what it should not: content of hidden rows, the other view, the number of a sample.
+A loss that falls below reads what it should not: content of hidden rows, the other view, the number of the sample.
 Not to be asked of methods whose targets are learned and may become even (I-JEPA, data2vec).
 """
 

@@ -28,7 +28,7 @@ from unlabeled_text.objectives.denosent import DenoSent
 from unlabeled_text.objectives.e2s2 import E2S2
 from unlabeled_text.objectives.mlm import MLM
 from unlabeled_text.objectives.rts import RTS
-from unlabeled_text.objectives.salt import SALT
+from unlabeled_text.objectives.salt import SALT, taught_loss
 from unlabeled_text.objectives.same_span import SameSpan
 from unlabeled_text.objectives.scincl import SciNCL, triplet_loss
 from unlabeled_text.objectives.seq2seq import Seq2Seq
@@ -434,6 +434,13 @@ def test_salt_teaches_first_and_then_no_more():
     close(taught.total, 0.5 * plain + 0.5 * distilled + own)
     after_step(objective, encoder, Progress(5, 10))
     close(objective(encoder, [view]).total, plain)
+
+
+def test_a_teacher_that_is_trained_along_learns_nothing_from_its_pupil():
+    pupil, teacher = (torch.randn(3, 5, requires_grad=True) for _ in range(2))
+    taught_loss(pupil, teacher, 0.5).sum().backward()
+    assert pupil.grad.any()
+    assert teacher.grad is None
 
 
 def test_salt_is_on_chosen_texts_while_the_teacher_teaches():
