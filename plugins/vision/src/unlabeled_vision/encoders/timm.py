@@ -124,7 +124,7 @@ class TimmEncoder(nn.Module):
 class LeanBlock(Block):
     """timm's, of which backward holds the input alone; with stochastic depth, which draws, as it is."""
 
-    def forward(self, x_BND: Tensor, *args: Any, **more: Any) -> Tensor:
+    def forward(self, x_BND: Tensor, *args: Any, **more: Any) -> Tensor:  # type: ignore[override]
         if args or more or isinstance(self.drop_path1, DropPath):
             return super().forward(x_BND, *args, **more)
         return rowwise(super().forward, x_BND, max(1, ROWS // x_BND.shape[1]))
